@@ -1,0 +1,74 @@
+# Slipway: every verb of a working day. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.ONESHELL:
+
+PYTHON ?= /usr/bin/python3
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+VENV := .venv
+PY := $(VENV)/bin/python
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+LAB := ansible-playbook -i inventory/lab
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+# --- what a fresh Debian needs -------------------------------------------------
+.PHONY: apt
+apt:
+	@wanted=$$(sed 's/#.*//' requirements/apt.txt | xargs)
+	have=$$(dpkg-query -W -f='$${db:Status-Status} $${Package}\n' | sed -n 's/^installed //p')
+	missing=$$(comm -23 <(tr ' ' '\n' <<<"$$wanted" | sort -u) <(sort -u <<<"$$have") | xargs)
+	if [ -n "$$missing" ]; then
+	  echo "installing: $$missing"
+	  $(SUDO) apt-get update -q
+	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing
+	fi
+
+$(VENV)/.made-from: requirements/dev.txt | apt
+	@echo "making $(VENV) from requirements/dev.txt"
+	$(PYTHON) -m venv --clear $(VENV)
+	$(PY) -m pip install -q --require-hashes -r requirements/dev.txt
+	sha256sum requirements/dev.txt > $@
+
+.PHONY: setup
+setup: apt $(VENV)/.made-from ## install what the project needs (apt packages, pinned virtual environment)
+
+# --- the lab -------------------------------------------------------------------
+.PHONY: lab lab-down demo
+lab: setup ## bring the virtual lab up and leave it up
+	$(LAB) playbooks/lab_up.yml
+	$(LAB) playbooks/site.yml
+
+lab-down: setup ## take the lab down: no process, namespace, loop device or mount stays
+	$(LAB) playbooks/lab_down.yml
+
+demo: setup ## the main job on two virtual PCs: back up, wipe, restore, boot
+	$(PY) -m slipway_lab.demo
+
+# --- tests ---------------------------------------------------------------------
+.PHONY: test lint test-unit test-storage test-e2e bench
+test: setup ## everything: lint, unit, storage, e2e
+	$(MAKE) --no-print-directory lint test-unit test-storage test-e2e
+
+lint: setup ## ruff, mypy, yamllint, ansible-lint
+	ruff format --check .
+	ruff check .
+	mypy
+	yamllint --strict .
+	ansible-lint --offline --profile production
+
+test-unit: setup ## fast tests, no root needed
+	$(PY) -m pytest -q tests/unit
+
+test-storage: setup ## real file systems on loop devices, bytes compared (root)
+	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m storage tests/storage
+
+test-e2e: setup ## whole trips in the virtual lab (root)
+	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m e2e tests/e2e
+
+.PHONY: clean
+clean: lab-down ## lab down, and every cache and built file removed
+	$(SUDO) rm -rf .lab .cache .venv
