@@ -1,0 +1,90 @@
+"""The house rules of the project, held by tests: who may import whom, and specs that are complete."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+AGENT = ROOT / "client_image/agent/slipway"
+SERVER = ROOT / "roles/image_server/files/slipway_server"
+PLUGINS = ROOT / "plugins"
+ROLES = sorted(path for path in (ROOT / "roles").iterdir() if path.name != "_common")
+
+# `format` computes; anything that reads, writes or talks belongs to `engine`.
+IO_MODULES = {"http", "io", "os", "pathlib", "shutil", "socket", "ssl", "subprocess", "tempfile"}
+
+
+def imports(file: Path, package_root: Path) -> Iterator[str]:
+    """Yield the absolute name of every module that a file imports."""
+    package = file.relative_to(package_root).with_suffix("").parts[:-1]
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def offenders(folder: Path, package_root: Path, forbidden: tuple[str, ...]) -> list[str]:
+    """Return `file: module` for every import of a forbidden module or of one inside it."""
+    return [
+        f"{file.relative_to(ROOT)}: {name}"
+        for file in sorted(folder.rglob("*.py"))
+        for name in imports(file, package_root)
+        if any(name == bad or name.startswith(bad + ".") for bad in forbidden)
+    ]
+
+
+def test_format_knows_no_io_and_no_other_layer() -> None:
+    forbidden = (*IO_MODULES, "slipway.engine", "slipway.cli")
+    assert offenders(AGENT / "format", AGENT.parent, forbidden) == []
+
+
+def test_engine_knows_neither_command_line_nor_ansible() -> None:
+    forbidden = ("slipway.cli", "ansible", "argparse", "sys.exit")
+    assert offenders(AGENT / "engine", AGENT.parent, forbidden) == []
+
+
+def test_server_depends_on_the_format_alone() -> None:
+    forbidden = ("slipway.engine", "slipway.cli", "ansible")
+    assert offenders(SERVER, SERVER.parent, forbidden) == []
+
+
+def test_ansible_never_imports_the_agent_or_the_server() -> None:
+    assert offenders(PLUGINS, PLUGINS.parent, ("slipway", "slipway_server")) == []
+
+
+@pytest.mark.parametrize("layer", [AGENT / "format", AGENT / "engine", SERVER, PLUGINS])
+def test_the_rules_above_looked_at_something(layer: Path) -> None:
+    assert list(layer.rglob("*.py"))
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda path: path.name)
+def test_every_default_is_specified_and_every_option_documented(role: Path) -> None:
+    specs = yaml.safe_load((role / "meta/argument_specs.yml").read_text())["argument_specs"]
+    options = {key: option for spec in specs.values() for key, option in spec["options"].items()}
+    defaults_file = role / "defaults/main.yml"
+    defaults = (yaml.safe_load(defaults_file.read_text()) or {}) if defaults_file.exists() else {}
+    without_default = {key for key, option in options.items() if option.get("required")}
+    assert set(defaults) == set(options) - without_default
+    assert [key for key, option in options.items() if not option.get("description")] == []
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda path: path.name)
+def test_variables_carry_the_name_of_their_role(role: Path) -> None:
+    defaults_file = role / "defaults/main.yml"
+    defaults = (yaml.safe_load(defaults_file.read_text()) or {}) if defaults_file.exists() else {}
+    assert [key for key in defaults if not key.startswith(role.name + "_")] == []
+
+
+def test_playbooks_stay_short() -> None:
+    lengths = {
+        file.name: len(file.read_text().splitlines()) for file in ROOT.glob("playbooks/*.yml")
+    }
+    assert lengths
+    assert {name: length for name, length in lengths.items() if length > 45} == {}
