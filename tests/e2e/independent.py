@@ -155,7 +155,7 @@ def differing(original: Path, other: Path, ranges: list[tuple[int, int]]) -> lis
 
 
 def check_file_systems(disk: Path) -> list[str]:
-    """Run each file system's own checker, read-only, on copies of the partitions; return complaints."""
+    """Return the complaints of each file system's own checker, run on copies of the partitions."""
     complaints = []
     for part in partitions(disk):
         copy = disk.with_suffix(f".part{part.number}")

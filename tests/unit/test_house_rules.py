@@ -1,4 +1,4 @@
-"""The house rules of the project, held by tests: who may import whom, and specs that are complete."""
+"""The house rules, held by tests: who may import whom, and specs that are complete."""
 
 import ast
 from collections.abc import Iterator
