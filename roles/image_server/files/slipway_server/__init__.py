@@ -1,0 +1,3 @@
+"""The control service of a Slipway image server: sessions, check-in, chunks, images."""
+
+__version__ = "0.1.0"

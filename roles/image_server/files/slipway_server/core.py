@@ -1,0 +1,192 @@
+"""The one object both applications share: sessions, store, images, checks, and their clockwork."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from slipway.format.names import make_version
+
+from .config import Config
+from .errors import ServiceError
+from .image_check import Check, Checker
+from .images import Images, read_manifest
+from .memory import Memory
+from .registry import Registry, view
+from .session import Session, ended
+from .session_db import SessionDb
+from .store import ChunkStore
+from .sync_marks import SyncMarks, read_boot_id
+
+log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+# A power failure makes suspects of the chunks since the last sync: keep that set small.
+_SYNC_SECONDS = 60.0
+_FORGET_SECONDS = 3600.0
+# Manifests are parsed one at a time: a large one takes several times its size in memory.
+_MANIFEST_SLOTS = 1
+
+
+class Core:
+    """Made inside the running event loop; `start` and `stop` frame its life."""
+
+    def __init__(self, config: Config) -> None:
+        """Open the store and the state; what an earlier process left half-done is removed."""
+        self.config = config
+        config.state_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+        self.memory = Memory(config.state_dir / "memory.sqlite3")
+        marks = SyncMarks(config.state_dir / "sync.json", read_boot_id(), time.time())
+        self.store = ChunkStore(
+            config.store_dir, config.store_reserve_bytes, marks, self.memory.is_bad
+        )
+        self.images = Images(self.store, self.memory)
+        self._db = SessionDb(config.state_dir / "sessions.sqlite3")
+        self.sessions = Registry(self._db)
+        self.checker = Checker(
+            self.store, self.images, self.memory, config.check_threads, config.check_memory_days
+        )
+        self.upload_slots = asyncio.Semaphore(config.upload_slots)
+        self.manifest_slots = asyncio.Semaphore(_MANIFEST_SLOTS)
+        self.started = time.time()
+        self._pool = ThreadPoolExecutor(config.threads, thread_name_prefix="work")
+        self._checks: dict[str, Check] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._publishing = asyncio.Lock()
+        self._last_sync = self._last_forget = time.monotonic()
+
+    async def start(self) -> None:
+        """Take up what was under way before, and begin to watch the clock."""
+        for item in self.sessions.open_sessions():
+            if item.manifest_hash and item.image and item.version:
+                versions = await self.run(self.images.versions, item.image)
+                if item.version not in versions:
+                    await self.sessions.update(item.id, version=None, manifest_hash=None)
+            if item.verb in ("restore", "verify") and not _is_checked(item):
+                self._check_for(item)
+        self._spawn(self._watch())
+
+    async def stop(self) -> None:
+        """Save everything and let go of every file and thread."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.checker.stop()
+        await self.sessions.flush()
+        self._pool.shutdown()
+        self._db.close()
+        self.memory.close()
+        self.store.close()
+
+    async def run(self, work: Callable[..., _T], *arguments: Any) -> _T:
+        """Do blocking work in the pool."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+
+    async def open_session(
+        self,
+        machine: str,
+        macs: tuple[str, ...],
+        verb: str,
+        image: str | None,
+        version: str | None,
+        ttl_seconds: int,
+    ) -> Session:
+        """Create a session; a version to restore is made concrete and its check begins."""
+        if verb in ("restore", "verify") and image is not None:
+            version = await self.run(self.images.resolve, image, version)
+        made = await self.sessions.create(machine, macs, verb, image, version, ttl_seconds)
+        log.info("session %s: %s %s of %s", made.id, verb, machine, image)
+        if verb in ("restore", "verify"):
+            self._check_for(made)
+        return made
+
+    def view(self, item: Session) -> dict[str, Any]:
+        """The session with the check of its image as it stands now."""
+        shown = view(item)
+        if (check := self._checks.get(item.id)) is not None:
+            shown["image_check"] = check.view()
+        return shown
+
+    def is_image_checked(self, item: Session) -> bool:
+        """Whether no check of the session's image is under way."""
+        return not item.open or item.id not in self._checks
+
+    async def publish(self, session_id: str, body: bytes) -> tuple[str, str, bool]:
+        """Publish a session's manifest: image, version, and whether it is new.
+
+        The version and the manifest's hash are saved before the version exists, so a client
+        that lost the answer, even to a crash, finds its own version and never makes a second.
+        """
+        digest = await self.run(lambda: hashlib.sha256(body).hexdigest())
+        item = self.sessions.get(session_id)
+        name = item.image or ""
+        manifest = await self.run(read_manifest, body, name)
+        async with self._publishing:
+            item = self.sessions.get(session_id)
+            if not item.open:
+                raise ended(item)
+            taken = set(await self.run(self.images.versions, name))
+            if item.version in taken:
+                if item.manifest_hash != digest:
+                    raise ServiceError(
+                        "already_published",
+                        f"This session has already published {name}@{item.version}.",
+                    )
+                return name, str(item.version), False
+            taken |= self.sessions.reserved_versions(name)
+            version = make_version(datetime.now(UTC), taken)
+            await self.sessions.update(session_id, version=version, manifest_hash=digest)
+            try:
+                await self.run(self.images.publish, manifest, version)
+            except BaseException:
+                if version not in await self.run(self.images.versions, name):
+                    await self.sessions.update(session_id, version=None, manifest_hash=None)
+                raise
+        log.info("session %s published %s@%s", session_id, name, version)
+        return name, version, True
+
+    def _check_for(self, item: Session) -> None:
+        check = self.checker.start(str(item.image), str(item.version), full=False)
+        self._checks[item.id] = check
+        self._spawn(self._await_check(item.id, check))
+
+    async def _await_check(self, session_id: str, check: Check) -> None:
+        await check.done.wait()
+        del self._checks[session_id]
+        await self.sessions.update(session_id, image_check=check.view())
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(self.config.sweep_seconds)
+            try:
+                await self._sweep()
+            except Exception:
+                # A full or failing disk must not end the watch; the next round tries again.
+                log.exception("sweep failed")
+
+    async def _sweep(self) -> None:
+        for item in await self.sessions.sweep(self.config.silent_seconds):
+            log.warning("session %s of %s: %s", item.id, item.machine, item.outcome)
+        await self.sessions.flush()
+        now = time.monotonic()
+        if now - self._last_forget > _FORGET_SECONDS:
+            self._last_forget = now
+            await self.sessions.forget(time.time() - self.config.keep_days * 86400)
+        if self.store.dirty and now - self._last_sync > _SYNC_SECONDS:
+            self._last_sync = now
+            await self.run(self.store.sync)
+
+    def _spawn(self, work: Any) -> None:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _is_checked(item: Session) -> bool:
+    return item.image_check is not None and item.image_check["state"] != "running"

@@ -1,0 +1,63 @@
+"""The service's one exception: a type, a message, a remedy, an HTTP status."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# type -> (HTTP status, the remedy when the raiser has no better one)
+ERRORS: dict[str, tuple[int, str]] = {
+    "bad_request": (422, "Send what the OpenAPI description at /v1/openapi.json asks for."),
+    "bad_body": (400, "Send one JSON object in UTF-8."),
+    "bad_token": (401, "Check in again: start a new session for the machine."),
+    "wrong_verb": (403, "Start a session with the verb that needs this request."),
+    "wrong_image": (403, "Start a session for that image: a token is good for one image."),
+    "no_such_route": (404, "See the OpenAPI description at /v1/openapi.json."),
+    "no_such_session": (404, "Start a session for the machine, then boot it again."),
+    "unknown_image": (404, "List the images with images.yml."),
+    "unknown_version": (404, "List the versions with images.yml."),
+    "unknown_chunk": (404, "Run verify on the image: its store has lost a chunk."),
+    "no_boot_script": (404, "The machine boots its menu instead."),
+    "wrong_method": (405, "See the OpenAPI description at /v1/openapi.json."),
+    "too_slow": (408, "Look at the network between the machine and the server, then retry."),
+    "already_checked_in": (
+        409,
+        "If that was not you: end the session and look for a second "
+        "machine with this MAC. Otherwise start a new session.",
+    ),
+    "session_exists": (409, "End it first: session_end.yml."),
+    "missing_chunks": (409, "Send the chunks, then publish again."),
+    "already_published": (409, "Start a new session for another version."),
+    "session_ended": (410, "Start a new session for the machine."),
+    "too_long": (413, "Send less: the limit is in the message."),
+    "wrong_content": (400, "Read the range again and send one zstd frame that declares its size."),
+    "bad_manifest": (422, "Write the manifest as FORMAT.md says."),
+    "internal": (500, "Read the journal of slipway.service on the image server."),
+    "store_failed": (500, "Look at the image server's kernel log and at the store's disk."),
+    "store_full": (
+        507,
+        "Delete images or enlarge the store, then run the backup again: it sends "
+        "only what is missing.",
+    ),
+}
+
+
+class ServiceError(Exception):
+    """A refusal that a client can read. ``details`` are extra keys of the JSON body."""
+
+    def __init__(self, error: str, message: str, remedy: str = "", **details: Any) -> None:
+        """Take the status and the default remedy from ERRORS."""
+        super().__init__(message)
+        self.error = error
+        self.message = message
+        self.status, default_remedy = ERRORS[error]
+        self.remedy = remedy or default_remedy
+        self.details = details
+
+    def body(self) -> dict[str, Any]:
+        """The JSON body of the answer."""
+        return {
+            "error": self.error,
+            "message": self.message,
+            "remedy": self.remedy,
+            **self.details,
+        }

@@ -1,0 +1,169 @@
+"""What both applications share: bounded bodies, one form of refusals, their documentation."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from . import __version__
+from .core import Core
+from .errors import ERRORS, ServiceError
+from .models import ErrorBody
+
+log = logging.getLogger(__name__)
+
+MAX_JSON = 1 << 20
+_BODY_SECONDS = 120.0
+_STATUS_TYPES = {404: "no_such_route", 405: "wrong_method", 400: "bad_body"}
+
+
+def get_core(request: Request) -> Core:
+    """The core that both applications share."""
+    core: Core = request.app.state.core
+    return core
+
+
+CoreDep = Annotated[Core, Depends(get_core)]
+
+
+def peer(request: Request) -> str | None:
+    """The client's address, as nginx saw it: nobody else can reach the socket."""
+    try:
+        return str(ipaddress.ip_address(request.headers.get("x-real-ip", "")))
+    except ValueError:
+        return None
+
+
+def refusals(*types: str) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI responses for the error types that a route can answer with."""
+    by_status: dict[int, list[str]] = {}
+    for name in ("bad_request", "internal", *types):
+        by_status.setdefault(ERRORS[name][0], []).append(name)
+    return {
+        status: {"model": ErrorBody, "description": "error: " + ", ".join(names)}
+        for status, names in sorted(by_status.items())
+    }
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The whole body, refused as soon as it is, or says it will be, longer than ``limit``."""
+    too_long = ServiceError("too_long", f"The body is longer than {limit} bytes.")
+    declared = request.headers.get("content-length", "0")
+    if declared.isascii() and declared.isdigit() and int(declared) > limit:
+        raise too_long
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            async for part in request.stream():
+                size += len(part)
+                if size > limit:
+                    raise too_long
+                parts.append(part)
+    except TimeoutError as error:
+        message = f"The body took longer than {_BODY_SECONDS:.0f} s."
+        raise ServiceError("too_slow", message) from error
+    return b"".join(parts)
+
+
+class BodyLimit:
+    """Bounds the body of every request whose handler does not do so itself."""
+
+    def __init__(self, app: ASGIApp, streamed: Callable[[str, str], bool]) -> None:
+        """``streamed`` tells by method and path which handlers read their body themselves."""
+        self._app = app
+        self._streamed = streamed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Read the body before the handler runs, within limits of size and time."""
+        if scope["type"] != "http" or self._streamed(scope["method"], scope["path"]):
+            await self._app(scope, receive, send)
+            return
+        try:
+            body = await read_body(Request(scope, receive), MAX_JSON)
+        except ClientDisconnect:
+            return
+        except ServiceError as error:
+            await respond(error)(scope, receive, send)
+            return
+        given = False
+
+        async def replay() -> Message:
+            nonlocal given
+            if given:
+                return await receive()
+            given = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self._app(scope, replay, send)
+
+
+def respond(error: ServiceError) -> JSONResponse:
+    """The answer for a refusal."""
+    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
+    return JSONResponse(error.body(), error.status, headers)
+
+
+async def _on_service_error(_: Request, error: ServiceError) -> Response:
+    if error.status >= 500:
+        log.error("%s: %s", error.error, error.message)
+    return respond(error)
+
+
+async def _on_invalid(_: Request, error: RequestValidationError) -> Response:
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return respond(ServiceError("bad_body", "The body is no JSON."))
+    # The place and the reason, never the value: it came from anybody.
+    where = ".".join(str(part)[:40] for part in first["loc"][1:]) or str(first["loc"][0])
+    reason = first["msg"].removeprefix("Value error, ")
+    return respond(ServiceError("bad_request", f"{where}: {reason}."))
+
+
+async def _on_http_error(_: Request, error: HTTPException) -> Response:
+    kind = _STATUS_TYPES.get(error.status_code, "internal")
+    return respond(ServiceError(kind, str(error.detail)))
+
+
+async def _on_disconnect(_: Request, __: ClientDisconnect) -> Response:
+    return respond(ServiceError("bad_body", "The body ended early."))
+
+
+async def _on_crash(request: Request, error: Exception) -> Response:
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return respond(ServiceError("internal", "The service failed to handle the request."))
+
+
+_HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {
+    ServiceError: _on_service_error,
+    RequestValidationError: _on_invalid,
+    HTTPException: _on_http_error,
+    ClientDisconnect: _on_disconnect,
+    Exception: _on_crash,
+}
+
+
+def make_app(core: Core, title: str, streamed: Callable[[str, str], bool]) -> FastAPI:
+    """An application without routes: its errors, limits and description are in place."""
+    app = FastAPI(
+        title=title,
+        version=__version__,
+        openapi_url="/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        exception_handlers=_HANDLERS,
+    )
+    app.state.core = core
+    app.add_middleware(BodyLimit, streamed=streamed)
+    return app

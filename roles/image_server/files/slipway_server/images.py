@@ -1,0 +1,194 @@
+"""Images: manifests under ``images/<name>/<version>.json``, lists of them, and publishing."""
+
+from __future__ import annotations
+
+import functools
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from slipway.format.codec import parse, serialize
+from slipway.format.errors import FormatError
+from slipway.format.manifest import Manifest
+from slipway.format.names import check_version, is_name, version_key
+
+from . import files
+from .errors import ServiceError
+from .memory import Memory
+from .store import ChunkStore, Fingerprint
+
+
+def iso(moment: float) -> str:
+    """Seconds since the epoch as the API and the manifests write them."""
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def read_manifest(data: bytes, name: str) -> Manifest:
+    """Parse a manifest that a client wants to publish as ``name``."""
+    try:
+        manifest = parse(data)
+    except FormatError as error:
+        raise ServiceError("bad_manifest", f"The manifest was refused: {error}.") from error
+    if manifest.name != name:
+        raise ServiceError("bad_manifest", f"The manifest is of another image than {name}.")
+    return manifest
+
+
+class Images:
+    """All methods block; callers run them in a thread."""
+
+    def __init__(self, store: ChunkStore, memory: Memory) -> None:
+        """Work on the folder ``images`` of the store."""
+        self._root = store.root / "images"
+        self._store = store
+        self._memory = memory
+        self._digests_of = functools.lru_cache(maxsize=4)(self._read_digests)
+
+    def path(self, name: str, version: str) -> Path:
+        """Where a version's manifest lies. Both parts were checked before."""
+        return self._root / name / f"{version}.json"
+
+    def names(self) -> list[str]:
+        """All images that have a version."""
+        found = sorted(entry.name for entry in self._root.iterdir() if is_name(entry.name))
+        return [name for name in found if self.versions(name)]
+
+    def versions(self, name: str) -> list[str]:
+        """All versions of an image, newest last."""
+        found = []
+        try:
+            entries = list((self._root / name).iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        for entry in entries:
+            try:
+                if entry.suffix == ".json":
+                    found.append(check_version(entry.stem))
+            except FormatError:
+                continue
+        return sorted(found, key=version_key)
+
+    def resolve(self, name: str, version: str | None) -> str:
+        """The concrete version; None means the newest."""
+        versions = self.versions(name)
+        if not versions:
+            there = ", ".join(self.names()[:20]) or "none"
+            raise ServiceError(
+                "unknown_image",
+                f"There is no image {name}. Images on this server: {there}.",
+            )
+        if version is None:
+            return versions[-1]
+        if version not in versions:
+            raise ServiceError(
+                "unknown_version",
+                f"Image {name} has no version {version}. "
+                f"It has: {', '.join(reversed(versions[-20:]))}.",
+            )
+        return version
+
+    def read(self, name: str, version: str) -> bytes:
+        """A version's manifest as it was published."""
+        try:
+            return self.path(name, self.resolve(name, version)).read_bytes()
+        except OSError as error:
+            raise ServiceError(
+                "store_failed", f"The manifest of {name}@{version} can't be read: {error.strerror}."
+            ) from error
+
+    def manifest(self, name: str, version: str) -> Manifest:
+        """A version's manifest, parsed. FormatError if the file was damaged."""
+        return parse(self.read(name, version))
+
+    def holds(self, name: str, version: str, digest: str) -> bool:
+        """Whether a chunk belongs to a version."""
+        try:
+            return bytes.fromhex(digest) in self._digests_of(name, version)
+        except FormatError as error:
+            raise ServiceError(
+                "store_failed", f"The manifest of {name}@{version} is damaged: {error}."
+            ) from error
+
+    def _read_digests(self, name: str, version: str) -> frozenset[bytes]:
+        return frozenset(
+            segment.digests[start : start + 32]
+            for segment in self.manifest(name, version).segments()
+            for start in range(0, len(segment.digests), 32)
+        )
+
+    def publish(self, manifest: Manifest, version: str) -> None:
+        """Make the version exist. A retry of a publish that succeeded changes nothing."""
+        stored, missing = 0, []
+        for digest in set(manifest.digests()):
+            size = self._store.size_if_kept(digest)
+            if size is None:
+                missing.append(digest)
+            else:
+                stored += size
+        if missing:
+            raise ServiceError(
+                "missing_chunks",
+                f"The manifest names {len(missing)} chunks that the store does not have.",
+                missing=sorted(missing)[:20],
+            )
+        self._store.sync()
+        data = serialize(manifest.stamped(version, iso(time.time()), stored))
+        try:
+            files.create_durably(self._store.tmp, data, self.path(manifest.name, version))
+        except FileExistsError:
+            return
+        except OSError as error:
+            raise files.as_service_error(error, "The manifest") from error
+
+    def summaries(self, name: str) -> list[dict[str, Any]]:
+        """What a list shows of every version of an image, newest first."""
+        return [self._summary(name, version) for version in reversed(self.versions(name))]
+
+    def _summary(self, name: str, version: str) -> dict[str, Any]:
+        found = self.path(name, version).stat()
+        fingerprint = Fingerprint(found.st_size, found.st_mtime_ns, found.st_ino)
+        kept = self._memory.summary(name, version, fingerprint)
+        if kept is not None:
+            return kept
+        try:
+            body = _summarize(version, self.manifest(name, version))
+        except FormatError as error:
+            return _damaged(version, found.st_mtime, str(error))
+        self._memory.keep_summary(name, version, fingerprint, body)
+        return body
+
+
+def _summarize(version: str, manifest: Manifest) -> dict[str, Any]:
+    return {
+        "version": version,
+        "created": manifest.created,
+        "bytes": manifest.used_bytes,
+        "stored": manifest.stored_bytes,
+        "machine": manifest.machine.name,
+        "agent_version": manifest.agent_version,
+        "disks": [
+            {
+                "id": disk.id,
+                "size": disk.size,
+                "bytes": disk.used_bytes,
+                "model": disk.identity.model,
+                "serial": disk.identity.serial,
+            }
+            for disk in manifest.disks
+        ],
+        "problem": None,
+    }
+
+
+def _damaged(version: str, mtime: float, problem: str) -> dict[str, Any]:
+    return {
+        "version": version,
+        "created": iso(mtime),
+        "bytes": 0,
+        "stored": 0,
+        "machine": "",
+        "agent_version": "",
+        "disks": [],
+        "problem": f"The manifest is damaged: {problem}.",
+    }

@@ -1,0 +1,124 @@
+"""What the service remembers to save work: sound reads of chunks, summaries of manifests.
+
+Losing this file costs time, never data, so a broken one is simply made anew.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .store import Fingerprint
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS reads (
+    digest BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, ino INTEGER,
+    at REAL, content_size INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS summaries (
+    name TEXT, version TEXT, size INTEGER, mtime_ns INTEGER, body TEXT,
+    PRIMARY KEY (name, version)
+) STRICT, WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True)
+class Read:
+    """One read-through of a chunk. ``content_size`` None: it was not sound."""
+
+    digest: str
+    fingerprint: Fingerprint
+    at: float
+    content_size: int | None
+
+
+class Memory:
+    """Safe to use from several threads."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, or make a new one when it is damaged."""
+        self._lock = threading.Lock()
+        try:
+            self._db = _open(path)
+        except sqlite3.DatabaseError:
+            for suffix in ("", "-wal", "-shm"):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
+            self._db = _open(path)
+        self._bad = {
+            row[0].hex(): Fingerprint(*row[1:])
+            for row in self._db.execute(
+                "SELECT digest, size, mtime_ns, ino FROM reads WHERE content_size IS NULL"
+            )
+        }
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+    def is_bad(self, digest: str, fingerprint: Fingerprint) -> bool:
+        """Whether a check found this very file broken."""
+        return self._bad.get(digest) == fingerprint
+
+    def recall(self, digest: str, fingerprint: Fingerprint, since: float) -> int | None:
+        """The content's size, if this very file was read and found sound after ``since``."""
+        with self._lock:
+            row = self._db.execute(
+                "SELECT size, mtime_ns, ino, at, content_size FROM reads WHERE digest = ?",
+                (bytes.fromhex(digest),),
+            ).fetchone()
+        if row is None or Fingerprint(*row[:3]) != fingerprint or row[3] < since:
+            return None
+        size: int | None = row[4]
+        return size
+
+    def remember(self, reads: Iterable[Read]) -> None:
+        """Keep the outcome of reads."""
+        reads = list(reads)
+        rows = [
+            (bytes.fromhex(read.digest), *read.fingerprint, read.at, read.content_size)
+            for read in reads
+        ]
+        with self._lock, self._db:
+            self._db.executemany("INSERT OR REPLACE INTO reads VALUES (?, ?, ?, ?, ?, ?)", rows)
+            for read in reads:
+                if read.content_size is None:
+                    self._bad[read.digest] = read.fingerprint
+                else:
+                    self._bad.pop(read.digest, None)
+
+    def summary(self, name: str, version: str, fingerprint: Fingerprint) -> dict[str, Any] | None:
+        """The summary kept for this very manifest file."""
+        with self._lock:
+            row = self._db.execute(
+                "SELECT body FROM summaries"
+                " WHERE name = ? AND version = ? AND size = ? AND mtime_ns = ?",
+                (name, version, fingerprint.size, fingerprint.mtime_ns),
+            ).fetchone()
+        if row is None:
+            return None
+        body: dict[str, Any] = json.loads(row[0])
+        return body
+
+    def keep_summary(
+        self, name: str, version: str, fingerprint: Fingerprint, body: dict[str, Any]
+    ) -> None:
+        """Keep the summary of a manifest file."""
+        with self._lock, self._db:
+            self._db.execute(
+                "INSERT OR REPLACE INTO summaries VALUES (?, ?, ?, ?, ?)",
+                (name, version, fingerprint.size, fingerprint.mtime_ns, json.dumps(body)),
+            )
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, check_same_thread=False)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = NORMAL")
+    db.executescript(_SCHEMA)
+    return db

@@ -1,0 +1,246 @@
+"""What machines reach through nginx: the boot script in clear, everything else behind TLS."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from slipway.format.frames import MAX_FRAME
+
+from . import boot_script, models
+from .core import Core
+from .errors import ServiceError
+from .http_common import CoreDep, make_app, peer, read_body, refusals
+from .session import CheckIn, Session
+
+router = APIRouter()
+_bearer = HTTPBearer(auto_error=False, description="the token that check-in gave")
+_STREAMED = re.compile(r"/v1/(chunks|images)/[^/]*\Z")
+_BOOT_MAC = re.compile(r"[0-9a-f]{2}(-[0-9a-f]{2}){5}\Z")
+_AUTH = ("bad_token", "session_ended")
+_BODY = ("bad_body", "too_long", "too_slow")
+_BACKUP = (*_AUTH, *_BODY, "wrong_verb")
+_FRAME = {"application/zstd": {"schema": {"type": "string", "format": "binary"}}}
+
+
+async def current_session(
+    core: CoreDep,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+) -> Session:
+    """The session of the request's token."""
+    if credentials is None:
+        raise ServiceError("bad_token", "The request carries no token.")
+    return await core.sessions.authenticate(credentials.credentials)
+
+
+SessionDep = Annotated[Session, Depends(current_session)]
+
+
+def _session_for(*verbs: str) -> Callable[[Session], Awaitable[Session]]:
+    async def check(item: SessionDep) -> Session:
+        if item.verb not in verbs:
+            raise ServiceError(
+                "wrong_verb", f"A session for {item.verb} can't do this: {' or '.join(verbs)} can."
+            )
+        return item
+
+    return check
+
+
+BackupDep = Annotated[Session, Depends(_session_for("backup"))]
+ReaderDep = Annotated[Session, Depends(_session_for("restore", "verify"))]
+
+
+def _need_image(item: Session, name: str, version: str | None = None) -> None:
+    if item.image != name or (version is not None and item.version != version):
+        wanted = name if version is None else f"{name}@{version}"
+        raise ServiceError("wrong_image", f"This session is for {item.image}, not for {wanted}.")
+
+
+@router.get(
+    "/boot/{mac}.ipxe",
+    response_class=PlainTextResponse,
+    responses=refusals("no_boot_script"),
+    summary="The script that boots a MAC into its pending session",
+)
+async def boot(mac: str, core: CoreDep) -> PlainTextResponse:
+    """Only while the session is pending; nginx answers a 404 with the machine's menu."""
+    item = None
+    if _BOOT_MAC.match(mac):
+        item = core.sessions.boot(mac.replace("-", ":"))
+    if item is None:
+        raise ServiceError("no_boot_script", "No session is pending for this MAC address.")
+    return PlainTextResponse(
+        boot_script.render(core.config, item.id), headers={"Cache-Control": "no-store"}
+    )
+
+
+@router.post(
+    "/v1/checkin",
+    response_model=models.CheckInAnswer,
+    responses=refusals("no_such_session", "already_checked_in", "session_ended", *_BODY),
+)
+async def check_in(report: models.CheckInRequest, request: Request, core: CoreDep) -> Any:
+    """Bind the session to this machine and get its token, once."""
+    item, token = await core.sessions.check_in(
+        report.session,
+        CheckIn(
+            macs=tuple(report.macs),
+            host_key=report.host_key,
+            agent_version=report.agent_version,
+            address=peer(request),
+            hardware=report.hardware,
+            nonce=report.nonce,
+        ),
+    )
+    brief = {"id": item.id} | {
+        key: getattr(item, key) for key in ("machine", "verb", "image", "version")
+    }
+    return JSONResponse({"token": token, "session": brief}, headers={"Cache-Control": "no-store"})
+
+
+@router.get("/v1/session", response_model=models.OwnSession, responses=refusals(*_AUTH))
+async def own_session(item: SessionDep, core: CoreDep) -> Any:
+    """The token's own session."""
+    return core.view(item)
+
+
+@router.post(
+    "/v1/session/heartbeat", response_model=models.Empty, responses=refusals(*_AUTH, *_BODY)
+)
+async def heartbeat(_: models.Empty, item: SessionDep) -> Any:
+    """A sign of life; every other request with the token is one, too."""
+    return {}
+
+
+@router.post(
+    "/v1/session/progress", response_model=models.Empty, responses=refusals(*_AUTH, *_BODY)
+)
+async def progress(record: models.ProgressRecord, item: SessionDep, core: CoreDep) -> Any:
+    """The newest progress record, at most one a second, at most 16 KiB."""
+    core.sessions.progress(item.id, record)
+    return {}
+
+
+@router.post("/v1/session/result", response_model=models.Empty, responses=refusals(*_AUTH, *_BODY))
+async def result(record: models.ResultRecord, item: SessionDep, core: CoreDep) -> Any:
+    """The final result or error record, at most 512 KiB."""
+    await core.sessions.update(item.id, result=record)
+    return {}
+
+
+@router.post("/v1/chunks/query", response_model=models.Missing, responses=refusals(*_BACKUP))
+async def query(wanted: models.Query, _: BackupDep, core: CoreDep) -> Any:
+    """Which of these chunks does the store lack?"""
+    return {"missing": await core.run(core.store.missing, wanted.digests)}
+
+
+@router.put(
+    "/v1/chunks/{digest}",
+    status_code=201,
+    response_model=models.Kept,
+    responses={
+        200: {"model": models.Kept, "description": "the store had it"},
+        **refusals(*_BACKUP, "wrong_content", "store_failed", "store_full"),
+    },
+    openapi_extra={"requestBody": {"required": True, "content": _FRAME}},
+)
+async def put_chunk(
+    digest: models.Digest, request: Request, _: BackupDep, core: CoreDep
+) -> JSONResponse:
+    """One zstd frame that declares its content size; it is verified before it is kept."""
+    async with core.upload_slots:
+        frame = await read_body(request, MAX_FRAME)
+        new = await core.run(core.store.put, digest, frame)
+    return JSONResponse({"digest": digest, "new": new}, 201 if new else 200)
+
+
+@router.get(
+    "/v1/chunks/{digest}",
+    response_class=Response,
+    responses={
+        200: {"content": _FRAME, "description": "the frame"},
+        **refusals(*_AUTH, "wrong_verb", "wrong_image", "unknown_chunk", "store_failed"),
+    },
+)
+async def get_chunk(digest: models.Digest, item: ReaderDep, core: CoreDep) -> Response:
+    """A chunk of the session's version. Behind nginx the file is sent by nginx."""
+    if not await core.run(core.images.holds, str(item.image), str(item.version), digest):
+        raise ServiceError("wrong_image", "The session's image does not hold this chunk.")
+    if await core.run(core.store.fingerprint, digest) is None:
+        raise ServiceError("unknown_chunk", f"The store has lost chunk {digest}.")
+    if core.config.accel_redirect is None:
+        return FileResponse(core.store.path(digest), media_type="application/zstd")
+    target = f"{core.config.accel_redirect}/{core.store.relative(digest)}"
+    return Response(media_type="application/zstd", headers={"X-Accel-Redirect": target})
+
+
+@router.post(
+    "/v1/images/{name}",
+    status_code=201,
+    response_model=models.Published,
+    responses={
+        200: {"model": models.Published, "description": "this session published it before"},
+        **refusals(
+            *_BACKUP,
+            "wrong_image",
+            "missing_chunks",
+            "already_published",
+            "bad_manifest",
+            "store_failed",
+            "store_full",
+        ),
+    },
+    openapi_extra={
+        "requestBody": {"required": True, "content": {"application/json": {"schema": {}}}}
+    },
+)
+async def publish(
+    name: models.ImageName, request: Request, item: BackupDep, core: CoreDep
+) -> JSONResponse:
+    """A manifest as FORMAT.md describes it becomes a version. A retry finds the same version."""
+    _need_image(item, name)
+    async with core.manifest_slots:
+        body = await read_body(request, core.config.max_manifest_bytes)
+        image, version, new = await core.publish(item.id, body)
+    return JSONResponse({"name": image, "version": version}, 201 if new else 200)
+
+
+@router.get("/v1/images", response_model=models.ImageList, responses=refusals(*_AUTH))
+async def images(item: SessionDep, core: CoreDep) -> Any:
+    """The session's image with all its versions; an empty list if it has none yet."""
+    versions = await core.run(core.images.summaries, item.image) if item.image else []
+    return {"images": [{"name": item.image, "versions": versions}] if versions else []}
+
+
+@router.get(
+    "/v1/images/{name}/{version}",
+    response_class=Response,
+    responses={
+        200: {"content": {"application/json": {"schema": {}}}, "description": "the manifest"},
+        **refusals(
+            *_AUTH, "wrong_verb", "wrong_image", "unknown_image", "unknown_version", "store_failed"
+        ),
+    },
+)
+async def manifest(
+    name: models.ImageName, version: models.Version, item: ReaderDep, core: CoreDep
+) -> Response:
+    """The manifest of the session's version, byte for byte as it was published."""
+    _need_image(item, name, version)
+    return Response(await core.run(core.images.read, name, version), media_type="application/json")
+
+
+def _is_streamed(method: str, path: str) -> bool:
+    return method in ("PUT", "POST") and path != "/v1/chunks/query" and bool(_STREAMED.match(path))
+
+
+def build(core: Core) -> FastAPI:
+    """The public application."""
+    app = make_app(core, "Slipway image server", _is_streamed)
+    app.include_router(router)
+    return app
