@@ -1,0 +1,40 @@
+"""The options and return values of the modules that let the agent work on disks."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """One job of the agent on a machine that runs the imaging environment."""
+
+    DOCUMENTATION = r"""
+options:
+  disks:
+    description:
+      - Disks of the machine, as paths like V(/dev/disk/by-id/ata-X).
+      - Empty means all fixed disks; never removable ones, and never the one it booted from.
+    type: list
+    elements: path
+    default: []
+  threads:
+    description: How many threads the agent uses; it chooses by itself when this is left out.
+    type: int
+  session_file:
+    description: Where the machine's check-in left server, CA and token of the session.
+    type: path
+    default: /run/slipway/session.json
+  jobs_dir:
+    description: Where the agent's JSON lines go on the machine.
+    type: path
+    default: /run/slipway/jobs
+  job:
+    description: Name of the job on the machine; made up when left out.
+    type: str
+requirements:
+  - Runs on a machine in the imaging environment, within a session.
+    The role P(slipway.imaging.imaging_session#role) sees to both.
+notes:
+  - The agent runs as a systemd unit of its own and does not depend on the SSH connection. While it
+    works, one line about its progress appears every few seconds.
+  - When the machine stops answering, the task fails; it does not become unreachable, so that
+    C(rescue) and C(always) still run.
+"""

@@ -1,0 +1,76 @@
+"""Filter: images as a table for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ansible_collections.slipway.imaging.plugins.module_utils._errors import clean
+from ansible_collections.slipway.imaging.plugins.plugin_utils._progress import number, size
+
+DOCUMENTATION = r"""
+name: image_table
+short_description: Images as a table for a person
+version_added: 0.1.0
+author: The Slipway team (@slipway)
+description:
+  - One line for each version, the newest of each image first.
+options:
+  _input:
+    description: The images that M(slipway.imaging.image_info) returned.
+    type: list
+    elements: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: List all images
+  ansible.builtin.debug:
+    msg: "{{ store.images | slipway.imaging.image_table }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The lines of the table, a heading first.
+  type: list
+  elements: str
+"""
+
+_HEADING = ("IMAGE", "MADE (UTC)", "DATA", "ON DISK")
+
+
+def image_table(images: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the lines of a table of images."""
+    rows = [
+        _row(image["name"], entry)
+        for image in images
+        for entry in sorted(image["versions"], key=lambda entry: entry["version"], reverse=True)
+    ]
+    if not rows:
+        return ["There is no image yet: playbooks/backup.yml makes one."]
+    table = [_HEADING, *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(len(_HEADING))]
+    return [
+        "  ".join(
+            cell.ljust(width) if column < 2 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in table
+    ]
+
+
+def _row(name: str, entry: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    return (
+        f"{clean(name, 63)}@{clean(entry['version'], 30)}",
+        clean(entry.get("created", ""))[:19].replace("T", " "),
+        size(number(entry, "bytes")),
+        size(number(entry, "stored")),
+    )
+
+
+class FilterModule:
+    """What Ansible loads."""
+
+    def filters(self) -> dict[str, Callable[[Any], list[str]]]:
+        """Return the filter by its name."""
+        return {"image_table": image_table}

@@ -1,0 +1,167 @@
+"""A client of the control service's administration socket.
+
+Local root is the administrator: the socket belongs to root, so the modules that use this run on
+the image server with become.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, clean
+
+ADMIN_SOCKET = "/run/slipway/admin.sock"
+
+# The service holds a long poll for at most this long.
+LONGEST_POLL = 25
+# Beside a long poll's own time: a busy service on a small machine may think for a while.
+ANSWER_TIMEOUT = 60
+# Reading a whole image through takes minutes.
+CHECK_TIMEOUT = 6 * 3600
+LARGEST_ANSWER = 64 << 20
+
+ADMIN_ARGUMENTS: dict[str, Any] = {"admin_socket": {"type": "path", "default": ADMIN_SOCKET}}
+
+_SERVICE_REMEDY = "Look at `systemctl status slipway` and `journalctl -u slipway` there."
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the socket's path."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class AdminApi:
+    """What the administrator may ask of the service."""
+
+    def __init__(self, path: str = ADMIN_SOCKET) -> None:
+        """Remember the path of the socket; nothing is opened before the first request."""
+        self.path = path
+
+    def open_session(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask for a session of one machine."""
+        return self._request("POST", "/v1/sessions", dict(request))
+
+    def sessions(self) -> list[dict[str, Any]]:
+        """Return the sessions that the service remembers."""
+        return list(self._request("GET", "/v1/sessions").get("sessions", []))
+
+    def open_sessions(self, machine: str) -> list[dict[str, Any]]:
+        """Return the sessions of a machine that have not ended."""
+        return [
+            session
+            for session in self.sessions()
+            if session["machine"] == machine and session["state"] != "ended"
+        ]
+
+    def session(self, identifier: str, wait: float = 0, until: str = "") -> dict[str, Any]:
+        """Return one session; with a wait, once it is `until` or when the wait is over."""
+        path = f"/v1/sessions/{quote(identifier, safe='')}"
+        deadline = time.monotonic() + wait
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            poll = int(min(LONGEST_POLL, left))
+            query = f"?{urlencode({'wait': poll, 'until': until})}" if until and poll else ""
+            session = self._request("GET", path + query, timeout=poll + ANSWER_TIMEOUT)
+            if not until or left < 1 or reached(session, until):
+                return session
+
+    def end_session(self, identifier: str, outcome: str) -> dict[str, Any]:
+        """End a session; its token dies at once."""
+        path = f"/v1/sessions/{quote(identifier, safe='')}?{urlencode({'outcome': outcome})}"
+        return self._request("DELETE", path)
+
+    def images(self) -> list[dict[str, Any]]:
+        """Return all images with their versions."""
+        return list(self._request("GET", "/v1/images").get("images", []))
+
+    def image(self, name: str) -> dict[str, Any]:
+        """Return one image with its versions."""
+        return self._request("GET", f"/v1/images/{quote(name, safe='')}")
+
+    def manifest(self, name: str, version: str) -> dict[str, Any]:
+        """Return the manifest of one version."""
+        return self._request("GET", f"/v1/images/{quote(name, safe='')}/{quote(version, safe='')}")
+
+    def check(self, name: str, version: str) -> dict[str, Any]:
+        """Read one version through and return what was found."""
+        path = f"/v1/images/{quote(name, safe='')}/{quote(version, safe='')}/check"
+        return self._request("POST", path, {}, timeout=CHECK_TIMEOUT)
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        timeout: float = ANSWER_TIMEOUT,
+    ) -> dict[str, Any]:
+        connection = _UnixConnection(self.path, timeout)
+        payload = None if body is None else json.dumps(body)
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        try:
+            connection.request(method, path, payload, headers)
+            response = connection.getresponse()
+            status, answer = response.status, response.read(LARGEST_ANSWER)
+        except (OSError, http.client.HTTPException) as failure:
+            raise _unreachable(self.path, failure) from failure
+        finally:
+            connection.close()
+        return _decode(status, answer)
+
+
+def reached(session: Mapping[str, Any], until: str) -> bool:
+    """Tell whether a session is where a wait wants it, or can't get there any more."""
+    if session["state"] == "ended":
+        return True
+    if until == "image_checked":
+        check = session.get("image_check")
+        return check is None or check["state"] != "running"
+    return bool(session["state"] == until)
+
+
+def _unreachable(path: str, failure: Exception) -> SlipwayError:
+    if isinstance(failure, PermissionError):
+        remedy = "The socket is root's alone: run the task on the image server with become."
+    elif isinstance(failure, FileNotFoundError):
+        remedy = (
+            "Run playbooks/site.yml for the image server; run this module there, not elsewhere."
+        )
+    else:
+        remedy = _SERVICE_REMEDY
+    return SlipwayError(
+        f"The control service does not answer on {path}: {failure}.", remedy, "service_unreachable"
+    )
+
+
+def _decode(status: int, answer: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(answer)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise SlipwayError(
+            f"The control service answered {status} and no JSON object: {clean(answer[:200])}",
+            _SERVICE_REMEDY,
+            "bad_answer",
+        )
+    if status >= 400:
+        raise SlipwayError(
+            clean(document.get("message", f"The control service answered {status}.")),
+            clean(document.get("remedy", _SERVICE_REMEDY)),
+            clean(document.get("error", "failed")),
+        )
+    return document

@@ -1,0 +1,168 @@
+"""Starting the agent on a machine that runs the imaging environment.
+
+The agent is used through its command line and its JSON lines alone. Work on disks runs as a
+transient systemd unit, so that it does not hang on the SSH connection that started it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, clean
+from ansible_collections.slipway.imaging.plugins.module_utils._names import (
+    check_name,
+    split_reference,
+)
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+JOBS = "/run/slipway/jobs"
+SESSION_FILE = "/run/slipway/session.json"
+
+JOB_ARGUMENTS: dict[str, Any] = {
+    "disks": {"type": "list", "elements": "path", "default": []},
+    "threads": {"type": "int"},
+    "session_file": {"type": "path", "default": SESSION_FILE},
+    "jobs_dir": {"type": "path", "default": JOBS},
+    "job": {"type": "str"},
+}
+
+_JOB = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+_DEVICE = re.compile(r"/dev/[A-Za-z0-9][A-Za-z0-9_./:+-]*")
+_IDENTITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]*")
+
+
+def backup_command(params: Mapping[str, Any]) -> list[str]:
+    """Return the agent's arguments for a backup."""
+    command = ["backup", *devices(params["disks"]), "--name", check_name(params["image"])]
+    command += ["--level", str(params["level"])]
+    for partition in params["whole"]:
+        command += ["--whole", identity(partition)]
+    return command
+
+
+def restore_command(params: Mapping[str, Any], dry_run: bool) -> list[str]:
+    """Return the agent's arguments for a restore."""
+    command = ["restore", reference(params["image"]), *devices(params["disks"])]
+    for disk, device in sorted(params["targets"].items()):
+        command += ["--target", f"{identity(disk)}={devices([device])[0]}"]
+    if dry_run:
+        command.append("--dry-run")
+    return command
+
+
+def compare_command(params: Mapping[str, Any]) -> list[str]:
+    """Return the agent's arguments for a comparison."""
+    return ["compare", reference(params["image"]), *devices(params["disks"])]
+
+
+def reference(image: object) -> str:
+    """Return ``NAME`` or ``NAME@VERSION`` after a check."""
+    name, version = split_reference(image)
+    return name if version is None else f"{name}@{version}"
+
+
+def devices(paths: Sequence[str]) -> list[str]:
+    """Return paths of devices after a check: none of them may read as an option."""
+    for path in paths:
+        if not isinstance(path, str) or not _DEVICE.fullmatch(path) or ".." in path.split("/"):
+            raise SlipwayError(
+                f"{clean(path, 80)!r} is no path of a disk.",
+                "Name disks like /dev/disk/by-id/...; the module disk_info shows what is there.",
+                "bad_disk",
+            )
+    return list(paths)
+
+
+def identity(text: object) -> str:
+    """Return the name of a disk or partition after a check."""
+    if not isinstance(text, str) or not (_IDENTITY.fullmatch(text) or _DEVICE.fullmatch(text)):
+        raise SlipwayError(
+            f"{clean(text, 80)!r} is no name of a disk or partition.",
+            "Name it as the module disk_info shows it.",
+            "bad_disk",
+        )
+    return text
+
+
+def start_job(module: AnsibleModule, command: Sequence[str]) -> dict[str, Any]:
+    """Start the agent as a transient unit and return where to follow it."""
+    params = module.params
+    job = params["job"] or f"{command[0]}-{secrets.token_hex(4)}"
+    if not _JOB.fullmatch(job):
+        raise SlipwayError(
+            f"{clean(job, 80)!r} is no name of a job.",
+            "Use lower-case letters, digits and '-'.",
+            "bad_name",
+        )
+    jobs = Path(params["jobs_dir"])
+    jobs.mkdir(parents=True, exist_ok=True)
+    log = jobs / f"{job}.jsonl"
+    agent = [agent_path(module), *command, "--session", params["session_file"], "--json"]
+    if params["threads"]:
+        agent += ["--threads", str(params["threads"])]
+    unit = f"slipway-job-{job}"
+    starter = [
+        _tool(module, "systemd-run"),
+        "--quiet",
+        f"--unit={unit}",
+        f"--description=Slipway {command[0]}",
+        f"--property=StandardOutput=truncate:{log}",
+    ]
+    code, _output, problem = module.run_command([*starter, "--", *agent])
+    if code != 0:
+        raise SlipwayError(
+            f"The agent could not be started: {clean(problem)}",
+            f"Look at `systemctl status {unit}` on the machine.",
+            "agent_not_started",
+        )
+    return {"job": job, "unit": unit, "log": str(log), "command": agent}
+
+
+def probe(module: AnsibleModule) -> dict[str, Any]:
+    """Ask the agent what disks there are."""
+    code, output, problem = module.run_command([agent_path(module), "probe", "--json"])
+    record = last_record(output)
+    if code != 0 or record is None or record.get("type") == "error":
+        record = record or {}
+        raise SlipwayError(
+            clean(record.get("message", f"The agent's probe ended with {code}: {clean(problem)}")),
+            clean(record.get("remedy", "Run `slipway probe` on the machine to see more.")),
+            clean(record.get("error", "probe_failed")),
+        )
+    return record
+
+
+def last_record(output: str) -> dict[str, Any] | None:
+    """Return the last JSON object among lines of text."""
+    for line in reversed(output.splitlines()):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict):
+            return record
+    return None
+
+
+def agent_path(module: AnsibleModule) -> str:
+    """Return the path of the agent."""
+    return _tool(module, "slipway")
+
+
+def _tool(module: AnsibleModule, name: str) -> str:
+    path = module.get_bin_path(name, opt_dirs=["/usr/local/bin", "/usr/bin", "/bin"])
+    if path is None:
+        raise SlipwayError(
+            f"There is no program {name} on this machine.",
+            "This module runs in the imaging environment: enter it with the role"
+            " slipway.imaging.imaging_session first.",
+            "no_agent",
+        )
+    return str(path)

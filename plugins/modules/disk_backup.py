@@ -1,0 +1,117 @@
+#!/usr/bin/python
+"""Module: start the agent's backup; the action plugin of the same name follows it."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: disk_backup
+short_description: Save the disks of a machine as a new version of an image
+description:
+  - Lets the agent read the used parts of the disks and send what the store lacks. The disks are
+    opened read-only.
+  - A version appears when it is complete, or not at all.
+version_added: 0.1.0
+author: The Slipway team (@slipway)
+extends_documentation_fragment:
+  - slipway.imaging.attributes
+  - slipway.imaging.job
+attributes:
+  check_mode:
+    support: full
+    details: The disks are looked at, and RV(disks) says what would be read.
+  diff_mode:
+    support: none
+  idempotent:
+    support: none
+    details: Every backup makes a new version. What the store has already is not sent again.
+options:
+  image:
+    description: Name of the image.
+    type: str
+    required: true
+  level:
+    description: Level of zstd.
+    type: int
+    default: 3
+  whole:
+    description:
+      - Partitions to be saved with all their sectors, though their file system could say which
+        are used.
+    type: list
+    elements: str
+    default: []
+"""
+
+EXAMPLES = r"""
+- name: Save all fixed disks
+  slipway.imaging.disk_backup:
+    image: pc1
+"""
+
+RETURN = r"""
+image:
+  description: Name of the image.
+  type: str
+  returned: success
+version:
+  description: The version that was published.
+  type: str
+  returned: success, not in check mode
+read:
+  description: Bytes read from the disks.
+  type: int
+  returned: success, not in check mode
+sent:
+  description: Bytes sent to the store.
+  type: int
+  returned: success, not in check mode
+seconds:
+  description: How long the agent worked.
+  type: float
+  returned: success, not in check mode
+cells:
+  description: How many cells there are, and how many were sent.
+  type: dict
+  returned: success, not in check mode
+disks:
+  description: What was saved, disk by disk; in check mode what the agent's probe found.
+  type: list
+  elements: dict
+  returned: success
+"""
+
+from typing import NoReturn
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.slipway.imaging.plugins.module_utils._agent import (
+    JOB_ARGUMENTS,
+    backup_command,
+    probe,
+    start_job,
+)
+from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, fail
+
+
+def main() -> NoReturn:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "image": {"type": "str", "required": True},
+            "level": {"type": "int", "default": 3},
+            "whole": {"type": "list", "elements": "str", "default": []},
+            **JOB_ARGUMENTS,
+        },
+        supports_check_mode=True,
+    )
+    try:
+        command = backup_command(module.params)
+        if module.check_mode:
+            image, disks = module.params["image"], probe(module).get("disks", [])
+            module.exit_json(changed=True, image=image, disks=disks)
+        module.exit_json(changed=True, **start_job(module, command))
+    except SlipwayError as failure:
+        fail(module, failure)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+#!/usr/bin/python
+"""Module: list images, look at one, read one through."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: image_info
+short_description: List images, look at one, or read one through
+description:
+  - Without options, lists all images with their versions.
+  - With a name, only that image; with C(NAME@VERSION), the manifest of that version too.
+version_added: 0.1.0
+author: The Slipway team (@slipway)
+extends_documentation_fragment:
+  - slipway.imaging.attributes.info
+  - slipway.imaging.admin
+options:
+  image:
+    description: C(NAME) or C(NAME@VERSION).
+    type: str
+  check:
+    description:
+      - Read every chunk of the version through and compare it with its name. Without a version, the
+        newest one is read. This takes as long as the server needs to read that much.
+      - Needs O(image).
+    type: bool
+    default: false
+"""
+
+EXAMPLES = r"""
+- name: List all images
+  slipway.imaging.image_info:
+  delegate_to: img
+  become: true
+  register: store
+
+- name: Read the newest version of pc1 through
+  slipway.imaging.image_info:
+    image: pc1
+    check: true
+  delegate_to: img
+  become: true
+"""
+
+RETURN = r"""
+images:
+  description: Images with their versions, as the service describes them.
+  type: list
+  elements: dict
+  returned: success
+  sample:
+    - name: pc1
+      versions:
+        - version: 20260131T235959Z
+          bytes: 420000000
+manifest:
+  description: The manifest of the version.
+  type: dict
+  returned: when O(image) names a version
+image_check:
+  description: What reading the version through found.
+  type: dict
+  returned: when O(check) is true
+  sample:
+    state: sound
+    bytes_done: 420000000
+    bytes_total: 420000000
+    problems: []
+version:
+  description: The version that was read through.
+  type: str
+  returned: when O(check) is true
+"""
+
+from typing import Any, NoReturn
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.slipway.imaging.plugins.module_utils._admin_api import (
+    ADMIN_ARGUMENTS,
+    AdminApi,
+)
+from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, fail
+from ansible_collections.slipway.imaging.plugins.module_utils._names import split_reference
+
+
+def look(params: dict[str, Any]) -> dict[str, Any]:
+    """Return what the service says about images."""
+    api = AdminApi(params["admin_socket"])
+    if params["image"] is None:
+        return {"changed": False, "images": api.images()}
+    name, version = split_reference(params["image"])
+    image = api.image(name)
+    result: dict[str, Any] = {"changed": False, "images": [image]}
+    if version:
+        result["manifest"] = api.manifest(name, version)
+    if params["check"]:
+        version = version or newest(image)
+        result["image_check"] = api.check(name, version)
+        result["version"] = version
+    return result
+
+
+def newest(image: dict[str, Any]) -> str:
+    """Return the newest version of an image; `-10` is newer than `-9`."""
+
+    def age(version: str) -> tuple[str, int]:
+        base, _dash, number = version.partition("-")
+        return base, int(number or 0)
+
+    return max((entry["version"] for entry in image["versions"]), key=age)
+
+
+def main() -> NoReturn:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "image": {"type": "str"},
+            "check": {"type": "bool", "default": False},
+            **ADMIN_ARGUMENTS,
+        },
+        required_if=[("check", True, ("image",))],
+        supports_check_mode=True,
+    )
+    try:
+        module.exit_json(**look(module.params))
+    except SlipwayError as failure:
+        fail(module, failure)
+
+
+if __name__ == "__main__":
+    main()

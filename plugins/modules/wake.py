@@ -1,0 +1,171 @@
+#!/usr/bin/python
+"""Module: send magic packets from the interface in a machine's subnet."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: wake
+short_description: Wake a machine over the network
+description:
+  - Sends wake-on-LAN magic packets from the interface that is in the machine's subnet.
+  - Sending a packet changes nothing on the host that sends it, and nobody can know whether it woke
+    a machine. So this module never reports a change.
+version_added: 0.1.0
+author: The Slipway team (@slipway)
+extends_documentation_fragment:
+  - slipway.imaging.attributes
+attributes:
+  check_mode:
+    support: full
+    details: Nothing is sent.
+  diff_mode:
+    support: none
+    details: Nothing changes on the host that sends.
+  idempotent:
+    support: full
+options:
+  macs:
+    description: MAC addresses of the machine's network cards.
+    type: list
+    elements: str
+    required: true
+  interface:
+    description: Interface to send from.
+    type: str
+  source_address:
+    description: IPv4 address (or name that resolves to it) of this host to send from.
+    type: str
+  machine_address:
+    description:
+      - IPv4 address that the machine will have.
+      - The interface in whose subnet it lies is used, unless O(interface) names one.
+    type: str
+  broadcast:
+    description: Address to send to. The broadcast address of the chosen subnet when left out.
+    type: str
+  port:
+    description: UDP port.
+    type: int
+    default: 9
+  repeat:
+    description: How many packets each card gets.
+    type: int
+    default: 1
+requirements:
+  - The Python library wakeonlan. The service's virtual environment on the image server has it, so
+    set C(ansible_python_interpreter) to V(/opt/slipway/venv/bin/python) for this task.
+  - The program C(ip) of iproute2.
+"""
+
+EXAMPLES = r"""
+- name: Wake pc1 from the image server
+  slipway.imaging.wake:
+    macs: ["52:54:00:77:00:01"]
+    machine_address: 10.77.0.21
+  delegate_to: img
+  vars:
+    ansible_python_interpreter: /opt/slipway/venv/bin/python
+"""
+
+RETURN = r"""
+packets:
+  description: How many packets were sent.
+  type: int
+  returned: success
+macs:
+  description: MAC addresses the packets were for, in canonical form.
+  type: list
+  elements: str
+  returned: success
+interface:
+  description: Interface they were sent from.
+  type: str
+  returned: success
+source_address:
+  description: Address they were sent from.
+  type: str
+  returned: success
+broadcast:
+  description: Address they were sent to.
+  type: str
+  returned: success
+port:
+  description: UDP port they were sent to.
+  type: int
+  returned: success
+"""
+
+from typing import NoReturn
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, fail
+from ansible_collections.slipway.imaging.plugins.module_utils._names import check_mac
+from ansible_collections.slipway.imaging.plugins.module_utils._wake import (
+    choose_route,
+    parse_addresses,
+    send,
+)
+
+
+class Wake:
+    """Send magic packets, once."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        """Keep the module for its parameters and its way to run programs."""
+        self.module = module
+
+    def run(self) -> dict[str, object]:
+        """Choose the route, send, and say what was sent."""
+        params = self.module.params
+        macs = [check_mac(mac) for mac in params["macs"]]
+        if not macs:
+            raise SlipwayError(
+                "There is no MAC address to wake.", "Set machine_macs of the machine.", "no_macs"
+            )
+        ip = self.module.get_bin_path("ip", required=True, opt_dirs=["/usr/sbin", "/sbin"])
+        _code, output, _problem = self.module.run_command(
+            [ip, "-j", "-4", "address"], check_rc=True
+        )
+        route = choose_route(
+            parse_addresses(output),
+            interface=params["interface"],
+            source_address=params["source_address"],
+            machine_address=params["machine_address"],
+            broadcast=params["broadcast"],
+        )
+        packets = 0
+        if not self.module.check_mode:
+            packets = send(route, macs, params["port"], params["repeat"])
+        return {
+            "changed": False,
+            "packets": packets,
+            "macs": macs,
+            "interface": route.interface,
+            "source_address": route.source_address,
+            "broadcast": route.broadcast,
+            "port": params["port"],
+        }
+
+
+def main() -> NoReturn:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "macs": {"type": "list", "elements": "str", "required": True},
+            "interface": {"type": "str"},
+            "source_address": {"type": "str"},
+            "machine_address": {"type": "str"},
+            "broadcast": {"type": "str"},
+            "port": {"type": "int", "default": 9},
+            "repeat": {"type": "int", "default": 1},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        module.exit_json(**Wake(module).run())
+    except SlipwayError as failure:
+        fail(module, failure)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""What differs between disks and an image, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ansible_collections.slipway.imaging.plugins.module_utils._errors import clean
+from ansible_collections.slipway.imaging.plugins.plugin_utils._progress import number, size
+
+
+def sentences(record: Mapping[str, Any]) -> list[str]:
+    """Return one sentence for each partition that differs.
+
+    For example ``/dev/sda1 (ext4): 65.5 kB in 1 cell differ from pc1@20260131T235959Z``.
+    """
+    image = reference(record)
+    return [f"{name}: {how_much} from {image}" for name, how_much in _parts(record)]
+
+
+def diffs(record: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return the parts that differ as Ansible shows them in diff mode."""
+    image = reference(record)
+    return [
+        {
+            "before_header": name,
+            "after_header": f"{name} as in {image}",
+            "before": f"{how_much} from {image}\n",
+            "after": f"as in {image}\n",
+        }
+        for name, how_much in _parts(record)
+    ]
+
+
+def reference(record: Mapping[str, Any]) -> str:
+    """Return the version that a record is about."""
+    return f"{clean(record.get('image', 'image'), 80)}@{clean(record.get('version', '?'), 30)}"
+
+
+def _parts(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for disk in record.get("disks") or []:
+        device = clean(disk.get("device") or disk.get("disk") or "disk", 60)
+        for part in disk.get("partitions") or []:
+            cells, count = int(number(part, "differing_cells")), number(part, "differs")
+            if not cells and not count:
+                continue
+            name = clean(part.get("partition") or device, 60)
+            if content := clean(part.get("content") or "", 40):
+                name = f"{name} ({content})"
+            yield name, f"{size(count)} in {cells} {'cell' if cells == 1 else 'cells'} differ"

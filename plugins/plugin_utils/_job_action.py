@@ -1,0 +1,122 @@
+"""The base of the action plugins that let the agent work: start, follow, and say how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, clean
+from ansible_collections.slipway.imaging.plugins.plugin_utils._follow import Ending, Follower, Job
+
+RESULT_KEYS = (
+    "image",
+    "version",
+    "read",
+    "sent",
+    "written",
+    "stored",
+    "cells",
+    "seconds",
+    "disks",
+)
+
+
+class JobAction(ActionBase):
+    """Runs the module of the same name, which starts a job, and follows that job to its end."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = True
+
+    # The name of the module, and of the playbook that a user would run again.
+    module = ""
+    playbook = ""
+
+    def run(
+        self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Start the job, follow it, and return its typed result or its one failure."""
+        super().run(tmp, task_vars)
+        task_vars = task_vars or {}
+        host = str(task_vars.get("inventory_hostname", "machine"))
+        try:
+            started = self._execute_module(
+                module_name=f"slipway.imaging.{self.module}", task_vars=task_vars
+            )
+        except AnsibleConnectionFailure as failure:
+            return self._failed(self.not_started(host, clean(failure, 300)))
+        if started.get("failed") or "unit" not in started:
+            return started
+        ending = self._follow(host, Job(str(started["unit"]), str(started["log"])))
+        if ending.kind != "result":
+            return self._failed(self.failure(host, ending), ending)
+        result = {key: ending.record[key] for key in RESULT_KEYS if key in ending.record}
+        result.update(self.outcome(ending.record))
+        if ending.warnings:
+            result["warnings"] = ending.warnings
+        return result
+
+    def outcome(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what differs from module to module in a result: above all `changed`."""
+        return {"changed": bool(record.get("changed"))}
+
+    def disk_state(self, host: str, ending: Ending) -> str:
+        """Say what became of image and disk when a job ended without its own last word."""
+        raise NotImplementedError
+
+    def not_started(self, host: str, why: str) -> SlipwayError:
+        """Return the failure of a machine that was gone before the job began."""
+        return SlipwayError(
+            f"{host} stopped answering before the agent was started: {why}",
+            f"See whether {host} is on and in the imaging environment; then run"
+            f" playbooks/{self.playbook} again. Nothing was changed.",
+            "machine_lost",
+        )
+
+    def failure(self, host: str, ending: Ending) -> SlipwayError:
+        """Return the one failure that a job's end means."""
+        record = ending.record
+        if ending.kind == "error":
+            return SlipwayError(
+                clean(record.get("message", "The agent failed.")),
+                clean(record.get("remedy", "")),
+                clean(record.get("error", "failed"), 60),
+            )
+        state = self.disk_state(host, ending)
+        if ending.kind == "lost":
+            return SlipwayError(
+                f"{host} stopped answering while the agent worked"
+                f" ({ending.last_phase or 'start'}): {ending.detail} {state}",
+                f"See whether {host} has power and network; then run"
+                f" playbooks/{self.playbook} again.",
+                "machine_lost",
+            )
+        return SlipwayError(
+            f"The agent on {host} was killed ({ending.detail}). {state}",
+            f"See whether {host} has enough memory (at least 1 GiB); then run"
+            f" playbooks/{self.playbook} again.",
+            "agent_killed",
+        )
+
+    def _follow(self, host: str, job: Job) -> Ending:
+        show = Display().display
+        return Follower(host, job, self._shell, show, reconnect=self._reconnect).follow()
+
+    def _shell(self, command: str) -> str:
+        # Without sudoable there is no terminal in between that would rewrite the output.
+        return str(self._low_level_execute_command(command, sudoable=False)["stdout"])
+
+    def _reconnect(self) -> None:
+        # A master connection that hangs would answer nothing to the next poll either.
+        try:
+            self._connection.reset()
+        except AnsibleError as failure:
+            Display().vvv(f"resetting the connection: {failure}")
+
+    def _failed(self, failure: SlipwayError, ending: Ending | None = None) -> dict[str, Any]:
+        result = {"failed": True, "changed": False, **failure.as_result()}
+        if ending is not None and ending.warnings:
+            result["warnings"] = ending.warnings
+        return result

@@ -1,0 +1,60 @@
+"""The agent's progress records as one line for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.slipway.imaging.plugins.module_utils._errors import clean
+
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+
+
+def size(count: float) -> str:
+    """Return a number of bytes as a person reads it: ``182 MB``, ``21.3 MB``, ``1.4 GB``."""
+    value, unit = float(count), 0
+    while value >= 999.5 and unit < len(_UNITS) - 1:
+        value, unit = value / 1000, unit + 1
+    return (
+        f"{value:.1f} {_UNITS[unit]}" if unit and value < 99.95 else f"{value:.0f} {_UNITS[unit]}"
+    )
+
+
+def span(seconds: float) -> str:
+    """Return a time span as ``0:11`` or ``1:02:03``."""
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def number(record: Mapping[str, Any], key: str) -> float:
+    """Return a number of a record, 0 when it is missing or no number: the agent is not trusted."""
+    value = record.get(key)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
+
+
+def line(host: str, record: Mapping[str, Any]) -> str:
+    """Return what a machine is doing.
+
+    For example ``pc1  backup sda1 ext4  43 %  182 MB of 420 MB  21.3 MB/s  0:11 left  sent 80 MB``.
+    """
+    what = [clean(record.get("phase", "work"), 20), _partition(record)]
+    what.append(clean(record.get("content") or "", 20))
+    parts = [host, " ".join(filter(None, what))]
+    done, total = number(record, "done"), number(record, "total")
+    if total:
+        parts += [f"{min(100, int(100 * done / total)):2d} %", f"{size(done)} of {size(total)}"]
+    elif done:
+        parts.append(size(done))
+    if rate := number(record, "rate"):
+        parts.append(f"{size(rate)}/s")
+    if record.get("eta") is not None and done < total:
+        parts.append(f"{span(number(record, 'eta'))} left")
+    parts += [
+        f"{key} {size(number(record, key))}" for key in ("sent", "written") if number(record, key)
+    ]
+    return "  ".join(parts)
+
+
+def _partition(record: Mapping[str, Any]) -> str:
+    return clean(record.get("partition") or record.get("disk") or "", 40).removeprefix("/dev/")
