@@ -1,0 +1,60 @@
+"""Pack the service's code on the controller: one deterministic tar, named by its content.
+
+Usage: pack_code.py PROJECT CACHE. Prints the tar's digest; the tar is CACHE/server-<digest>.tar.
+Copying a folder file by file would take a second each and bring __pycache__ along.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import sys
+import tarfile
+from pathlib import Path
+
+# Of the agent the server needs the image format alone: a new engine does not restart it.
+SOURCES = (
+    ("client_image/agent", "slipway/__init__.py"),
+    ("client_image/agent", "slipway/format/*.py"),
+    ("roles/image_server/files", "slipway_server/*.py"),
+)
+
+
+def pack(project: Path) -> bytes:
+    """The tar's bytes; the same sources give the same bytes everywhere."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for root, pattern in SOURCES:
+            files = sorted((project / root).glob(pattern))
+            if not files:
+                sys.exit(f"pack_code: nothing matches {root}/{pattern} in {project}")
+            for file in files:
+                add(tar, str(file.relative_to(project / root)), file.read_bytes())
+        # Last: whoever finds it knows that everything before was unpacked.
+        add(tar, "COMPLETE", b"")
+    return buffer.getvalue()
+
+
+def add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    """Add a file without owner and time, which would differ from checkout to checkout."""
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode = len(data), 0o644
+    tar.addfile(entry, io.BytesIO(data))
+
+
+def main() -> None:
+    """Write the tar unless it is there, print its digest."""
+    project, cache = Path(sys.argv[1]), Path(sys.argv[2])
+    data = pack(project)
+    digest = hashlib.sha256(data).hexdigest()[:16]
+    target = cache / f"server-{digest}.tar"
+    if not target.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_suffix(".new")
+        temporary.write_bytes(data)
+        temporary.rename(target)
+    print(digest)
+
+
+if __name__ == "__main__":
+    main()
