@@ -46,7 +46,7 @@ lab-down: setup ## take the lab down: no process, namespace, loop device or moun
 	$(LAB) playbooks/lab_down.yml
 
 demo: setup ## the main job on two virtual PCs: back up, wipe, restore, boot
-	$(PY) -m slipway_lab.demo
+	PYTHONPATH=roles/virtual_lab/files $(PY) -m slipway_lab.demo
 
 # --- tests ---------------------------------------------------------------------
 .PHONY: test lint test-unit test-storage test-e2e bench
