@@ -27,6 +27,7 @@ FORMAT_VERSION = 1
 MAX_MANIFEST = 256 << 20
 MAX_DISKS = 64
 MAX_SEGMENTS = 2048
+MAX_TABLE = 64 << 20
 MAX_BYTES = 1 << 60
 SECTOR_SIZES = (512, 1024, 2048, 4096)
 _MAX_TEXT = 256
@@ -190,12 +191,19 @@ def _disk(fields: _Fields, cell_size: int) -> Disk:
 
 def _check_segments(fields: _Fields, disk: Disk) -> None:
     """Segments lie on the disk, in order, and no byte is saved twice."""
+    boot = disk.segments[0] if disk.segments else None
+    if boot is None or boot.kind != "boot" or boot.offset:
+        fields.fail("segments", "does not begin with the boot segment")
     seen: set[str] = set()
     previous: list[Segment] = []
     for segment in disk.segments:
         if segment.id in seen:
             fields.fail("segments", f"holds {names.clip(segment.id)} twice")
         seen.add(segment.id)
+        if segment.is_table and (
+            segment.size > MAX_TABLE or segment.used != Extents.whole(segment.size)
+        ):
+            fields.fail("segments", f"has {segment.id} too long or not wholly used")
         if segment.offset + segment.size > disk.size:
             fields.fail("segments", f"has {segment.id} reach behind the end of the disk")
         if previous and segment.offset < previous[-1].offset:

@@ -1,0 +1,7 @@
+"""`python3 -m slipway`."""
+
+import sys
+
+from slipway.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,161 @@
+"""The arguments of all verbs, as one typed value."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from slipway import __version__
+from slipway.format.frames import MAX_LEVEL
+
+
+@dataclass
+class Arguments(argparse.Namespace):
+    """Everything that any verb can be told."""
+
+    verb: str = ""
+    json: bool = False
+    debug: bool = False
+    disks: list[str] = field(default_factory=list)
+    image: str = ""
+    name: str = ""
+    store: str = ""
+    token_file: Path | None = None
+    ca: Path | None = None
+    session: Path | None = None
+    level: int = 3
+    threads: int = 0
+    whole: list[str] = field(default_factory=list)
+    target: list[str] = field(default_factory=list)
+    dry_run: bool = False
+    stay: bool = False
+    timeout: float | None = None
+    jobs: Path = Path("/run/slipway/jobs")
+    once: bool = False
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> Arguments:
+    """Read the command line; argparse itself ends the program on a wrong one, with code 2."""
+    parser = argparse.ArgumentParser(
+        prog="slipway",
+        description="Saves a machine's disks as images and writes them back.",
+    )
+    parser.add_argument("--version", action="version", version=f"slipway {__version__}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    _probe(verbs.add_parser("probe", help="show disks and how each partition would be saved"))
+    _backup(verbs.add_parser("backup", help="save disks as a new version of an image"))
+    _restore(verbs.add_parser("restore", help="make disks equal to an image"))
+    _compare(verbs.add_parser("compare", help="say what differs between disks and an image"))
+    _verify(verbs.add_parser("verify", help="read an image through and check every chunk"))
+    _list(verbs.add_parser("list", help="show images and their versions"))
+    _checkin(verbs.add_parser("checkin", help="join the session that this machine was booted for"))
+    _console(verbs.add_parser("console", help="show on this screen what the machine is doing"))
+    return parser.parse_args(argv, namespace=Arguments())
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="write JSON lines to standard output")
+    parser.add_argument("--debug", action="store_true", help="log what is being run")
+
+
+def _store(parser: argparse.ArgumentParser) -> None:
+    place = parser.add_mutually_exclusive_group(required=True)
+    place.add_argument("--store", metavar="DIR|URL", help="a folder, or https://SERVER")
+    place.add_argument(
+        "--session", type=Path, metavar="FILE", help="the file that slipway checkin wrote"
+    )
+    parser.add_argument("--token-file", type=Path, metavar="F", help="session token for a URL")
+    parser.add_argument("--ca", type=Path, metavar="F", help="certificate authority for a URL")
+
+
+def _threads(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--threads", type=_number(1, 64), default=0, metavar="N")
+
+
+def _disks(parser: argparse.ArgumentParser, otherwise: str) -> None:
+    parser.add_argument("disks", nargs="*", metavar="DISK", help=f"default: {otherwise}")
+
+
+def _image(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("image", metavar="IMAGE[@VERSION]")
+
+
+def _probe(parser: argparse.ArgumentParser) -> None:
+    _disks(parser, "all fixed disks")
+    _common(parser)
+
+
+def _backup(parser: argparse.ArgumentParser) -> None:
+    _disks(parser, "all fixed disks")
+    parser.add_argument("--name", default="", help="the image; default: the session's")
+    _store(parser)
+    parser.add_argument("--level", type=_number(1, MAX_LEVEL), default=3, help="zstd level")
+    _threads(parser)
+    parser.add_argument(
+        "--whole",
+        action="append",
+        default=[],
+        metavar="PARTITION",
+        help="save all sectors of it, e.g. disk0:2; disk0:disk is the disk itself",
+    )
+    _common(parser)
+
+
+def _restore(parser: argparse.ArgumentParser) -> None:
+    _compare(parser)
+    parser.add_argument("--dry-run", action="store_true", help="say what differs, write nothing")
+
+
+def _compare(parser: argparse.ArgumentParser) -> None:
+    _image(parser)
+    _disks(parser, "found by serial number, WWN and model")
+    _store(parser)
+    parser.add_argument(
+        "--target",
+        action="append",
+        default=[],
+        metavar="ID=DISK",
+        help="put this disk of the image there, whatever its serial number",
+    )
+    _threads(parser)
+    _common(parser)
+
+
+def _verify(parser: argparse.ArgumentParser) -> None:
+    _image(parser)
+    _store(parser)
+    _threads(parser)
+    _common(parser)
+
+
+def _list(parser: argparse.ArgumentParser) -> None:
+    _store(parser)
+    _common(parser)
+
+
+def _checkin(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--stay", action="store_true", help="then keep the session alive")
+    parser.add_argument("--timeout", type=float, metavar="S", help="give up after S seconds")
+    _common(parser)
+
+
+def _console(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--jobs", type=Path, default=Path("/run/slipway/jobs"), metavar="DIR")
+    parser.add_argument("--once", action="store_true", help="draw once and end")
+    _common(parser)
+
+
+def _number(smallest: int, largest: int) -> type[int]:
+    class Bounded(int):
+        """An argument between two bounds."""
+
+        def __new__(cls, text: str) -> Bounded:
+            value = int(text)
+            if not smallest <= value <= largest:
+                raise ValueError
+            return super().__new__(cls, value)
+
+    Bounded.__name__ = f"number from {smallest} to {largest}"
+    return Bounded

@@ -1,0 +1,68 @@
+"""Entry point: arguments, signals, exit codes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from types import FrameType
+
+from slipway.cli import verbs
+from slipway.cli.arguments import Arguments, parse_arguments
+from slipway.cli.views import JsonView, TerminalView, View, as_slipway_error
+from slipway.engine.errors import Interrupted
+
+_VERBS: dict[str, Callable[[Arguments, View], int]] = {
+    "probe": verbs.probe,
+    "backup": verbs.backup,
+    "restore": verbs.restore,
+    "compare": verbs.compare,
+    "verify": verbs.verify,
+    "list": verbs.list_images,
+    "checkin": verbs.checkin,
+    "console": verbs.console,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; return the exit code."""
+    arguments = parse_arguments(argv)
+    logging.basicConfig(
+        level=logging.DEBUG if arguments.debug else logging.WARNING,
+        format="%(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    view: View = (
+        JsonView(sys.stdout)
+        if arguments.json
+        else TerminalView(sys.stdout, sys.stderr, time.monotonic)
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _interrupt)
+    try:
+        return _run(arguments, view)
+    except BrokenPipeError:
+        # Nobody reads any more; keep the interpreter from complaining when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Interrupted.exit_code
+
+
+def _run(arguments: Arguments, view: View) -> int:
+    try:
+        return _VERBS[arguments.verb](arguments, view)
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        logging.getLogger(__name__).debug("here", exc_info=True)
+        failure = as_slipway_error(error)
+    view.error(failure)
+    return failure.exit_code
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise Interrupted(
+        f"stopped by {signal.Signals(number).name}", "run it again: it goes on where it ended"
+    )

@@ -1,0 +1,270 @@
+"""The verbs: each turns arguments into calls of the engine and its answers into a view."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from slipway import __version__
+from slipway.cli.arguments import Arguments
+from slipway.cli.console import Console, follow
+from slipway.cli.units import size
+from slipway.cli.views import JsonView, View, as_slipway_error, error_json
+from slipway.engine import devices
+from slipway.engine.backup import Options
+from slipway.engine.backup import backup as engine_backup
+from slipway.engine.devices import BlockDisk
+from slipway.engine.errors import (
+    SourceRefused,
+    UsageError,
+)
+from slipway.engine.folder_store import FolderStore
+from slipway.engine.mapping import Preview, preview_disk, resolve_whole
+from slipway.engine.match import Pair, match_disks
+from slipway.engine.progress import Meter, Record
+from slipway.engine.restore import Mode
+from slipway.engine.restore import restore as engine_restore
+from slipway.engine.result import CellCounts, Result
+from slipway.engine.store import Store, damaged, read_through
+from slipway.format import ImageRef, Machine, Manifest, check_name, parse_image_ref
+from slipway.net.checkin import Site, check_in, firmware, hardware, session_id, stay
+from slipway.net.client import Client
+from slipway.net.http_store import HttpStore
+from slipway.net.session import Reporter, Session
+
+SESSION_FILE = Path("/run/slipway/session.json")
+SITE_FILE = Path("/etc/slipway/site.json")
+DIFFERS = 1
+
+
+@dataclass
+class _Job:
+    """A verb at work: its store, its meter, and everyone who wants to know."""
+
+    store: Store
+    session: Session | None
+    meter: Meter
+    view: View
+    reporter: Reporter | None
+    began: float
+
+    def done(self, result: Result) -> None:
+        """Tell the view and the server."""
+        result = replace(result, seconds=round(time.monotonic() - self.began, 2))
+        if self.reporter is not None:
+            self.reporter.finish(result.to_json())
+        self.view.result(result)
+
+
+@contextmanager
+def _job(arguments: Arguments, view: View, create: bool = False) -> Generator[_Job, None, None]:
+    session = Session.load(arguments.session) if arguments.session else None
+    reporter = Reporter(session) if session is not None else None
+
+    def sink(record: Record) -> None:
+        view.progress(record)
+        if reporter is not None:
+            reporter.progress(record)
+
+    try:
+        store = _open_store(arguments, session, create)
+        yield _Job(store, session, Meter(sink), view, reporter, time.monotonic())
+    except Exception as error:
+        failure = as_slipway_error(error)
+        if reporter is not None:
+            reporter.finish(error_json(failure))
+        raise failure from error
+
+
+def _open_store(arguments: Arguments, session: Session | None, create: bool) -> Store:
+    if session is not None:
+        return HttpStore(session.client(), session.version)
+    if "://" not in arguments.store:
+        return FolderStore(Path(arguments.store), create)
+    if arguments.token_file is None or arguments.ca is None:
+        raise UsageError("a store at a URL needs --token-file and --ca", "or use --session FILE")
+    try:
+        token = arguments.token_file.read_text().strip()
+    except OSError as error:
+        raise UsageError(f"{arguments.token_file} can't be read: {error.strerror}") from error
+    return HttpStore(Client(arguments.store, arguments.ca, token))
+
+
+def _chosen(arguments: Arguments) -> tuple[BlockDisk, ...]:
+    if arguments.disks:
+        return tuple(devices.find_disk(name) for name in arguments.disks)
+    return devices.fixed_disks()
+
+
+def probe(arguments: Arguments, view: View) -> int:
+    """Show disks and what a backup would do with them. A disk that refuses says so and why."""
+    disks = []
+    for index, disk in enumerate(_chosen(arguments)):
+        entry: dict[str, Any] = {
+            "disk": f"disk{index}",
+            "device": str(disk.path),
+            "size": disk.size,
+            "logical_sector": disk.logical_sector,
+            "physical_sector": disk.physical_sector,
+            "transport": disk.transport,
+            "mounts": list(disk.mounts),
+            **asdict(disk.identity),
+            "table": None,
+            "partitions": [],
+            "error": None,
+        }
+        try:
+            with devices.open_read_only(disk) as handle:
+                table, previews = preview_disk(disk, handle, f"disk{index}")
+            entry["table"] = {"kind": table.kind, "id": table.id}
+            entry["partitions"] = [asdict(preview) for preview in previews]
+            _print_disk(arguments, disk, index, table.kind, previews)
+        except SourceRefused as error:
+            entry["error"] = error_json(error)
+            if not arguments.json:
+                print(f"disk{index}  {disk}\n  refused: {error.message}; {error.remedy}")
+        disks.append(entry)
+    if isinstance(view, JsonView):
+        view.other(
+            {
+                "type": "result",
+                "verb": "probe",
+                "changed": False,
+                "agent_version": __version__,
+                "firmware": firmware(),
+                "disks": disks,
+            }
+        )
+    return 0
+
+
+def _print_disk(
+    arguments: Arguments, disk: BlockDisk, index: int, kind: str, previews: tuple[Preview, ...]
+) -> None:
+    if arguments.json:
+        return
+    print(f"disk{index}  {disk}  table: {kind}")
+    for each in previews:
+        why = f"  ({each.reason})" if each.reason else ""
+        print(f"  {each.partition:>4}  {size(each.size):>8}  {each.content:8} {each.method}{why}")
+
+
+def backup(arguments: Arguments, view: View) -> int:
+    """Save disks."""
+    with _job(arguments, view, create=True) as job:
+        name = arguments.name or (job.session.image if job.session else "")
+        if not name:
+            raise UsageError("the image has no name", "give it one with --name")
+        check_name(name)
+        disks = _chosen(arguments)
+        if not disks:
+            raise SourceRefused("this machine has no fixed disk", "name the disk, or look at probe")
+        options = Options(arguments.level, arguments.threads, resolve_whole(arguments.whole, disks))
+        facts = hardware()
+        machine = Machine(
+            name=job.session.machine if job.session else "",
+            vendor=facts["vendor"],
+            model=facts["model"],
+            serial=facts["serial"],
+            firmware=facts["firmware"],
+        )
+        job.done(engine_backup(disks, name, job.store, job.meter, machine, options))
+    return 0
+
+
+def restore(arguments: Arguments, view: View) -> int:
+    """Write disks."""
+    _compare_or_restore(arguments, view, "dry-run" if arguments.dry_run else "restore")
+    return 0
+
+
+def compare(arguments: Arguments, view: View) -> int:
+    """Compare disks; the exit code says whether they differ."""
+    return DIFFERS if _compare_or_restore(arguments, view, "compare").changed else 0
+
+
+def _compare_or_restore(arguments: Arguments, view: View, mode: Mode) -> Result:
+    with _job(arguments, view) as job:
+        manifest = job.store.manifest(parse_image_ref(arguments.image))
+        pairs = _pairs(arguments, manifest)
+        result = engine_restore(manifest, pairs, job.store, job.meter, mode, arguments.threads)
+        job.done(result)
+    return result
+
+
+def _pairs(arguments: Arguments, manifest: Manifest) -> tuple[Pair, ...]:
+    overrides = {}
+    for text in arguments.target:
+        disk, separator, path = text.partition("=")
+        if not separator or not path:
+            raise UsageError(f"--target {text} can't be read", "write --target disk0=/dev/sdX")
+        overrides[disk] = devices.find_disk(path)
+    return match_disks(manifest, _chosen(arguments), overrides, named=bool(arguments.disks))
+
+
+def verify(arguments: Arguments, view: View) -> int:
+    """Read an image through."""
+    with _job(arguments, view) as job:
+        manifest = job.store.manifest(parse_image_ref(arguments.image))
+        sizes = manifest.chunk_sizes()
+        with job.meter.phase("verify", sum(sizes.values())):
+            problems = read_through(job.store, manifest, job.meter, arguments.threads)
+        if problems:
+            raise damaged(problems, str(ImageRef(manifest.name, manifest.version)))
+        job.done(
+            Result(
+                verb="verify",
+                changed=False,
+                image=manifest.name,
+                version=manifest.version,
+                read=sum(sizes.values()),
+                stored=manifest.stored_bytes,
+                cells=CellCounts(total=len(sizes), same=len(sizes)),
+            )
+        )
+    return 0
+
+
+def list_images(arguments: Arguments, view: View) -> int:
+    """Show what the store holds."""
+    with _job(arguments, view) as job:
+        images = job.store.images()
+    if isinstance(view, JsonView):
+        listed = [asdict(image) for image in images]
+        view.other({"type": "result", "verb": "list", "changed": False, "images": listed})
+        return 0
+    for image in images:
+        for each in image.versions:
+            what = each.damage or f"{size(each.bytes)} used, {size(each.stored)} stored"
+            print(f"{image.name}@{each.version}  {what}")
+    return 0
+
+
+def checkin(arguments: Arguments, view: View) -> int:
+    """Join the session, then, with --stay, keep it alive until the server ends it."""
+    session = check_in(
+        Site.load(SITE_FILE),
+        session_id(Path("/proc/cmdline").read_text()),
+        _say,
+        timeout=arguments.timeout,
+    )
+    session.save(SESSION_FILE)
+    _say(f"checked in at {session.server} as {session.machine}")
+    if arguments.stay:
+        stay(session, _say)
+    return 0
+
+
+def _say(message: str) -> None:
+    print(f"slipway: {message}", file=sys.stderr, flush=True)
+
+
+def console(arguments: Arguments, view: View) -> int:
+    """Follow the jobs on the screen that is standard output."""
+    follow(Console(arguments.jobs, SESSION_FILE), sys.stdout, arguments.once)
+    return 0

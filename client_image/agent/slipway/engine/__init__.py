@@ -1,0 +1,1 @@
+"""Reading and writing disks: probe, backup, compare, restore, and the stores they work with."""

@@ -1,0 +1,1 @@
+"""Kinds of content: one small module for each family, found through `registry`."""

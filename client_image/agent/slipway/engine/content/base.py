@@ -1,0 +1,64 @@
+"""What a handler of one kind of content has to say: how it is saved, and which bytes are used."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from slipway.engine.errors import SourceRefused
+from slipway.format import Extents
+from slipway.format.manifest import Method
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A partition, or a disk without a table, shown by a read-only device of its own."""
+
+    id: str
+    """As the user names it: `disk0:2`."""
+    device: Path
+    size: int
+    sector: int
+    type: str
+    """By blkid's names; `unknown` when it knows none."""
+    fields: dict[str, str] = field(default_factory=dict)
+    """Everything blkid says, for example `ID_FS_VERSION`."""
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Bytes of the volume; fewer at its end."""
+        handle = os.open(self.device, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.pread(handle, size, offset)
+        finally:
+            os.close(handle)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How a volume will be saved."""
+
+    method: Method
+    reason: str = ""
+    """Why it is saved whole although Slipway knows its kind."""
+
+
+def refusal(volume: Volume, why: str, remedy: str) -> SourceRefused:
+    """The error for content whose used map can't be trusted; whole is always a way out."""
+    return SourceRefused(
+        f"{volume.id} ({volume.type}) {why}",
+        f"{remedy}, or save it sector by sector with --whole {volume.id}",
+    )
+
+
+class Handler(Protocol):
+    """Knows one family of content. New ones are listed in `registry`."""
+
+    types: frozenset[str]
+
+    def decide(self, volume: Volume) -> Decision:
+        """Look at a few sectors. Raises SourceRefused when a copy would not be sound."""
+
+    def used(self, volume: Volume) -> Extents:
+        """The used map for method `used` or `swap`: never less than what is in use."""

@@ -1,0 +1,58 @@
+"""ext2, ext3, ext4."""
+
+from __future__ import annotations
+
+import re
+
+from slipway.engine.content.base import Decision, Volume, refusal
+from slipway.engine.content.partclone import partclone_map
+from slipway.engine.run import lines, run
+from slipway.format import Extents
+
+_FIELD = re.compile(r"^([A-Z][^:]*):\s*(.*)$", re.MULTILINE)
+_FREE = re.compile(r"^  Free blocks: (.+)$")
+_REPLAY = "start the PC's own system and shut it down cleanly"
+
+
+class Ext:
+    """Partclone reads the bitmaps; with bigalloc, where it fails, dumpe2fs does."""
+
+    types = frozenset({"ext2", "ext3", "ext4", "ext4dev"})
+
+    def decide(self, volume: Volume) -> Decision:
+        """Refuse everything whose bitmaps on the disk may be older than its files."""
+        fields = _superblock(volume)
+        features = fields.get("Filesystem features", "").split()
+        if "needs_recovery" in features:
+            raise refusal(volume, "was not unmounted cleanly: its journal is not empty", _REPLAY)
+        if "journal_dev" in features or (
+            "has_journal" in features and ("Journal UUID" in fields or "Journal device" in fields)
+        ):
+            raise refusal(volume, "has its journal on another device", "move the journal inside")
+        if fields.get("Filesystem state", "").strip() != "clean":
+            raise refusal(volume, "is marked as not clean", f"{_REPLAY}, or run e2fsck")
+        return Decision("used")
+
+    def used(self, volume: Volume) -> Extents:
+        """Used blocks, the file system's metadata among them."""
+        fields = _superblock(volume)
+        if "bigalloc" in fields["Filesystem features"].split():
+            return _free_of_dumpe2fs(volume, int(fields["Block size"]))
+        return partclone_map("extfs", volume)
+
+
+def _superblock(volume: Volume) -> dict[str, str]:
+    return dict(_FIELD.findall(run(["dumpe2fs", "-h", str(volume.device)]).stdout))
+
+
+def _free_of_dumpe2fs(volume: Volume, block: int) -> Extents:
+    """With bigalloc a range names the first block of its last cluster: the rest stays used."""
+    free: list[tuple[int, int]] = []
+    with lines(["dumpe2fs", str(volume.device)]) as text:
+        for line in text:
+            if (found := _FREE.match(line)) is None:
+                continue
+            for part in found[1].split(", "):
+                first, _, last = part.strip().partition("-")
+                free.append((int(first) * block, (int(last or first) + 1) * block))
+    return Extents.of(free).complement(volume.size)

@@ -1,0 +1,88 @@
+"""Finds the handler for a volume. What no handler knows is saved whole."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from slipway.engine.content.base import Decision, Handler, Volume
+from slipway.engine.content.btrfs import Btrfs
+from slipway.engine.content.ext import Ext
+from slipway.engine.content.fat import Fat
+from slipway.engine.content.ntfs import Ntfs
+from slipway.engine.content.simple import ExFat, F2fs, HfsPlus
+from slipway.engine.content.swap import Swap
+from slipway.engine.content.xfs import Xfs
+from slipway.engine.devices import clean
+from slipway.engine.loop import read_only_loop
+from slipway.engine.run import run
+from slipway.format import Extents
+
+HANDLERS: tuple[Handler, ...] = (
+    Btrfs(),
+    ExFat(),
+    Ext(),
+    F2fs(),
+    Fat(),
+    HfsPlus(),
+    Ntfs(),
+    Swap(),
+    Xfs(),
+)
+UNKNOWN = "unknown"
+_ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
+# blkid's exit code when it finds nothing, and when it finds several things.
+_NOTHING, _AMBIVALENT = 2, 8
+
+
+@contextmanager
+def open_volume(
+    id: str, path: Path, offset: int, size: int, sector: int
+) -> Generator[Volume, None, None]:
+    """Show a stretch of a disk as a volume of its own, with what blkid says about it."""
+    with read_only_loop(path, offset, size, sector) as device:
+        fields = identify(device)
+        kind = fields.get("ID_FS_TYPE", UNKNOWN)
+        yield Volume(id, device, size, sector, clean(kind), fields)
+
+
+def identify(device: Path) -> dict[str, str]:
+    """What blkid finds by probing the device itself, never from its cache."""
+    answer = run(["blkid", "-p", "-o", "udev", str(device)], ok=(0, _NOTHING, _AMBIVALENT))
+    if answer.code != 0:
+        return {}
+    pairs = (line.partition("=") for line in answer.stdout.splitlines())
+    return {key: value for key, separator, value in pairs if separator}
+
+
+def label_of(fields: dict[str, str]) -> tuple[str, str]:
+    """UUID and label as printable text."""
+    return _plain(fields, "ID_FS_UUID_ENC"), _plain(fields, "ID_FS_LABEL_ENC")
+
+
+def _plain(fields: dict[str, str], key: str) -> str:
+    text = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), fields.get(key, ""))
+    return clean(text.encode("latin-1", "replace").decode("utf-8", "replace"))
+
+
+def handler_for(volume: Volume) -> Handler | None:
+    """The handler that knows the volume's type."""
+    return next((each for each in HANDLERS if volume.type in each.types), None)
+
+
+def decide(volume: Volume, whole: bool) -> Decision:
+    """How the volume will be saved; `whole` when the user asked for all sectors."""
+    handler = handler_for(volume)
+    if whole:
+        return Decision("whole", "asked for")
+    return handler.decide(volume) if handler is not None else Decision("whole")
+
+
+def used_map(volume: Volume, decision: Decision) -> Extents:
+    """The used map in whole sectors."""
+    handler = handler_for(volume)
+    if decision.method == "whole" or handler is None:
+        return Extents.whole(volume.size)
+    return handler.used(volume).aligned(volume.sector).clip(0, volume.size)

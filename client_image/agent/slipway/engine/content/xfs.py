@@ -1,0 +1,48 @@
+"""XFS."""
+
+from __future__ import annotations
+
+import re
+
+from slipway.engine.content.base import Decision, Volume, refusal
+from slipway.engine.content.partclone import partclone_map
+from slipway.engine.run import lines, run
+from slipway.format import Extents
+
+_FIELD = re.compile(r"^(\w+) = (\d+)$", re.MULTILINE)
+_STATE = re.compile(r"log tail: .* state: <(\w+)>")
+_LARGEST = 16 << 40
+
+
+class Xfs:
+    """Partclone reads the free space trees, which are stale while the log is not empty."""
+
+    types = frozenset({"xfs"})
+
+    def decide(self, volume: Volume) -> Decision:
+        """Refuse a dirty log; save whole what partclone can't map."""
+        query = ["xfs_db", "-r", "-c", "sb 0", "-c", "p logstart rblocks", str(volume.device)]
+        fields = dict(_FIELD.findall(run(query).stdout))
+        if fields.get("logstart") == "0":
+            raise refusal(volume, "has its log on another device", "save both devices together")
+        if volume.size > _LARGEST:
+            return Decision("whole", "partclone miscounts an XFS above 16 TiB")
+        if fields.get("rblocks") != "0":
+            return Decision("whole", "it has a realtime section")
+        if _log_state(volume) != "CLEAN":
+            raise refusal(
+                volume,
+                "was not unmounted cleanly: its log is not empty",
+                "start the PC's own system and shut it down cleanly",
+            )
+        return Decision("used")
+
+    def used(self, volume: Volume) -> Extents:
+        """Used blocks, the log among them."""
+        return partclone_map("xfs", volume)
+
+
+def _log_state(volume: Volume) -> str:
+    with lines(["xfs_logprint", "-t", str(volume.device)]) as text:
+        states = [found[1] for line in text if (found := _STATE.search(line))]
+    return states[0] if states else ""

@@ -1,0 +1,293 @@
+"""A store in a folder, laid out as FORMAT.md says: a disk in the drawer, a share, a DVD."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from slipway.engine.errors import (
+    ImageDamaged,
+    NotFound,
+    SlipwayError,
+    StoreFull,
+    StoreRefused,
+    UsageError,
+)
+from slipway.engine.parallel import cores
+from slipway.engine.progress import Meter
+from slipway.engine.store import (
+    ImageInfo,
+    Problem,
+    Published,
+    VersionInfo,
+    now,
+    pick_version,
+    read_through,
+)
+from slipway.format import (
+    MAX_FRAME,
+    MAX_MANIFEST,
+    FormatError,
+    ImageRef,
+    Manifest,
+    check_digest,
+    check_name,
+    check_version,
+    is_name,
+    make_version,
+    parse,
+    serialize,
+    version_key,
+)
+
+_libc = ctypes.CDLL(None, use_errno=True)
+# Chunks get their names in batches, after one sync: a name must never outlive its bytes.
+_BATCH = 64
+_GRACE = 60
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class FolderStore:
+    """Chunks and manifests as plain files."""
+
+    def __init__(self, root: Path, create: bool = False) -> None:
+        """Open a store; `create` makes the folders of a new one."""
+        self.root = root
+        self.threads = cores()
+        self._lock = threading.Lock()
+        self._waiting: dict[str, Path] = {}
+        self._desk: Path | None = None
+        self._desk_lock = -1
+        if create:
+            with _storage_errors(root):
+                for folder in ("chunks", "images", "tmp"):
+                    (root / folder).mkdir(parents=True, exist_ok=True)
+        elif not (root / "images").is_dir():
+            raise UsageError(
+                f"{root} is no image store: it has no folder images",
+                "check --store; slipway backup makes a new store",
+            )
+
+    def missing(self, digests: Sequence[str]) -> set[str]:
+        """Which of these chunks are neither here nor on their way."""
+        with self._lock:
+            waiting = set(self._waiting)
+        return {
+            digest
+            for digest in digests
+            if digest not in waiting and not self._chunk(digest).exists()
+        }
+
+    def put(self, digest: str, frame: bytes) -> None:
+        """Write a chunk. It gets its name with its batch, or when the version is published."""
+        with _storage_errors(self.root):
+            path = self._open_desk() / f"{digest}-{secrets.token_hex(4)}"
+            path.write_bytes(frame)
+            with self._lock:
+                self._waiting[digest] = path
+                full = len(self._waiting) >= _BATCH
+            if full:
+                self._name_waiting()
+
+    def get(self, digest: str) -> bytes:
+        """A chunk's frame."""
+        try:
+            with self._chunk(digest).open("rb") as file:
+                return file.read(MAX_FRAME + 1)
+        except FileNotFoundError:
+            raise ImageDamaged(f"chunk {digest} is missing") from None
+        except OSError as error:
+            raise ImageDamaged(f"chunk {digest} can't be read: {error.strerror}") from error
+
+    def publish(self, manifest: Manifest) -> Published:
+        """Sync the chunks, then link the manifest to its name."""
+        with _storage_errors(self.root):
+            self._name_waiting()
+            stored = self._stored_bytes(manifest)
+            self._sync()
+            folder = self.root / "images" / check_name(manifest.name)
+            folder.mkdir(exist_ok=True)
+            _sync_folder(folder.parent)
+            moment = now()
+            while True:
+                version = make_version(moment, set(self._versions(manifest.name)))
+                stamped = manifest.stamped(version, f"{moment:%Y-%m-%dT%H:%M:%SZ}", stored)
+                draft = self._open_desk() / f"manifest-{secrets.token_hex(4)}"
+                _write_synced(draft, serialize(stamped))
+                try:
+                    os.link(draft, folder / f"{version}.json")
+                except FileExistsError:
+                    continue
+                finally:
+                    draft.unlink()
+                _sync_folder(folder)
+                self.close()
+                return Published(version, stored)
+
+    def manifest(self, ref: ImageRef) -> Manifest:
+        """A version's manifest, checked to be the one that its file name says."""
+        version = pick_version(ref, self._versions(ref.name))
+        path = self.root / "images" / check_name(ref.name) / f"{check_version(version)}.json"
+        return self._read(path, ref.name, version)
+
+    def images(self) -> list[ImageInfo]:
+        """All images, damaged versions too."""
+        folders = sorted(path for path in (self.root / "images").iterdir() if is_name(path.name))
+        return [
+            ImageInfo(path.name, tuple(self._info(path, each) for each in versions))
+            for path in folders
+            if (versions := self._versions(path.name))
+        ]
+
+    def prove(self, manifest: Manifest, meter: Meter) -> list[Problem]:
+        """Check every chunk by reading it."""
+        return read_through(self, manifest, meter)
+
+    def close(self) -> None:
+        """Remove what is left of a backup that is over."""
+        with self._lock:
+            if self._desk is not None:
+                shutil.rmtree(self._desk, ignore_errors=True)
+                os.close(self._desk_lock)
+                self._desk = None
+
+    def _chunk(self, digest: str) -> Path:
+        check_digest(digest)
+        return self.root / "chunks" / digest[:2] / digest[2:4] / digest
+
+    def _versions(self, name: str) -> list[str]:
+        folder = self.root / "images" / check_name(name)
+        found = []
+        with suppress(FileNotFoundError, NotADirectoryError):
+            for path in folder.iterdir():
+                with suppress(FormatError):
+                    if path.suffix == ".json":
+                        found.append(check_version(path.stem))
+        return sorted(found, key=version_key)
+
+    def _info(self, folder: Path, version: str) -> VersionInfo:
+        try:
+            manifest = self._read(folder / f"{version}.json", folder.name, version)
+        except ImageDamaged as error:
+            return VersionInfo(version, "", 0, 0, error.message)
+        return VersionInfo(version, manifest.created, manifest.used_bytes, manifest.stored_bytes)
+
+    def _read(self, path: Path, name: str, version: str) -> Manifest:
+        try:
+            with path.open("rb") as file:
+                manifest = parse(file.read(MAX_MANIFEST + 1))
+        except FileNotFoundError as error:
+            raise NotFound(f"image {name} has no version {version}") from error
+        except OSError as error:
+            raise ImageDamaged(f"{path} can't be read: {error.strerror}") from error
+        except FormatError as error:
+            raise ImageDamaged(f"{name}@{version}: {error}", "use another version") from error
+        if (manifest.name, manifest.version) != (name, version):
+            raise ImageDamaged(
+                f"{path} holds the manifest of {manifest.name}@{manifest.version}",
+                "use another version",
+            )
+        return manifest
+
+    def _stored_bytes(self, manifest: Manifest) -> int:
+        total = 0
+        for digest in manifest.chunk_sizes():
+            try:
+                total += self._chunk(digest).stat().st_size
+            except FileNotFoundError:
+                raise ImageDamaged(
+                    f"chunk {digest} is missing from the store, nothing was published",
+                    "run the backup again",
+                ) from None
+        return total
+
+    def _open_desk(self) -> Path:
+        """This run's folder under tmp/; its lock tells other runs that it is in use."""
+        with self._lock:
+            if self._desk is None:
+                self._sweep()
+                desk = self.root / "tmp" / f"run-{os.getpid()}-{secrets.token_hex(4)}"
+                desk.mkdir()
+                self._desk_lock = os.open(desk, os.O_RDONLY | os.O_CLOEXEC)
+                fcntl.flock(self._desk_lock, fcntl.LOCK_EX)
+                self._desk = desk
+            return self._desk
+
+    def _sweep(self) -> None:
+        """Remove the folders of runs that died."""
+        for stale in (self.root / "tmp").glob("run-*"):
+            try:
+                handle = os.open(stale, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:
+                continue
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # A run that begins just now has its folder before it has its lock.
+                if time.time() - os.fstat(handle).st_mtime < _GRACE:
+                    continue
+                shutil.rmtree(stale, ignore_errors=True)
+            except BlockingIOError:
+                pass
+            finally:
+                os.close(handle)
+
+    def _name_waiting(self) -> None:
+        with self._lock:
+            batch, self._waiting = self._waiting, {}
+        if not batch:
+            return
+        self._sync()
+        for digest, path in batch.items():
+            final = self._chunk(digest)
+            final.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(final)
+
+    def _sync(self) -> None:
+        handle = os.open(self.root, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if _libc.syncfs(handle) != 0:
+                code = ctypes.get_errno()
+                raise OSError(code, os.strerror(code))
+        finally:
+            os.close(handle)
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _storage_errors(root: Path) -> Generator[None, None, None]:
+    try:
+        yield
+    except SlipwayError:
+        raise
+    except OSError as error:
+        if error.errno in _FULL:
+            raise StoreFull(
+                f"the store {root} is full",
+                "make room, then run the backup again: what was saved so far is kept",
+            ) from error
+        raise StoreRefused(
+            f"the store {root} can't be written: {error.strerror}", "check its rights and its disk"
+        ) from error

@@ -1,0 +1,228 @@
+"""Restore and compare: find the cells that differ, and write those, the table last of all."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from typing import Literal
+
+from slipway.engine.cells import Runs, read_cell, zeros
+from slipway.engine.devices import open_read_only
+from slipway.engine.errors import DeviceError, SlipwayError, TargetRefused
+from slipway.engine.match import Pair
+from slipway.engine.parallel import cores, parallel
+from slipway.engine.progress import Meter
+from slipway.engine.result import CellCounts, DiskResult, PartitionResult, Result
+from slipway.engine.store import Store, damaged, fetch_content
+from slipway.engine.table_writer import TableWriter
+from slipway.engine.target import Target
+from slipway.format import Cell, Manifest, Segment, digest_of
+
+Mode = Literal["restore", "dry-run", "compare"]
+# When none of so many cells matches, looking at the others costs more than it saves.
+_SAMPLE = 32
+
+
+def restore(
+    manifest: Manifest,
+    pairs: Sequence[Pair],
+    store: Store,
+    meter: Meter,
+    mode: Mode,
+    threads: int = 0,
+) -> Result:
+    """Make the targets equal to the image; in the other modes only say what differs.
+
+    Everything that can be refused is refused before the first write.
+    """
+    with ExitStack() as stack:
+        jobs = []
+        for pair in pairs:
+            handle = stack.enter_context(open_read_only(pair.target, TargetRefused))
+            target = stack.enter_context(closing(Target(pair.target, pair.image, handle)))
+            jobs.append(_DiskJob(pair, target))
+        if mode != "compare":
+            prove(manifest, store, meter)
+        for job in jobs:
+            job.table = TableWriter(job.target, job.pair.image, store, manifest.cell_size)
+        work = _Work(manifest.cell_size, store, meter, mode, threads)
+        total = sum(job.pair.image.used_bytes for job in jobs)
+        with meter.phase("restore" if mode == "restore" else "compare", total):
+            for job in jobs:
+                work.run(job)
+    return _result(manifest, jobs, meter, mode)
+
+
+def prove(manifest: Manifest, store: Store, meter: Meter) -> None:
+    """Raise ImageDamaged unless every chunk of the version is there and sound."""
+    with meter.phase("check", sum(manifest.chunk_sizes().values())):
+        problems = store.prove(manifest, meter)
+    if problems:
+        raise damaged(problems, f"{manifest.name}@{manifest.version}")
+
+
+@dataclass
+class _DiskJob:
+    pair: Pair
+    target: Target
+    table: TableWriter = field(init=False)
+    differs: dict[str, int] = field(default_factory=dict)
+    differing: dict[str, int] = field(default_factory=dict)
+
+    def note(self, segment: Segment, size: int, cells: int) -> None:
+        self.differs[segment.id] = self.differs.get(segment.id, 0) + size
+        self.differing[segment.id] = self.differing.get(segment.id, 0) + cells
+
+
+@dataclass(frozen=True)
+class _Task:
+    segment: Segment
+    cell: Cell
+    runs: Runs
+
+
+class _Work:
+    """The cells of one disk after another, each looked at by one of many threads."""
+
+    def __init__(
+        self, cell_size: int, store: Store, meter: Meter, mode: Mode, threads: int
+    ) -> None:
+        self.cell_size = cell_size
+        self.store = store
+        self.meter = meter
+        self.mode = mode
+        self.threads = threads or max(cores(), 2 * store.threads)
+        self.lock = threading.Lock()
+        self.reading = threading.Lock()
+        self.zero_digest = digest_of(zeros(cell_size))
+
+    def run(self, job: _DiskJob) -> None:
+        try:
+            plain = self.mode == "restore" and self._nothing_matches(job)
+            parallel(self._tasks(job), lambda: self._worker(job, plain), self.threads)
+            job.target.flush()
+            self._table(job)
+        except SlipwayError as error:
+            if not job.target.touched:
+                raise
+            raise type(error)(
+                f"{error.message}; {job.pair.target.path} is half restored and can't boot",
+                f"{error.remedy or 'remove the cause'}; then restore again, "
+                "which goes on where this ended",
+            ) from error
+
+    def _tasks(self, job: _DiskJob) -> Generator[_Task, None, None]:
+        for segment in job.pair.image.segments:
+            if segment.is_table:
+                continue
+            for cell in segment.cells(self.cell_size):
+                yield _task(segment, cell, self.cell_size)
+
+    def _nothing_matches(self, job: _DiskJob) -> bool:
+        segments = [each for each in job.pair.image.segments if not each.is_table]
+        total = sum(len(each.digests) // 32 for each in segments)
+        if total < 2 * _SAMPLE:
+            return False
+        step = total // _SAMPLE
+        sample = [task for i, task in enumerate(self._tasks(job)) if i % step == 0]
+        found = threading.Event()
+
+        def worker() -> Callable[[_Task], None]:
+            buffer = memoryview(bytearray(self.cell_size))
+
+            def look(task: _Task) -> None:
+                if not found.is_set() and self._same(job, task, buffer):
+                    found.set()
+
+            return look
+
+        parallel(sample, worker, cores())
+        return not found.is_set()
+
+    def _worker(self, job: _DiskJob, plain: bool) -> Callable[[_Task], None]:
+        buffer = memoryview(bytearray(self.cell_size))
+
+        def work(task: _Task) -> None:
+            self.meter.at(job.pair.image.id, task.segment.id)
+            used = sum(end - start for start, end in task.runs)
+            if plain or not self._same(job, task, buffer):
+                with self.lock:
+                    job.note(task.segment, used, 1)
+                if self.mode == "restore":
+                    content = self._content(task.cell)
+                    written = job.target.write_cell(content, task.cell.offset, task.runs)
+                    self.meter.add(written=written)
+            self.meter.add(done=used)
+
+        return work
+
+    def _same(self, job: _DiskJob, task: _Task, buffer: memoryview) -> bool:
+        view = buffer[: task.cell.size]
+        try:
+            with self.reading:
+                read_cell(job.target.handle, view, task.cell.offset, task.runs)
+        except DeviceError:
+            # An unreadable sector of the target may well be cured by writing it.
+            return False
+        return digest_of(view) == task.cell.digest
+
+    def _content(self, cell: Cell) -> memoryview:
+        if cell.digest == self.zero_digest and cell.size == self.cell_size:
+            return zeros(self.cell_size)
+        return memoryview(fetch_content(self.store, cell.digest, cell.size))
+
+    def _table(self, job: _DiskJob) -> None:
+        for segment in job.table.differing():
+            job.note(segment, segment.used.total, len(segment.digests) // 32)
+        if self.mode == "restore" and (job.differs or job.target.touched):
+            self.meter.add(written=job.table.write())
+        tables = (each for each in job.pair.image.segments if each.is_table)
+        self.meter.add(done=sum(each.used.total for each in tables))
+
+
+def _task(segment: Segment, cell: Cell, cell_size: int) -> _Task:
+    start = cell.number * cell_size
+    runs = segment.used.within(start, start + cell.size)
+    return _Task(segment, cell, [(a - start, b - start) for a, b in runs])
+
+
+def _result(manifest: Manifest, jobs: Iterable[_DiskJob], meter: Meter, mode: Mode) -> Result:
+    jobs = list(jobs)
+    differing = sum(sum(job.differing.values()) for job in jobs)
+    total = manifest.cell_count
+    return Result(
+        verb="compare" if mode == "compare" else "restore",
+        changed=differing > 0,
+        image=manifest.name,
+        version=manifest.version,
+        read=sum(job.pair.image.used_bytes for job in jobs),
+        written=meter.written,
+        stored=manifest.stored_bytes,
+        cells=CellCounts(
+            total=total,
+            written=differing if mode == "restore" else 0,
+            same=total - differing,
+        ),
+        disks=tuple(_disk_result(job) for job in jobs),
+    )
+
+
+def _disk_result(job: _DiskJob) -> DiskResult:
+    return DiskResult(
+        disk=job.pair.image.id,
+        device=str(job.pair.target.path),
+        partitions=tuple(
+            PartitionResult(
+                partition=segment.id,
+                content=segment.content,
+                method=segment.method,
+                bytes_used=segment.used.total,
+                differs=job.differs.get(segment.id, 0),
+                differing_cells=job.differing.get(segment.id, 0),
+            )
+            for segment in job.pair.image.segments
+            if segment.kind == "partition" or segment.id in job.differs
+        ),
+    )

@@ -1,0 +1,60 @@
+"""What a verb did, as the last line of `--json` says it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class CellCounts:
+    """How many cells were touched, and how."""
+
+    total: int = 0
+    sent: int = 0
+    written: int = 0
+    same: int = 0
+
+
+@dataclass(frozen=True)
+class PartitionResult:
+    """One partition, or one table segment."""
+
+    partition: str
+    content: str
+    method: str
+    bytes_used: int
+    differs: int = 0
+    """Used bytes of the cells that differ from the image."""
+    differing_cells: int = 0
+
+
+@dataclass(frozen=True)
+class DiskResult:
+    """One disk."""
+
+    disk: str
+    device: str
+    partitions: tuple[PartitionResult, ...] = ()
+
+
+@dataclass(frozen=True)
+class Result:
+    """The end of a verb that succeeded. All amounts are bytes."""
+
+    verb: str
+    changed: bool
+    image: str
+    version: str
+    read: int = 0
+    sent: int = 0
+    written: int = 0
+    stored: int = 0
+    """Size of the version's chunks in the store."""
+    cells: CellCounts = field(default_factory=CellCounts)
+    seconds: float = 0.0
+    disks: tuple[DiskResult, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as `--json` prints it."""
+        return {"type": "result"} | asdict(self)

@@ -1,0 +1,145 @@
+"""What the engine asks of a store, and the proof that a store holds a version soundly."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from slipway.engine.errors import ImageDamaged, NotFound
+from slipway.engine.parallel import cores, parallel
+from slipway.engine.progress import Meter
+from slipway.format import FrameError, ImageRef, Manifest, decode_frame, version_key
+
+
+@dataclass(frozen=True)
+class VersionInfo:
+    """One version in a listing."""
+
+    version: str
+    created: str
+    bytes: int
+    """Used bytes of the disks."""
+    stored: int
+    """Bytes of its chunks in the store, shared ones included."""
+    damage: str = ""
+    """Why its manifest can't be read; empty when it can."""
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """One image in a listing, oldest version first."""
+
+    name: str
+    versions: tuple[VersionInfo, ...]
+
+
+@dataclass(frozen=True)
+class Published:
+    """A version that now exists."""
+
+    version: str
+    stored_bytes: int
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A chunk that can't be used."""
+
+    digest: str
+    problem: str
+
+
+class Store(Protocol):
+    """Where chunks and manifests live. All methods may be called by many threads."""
+
+    threads: int
+    """How many fetches or puts at a time do it good."""
+
+    def missing(self, digests: Sequence[str]) -> set[str]:
+        """Which of these chunks the store does not have."""
+
+    def put(self, digest: str, frame: bytes) -> None:
+        """Keep a chunk."""
+
+    def get(self, digest: str) -> bytes:
+        """A chunk's frame, unchecked. ImageDamaged when it is missing."""
+
+    def publish(self, manifest: Manifest) -> Published:
+        """Make the manifest a version, wholly or not at all."""
+
+    def manifest(self, ref: ImageRef) -> Manifest:
+        """A version's manifest; the newest when the reference has no version."""
+
+    def images(self) -> list[ImageInfo]:
+        """All images."""
+
+    def prove(self, manifest: Manifest, meter: Meter) -> list[Problem]:
+        """Problems of the version's chunks; empty when a restore can rely on all of them."""
+
+
+def now() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(UTC)
+
+
+def pick_version(ref: ImageRef, versions: Iterable[str]) -> str:
+    """The version that `ref` means, or a NotFound that says what there is."""
+    known = sorted(versions, key=version_key)
+    if not known:
+        raise NotFound(f"there is no image {ref.name}", "slipway list shows the images")
+    if ref.version is None:
+        return known[-1]
+    if ref.version not in known:
+        raise NotFound(
+            f"image {ref.name} has no version {ref.version}",
+            f"it has {', '.join(known[-5:])}",
+        )
+    return ref.version
+
+
+def fetch_content(store: Store, digest: str, size: int) -> bytes:
+    """A chunk's content, proven; ImageDamaged when it is not what the manifest says."""
+    try:
+        content = decode_frame(digest, store.get(digest))
+    except FrameError as error:
+        raise damaged([Problem(digest, str(error))]) from error
+    if len(content) != size:
+        raise damaged([Problem(digest, f"it has {len(content)} bytes, its cell {size}")])
+    return content
+
+
+def read_through(store: Store, manifest: Manifest, meter: Meter, threads: int = 0) -> list[Problem]:
+    """Fetch and check every chunk of a version."""
+    sizes = manifest.chunk_sizes()
+    problems: list[Problem] = []
+    lock = threading.Lock()
+
+    def check(item: tuple[str, int]) -> None:
+        digest, size = item
+        try:
+            fetch_content(store, digest, size)
+        except ImageDamaged as error:
+            with lock:
+                problems.append(Problem(digest, error.message))
+        meter.add(done=size)
+
+    def worker() -> Callable[[tuple[str, int]], None]:
+        return check
+
+    parallel(sizes.items(), worker, threads or max(store.threads, cores()))
+    return sorted(problems, key=lambda problem: problem.digest)
+
+
+def damaged(problems: Sequence[Problem], image: str = "") -> ImageDamaged:
+    """The error that names the first broken chunk and how many there are."""
+    first = problems[0]
+    more = f" and {len(problems) - 1} more" if len(problems) > 1 else ""
+    where = f"{image}: " if image else ""
+    text = first.problem if first.digest in first.problem else f"{first.digest}: {first.problem}"
+    return ImageDamaged(
+        f"{where}chunk {text.removeprefix('chunk ')}{more}",
+        "use another version, or restore the store's files from its own backup",
+    )

@@ -1,0 +1,187 @@
+"""Partition tables: what sfdisk says, and which stretches of a disk an image therefore holds."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from slipway.engine.devices import clean
+from slipway.engine.errors import SourceRefused, ToolError
+from slipway.engine.run import run
+from slipway.format import Extents, Table, TablePartition
+from slipway.format.manifest import SegmentKind, TableKind
+
+MIB = 1 << 20
+MAX_GAP = 16 * MIB
+_EXTENDED = frozenset({"5", "f", "85"})
+_GPT_HEADER = struct.Struct("<8s4s4s4s4sQQQQ16sQIII")
+_MAX_LOGICALS = 512
+_DAMAGED = "repair the table, or save the disk sector by sector with --whole disk"
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A part of a disk that becomes a segment."""
+
+    kind: SegmentKind
+    offset: int
+    size: int
+    partition: int | None = None
+    used: Extents | None = None
+    """Known for everything but the content of a partition; relative to `offset`."""
+
+
+def read_table(path: Path) -> Table:
+    """The partition table of a disk; kind `none` when it has none that is GPT or MBR."""
+    answer = run(["sfdisk", "--json", str(path)], ok=None)
+    if answer.code != 0:
+        if "does not contain a recognized partition table" in answer.stderr:
+            return Table("none")
+        raise ToolError(f"sfdisk can't read {path}: {answer.last_words()}")
+    table = json.loads(answer.stdout)["partitiontable"]
+    if table["label"] not in ("gpt", "dos"):
+        return Table("none")
+    return Table(
+        kind=cast(TableKind, table["label"]),
+        id=clean(table.get("id")),
+        first_lba=table.get("firstlba", 0),
+        last_lba=table.get("lastlba", 0),
+        partitions=tuple(_line(line, table["device"]) for line in table.get("partitions", [])),
+    )
+
+
+def _line(line: dict[str, Any], device: str) -> TablePartition:
+    return TablePartition(
+        number=int(line["node"].removeprefix(device).removeprefix("p")),
+        start=line["start"],
+        size=line["size"],
+        type=clean(line["type"]),
+        uuid=clean(line.get("uuid")),
+        name=clean(line.get("name")),
+        attrs=clean(line.get("attrs")),
+        bootable=bool(line.get("bootable")),
+    )
+
+
+def is_container(table: Table, partition: TablePartition) -> bool:
+    """Whether it is an extended partition, which holds other partitions and nothing else."""
+    return table.kind == "dos" and partition.type.lower().removeprefix("0x") in _EXTENDED
+
+
+def layout(table: Table, handle: int, size: int, sector: int) -> list[Stretch]:
+    """The stretches of a disk with this table, in the order of their offsets."""
+    if table.kind == "none":
+        return [
+            _full("boot", 0, sector),
+            Stretch("partition", 0, size, partition=0),
+        ]
+    content = [
+        Stretch("partition", line.start * sector, line.size * sector, partition=line.number)
+        for line in table.partitions
+        if not is_container(table, line)
+    ]
+    tables = [_boot(table, size, sector)]
+    if table.kind == "dos":
+        tables += _extended_records(table, handle, size, sector)
+    else:
+        tables.append(_gpt_backup(handle, size, sector))
+    stretches = sorted([*tables, *content], key=lambda each: each.offset)
+    _check(stretches, size)
+    covered = Extents.of((each.offset, each.offset + each.size) for each in stretches)
+    gaps = [_gap(start, end) for start, end in covered.complement(size)]
+    return sorted([*stretches, *gaps], key=lambda each: each.offset)
+
+
+def _full(kind: SegmentKind, offset: int, size: int, partition: int | None = None) -> Stretch:
+    return Stretch(kind, offset, size, partition, Extents.whole(size))
+
+
+def _boot(table: Table, size: int, sector: int) -> Stretch:
+    first = min((line.start * sector for line in table.partitions), default=size)
+    return _full("boot", 0, max(min(first, MAX_GAP, size), sector))
+
+
+def _gap(start: int, end: int) -> Stretch:
+    size = end - start
+    used = [(0, size)] if size <= MAX_GAP else [(0, MIB), (size - MIB, size)]
+    return Stretch("gap", start, size, used=Extents.of(used))
+
+
+def _check(stretches: Iterable[Stretch], size: int) -> None:
+    previous: Stretch | None = None
+    for each in stretches:
+        if each.size <= 0 or each.offset + each.size > size:
+            raise SourceRefused(
+                f"the partition table is damaged: {_name(each)} reaches behind the disk's end",
+                _DAMAGED,
+            )
+        if previous is not None and previous.offset + previous.size > each.offset:
+            raise SourceRefused(
+                f"the partition table is damaged: {_name(previous)} and {_name(each)} overlap",
+                _DAMAGED,
+            )
+        previous = each
+
+
+def _name(stretch: Stretch) -> str:
+    number = "" if stretch.partition is None else f" {stretch.partition}"
+    return f"{stretch.kind}{number}"
+
+
+def _extended_records(table: Table, handle: int, size: int, sector: int) -> list[Stretch]:
+    """The sectors of the chain of extended boot records; sfdisk does not say where they lie."""
+    result: list[Stretch] = []
+    for line in table.partitions:
+        if not is_container(table, line):
+            continue
+        base = position = line.start * sector
+        seen: set[int] = set()
+        while position not in seen and position + sector <= size and len(seen) < _MAX_LOGICALS:
+            seen.add(position)
+            record = os.pread(handle, sector, position)
+            if record[510:512] != b"\x55\xaa":
+                break
+            result.append(_full("ebr", position, sector, 5 + len(result)))
+            kind, start = record[466], int.from_bytes(record[470:474], "little")
+            if format(kind, "x") not in _EXTENDED or not start:
+                break
+            position = base + start * sector
+    return result
+
+
+@dataclass(frozen=True)
+class GptHeader:
+    """The fields of a GPT header that say where the parts of the table lie, in sectors."""
+
+    own: int
+    other: int
+    first_usable: int
+    last_usable: int
+    entries: int
+    entry_count: int
+    entry_size: int
+
+
+def parse_gpt_header(sector: bytes) -> GptHeader | None:
+    """Read a header; None when this sector holds none."""
+    if len(sector) < _GPT_HEADER.size or sector[:8] != b"EFI PART":
+        return None
+    fields = _GPT_HEADER.unpack_from(sector)
+    return GptHeader(*fields[5:9], *fields[10:13])
+
+
+def _gpt_backup(handle: int, size: int, sector: int) -> Stretch:
+    """Where the backup GPT lies: at the end, unless the disk has grown since it was written."""
+    primary = parse_gpt_header(os.pread(handle, sector, sector))
+    last = size // sector - 1
+    at = primary.other if primary is not None and 1 < primary.other <= last else last
+    backup = parse_gpt_header(os.pread(handle, sector, at * sector))
+    entries = backup.entries if backup is not None else at - max(32 * 512 // sector, 1)
+    if not 0 < at - entries <= MAX_GAP // sector:
+        entries = at - max(32 * 512 // sector, 1)
+    return _full("gpt-backup", entries * sector, (at + 1 - entries) * sector)

@@ -1,0 +1,92 @@
+"""The partition table and the boot code of a target: compared as bytes, written last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from slipway.engine import gpt
+from slipway.engine.errors import ImageDamaged
+from slipway.engine.store import Store, fetch_content
+from slipway.engine.target import Target
+from slipway.format import Disk, FormatError, Segment
+
+_ORDER = {"ebr": 0, "gpt-backup": 1, "boot": 2}
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Bytes that belong at one place of the target."""
+
+    segment: Segment
+    offset: int
+    content: bytes
+
+
+class TableWriter:
+    """Holds all table segments in memory, so that nothing can be missing once writing began."""
+
+    def __init__(self, target: Target, image: Disk, store: Store, cell_size: int) -> None:
+        """Fetch the table segments, and move the backup GPT when the target is larger."""
+        self._target = target
+        self._sector = image.logical_sector
+        pieces = [
+            _Piece(segment, segment.offset, _content(segment, store, cell_size))
+            for segment in image.segments
+            if segment.is_table
+        ]
+        if image.table.kind == "gpt" and target.disk.size > image.size:
+            pieces = _moved(pieces, image, target.disk.size)
+        self._pieces = sorted(pieces, key=lambda each: (_ORDER[each.segment.kind], each.offset))
+
+    def differing(self) -> list[Segment]:
+        """The table segments that are not yet as they should be."""
+        return [
+            piece.segment
+            for piece in self._pieces
+            if self._target.read(piece.offset, len(piece.content)) != piece.content
+        ]
+
+    def write(self) -> int:
+        """Write what differs, sector 0 behind everything else; return how many bytes."""
+        self._target.disarm()
+        written, first = 0, b""
+        for piece in self._pieces:
+            content, offset = piece.content, piece.offset
+            if offset == 0:
+                first, content, offset = (
+                    content[: self._sector],
+                    content[self._sector :],
+                    self._sector,
+                )
+            if content and self._target.read(offset, len(content)) != content:
+                self._target.write(offset, content)
+                written += len(content)
+        self._target.flush()
+        self._target.write(0, first)
+        self._target.flush()
+        self._target.reread_table()
+        return written + len(first)
+
+
+def _content(segment: Segment, store: Store, cell_size: int) -> bytes:
+    content = bytearray(segment.size)
+    for cell in segment.cells(cell_size):
+        start = cell.offset - segment.offset
+        content[start : start + cell.size] = fetch_content(store, cell.digest, cell.size)
+    return bytes(content)
+
+
+def _moved(pieces: list[_Piece], image: Disk, size: int) -> list[_Piece]:
+    by_kind = {piece.segment.kind: piece for piece in pieces}
+    boot, backup = by_kind.get("boot"), by_kind.get("gpt-backup")
+    if boot is None or backup is None:
+        raise ImageDamaged(f"{image.id} of the image has a GPT without its parts")
+    try:
+        new_boot, new_backup, offset = gpt.grow(
+            boot.content, backup.content, image.logical_sector, image.size, size
+        )
+    except FormatError as error:
+        raise ImageDamaged(
+            f"{image.id} of the image: {error}", "restore to a disk of exactly the same size"
+        ) from error
+    return [_Piece(boot.segment, 0, new_boot), _Piece(backup.segment, offset, new_backup)]

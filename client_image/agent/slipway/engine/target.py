@@ -1,0 +1,116 @@
+"""A disk that is being restored. Until it is whole again, it must not boot."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from contextlib import suppress
+
+from slipway.engine.cells import Runs, read_at, write_at, write_cell
+from slipway.engine.devices import BlockDisk
+from slipway.engine.errors import DeviceError
+from slipway.format import Disk
+
+_BLKRRPART = 0x125F
+_GPT_SIGNATURE = b"EFI PART"
+# Written data goes to the disk in steps of this size, so that the end is not one long wait.
+_FLUSH = 256 << 20
+
+
+class Target:
+    """The target disk: opened to read at once, to write at the first byte that differs."""
+
+    def __init__(self, disk: BlockDisk, image: Disk, handle: int) -> None:
+        """`handle` is the disk opened to read, with the claim on it."""
+        self.disk = disk
+        self.handle = handle
+        self._image = image
+        self._writer = -1
+        self._disarmed = False
+        self._unflushed = 0
+        self._lock = threading.Lock()
+
+    @property
+    def touched(self) -> bool:
+        """Whether anything was written."""
+        return self._writer >= 0
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Bytes of the disk."""
+        buffer = bytearray(size)
+        read_at(self.handle, memoryview(buffer), offset)
+        return bytes(buffer)
+
+    def write_cell(self, content: memoryview, offset: int, runs: Runs) -> int:
+        """Write the used runs of a cell; the table is out of force before the first byte."""
+        handle = self.disarm()
+        count = write_cell(handle, content, offset, runs)
+        with self._lock:
+            self._unflushed += count
+            flush = self._unflushed >= _FLUSH
+            self._unflushed = 0 if flush else self._unflushed
+        if flush:
+            self.flush()
+        return count
+
+    def write(self, offset: int, content: bytes) -> None:
+        """Write a piece of the table."""
+        write_at(self.disarm(), memoryview(content), offset)
+
+    def disarm(self) -> int:
+        """Open the disk to write, and once, before anything else, clear the old table's marks."""
+        with self._lock:
+            if self._writer < 0:
+                try:
+                    self._writer = os.open(self.disk.path, os.O_RDWR | os.O_CLOEXEC)
+                except OSError as error:
+                    raise DeviceError(
+                        f"{self.disk.path} can't be opened to write: {error.strerror}"
+                    ) from error
+            if not self._disarmed:
+                self._clear_marks(self._writer)
+                self._disarmed = True
+            return self._writer
+
+    def _clear_marks(self, handle: int) -> None:
+        sector = self.disk.logical_sector
+        last = self.disk.size - sector
+        write_at(handle, memoryview(bytes(sector)), 0)
+        for offset in (sector, last):
+            if self._is_content(offset) or self.read(offset, 8) != _GPT_SIGNATURE:
+                continue
+            write_at(handle, memoryview(bytes(sector)), offset)
+        _sync(handle, self.disk)
+
+    def _is_content(self, offset: int) -> bool:
+        """Whether the image keeps data there, which is compared and written as data."""
+        return any(
+            segment.used.touches(offset - segment.offset, offset - segment.offset + 1)
+            for segment in self._image.segments
+            if not segment.is_table and segment.offset <= offset
+        )
+
+    def flush(self) -> None:
+        """Wait until all that was written is on the disk."""
+        if self._writer >= 0:
+            _sync(self._writer, self.disk)
+
+    def reread_table(self) -> None:
+        """Tell the kernel about the new partitions; a file has no kernel view to renew."""
+        with suppress(OSError):
+            fcntl.ioctl(self.handle, _BLKRRPART)
+
+    def close(self) -> None:
+        """Give up the right to write."""
+        if self._writer >= 0:
+            os.close(self._writer)
+
+
+def _sync(handle: int, disk: BlockDisk) -> None:
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        raise DeviceError(
+            f"{disk.path} lost written data: {error.strerror}", "replace the disk"
+        ) from error

@@ -1,0 +1,1 @@
+"""Talking to the image server: the HTTPS store, sessions, check-in."""

@@ -1,0 +1,195 @@
+"""Check-in: who this machine is, told to the server once, in exchange for the session's token."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from slipway import __version__
+from slipway.engine.devices import clean, list_disks
+from slipway.engine.errors import CheckinRefused, SlipwayError, StoreUnreachable, UsageError
+from slipway.net.client import Answer, Client
+from slipway.net.session import Session
+
+_HOST_KEY = "etc/ssh/ssh_host_ed25519_key.pub"
+_PAUSES = (1.0, 2.0, 4.0, 8.0)
+_HEARTBEAT = 10.0
+_REFUSED = {
+    404: "start the session again, and check the MAC addresses in the machine's host_vars",
+    409: "end the session and start it again; if this repeats, another machine answers in its name",
+    410: "start the session again",
+}
+_ETHERNET = "1"
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Site:
+    """What the site overlay says about the image server."""
+
+    server: str
+    ca: Path
+
+    @classmethod
+    def load(cls, path: Path) -> Site:
+        """Read /etc/slipway/site.json."""
+        try:
+            value = json.loads(path.read_text())
+            return cls(str(value["server"]), Path(value["ca"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(
+                f"the site file {path} can't be read: {error}",
+                "run site.yml, which renews the site overlay, and boot again",
+            ) from error
+
+
+def session_id(command_line: str) -> str:
+    """The session that the boot script named on the kernel's command line."""
+    for word in command_line.split():
+        key, _, value = word.partition("=")
+        if key == "slipway.session" and value and value.isascii() and value.isprintable():
+            return value
+    raise CheckinRefused(
+        "this machine was not started for a session", "start one with a playbook, e.g. backup.yml"
+    )
+
+
+def wired_macs(root: Path = Path("/")) -> list[str]:
+    """MAC addresses of the machine's own wired network cards."""
+    macs = []
+    for card in sorted((root / "sys/class/net").glob("*")):
+        if not (card / "device").exists() or (card / "phy80211").exists():
+            continue
+        mac = _read(card / "address")
+        if _read(card / "type") == _ETHERNET and mac.strip("0:"):
+            macs.append(mac)
+    return macs
+
+
+def hardware(root: Path = Path("/")) -> dict[str, Any]:
+    """What the machine is made of, for the inventory's eyes."""
+    dmi = root / "sys/class/dmi/id"
+    cpus = _values(root / "proc/cpuinfo", "model name")
+    memory = _values(root / "proc/meminfo", "MemTotal")
+    return {
+        "vendor": _read(dmi / "sys_vendor"),
+        "model": _read(dmi / "product_name"),
+        "serial": _read(dmi / "product_serial"),
+        "uuid": _read(dmi / "product_uuid"),
+        "cpu": cpus[0] if cpus else "",
+        "cpu_count": len(cpus),
+        "memory": int(memory[0].split()[0]) * 1024 if memory else 0,
+        "firmware": firmware(root),
+        "disks": [
+            {"path": str(disk.path), "size": disk.size, **vars(disk.identity)}
+            for disk in list_disks()
+            if disk.fixed
+        ],
+    }
+
+
+def firmware(root: Path = Path("/")) -> str:
+    """`uefi` or `bios`."""
+    return "uefi" if (root / "sys/firmware/efi").is_dir() else "bios"
+
+
+def _read(path: Path) -> str:
+    try:
+        return clean(path.read_text(errors="replace"))
+    except OSError:
+        return ""
+
+
+def _values(path: Path, key: str) -> list[str]:
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+    except OSError:
+        return []
+    pairs = (line.partition(":") for line in lines)
+    return [clean(value) for name, _, value in pairs if name.strip() == key]
+
+
+def check_in(
+    site: Site,
+    session: str,
+    say: Say,
+    root: Path = Path("/"),
+    timeout: float | None = None,
+) -> Session:
+    """Ask until the server answers. CheckinRefused when its answer is a no."""
+    host_key = _read(root / _HOST_KEY)
+    if not host_key:
+        raise CheckinRefused(
+            "this machine has no SSH host key yet", "look at the unit that makes it"
+        )
+    body = {
+        "session": session,
+        "macs": wired_macs(root),
+        "host_key": " ".join(host_key.split()[:2]),
+        "hardware": hardware(root),
+        "agent_version": __version__,
+    }
+    client = Client(site.server, site.ca, patience=0)
+    answer = _until_answered(client, body, say, timeout)
+    if not answer.ok:
+        raise _refusal(answer)
+    try:
+        reply = answer.json()
+        granted = reply["session"]
+        return Session(
+            server=site.server,
+            ca=str(site.ca),
+            token=str(reply["token"]),
+            session=str(granted["id"]),
+            machine=str(granted["machine"]),
+            verb=str(granted["verb"]),
+            image=str(granted["image"] or ""),
+            version=str(granted["version"] or ""),
+        )
+    except (KeyError, TypeError) as error:
+        raise CheckinRefused(
+            f"{site.server} answered the check-in with something else: {error}",
+            "check that server and site overlay are of the same version",
+        ) from error
+
+
+def _until_answered(
+    client: Client, body: dict[str, Any], say: Say, timeout: float | None
+) -> Answer:
+    began, tries = time.monotonic(), 0
+    while True:
+        try:
+            return client.request("POST", "/v1/checkin", body)
+        except StoreUnreachable as error:
+            if timeout is not None and time.monotonic() - began > timeout:
+                raise
+            say(f"no answer yet: {error.message}")
+        time.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
+        tries += 1
+
+
+def _refusal(answer: Answer) -> CheckinRefused:
+    reply = answer.json()
+    message = str(reply.get("message") or f"the server answered {answer.status}")
+    remedy = str(reply.get("remedy") or _REFUSED.get(answer.status, "look at the service's log"))
+    return CheckinRefused(f"the server refused the check-in: {message}", remedy)
+
+
+def stay(session: Session, say: Say, beats: int | None = None) -> None:
+    """Tell the server every ten seconds that the machine is still there, until it says enough."""
+    client = session.client(patience=0)
+    while beats is None or beats > 0:
+        try:
+            answer = client.request("POST", "/v1/session/heartbeat", {})
+            if answer.status in (401, 410):
+                say("the session has ended")
+                return
+        except SlipwayError as error:
+            say(error.message)
+        time.sleep(_HEARTBEAT)
+        beats = None if beats is None else beats - 1
