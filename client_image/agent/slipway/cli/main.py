@@ -14,6 +14,7 @@ from slipway.cli import verbs
 from slipway.cli.arguments import Arguments, parse_arguments
 from slipway.cli.views import JsonView, TerminalView, View, as_slipway_error
 from slipway.engine.errors import Interrupted
+from slipway.engine.memory import keep_buffers
 
 _VERBS: dict[str, Callable[[Arguments, View], int]] = {
     "probe": verbs.probe,
@@ -40,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.json
         else TerminalView(sys.stdout, sys.stderr, time.monotonic)
     )
+    keep_buffers()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _interrupt)
     try:

@@ -32,12 +32,13 @@ from slipway.engine.restore import restore as engine_restore
 from slipway.engine.result import CellCounts, Result
 from slipway.engine.store import Store, damaged, read_through
 from slipway.format import ImageRef, Machine, Manifest, check_name, parse_image_ref
-from slipway.net.checkin import Site, check_in, firmware, hardware, session_id, stay
+from slipway.net.checkin import Site, boot_nonce, check_in, firmware, hardware, session_id, stay
 from slipway.net.client import Client
 from slipway.net.http_store import HttpStore
 from slipway.net.session import Reporter, Session
 
 SESSION_FILE = Path("/run/slipway/session.json")
+NONCE_FILE = Path("/run/slipway/nonce")
 SITE_FILE = Path("/etc/slipway/site.json")
 DIFFERS = 1
 
@@ -251,6 +252,7 @@ def checkin(arguments: Arguments, view: View) -> int:
         Site.load(SITE_FILE),
         session_id(Path("/proc/cmdline").read_text()),
         _say,
+        boot_nonce(NONCE_FILE),
         timeout=arguments.timeout,
     )
     session.save(SESSION_FILE)

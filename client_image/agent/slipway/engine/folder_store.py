@@ -101,8 +101,10 @@ class FolderStore:
     def get(self, digest: str) -> bytes:
         """A chunk's frame."""
         try:
-            with self._chunk(digest).open("rb") as file:
-                return file.read(MAX_FRAME + 1)
+            path = self._chunk(digest)
+            with path.open("rb", buffering=0) as file:
+                # Exactly as much memory as the file needs; a frame above the limit shows by it.
+                return file.read(min(path.stat().st_size, MAX_FRAME) + 1) or b""
         except FileNotFoundError:
             raise ImageDamaged(f"chunk {digest} is missing") from None
         except OSError as error:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ _REFUSED = {
     410: "start the session again",
 }
 _ETHERNET = "1"
+_MAX_MACS = 16
 
 Say = Callable[[str], None]
 
@@ -98,6 +101,16 @@ def firmware(root: Path = Path("/")) -> str:
     return "uefi" if (root / "sys/firmware/efi").is_dir() else "bios"
 
 
+def boot_nonce(path: Path) -> str:
+    """This boot's nonce, made at the first call."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_urlsafe(32))
+    return path.read_text()
+
+
 def _read(path: Path) -> str:
     try:
         return clean(path.read_text(errors="replace"))
@@ -118,10 +131,14 @@ def check_in(
     site: Site,
     session: str,
     say: Say,
+    nonce: str,
     root: Path = Path("/"),
     timeout: float | None = None,
 ) -> Session:
-    """Ask until the server answers. CheckinRefused when its answer is a no."""
+    """Ask until the server answers. CheckinRefused when its answer is a no.
+
+    The `nonce` is the same for the whole boot: with it, an answer that got lost can be had again.
+    """
     host_key = _read(root / _HOST_KEY)
     if not host_key:
         raise CheckinRefused(
@@ -129,10 +146,11 @@ def check_in(
         )
     body = {
         "session": session,
-        "macs": wired_macs(root),
+        "macs": wired_macs(root)[:_MAX_MACS],
         "host_key": " ".join(host_key.split()[:2]),
         "hardware": hardware(root),
         "agent_version": __version__,
+        "nonce": nonce,
     }
     client = Client(site.server, site.ca, patience=0)
     answer = _until_answered(client, body, say, timeout)

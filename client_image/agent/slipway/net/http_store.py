@@ -82,8 +82,11 @@ class HttpStore:
             version = check_version(reply.get("version"))
         except FormatError as error:
             raise StoreRefused(f"the server published, but answered {error}") from error
-        stored = reply.get("stored_bytes")
-        return Published(version, stored if isinstance(stored, int) else 0)
+        return Published(version, self._stored(manifest.name, version))
+
+    def _stored(self, name: str, version: str) -> int:
+        known = (each for image in self.images() if image.name == name for each in image.versions)
+        return next((each.stored for each in known if each.version == version), 0)
 
     def manifest(self, ref: ImageRef) -> Manifest:
         """Fetch a manifest and check that it is the one that was asked for."""
@@ -121,6 +124,7 @@ class HttpStore:
                             str(each.get("created", "")),
                             int(each.get("bytes", 0)),
                             int(each.get("stored", 0)),
+                            str(each.get("problem") or ""),
                         )
                         for each in image["versions"]
                     ),
@@ -145,9 +149,9 @@ class HttpStore:
                 return []
             if check.get("state") == "broken":
                 return [
-                    Problem(str(each.get("digest", "?")), str(each.get("problem", "")))
+                    Problem(str(each.get("digest") or "manifest"), str(each.get("problem", "")))
                     for each in check.get("problems", ())
-                ] or [Problem("?", "the server found the image broken")]
+                ] or [Problem("manifest", "the server found the image broken")]
             time.sleep(_POLL)
 
     def _ask(self, method: str, path: str, body: bytes | dict[str, object] | None = None) -> Answer:
