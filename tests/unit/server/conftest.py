@@ -1,0 +1,260 @@
+"""A real service on two unix sockets, and what a machine and an administrator do with it."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from slipway.format.codec import serialize
+from slipway.format.extents import Extents
+from slipway.format.frames import digest_of, make_frame
+from slipway.format.manifest import Disk, Identity, Manifest, Segment, Table
+
+ROOT = Path(__file__).resolve().parents[3]
+CELL = 1 << 20
+HOST_KEY = (
+    "ssh-ed25519 " + base64.b64encode(b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + b"k" * 32).decode()
+)
+ADDRESS = "10.77.0.21"
+_numbers = itertools.count(1)
+
+
+@dataclass
+class Machine:
+    """A machine with an open session."""
+
+    service: Service
+    name: str
+    mac: str
+    session: str
+    token: str = ""
+
+    def report(self, **changes: Any) -> dict[str, Any]:
+        """The body of a check-in."""
+        return {
+            "session": self.session,
+            "macs": [self.mac],
+            "host_key": HOST_KEY,
+            "hardware": {"cpu": "test"},
+            "agent_version": "0.1.0",
+        } | changes
+
+    def check_in(self, address: str = ADDRESS, **changes: Any) -> httpx.Response:
+        """Check in, and keep the token if one is given."""
+        answer = self.service.http.post(
+            "/v1/checkin", json=self.report(**changes), headers={"X-Real-IP": address}
+        )
+        if answer.status_code == 200:
+            self.token = answer.json()["token"]
+        return answer
+
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """A request with the machine's token."""
+        headers = {"Authorization": f"Bearer {self.token}"} | options.pop("headers", {})
+        return self.service.http.request(method, path, headers=headers, **options)
+
+    def put(self, content: bytes) -> str:
+        """Send a chunk that the store takes."""
+        digest = digest_of(content)
+        answer = self.request("PUT", f"/v1/chunks/{digest}", content=make_frame(content))
+        assert answer.status_code in (200, 201), answer.text
+        return digest
+
+    def publish(self, *contents: bytes, name: str = "") -> httpx.Response:
+        """Publish an image of one disk that holds these cells."""
+        name = name or self.name
+        return self.request("POST", f"/v1/images/{name}", content=manifest_of(name, *contents))
+
+    def seen(self) -> dict[str, Any]:
+        """The session as the administrator sees it."""
+        return self.service.session(self.session)
+
+
+def manifest_of(name: str, *contents: bytes) -> bytes:
+    """A manifest of one disk, at most 16 cells of CELL bytes."""
+    segment = Segment(
+        kind="boot",
+        offset=0,
+        size=CELL * len(contents),
+        used=Extents.whole(CELL * len(contents)),
+        digests=b"".join(bytes.fromhex(digest_of(content)) for content in contents),
+        content="table",
+    )
+    disk = Disk(
+        id="disk0",
+        identity=Identity(serial="S1"),
+        size=CELL * len(contents),
+        logical_sector=512,
+        physical_sector=512,
+        table=Table("none"),
+        segments=(segment,),
+    )
+    return serialize(Manifest(name=name, cell_size=CELL, disks=(disk,)))
+
+
+def cell(text: str) -> bytes:
+    """A cell whose content nobody else uses."""
+    return text.encode().ljust(CELL, b"\x5a")
+
+
+class Service:
+    """The service as a process."""
+
+    def __init__(self, folder: Path, **config: Any) -> None:
+        self.folder = folder
+        self.store = folder / "store"
+        self.state = folder / "state"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._documented: dict[str, list[tuple[str, re.Pattern[str], set[str]]]] = {}
+        values = {
+            "address": "10.77.0.1",
+            "store_dir": str(self.store),
+            "state_dir": str(self.state),
+            "store_reserve_bytes": 0,
+            "sweep_seconds": 0.1,
+        }
+        (folder / "server.json").write_text(json.dumps(values | config))
+        self.http = self._client("http")
+        self.admin = self._client("admin")
+
+    def _client(self, name: str) -> httpx.Client:
+        transport = httpx.HTTPTransport(uds=str(self.folder / name))
+        return httpx.Client(
+            transport=transport,
+            base_url="http://server",
+            timeout=30,
+            event_hooks={"response": [lambda answer: self._is_documented(name, answer)]},
+        )
+
+    def start(self, **environment: str) -> Service:
+        """Start the process and wait until it answers."""
+        paths = [str(ROOT / "client_image/agent"), str(ROOT / "roles/image_server/files")]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "slipway_server", "--config", str(self.folder / "server.json"),
+             "--http-socket", str(self.folder / "http"),
+             "--admin-socket", str(self.folder / "admin")],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)} | environment,
+        )  # fmt: skip
+        for _ in range(200):
+            try:
+                assert self.admin.get("/v1/status").status_code == 200
+                return self
+            except httpx.TransportError:
+                assert self._process.poll() is None, "the service did not start"
+                time.sleep(0.05)
+        raise AssertionError("the service does not answer")
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """End the process with a signal; return its exit code."""
+        assert self._process is not None
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+        return self._process.wait(20)
+
+    def restart(self, number: int = signal.SIGTERM, **environment: str) -> None:
+        """End it and start it anew on the same folders."""
+        self.stop(number)
+        self.start(**environment)
+
+    def _is_documented(self, name: str, answer: httpx.Response) -> None:
+        """Every answer in every test stands in the OpenAPI description of its route."""
+        path = answer.request.url.path
+        if path == "/v1/openapi.json":
+            return
+        if name not in self._documented:
+            routes = getattr(self, name).get("/v1/openapi.json").json()["paths"]
+            self._documented[name] = [
+                (method.upper(), re.compile(re.sub(r"{\w+}", "[^/]+", route) + r"\Z"),
+                 set(operation["responses"]))
+                for route, operations in routes.items()
+                for method, operation in operations.items()
+            ]  # fmt: skip
+        for method, pattern, codes in self._documented[name]:
+            if method == answer.request.method and pattern.match(path):
+                assert str(answer.status_code) in codes, (method, path, answer.status_code)
+        if answer.status_code >= 400:
+            answer.read()
+            assert {"error", "message", "remedy"} <= set(answer.json())
+
+    def session(self, identifier: str, **query: Any) -> dict[str, Any]:
+        """A session as the administrator sees it."""
+        answer = self.admin.get(f"/v1/sessions/{identifier}", params=query)
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def ask(self, **wanted: Any) -> httpx.Response:
+        """Ask for a session."""
+        return self.admin.post("/v1/sessions", json=wanted)
+
+    def machine(self, verb: str = "backup", *, arrived: bool = True, **wanted: Any) -> Machine:
+        """A new machine with a session, checked in unless told otherwise."""
+        number = next(_numbers)
+        name = wanted.pop("machine", f"pc{number}")
+        mac = wanted.pop("mac", f"52:54:00:00:{number >> 8:02x}:{number & 255:02x}")
+        wanted.setdefault("image", name)
+        answer = self.ask(machine=name, macs=[mac], verb=verb, **wanted)
+        assert answer.status_code == 201, answer.text
+        made = Machine(self, name, mac, answer.json()["id"])
+        if arrived:
+            assert made.check_in().status_code == 200
+        return made
+
+    def image(self, *contents: bytes) -> tuple[str, str]:
+        """Back an image up; return its name and version."""
+        machine = self.machine()
+        for content in contents:
+            machine.put(content)
+        answer = machine.publish(*contents)
+        assert answer.status_code == 201, answer.text
+        self.admin.delete(f"/v1/sessions/{machine.session}", params={"outcome": "done"})
+        return answer.json()["name"], answer.json()["version"]
+
+    def chunk_path(self, content: bytes) -> Path:
+        """Where the store keeps a content."""
+        digest = digest_of(content)
+        return self.store / "chunks" / digest[:2] / digest[2:4] / digest
+
+    def close(self) -> None:
+        """End everything."""
+        self.http.close()
+        self.admin.close()
+        if self._process is not None:
+            self.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One service for all tests that do not disturb it."""
+    made = Service(tmp_path_factory.mktemp("service"))
+    yield made.start()
+    made.close()
+
+
+@pytest.fixture
+def own_service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    """Make services that a test may kill, fill or break."""
+    made: list[Service] = []
+
+    def make(**config: Any) -> Service:
+        folder = tmp_path / str(len(made))
+        folder.mkdir()
+        made.append(Service(folder, **config))
+        return made[-1].start()
+
+    yield make
+    for each in made:
+        each.close()

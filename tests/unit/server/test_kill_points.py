@@ -1,0 +1,124 @@
+"""A process that dies before any single system call of a PUT or a publish leaves a whole store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from slipway.format.codec import parse
+from slipway.format.frames import check_frame, digest_of, make_frame
+from slipway.format.manifest import Manifest
+from slipway_server import files
+from slipway_server.images import Images
+from slipway_server.memory import Memory
+from slipway_server.store import ChunkStore
+from slipway_server.sync_marks import SyncMarks
+
+from .conftest import cell, manifest_of
+
+CALLS = ("open", "write", "fsync", "close", "rename", "link", "unlink", "mkdir")
+OLD, NEW = "20260101T000000Z", "20260102T000000Z"
+CONTENTS = (cell("first"), cell("second"))
+
+
+def open_images(folder: Path) -> tuple[ChunkStore, Images]:
+    """The store as a starting service opens it."""
+    folder.mkdir(exist_ok=True)
+    memory = Memory(folder / "memory.sqlite3")
+    marks = SyncMarks(folder / "sync.json", "boot", 0.0)
+    store = ChunkStore(folder / "store", 0, marks, memory.is_bad)
+    return store, Images(store, memory)
+
+
+def dies_at(point: int, work: Callable[[], object]) -> bool:
+    """Do the work in a child that dies before its system call number ``point``."""
+    child = os.fork()
+    if child == 0:
+        left = point
+
+        def lethal(real: Callable[..., object]) -> Callable[..., object]:
+            def call(*arguments: object, **options: object) -> object:
+                nonlocal left
+                if left == 0:
+                    os._exit(9)
+                left -= 1
+                return real(*arguments, **options)
+
+            return call
+
+        for name in CALLS:
+            setattr(os, name, lethal(getattr(os, name)))
+        files.sync_file_system = lethal(files.sync_file_system)  # type: ignore[assignment]
+        try:
+            work()
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code in (0, 9)
+    return code == 9
+
+
+def points(folder: Path, make: Callable[[Path], Callable[[], object]]) -> Iterator[Path]:
+    """Fresh stores, each with the work cut off one system call later, until it was not."""
+    for point in range(200):
+        place = folder / str(point)
+        if not dies_at(point, make(place)):
+            assert point > 5
+            return
+        yield place
+    raise AssertionError("the work never ends")
+
+
+def manifest(name: str) -> Manifest:
+    return parse(manifest_of(name, *CONTENTS))
+
+
+def assert_whole(store: ChunkStore, images: Images) -> None:
+    """No leftovers, every named chunk is sound, every listed version is complete."""
+    assert list(store.tmp.iterdir()) == []
+    for path in (store.root / "chunks").rglob("*"):
+        if path.is_file():
+            check_frame(path.name, path.read_bytes())
+    for name in images.names():
+        for version in images.versions(name):
+            assert store.missing(images.manifest(name, version).digests()) == []
+
+
+def test_put_dies_anywhere(tmp_path: Path) -> None:
+    digest, frame = digest_of(CONTENTS[0]), make_frame(CONTENTS[0])
+
+    def prepare(place: Path) -> Callable[[], object]:
+        store, _ = open_images(place)
+        return lambda: store.put(digest, frame)
+
+    outcomes = set()
+    for place in points(tmp_path, prepare):
+        store, images = open_images(place)
+        assert_whole(store, images)
+        outcomes.add(store.put(digest, frame))
+        assert store.missing([digest]) == []
+    assert True in outcomes
+
+
+@pytest.mark.parametrize("name", ["known", "new"])
+def test_publish_dies_anywhere(tmp_path: Path, name: str) -> None:
+    def prepare(place: Path) -> Callable[[], object]:
+        store, images = open_images(place)
+        for content in CONTENTS:
+            store.put(digest_of(content), make_frame(content))
+        images.publish(manifest("known"), OLD)
+        return lambda: images.publish(manifest(name), NEW)
+
+    there = set()
+    for place in points(tmp_path, prepare):
+        store, images = open_images(place)
+        assert_whole(store, images)
+        assert OLD in images.versions("known")
+        there.add(NEW in images.versions(name))
+        images.publish(manifest(name), NEW)
+        assert NEW in images.versions(name)
+        assert images.manifest("known", OLD).version == OLD
+    assert there == {False, True}

@@ -1,0 +1,216 @@
+"""Sessions as the administrator runs them, and the tokens that live and die with them."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from .conftest import HOST_KEY, Service, cell
+
+BAD_NAMES = ["../x", "-oProxyCommand=x", "{{ 1 }}", "all", "localhost", "", "A", "a" * 64, "a\n"]
+
+
+def error_of(answer: Any) -> tuple[int, str]:
+    return answer.status_code, answer.json()["error"]
+
+
+@pytest.mark.parametrize("bad", BAD_NAMES)
+@pytest.mark.parametrize("field", ["machine", "image", "version"])
+def test_names_that_attack_are_refused(service: Service, field: str, bad: str) -> None:
+    wanted = {"machine": "x", "macs": ["52:54:00:ee:00:01"], "verb": "restore", "image": "x"}
+    assert error_of(service.ask(**(wanted | {field: bad}))) == (422, "bad_request")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"macs": []},
+        {"macs": ["52:54:00:ee:00"]},
+        {"verb": "format"},
+        {"image": None},
+        {"ttl_seconds": 0},
+        {"version": "20260101T000000Z"},
+    ],
+)
+def test_requests_that_make_no_sense_are_refused(service: Service, change: dict[str, Any]) -> None:
+    wanted = {"machine": "x", "macs": ["52:54:00:ee:00:02"], "verb": "backup", "image": "x"}
+    assert error_of(service.ask(**(wanted | change))) == (422, "bad_request")
+
+
+def test_one_session_for_a_machine_and_for_a_mac(service: Service) -> None:
+    pc = service.machine(arrived=False)
+    wanted = {"verb": "backup", "image": "x"}
+    second = service.ask(machine=pc.name, macs=["52:54:00:ee:00:03"], **wanted)
+    assert error_of(second) == (409, "session_exists")
+    assert pc.session in second.json()["message"]
+    assert "session_end.yml" in second.json()["remedy"]
+    other = service.ask(machine="other", macs=["52:54:00:ee:00:04", pc.mac], **wanted)
+    assert error_of(other) == (409, "session_exists")
+    assert other.json()["session"] == pc.session
+    service.admin.delete(f"/v1/sessions/{pc.session}")
+    assert service.ask(machine=pc.name, macs=[pc.mac], **wanted).status_code == 201
+
+
+def test_restore_names_what_there_is(service: Service) -> None:
+    name, version = service.image(cell("what there is"))
+    macs = ["52:54:00:ee:00:05"]
+    unknown = service.ask(machine="r", macs=macs, verb="restore", image="nope")
+    assert error_of(unknown) == (404, "unknown_image")
+    assert "Images on this server" in unknown.json()["message"]
+    wanted = {"machine": "r", "macs": macs, "verb": "restore", "image": name}
+    old = service.ask(**wanted, version="19990101T000000Z")
+    assert error_of(old) == (404, "unknown_version")
+    assert version in old.json()["message"]
+    made = service.ask(**wanted).json()
+    assert made["version"] == version
+    assert service.session(made["id"], wait=10, until="image_checked")["image_check"] == {
+        "state": "sound", "bytes_done": made_bytes(service), "bytes_total": made_bytes(service),
+        "problems": [], "problem_count": 0,
+    }  # fmt: skip
+    service.admin.delete(f"/v1/sessions/{made['id']}")
+
+
+def made_bytes(service: Service) -> int:
+    return service.chunk_path(cell("what there is")).stat().st_size
+
+
+def test_the_boot_script_is_handed_out_while_the_session_is_pending(service: Service) -> None:
+    pc = service.machine(arrived=False)
+    path = f"/boot/{pc.mac.replace(':', '-')}.ipxe"
+    script = service.http.get(path).text
+    assert script.splitlines() == [
+        "#!ipxe",
+        "kernel http://10.77.0.1/env/vmlinuz initrd=initrd.img initrd=site.cpio "
+        f"console=tty0 console=ttyS0,115200 quiet slipway.session={pc.session}",
+        "initrd --name initrd.img http://10.77.0.1/env/initrd.img",
+        "initrd --name site.cpio http://10.77.0.1/env/site.cpio",
+        "boot",
+    ]
+    assert pc.seen()["boot_script_served"] == 1
+    pc.check_in()
+    assert error_of(service.http.get(path)) == (404, "no_boot_script")
+    for bad in ("x", "52-54-00-77-00-0G", "%2e%2e%2fx", "52-54-00-77-00-01%0a"):
+        assert error_of(service.http.get(f"/boot/{bad}.ipxe"))[0] == 404
+
+
+def test_tokens_are_refused_when_wrong_missing_or_dead(service: Service) -> None:
+    pc = service.machine()
+    token = pc.token
+    for header in ({}, {"Authorization": "Bearer nope"}, {"Authorization": f"Basic {token}"}):
+        answer = service.http.get("/v1/session", headers=header)
+        assert error_of(answer) == (401, "bad_token")
+        assert answer.headers["www-authenticate"] == "Bearer"
+    service.admin.delete(f"/v1/sessions/{pc.session}", params={"outcome": "done"})
+    assert error_of(pc.request("GET", "/v1/session")) == (410, "session_ended")
+    assert error_of(pc.request("PUT", "/v1/chunks/" + "0" * 64)) == (410, "session_ended")
+
+
+def test_a_token_is_good_for_its_verb_and_image_alone(service: Service) -> None:
+    content = cell("another machine's")
+    name, version = service.image(content)
+    backup, restore = service.machine(), service.machine("restore", image=name)
+    digest = service.chunk_path(content).name
+    assert restore.request("GET", f"/v1/chunks/{digest}").status_code == 200
+    assert restore.request("GET", f"/v1/images/{name}/{version}").status_code == 200
+    refused = [
+        (restore.request("PUT", f"/v1/chunks/{digest}", content=b"x"), "wrong_verb"),
+        (restore.request("POST", "/v1/chunks/query", json={"digests": []}), "wrong_verb"),
+        (restore.publish(content, name=name), "wrong_verb"),
+        (backup.request("GET", f"/v1/chunks/{digest}"), "wrong_verb"),
+        (backup.request("GET", f"/v1/images/{name}/{version}"), "wrong_verb"),
+        (backup.publish(content, name=name), "wrong_image"),
+        (restore.request("GET", f"/v1/images/{backup.name}/{version}"), "wrong_image"),
+        (restore.request("GET", f"/v1/images/{name}/19990101T000000Z"), "wrong_image"),
+        (restore.request("GET", "/v1/chunks/" + "0" * 64), "wrong_image"),
+    ]
+    assert [error_of(answer) for answer, _ in refused] == [(403, error) for _, error in refused]
+    assert backup.request("GET", "/v1/images").json() == {"images": []}
+    listed = restore.request("GET", "/v1/images").json()["images"]
+    assert [item["name"] for item in listed] == [name]
+
+
+def test_progress_and_result_reach_the_administrator(service: Service) -> None:
+    pc = service.machine()
+    record = {"type": "progress", "phase": "backup", "done": 1, "total": 2}
+    assert pc.request("POST", "/v1/session/progress", json=record).json() == {}
+    assert pc.request("POST", "/v1/session/heartbeat", json={}).json() == {}
+    assert pc.request("POST", "/v1/session/result", json={"type": "result"}).json() == {}
+    seen = pc.seen()
+    assert (seen["progress"], seen["result"]) == (record, {"type": "result"})
+    big = {"type": "progress", "x": "y" * (16 << 10)}
+    answer = pc.request("POST", "/v1/session/progress", json=big)
+    assert error_of(answer) == (422, "bad_request")
+
+
+def test_waiting_ends_when_the_state_is_reached(service: Service) -> None:
+    pc = service.machine(arrived=False)
+    with ThreadPoolExecutor(1) as pool:
+        waiter = pool.submit(service.session, pc.session, wait=20, until="checked_in")
+        time.sleep(0.2)
+        assert not waiter.done()
+        pc.check_in()
+        assert waiter.result(2)["state"] == "checked_in"
+    begun = time.monotonic()
+    assert service.session(pc.session, wait=0.3, until="ended")["state"] == "checked_in"
+    assert 0.25 < time.monotonic() - begun < 2
+    assert service.admin.get(f"/v1/sessions/{pc.session}?wait=26").status_code == 422
+
+
+def test_time_ends_sessions(own_service: Callable[..., Service]) -> None:
+    service = own_service(silent_seconds=1)
+    late = service.machine(arrived=False, ttl_seconds=1)
+    silent = service.machine()
+    assert service.session(late.session, wait=5)["outcome"] == "expired"
+    assert service.session(silent.session, wait=5)["outcome"] == "abandoned"
+    assert error_of(late.check_in()) == (410, "session_ended")
+    assert error_of(silent.request("GET", "/v1/session")) == (410, "session_ended")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_sessions_and_tokens_survive_a_restart(
+    own_service: Callable[..., Service], number: int
+) -> None:
+    service = own_service()
+    pc, pending = service.machine(), service.machine(arrived=False)
+    pc.request("POST", "/v1/session/result", json={"type": "result"})
+    with sqlite3.connect(service.state / "sessions.sqlite3") as db:
+        assert pc.token not in str(db.execute("SELECT * FROM sessions").fetchall())
+    service.restart(number)
+    assert pc.request("GET", "/v1/session").json()["machine"] == pc.name
+    seen = pc.seen()
+    assert (seen["host_key"], seen["result"]) == (HOST_KEY, {"type": "result"})
+    assert error_of(pc.check_in()) == (409, "already_checked_in")
+    assert pending.check_in().status_code == 200
+    again = service.ask(machine=pc.name, macs=[pc.mac], verb="backup", image="x")
+    assert error_of(again) == (409, "session_exists")
+
+
+def test_a_stop_answers_those_who_wait(own_service: Callable[..., Service]) -> None:
+    service = own_service()
+    pc = service.machine(arrived=False)
+    with ThreadPoolExecutor(1) as pool:
+        waiter = pool.submit(service.session, pc.session, wait=20)
+        time.sleep(0.2)
+        begun = time.monotonic()
+        assert service.stop() == 0
+        assert waiter.result(5)["state"] == "requested"
+    assert time.monotonic() - begun < 5
+
+
+def test_status_and_lists(service: Service) -> None:
+    service.machine(arrived=False)
+    status = service.admin.get("/v1/status").json()
+    assert status["sessions"]["requested"] >= 1
+    assert 0 < status["store_free"] <= status["store_total"]
+    pending = service.admin.get("/v1/sessions", params={"state": "requested"}).json()["sessions"]
+    assert {item["state"] for item in pending} == {"requested"}
+    assert error_of(service.admin.get("/v1/sessions/nope")) == (404, "no_such_session")
+    assert error_of(service.admin.delete("/v1/sessions/nope")) == (404, "no_such_session")
+    assert error_of(service.http.get("/v1/sessions")) == (404, "no_such_route")
+    assert error_of(service.http.get("/v1/checkin")) == (405, "wrong_method")
