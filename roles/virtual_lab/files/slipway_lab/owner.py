@@ -1,0 +1,69 @@
+"""Whose lab is it? Two checkouts must not share one namespace."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from slipway_lab.config import run_dir
+from slipway_lab.errors import LabError
+from slipway_lab.tools import alive
+
+
+def record(namespace: str) -> Path:
+    """Return the file that names the owner of a namespace."""
+    return run_dir(namespace) / "owner.json"
+
+
+def refuse_others(namespace: str, state: Path) -> None:
+    """Raise when the namespace belongs to another checkout that still exists."""
+    try:
+        owner = Path(json.loads(record(namespace).read_text())["state"])
+    except (OSError, ValueError, KeyError):
+        return
+    if owner != state and owner.exists():
+        raise LabError(
+            f"The lab {namespace} belongs to the checkout {owner.parent}.",
+            "Take it down there first (`make lab-down`), or give this one another "
+            "virtual_lab_namespace.",
+        )
+
+
+def claim(namespace: str, state: Path) -> None:
+    """Write down that the namespace is ours."""
+    refuse_others(namespace, state)
+    paper = record(namespace)
+    paper.parent.mkdir(parents=True, exist_ok=True)
+    words = {"state": str(state), "since": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+    half = paper.with_suffix(".part")
+    half.write_text(json.dumps(words) + "\n")
+    half.replace(paper)
+
+
+@contextmanager
+def busy(state: Path) -> Iterator[None]:
+    """Hold the lab for one piece of work; a second one at the same time is refused."""
+    state.mkdir(parents=True, exist_ok=True)
+    with (state / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LabError(
+                f"Another process is working on the lab in {state}.",
+                "Wait for it, or end it with `make lab-down`.",
+            ) from None
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield
+        lock.truncate(0)
+
+
+def worker(state: Path) -> int | None:
+    """Return the PID of the process that is building or starting the lab right now."""
+    return alive(state / "lock", "slipway_lab", str(state))

@@ -1,0 +1,229 @@
+"""Virtual PCs: the command line of QEMU, whether KVM really works, and QMP."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from slipway_lab import nvram
+from slipway_lab.config import Config, Machine
+from slipway_lab.errors import LabError
+from slipway_lab.tools import alive, environment, give, run
+
+QEMU = "qemu-system-x86_64"
+OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
+OVMF_VARS = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
+PROBE_SECONDS = 3.0
+
+TUNSETIFF = 0x400454CA
+IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x0002, 0x1000, 0x4000
+
+
+def wwn(machine: Machine) -> str:
+    """Return the disk's world wide name: the given one, else one derived from its serial."""
+    if machine.disk.wwn:
+        return machine.disk.wwn
+    return "0x5" + hashlib.sha256(machine.disk.serial.encode()).hexdigest()[:15]
+
+
+def firmware_variables(config: Config, machine: Machine) -> Path:
+    """Return this PC's own copy of the UEFI variables."""
+    return config.paths.state / "pcs" / f"{machine.name}.vars.fd"
+
+
+def tap_name(config: Config, machine: Machine, card: int) -> str:
+    """Name a tap: at most 15 characters, whatever the PC is called."""
+    digest = hashlib.sha256(machine.name.encode()).hexdigest()[:6]
+    return f"slw{digest}.{card}"
+
+
+def command(config: Config, machine: Machine, accel: str, taps: list[int]) -> list[str]:
+    """Render the whole command line of a PC.
+
+    There is no -no-reboot: a PC that reboots stays the same QEMU. Writes go to
+    the host's page cache and a guest's flush is honoured, so killing QEMU is a
+    power loss that keeps what was flushed.
+    """
+    paths = config.paths
+    words = [QEMU, "-name", f"{machine.name},process=lab-{machine.name}"[:60]]
+    words += ["-pidfile", str(paths.pidfile(machine.name)), "-daemonize"]
+    words += ["-nodefaults", "-display", "none", "-device", "VGA,addr=0x4"]
+    words += ["-machine", "q35" if machine.firmware == "uefi" else "pc"]
+    if accel == "kvm":
+        words += ["-accel", "kvm", "-cpu", "host"]
+    else:
+        words += ["-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max"]
+    words += ["-m", str(machine.ram_mib), "-smp", str(machine.cpus)]
+    words += ["-smbios", f"type=1,manufacturer=Slipway,product=Lab PC,serial={machine.disk.serial}"]
+    if machine.firmware == "uefi":
+        words += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={OVMF_CODE}"]
+        variables = firmware_variables(config, machine)
+        words += ["-drive", f"if=pflash,unit=1,format=raw,file={variables}"]
+        # PXE over IPv6 would wait a minute for a router that the lab does not have.
+        words += ["-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=no"]
+    words += _cards(machine, taps)
+    words += ["-blockdev", f"driver=file,node-name=file0,filename={paths.disk(machine.name)}"]
+    words += ["-blockdev", "driver=raw,node-name=disk0,file=file0"]
+    words += ["-device", f"virtio-scsi-pci,id=scsi0,addr={nvram.SCSI_SLOT:#x}"]
+    hard = f"scsi-hd,drive=disk0,serial={machine.disk.serial},wwn={wwn(machine)}"
+    words += ["-device", hard + _boot_index(machine, len(taps))]
+    words += ["-device", "virtio-rng-pci"]
+    console = paths.console(machine.name)
+    words += ["-chardev", f"file,id=serial0,path={console},append=on"]
+    words += ["-serial", "chardev:serial0"]
+    words += ["-qmp", f"unix:{_qmp_socket(config, machine.name)},server=on,wait=off"]
+    return words
+
+
+def _cards(machine: Machine, taps: list[int]) -> list[str]:
+    # OVMF brings a PXE stack of its own and shall use it; SeaBIOS needs QEMU's iPXE ROM.
+    rom = ",romfile=" if machine.firmware == "uefi" else ""
+    words = []
+    for card, (mac, tap) in enumerate(zip(machine.macs, taps, strict=True)):
+        # The first card has the slot that the UEFI boot order knows, others come far behind.
+        slot = nvram.NETWORK_SLOT if card == 0 else 0x0F + card
+        words += ["-netdev", f"tap,id=net{card},fd={tap}"]
+        words += [
+            "-device",
+            f"virtio-net-pci,netdev=net{card},mac={mac},addr={slot:#x}{rom}"
+            + _boot_index(machine, card),
+        ]
+    return words
+
+
+def _boot_index(machine: Machine, place: int) -> str:
+    """Network first, then disk. UEFI PCs have it in their variables instead: see nvram."""
+    return "" if machine.firmware == "uefi" else f",bootindex={place + 1}"
+
+
+def start(config: Config, machine: Machine, accel: str) -> None:
+    """Turn a PC on. The caller must be inside the lab's network namespace."""
+    disk = config.paths.disk(machine.name)
+    if not disk.exists():
+        raise LabError(f"{machine.name} has no disk at {disk}.", "Make it: `make lab`.")
+    if machine.firmware == "uefi" and not firmware_variables(config, machine).exists():
+        nvram.write(OVMF_VARS, firmware_variables(config, machine), machine.macs[0])
+    console = config.paths.console(machine.name)
+    console.parent.mkdir(parents=True, exist_ok=True)
+    console.touch()
+    give(console, config)
+    taps = [_open_tap(config, tap_name(config, machine, c)) for c in range(len(machine.macs))]
+    try:
+        done = subprocess.run(
+            command(config, machine, accel, taps),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=environment(config),
+            pass_fds=taps,
+            text=True,
+            check=False,
+        )
+    finally:
+        for tap in taps:
+            os.close(tap)
+    if done.returncode:
+        raise LabError(f"QEMU did not start {machine.name}: {done.stderr.strip()}")
+
+
+def pid(config: Config, name: str) -> int | None:
+    """Return the PID of a PC's QEMU, or None when the PC is off."""
+    pidfile = config.paths.pidfile(name)
+    return alive(pidfile, str(pidfile), "-pidfile")
+
+
+@contextmanager
+def monitor(config: Config, name: str, timeout: float = 10) -> Iterator[Monitor]:
+    """Open the QMP connection of a PC that is on."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(timeout)
+        try:
+            connection.connect(str(_qmp_socket(config, name)))
+        except OSError as error:
+            raise LabError(f"{name} is off, or its QEMU does not answer: {error}.") from None
+        yield Monitor(connection)
+
+
+class Monitor:
+    """The few words of QMP that the lab needs."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        """Greet."""
+        self._stream = connection.makefile("rw")
+        self._stream.readline()
+        self.execute("qmp_capabilities")
+
+    def execute(self, verb: str, **arguments: Any) -> Any:
+        """Run one command and return its answer; events in between are skipped."""
+        self._stream.write(json.dumps({"execute": verb, "arguments": arguments}) + "\n")
+        self._stream.flush()
+        for line in self._stream:
+            answer = json.loads(line)
+            if "error" in answer:
+                raise LabError(f"QEMU refused {verb}: {answer['error']['desc']}.")
+            if "return" in answer:
+                return answer["return"]
+        raise LabError(f"QEMU went away during {verb}.")
+
+
+def choose_accelerator(config: Config) -> str:
+    """Return kvm or tcg as wanted; `auto` asks a real guest.
+
+    /dev/kvm may open and still not run anything (nested hosts, filtered MSRs),
+    so the only honest probe is firmware that prints its first words.
+    """
+    if config.accel != "auto":
+        return config.accel
+    return "kvm" if os.access("/dev/kvm", os.R_OK | os.W_OK) and _kvm_runs() else "tcg"
+
+
+def _kvm_runs() -> bool:
+    with tempfile.TemporaryDirectory() as folder:
+        words = Path(folder) / "seabios.log"
+        guest = subprocess.Popen(
+            [
+                *(QEMU, "-accel", "kvm", "-cpu", "host", "-m", "64", "-machine", "pc"),
+                *("-nodefaults", "-display", "none", "-debugcon", f"file:{words}"),
+                *("-global", "isa-debugcon.iobase=0x402"),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            deadline = time.monotonic() + PROBE_SECONDS
+            while guest.poll() is None and time.monotonic() < deadline:
+                if words.exists() and b"SeaBIOS" in words.read_bytes():
+                    return True
+                time.sleep(0.05)
+            return False
+        finally:
+            guest.kill()
+            guest.wait()
+
+
+def _qmp_socket(config: Config, name: str) -> Path:
+    return config.paths.run / f"{name}.qmp"
+
+
+def _open_tap(config: Config, name: str) -> int:
+    """Make a tap that lives exactly as long as the QEMU that holds it."""
+    tap = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR
+        fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
+        run(config, "ip", "link", "set", name, "master", config.bridge, "up")
+    except (OSError, LabError):
+        os.close(tap)
+        raise
+    return tap
