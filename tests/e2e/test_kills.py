@@ -1,0 +1,178 @@
+"""Power cuts and kills at many moments: no half version, no half system that boots."""
+
+import random
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from e2e import independent
+from e2e.control import Bench, admin, kill, versions
+from slipway_lab.api import Lab, Pc, Server
+from slipway_lab.playbook_runs import PlaybookRun, run_playbook
+
+AGENT_KILLS = 5
+SERVICE_KILLS = 4
+MIB = 1 << 20
+BOOT_SECONDS = 300
+
+
+def sector(disk: Path, number: int) -> bytes:
+    """Return one sector of a disk; negative numbers count from its end."""
+    size = disk.stat().st_size
+    with disk.open("rb") as file:
+        file.seek(number * 512 if number >= 0 else size + number * 512)
+        return file.read(512)
+
+
+def can_boot(disk: Path) -> bool:
+    """Whether firmware would find a boot sector or a partition table."""
+    signature = sector(disk, 0)[510:512] == b"\x55\xaa"
+    return signature or any(sector(disk, n)[:8] == b"EFI PART" for n in (1, -1))
+
+
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A GPT disk with 320 MiB of files that don't compress: a few seconds of work."""
+    folder = tmp_path_factory.mktemp("kills")
+    tree = folder / "tree"
+    tree.mkdir()
+    for number in range(40):
+        (tree / f"file{number}").write_bytes(random.Random(number).randbytes(8 * MIB))
+    path = folder / "disk.img"
+    with path.open("wb") as file:
+        file.truncate(500 * MIB)
+    script = "label: gpt\nstart=2048, type=L\n"
+    subprocess.run(["sfdisk", "-q", str(path)], input=script, text=True, check=True)
+    subprocess.run(
+        ["mke2fs", "-q", "-t", "ext4", "-d", tree, "-E", f"offset={MIB}", path, "490M"],
+        check=True,
+    )
+    return path
+
+
+@pytest.fixture
+def bench(lab: Lab, tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(lab, tmp_path, "bench")
+    yield bench
+    bench.leave()
+
+
+def test_a_backup_killed_again_and_again(bench: Bench, server: Server, disk: Path) -> None:
+    bench.enter("backup", "kills")
+    start = time.monotonic()
+    first = bench.work("backup", str(disk), "--name", "kills")
+    took = time.monotonic() - start
+    known = versions(server, "kills")
+    assert known == [first["version"]]
+
+    # Other content: what is killed has something to send.
+    content = random.Random(7).randbytes(200 * MIB)
+    with disk.open("r+b") as file:
+        file.seek(100 * MIB)
+        file.write(content)
+    killed = 0
+    for number in range(AGENT_KILLS):
+        agent = bench.agent("backup", str(disk), "--name", "kills")
+        time.sleep(took * (number + 1) / (AGENT_KILLS + 2))
+        killed += kill(agent)
+        assert versions(server, "kills") == known, "a killed backup left a version"
+    assert killed >= AGENT_KILLS - 1
+
+    agent = bench.agent("backup", str(disk), "--name", "kills")
+    for _ in range(SERVICE_KILLS):
+        time.sleep(took / (SERVICE_KILLS + 2))
+        server.succeed("systemctl kill --signal=KILL slipway.service")
+    output, problems = agent.communicate(timeout=300)
+    assert agent.returncode == 0, output[-2000:] + problems
+
+    assert len(versions(server, "kills")) == 2
+    for version in versions(server, "kills"):
+        status, check = admin(server, "POST", f"/v1/images/kills/{version}/check")
+        assert status == 200 and check["state"] == "sound", check
+
+
+def test_a_restore_killed_again_and_again(
+    bench: Bench, server: Server, disk: Path, tmp_path: Path
+) -> None:
+    bench.enter("restore", "kills")
+    target = tmp_path / "target.img"
+    subprocess.run(["cp", "--sparse=always", disk, target], check=True)
+    with target.open("r+b") as file:
+        for position in range(10, 480):
+            file.seek(position * MIB)
+            file.write(b"\xa5" * MIB)
+    assert can_boot(target)
+    start = time.monotonic()
+    scratch = tmp_path / "scratch.img"
+    subprocess.run(["cp", target, scratch], check=True)
+    bench.work("restore", "kills", str(scratch))
+    took = time.monotonic() - start
+
+    half_written = 0
+    for number in range(AGENT_KILLS):
+        agent = bench.agent("restore", "kills", str(target))
+        time.sleep(took * (number + 1) / (AGENT_KILLS + 2))
+        if not kill(agent):
+            break
+        if not can_boot(target):
+            half_written += 1
+        else:
+            ranges = [(10 * MIB, 470 * MIB)]
+            assert half_written == 0
+            assert independent.differing(disk, target, ranges) == ranges
+    assert half_written, "no kill hit a restore at work"
+
+    agent = bench.agent("restore", "kills", str(target))
+    for _ in range(SERVICE_KILLS):
+        time.sleep(took / (SERVICE_KILLS + 2))
+        server.succeed("systemctl kill --signal=KILL slipway.service")
+    output, problems = agent.communicate(timeout=300)
+    assert agent.returncode == 0, output[-2000:] + problems
+    assert can_boot(target)
+    assert independent.differing(disk, target, independent.used_ranges(disk)) == []
+
+
+def playbook_cut_short(name: str, pc: Pc, moment: str, variables: dict[str, object]) -> PlaybookRun:
+    """Start a playbook, cut the PC's power when its console says `moment`, return the run."""
+    runs: list[PlaybookRun] = []
+    since = pc.console_offset()
+    thread = threading.Thread(
+        target=lambda: runs.append(
+            run_playbook(name, limit=pc.name, variables=variables, quiet=True)
+        )
+    )
+    thread.start()
+    try:
+        pc.wait_for_serial(moment, since, 240)
+    finally:
+        pc.cut_power()
+        thread.join()
+    return runs[0]
+
+
+def test_power_cut_in_a_backup_then_in_a_restore(lab: Lab, server: Server, pc2: Pc) -> None:
+    poweroff: dict[str, object] = {"image": "cut", "imaging_session_after": "poweroff"}
+
+    run = playbook_cut_short("backup", pc2, r"backup\D.* [1-9]\d?\s?%", poweroff)
+    assert run.returncode != 0
+    assert "stopped answering" in " ".join(run.failures["pc2"])
+    assert versions(server, "cut") == []
+    run = run_playbook("backup", limit="pc2", variables=poweroff, quiet=True)
+    assert run.returncode == 0, run.output
+    result = run.results["pc2"]["disk_backup"]
+    assert result["sent"] < result["stored"], "chunks that were there already were sent again"
+    assert len(versions(server, "cut")) == 1
+
+    pc2.wait_until_off()
+    pc2.overwrite_disk()
+    run = playbook_cut_short("restore", pc2, r"restore\D.* [1-9]\d?\s?%", poweroff)
+    assert run.returncode != 0
+    assert not can_boot(pc2.disk_path)
+    since = pc2.console_offset()
+    run = run_playbook("restore", limit="pc2", variables={"image": "cut"}, quiet=True)
+    assert run.returncode == 0, run.output
+    pc2.wait_for_own_disk(since, BOOT_SECONDS)
+    pc2.cut_power()

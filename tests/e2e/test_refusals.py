@@ -1,0 +1,149 @@
+"""Bad input and broken images: one clear message with a remedy, non-zero, and nothing changed."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from e2e.conftest import ansible_playbook
+from e2e.control import Bench, admin, versions
+from slipway_lab.api import Lab, Pc, Server
+from slipway_lab.playbook_runs import run_playbook
+
+LAB_INVENTORY = ("-i", "inventory/lab", "-i", "tests/fixtures/strange_machines.yml")
+OPEN_STATES = ("requested", "checked_in")
+
+
+def open_sessions(server: Server) -> list[str]:
+    _, answer = admin(server, "GET", "/v1/sessions")
+    return [s["id"] for s in answer["sessions"] if s["state"] in OPEN_STATES]
+
+
+@pytest.fixture
+def untouched(lab: Lab, server: Server) -> Iterator[None]:
+    """No PC was turned on, no session stayed, and the images are those of before."""
+    since = lab.power_log_offset()
+    images = admin(server, "GET", "/v1/images")
+    yield
+    assert [e for e in lab.power_events(since) if e.action == "turned on"] == []
+    assert open_sessions(server) == []
+    assert admin(server, "GET", "/v1/images") == images
+
+
+REFUSED = {
+    "unknown machine": (["backup.yml", "-l", "nosuch"], "nosuch"),
+    "one known, one unknown": (["backup.yml", "-l", "pc1,nosuch"], "nosuch"),
+    "machine without a MAC": (["backup.yml", "-l", "nomac"], "machine_macs"),
+    "half a MAC": (["backup.yml", "-l", "badmac"], "52:54:00:77:00"),
+    "no image named": (["restore.yml", "-l", "pc1"], "image="),
+    "no machine named": (["restore.yml", "-e", "image=pc1"], "-l"),
+    "unknown image": (["restore.yml", "-l", "pc1", "-e", "image=nosuch"], "nosuch"),
+    "unknown version": (
+        ["restore.yml", "-l", "pc1", "-e", "image=pc1@20200101T000000Z"],
+        "20200101T000000Z",
+    ),
+    "path as image": (["backup.yml", "-l", "pc1", "-e", "image=../x"], "../x"),
+    "option as image": (["backup.yml", "-l", "pc1", "-e", "image=-oProxyCommand=x"], "-oProxy"),
+    "template as image": (["restore.yml", "-l", "pc1", "-e", "image={{ 1 }}"], "1"),
+    "reserved name": (["backup.yml", "-l", "pc1", "-e", "image=all"], "all"),
+    "one image for two": (["backup.yml", "-l", "pc1,pc2", "-e", "image=both"], "both"),
+}
+
+
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.replace(" ", "-"))
+def test_bad_input_is_refused_before_anything_happens(case: str) -> None:
+    (playbook, *arguments), word = REFUSED[case]
+    run = ansible_playbook(*LAB_INVENTORY, f"playbooks/{playbook}", *arguments)
+    said = run.stdout + run.stderr
+    assert run.returncode != 0, said
+    assert word in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.usefixtures("untouched")
+def test_a_pc_that_never_wakes(lab: Lab) -> None:
+    since = lab.power_log_offset()
+    run = ansible_playbook(
+        *LAB_INVENTORY,
+        "playbooks/backup.yml",
+        *("-l", "asleep", "-e", "imaging_session_wake_timeout=15"),
+    )
+    assert run.returncode != 0
+    said = run.stdout + run.stderr
+    # What was sent, from where, to whom.
+    for word in ("52:54:00:77:00:99", lab.config.bridge, "wake"):
+        assert word in said, said
+    assert any(e.mac == "52:54:00:77:00:99" for e in lab.power_events(since))
+
+
+def test_a_second_session_for_one_machine(lab: Lab, server: Server, pc1: Pc) -> None:
+    body = {"machine": "pc1", "macs": list(pc1.macs), "verb": "backup", "image": "pc1"}
+    status, session = admin(server, "POST", "/v1/sessions", body)
+    assert status == 201
+    since = lab.power_log_offset()
+    run = ansible_playbook("-i", "inventory/lab", "playbooks/backup.yml", "-l", "pc1")
+    assert run.returncode != 0
+    assert session["id"] in run.stdout and "session_end.yml" in run.stdout
+    assert open_sessions(server) == [session["id"]], "the refused run touched another's session"
+    assert lab.power_events(since) == []
+    ended = ansible_playbook("-i", "inventory/lab", "playbooks/session_end.yml", "-l", "pc1")
+    assert ended.returncode == 0, ended.stdout
+    assert open_sessions(server) == []
+
+
+@pytest.fixture
+def bench(lab: Lab, tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(lab, tmp_path, "bench")
+    yield bench
+    bench.leave()
+
+
+def disk_of_noise(folder: Path) -> Path:
+    """A small disk whose chunks no other image shares."""
+    path = folder / "noise.img"
+    path.write_bytes(os.urandom(12 << 20))
+    return path
+
+
+def test_tokens_and_check_ins(bench: Bench, server: Server) -> None:
+    bench.enter("backup", "tokens")
+    granted = bench.session_file.read_text()
+    token = granted.split('"token": "')[1].split('"')[0]
+    assert bench.request("GET", "/v1/session", {}, token)[0] == 200
+    assert bench.request("GET", "/v1/session", {}, "wrong")[0] == 401
+    assert bench.request("GET", "/v1/session", {})[0] == 401
+    # Another image, another verb.
+    assert bench.request("POST", "/v1/images/pc1", {}, token)[0] == 403
+    assert bench.request("GET", "/v1/chunks/" + "0" * 64, {}, token)[0] == 403
+    assert bench.check_in(bench.session)[0] == 409
+    _, session = admin(server, "GET", f"/v1/sessions/{bench.session}")
+    assert session["refused_checkins"] == 1
+    bench.leave()
+    assert bench.request("GET", "/v1/session", {}, token)[0] in (401, 410)
+    assert bench.check_in(bench.session)[0] == 410
+
+
+def test_one_changed_byte_in_one_chunk(
+    bench: Bench, server: Server, pc1: Pc, tmp_path: Path
+) -> None:
+    bench.enter("backup", "flipped")
+    bench.work("backup", str(disk_of_noise(tmp_path)), "--name", "flipped")
+    bench.leave()
+    store = server.root / "var/lib/slipway/store"
+    (version,) = versions(server, "flipped")
+    newest = max(store.glob("chunks/??/??/*"), key=lambda path: path.stat().st_mtime_ns)
+    frame = bytearray(newest.read_bytes())
+    frame[len(frame) // 2] ^= 1
+    newest.write_bytes(frame)
+
+    found = run_playbook("images", variables={"image": "flipped", "check": "true"}, quiet=True)
+    assert found.returncode != 0
+    assert newest.name in found.output.replace("\n", "")
+
+    disk = pc1.disk_path.stat().st_mtime_ns
+    run = run_playbook("restore", limit="pc1", variables={"image": "flipped"}, quiet=True)
+    assert run.returncode != 0
+    assert newest.name[:16] in run.output
+    assert pc1.disk_path.stat().st_mtime_ns == disk
+    assert versions(server, "flipped") == [version]
