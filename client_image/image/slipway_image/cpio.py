@@ -76,12 +76,8 @@ def tree(root: Path, newest: int) -> Iterator[Member]:
 def _header(number: int, member: Member) -> bytes:
     links = 2 if stat.S_ISDIR(member.mode) else 1
     name = member.path.encode() + b"\0"
-    fields = (
-        (number, member.mode, member.uid, member.gid, links, member.mtime, member.size)
-        + (0, 0)
-        + member.device
-        + (len(name), 0)
-    )
+    owner = (member.mode, member.uid, member.gid)
+    fields = (number, *owner, links, member.mtime, member.size, 0, 0, *member.device, len(name), 0)
     head = b"070701" + b"".join(b"%08X" % field for field in fields) + name
     return head + b"\0" * (-len(head) % 4)
 

@@ -1,0 +1,102 @@
+"""Packs the site overlay: what makes the environment belong to one image server.
+
+The boot loader loads it as a second initrd. It is served in clear and holds no secret.
+"""
+
+import argparse
+import io
+import json
+import re
+import sys
+from pathlib import Path
+
+from slipway_image import cpio
+from slipway_image.errors import BuildError
+from slipway_image.plan import HOME
+
+_KEY = re.compile(r"(?:ssh-|ecdsa-sha2-|sk-)[a-z0-9@.-]+ [A-Za-z0-9+/]{40,}={0,3}(?: [^\r\n]*)?")
+_URL = re.compile(r"https://[A-Za-z0-9.:\[\]-]+")
+_AGENT = "usr/lib/slipway/slipway"
+
+
+def members(server: str, ca: bytes, ssh_key: str, agent: Path, epoch: int) -> list[cpio.Member]:
+    """Return the members of the overlay; equal inputs give equal members."""
+    if not _URL.fullmatch(server):
+        raise BuildError(f"{server!r} is no https address", "set image_server_address")
+    if b"-----BEGIN CERTIFICATE-----" not in ca:
+        raise BuildError("the CA certificate is not in PEM form", "run role image_server again")
+    if b"PRIVATE KEY" in ca:
+        raise BuildError("a private key lies in the CA certificate's file", "take it out")
+    if not _KEY.fullmatch(ssh_key.strip()):
+        raise BuildError(
+            "the SSH public key is not one line like `ssh-ed25519 AAAA... name`",
+            "set client_image_ssh_public_key to the content of the .pub file",
+        )
+    site = json.dumps({"server": server, "ca": "/etc/slipway/ca.crt"}, indent=2) + "\n"
+    found = [
+        cpio.regular("etc/slipway/site.json", site.encode()),
+        cpio.regular("etc/slipway/ca.crt", ca),
+        cpio.folder("root", 0o700),
+        cpio.folder("root/.ssh", 0o700),
+        cpio.regular("root/.ssh/authorized_keys", f"{ssh_key.strip()}\n".encode(), 0o600),
+        # systemd never lets the clock be earlier than this file's time: on a PC with an empty
+        # clock battery the server's certificate would not be valid yet.
+        cpio.regular("usr/lib/clock-epoch", b"", mtime=epoch),
+    ]
+    found += [
+        cpio.regular(str(path.relative_to(HOME / "site")), path.read_bytes(), 0o755)
+        for path in _files(HOME / "site", "*")
+    ]
+    code = _files(agent, "*.py")
+    if not (agent / "__main__.py").is_file():
+        raise BuildError(f"{agent} is not the agent's package", "look at --agent")
+    found += [
+        cpio.regular(f"{_AGENT}/{path.relative_to(agent)}", path.read_bytes()) for path in code
+    ]
+    return cpio.with_parents(found)
+
+
+def _files(folder: Path, pattern: str) -> list[Path]:
+    paths = sorted(path for path in folder.rglob(pattern) if path.is_file())
+    return [path for path in paths if "__pycache__" not in path.parts]
+
+
+def replace(target: Path, content: bytes) -> bool:
+    """Write a file in one step, unless it has this content already; say whether it changed."""
+    if target.is_file() and target.read_bytes() == content:
+        return False
+    target.parent.mkdir(parents=True, exist_ok=True)
+    new = target.with_name(f".{target.name}.new")
+    new.write_bytes(content)
+    new.rename(target)
+    return True
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    result = argparse.ArgumentParser(prog="pack-site", description=__doc__.splitlines()[0])
+    add = result.add_argument
+    add("--server", required=True, metavar="URL", help="https address that machines use")
+    add("--ca", required=True, type=Path, metavar="FILE", help="CA certificate; - reads stdin")
+    add("--ssh-key", required=True, metavar="LINE", help="the controller's public key")
+    add("--agent", type=Path, default=HOME.parent / "agent/slipway", metavar="DIR")
+    add("--epoch", type=int, default=0, help="the environment's clock is never before this")
+    add("--output", required=True, type=Path, metavar="FILE")
+    return result
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Pack the overlay; prints `changed` or `unchanged`."""
+    args = parser().parse_args(argv)
+    try:
+        ca = sys.stdin.buffer.read() if str(args.ca) == "-" else args.ca.read_bytes()
+        packed = io.BytesIO()
+        cpio.write(members(args.server, ca, args.ssh_key, args.agent, args.epoch), packed)
+        changed = replace(args.output, packed.getvalue())
+    except (BuildError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        if isinstance(error, BuildError) and error.remedy:
+            print(f"remedy: {error.remedy}", file=sys.stderr)
+        return 1
+    print("changed" if changed else "unchanged")
+    return 0
