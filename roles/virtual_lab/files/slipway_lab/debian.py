@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from pathlib import Path
 
 from slipway_lab.config import Config
 from slipway_lab.errors import LabError
-from slipway_lab.tools import run
+from slipway_lab.tools import remove_tree, run
 
 # What the PCs carry: enough to boot by itself, mount everything and hear its power button.
 PC_PACKAGES = (
@@ -120,7 +119,7 @@ def pc_file_systems(config: Config, sizes: set[int]) -> dict[int, Path]:
     if not missing:
         return cached
     root = config.paths.build / "pc-root"
-    shutil.rmtree(root, ignore_errors=True)
+    remove_tree(root)
     _mmdebstrap(
         config,
         root,
@@ -141,14 +140,15 @@ def pc_file_systems(config: Config, sizes: set[int]) -> dict[int, Path]:
             *("-d", root, half, f"{size}M"),
         )
         half.replace(path)
-    shutil.rmtree(root)
+    remove_tree(root)
     return cached
 
 
 def _mmdebstrap(config: Config, target: Path, name: str, *options: str) -> None:
+    # Its mounts live in a namespace of their own and so die with it, however it dies.
     run(
         config,
-        "mmdebstrap",
+        *("unshare", "--mount", "mmdebstrap"),
         "--variant=minbase",
         '--aptopt=Acquire::Languages "none"',
         *options,

@@ -10,7 +10,6 @@ import json
 import os
 import random
 import secrets
-import shutil
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from slipway_lab import debian, grub
 from slipway_lab.config import Config, Machine
 from slipway_lab.errors import LabError
 from slipway_lab.layout import MIB, Placed, place, sfdisk_script
-from slipway_lab.tools import give, run
+from slipway_lab.tools import give, remove_tree, run
 
 HOME_FILES = 12
 
@@ -72,7 +71,7 @@ def is_made(config: Config, machine: Machine) -> bool:
 def make(config: Config, machine: Machine, master: Path) -> None:
     """Write the disk of a PC and the record of it; the disk's real name comes last."""
     work = config.paths.build / f"disk-{machine.name}"
-    shutil.rmtree(work, ignore_errors=True)
+    remove_tree(work)
     work.mkdir(parents=True)
     maker = _Maker(config, machine, work, place(machine.disk))
     maker.write(master)
@@ -85,7 +84,7 @@ def make(config: Config, machine: Machine, master: Path) -> None:
     # A new disk begins a new life; what an earlier one said would only mislead.
     config.paths.console(machine.name).unlink(missing_ok=True)
     maker.image.replace(final)
-    shutil.rmtree(work)
+    remove_tree(work)
 
 
 def overwrite(path: Path) -> int:

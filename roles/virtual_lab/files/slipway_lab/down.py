@@ -9,7 +9,6 @@ started, and paths under the state folder.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -19,7 +18,7 @@ from pathlib import Path
 from slipway_lab import owner, server
 from slipway_lab.config import run_dir
 from slipway_lab.errors import LabError
-from slipway_lab.tools import TAG
+from slipway_lab.tools import TAG, mounts, remove_tree
 
 # Logs stay: they are what one reads after a lab that failed.
 KEPT = {"consoles", "logs", "power.log"}
@@ -31,7 +30,8 @@ def down(namespace: str, state: Path, cache: Path) -> list[str]:
     """Remove everything of the lab but its caches; return what there was to remove."""
     owner.refuse_others(namespace, state)
     removed = _kill_worker(state)
-    with owner.busy(state):
+    # A killed process gives its lock back when the kernel is done with it, not at once.
+    with owner.busy(state, PATIENCE):
         removed += _remove_all(namespace, state, cache)
     (state / "lock").unlink(missing_ok=True)
     left = leftovers(namespace, state)
@@ -55,7 +55,7 @@ def _remove_all(namespace: str, state: Path, cache: Path) -> list[str]:
 def leftovers(namespace: str, state: Path) -> list[str]:
     """Name everything of the lab that this host still carries, files in the state folder apart."""
     left = [f"process {pid} ({_comm(pid)})" for pid in _processes(namespace, state)]
-    left += [f"mount {path}" for path in _mounts(state)]
+    left += [f"mount {path}" for path in mounts(state)]
     left += [f"loop device {device}" for device in _loops(state)]
     if _namespace_file(namespace).exists():
         left.append(f"network namespace {namespace}")
@@ -168,18 +168,8 @@ def _read(path: Path) -> bytes:
         return b""
 
 
-def _mounts(state: Path) -> list[str]:
-    """Return mount points under the state folder, deepest first."""
-    points = []
-    for line in _read(Path("/proc/self/mountinfo")).decode(errors="replace").splitlines():
-        point = line.split()[4].encode().decode("unicode_escape")
-        if Path(point).is_relative_to(state):
-            points.append(point)
-    return sorted(points, key=len, reverse=True)
-
-
 def _unmount(state: Path) -> list[str]:
-    points = _mounts(state)
+    points = mounts(state)
     for point in points:
         _tool("umount", "--lazy", point)
     return [f"mount {point}" for point in points]
@@ -253,7 +243,7 @@ def _remove_files(namespace: str, state: Path, cache: Path) -> list[str]:
     paths = [p for p in sorted(state.glob("*")) if p.name not in KEPT | {"lock"}]
     for path in [*paths, *(cache / "lab").glob("*.part"), run_dir(namespace)]:
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
+            remove_tree(path)
         elif path.exists() or path.is_symlink():
             path.unlink()
         else:

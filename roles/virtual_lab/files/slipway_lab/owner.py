@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from slipway_lab.config import run_dir
 from slipway_lab.errors import LabError
@@ -46,22 +47,31 @@ def claim(namespace: str, state: Path) -> None:
 
 
 @contextmanager
-def busy(state: Path) -> Iterator[None]:
+def busy(state: Path, patience: float = 0) -> Iterator[None]:
     """Hold the lab for one piece of work; a second one at the same time is refused."""
     state.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + patience
     with (state / "lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise LabError(
-                f"Another process is working on the lab in {state}.",
-                "Wait for it, or end it with `make lab-down`.",
-            ) from None
+        while not _locked(lock):
+            if time.monotonic() >= deadline:
+                raise LabError(
+                    f"Another process is working on the lab in {state}.",
+                    "Wait for it, or end it with `make lab-down`.",
+                )
+            time.sleep(0.05)
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")
         lock.flush()
         yield
         lock.truncate(0)
+
+
+def _locked(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def worker(state: Path) -> int | None:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import secrets
-import shutil
+import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from slipway_lab import debian
 from slipway_lab.config import Config
 from slipway_lab.errors import LabError
-from slipway_lab.tools import alive, give, in_namespace, run, spawn
+from slipway_lab.tools import alive, give, in_namespace, remove_tree, run, spawn
 
 CGROUP_ROOTS = (
     Path("/sys/fs/cgroup/systemd"),
     Path("/sys/fs/cgroup/unified"),
     Path("/sys/fs/cgroup"),
 )
+ORPHAN_SECONDS = 10.0
 
 
 def recipe_file(config: Config) -> Path:
@@ -41,7 +44,7 @@ def is_made(config: Config) -> bool:
 def make(config: Config, tar: Path) -> None:
     """Unpack a fresh root and give it an identity of its own."""
     half = config.paths.build / "server"
-    shutil.rmtree(half, ignore_errors=True)
+    remove_tree(half)
     half.mkdir(parents=True)
     run(config, "tar", "--extract", "--numeric-owner", "--xattrs", "--file", tar, "-C", half)
     (half / "etc/machine-id").write_text(f"{secrets.token_hex(16)}\n")
@@ -117,6 +120,7 @@ def start(config: Config) -> bool:
     """Boot the server unless it runs."""
     if pid(config) is not None:
         return False
+    _end_orphans(config.paths.server_root)
     nspawn = [
         "systemd-nspawn",
         "--quiet",
@@ -138,6 +142,29 @@ def start(config: Config) -> bool:
     process = spawn(config, [*_into_cgroup(config), *nspawn], config.paths.console("server"))
     config.paths.pidfile("server").write_text(f"{process.pid}\n")
     return True
+
+
+def _end_orphans(root: Path) -> None:
+    """End a system whose nspawn was killed: it lives on, and must not share its root."""
+    deadline = time.monotonic() + ORPHAN_SECONDS
+    while orphans := _processes_rooted_in(root):
+        if time.monotonic() > deadline:
+            raise LabError(f"Processes in {root} cannot be killed: {orphans}.", "`make lab-down`")
+        for orphan in orphans:
+            with suppress(ProcessLookupError):
+                os.kill(orphan, signal.SIGKILL)
+        time.sleep(0.05)
+
+
+def _processes_rooted_in(root: Path) -> list[int]:
+    wanted = root.stat()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            actual = (entry / "root").stat()
+            if (actual.st_dev, actual.st_ino) == (wanted.st_dev, wanted.st_ino):
+                found.append(int(entry.name))
+    return found
 
 
 def _into_cgroup(config: Config) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -96,6 +97,25 @@ def alive(pidfile: Path, *needles: str) -> int | None:
     except (OSError, ValueError):
         return None
     return pid if all(needle in words for needle in needles) else None
+
+
+def mounts(below: Path) -> list[str]:
+    """Return mount points at or under a folder, deepest first."""
+    points = []
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        point = line.split()[4].encode().decode("unicode_escape")
+        if Path(point).is_relative_to(below):
+            points.append(point)
+    return sorted(points, key=len, reverse=True)
+
+
+def remove_tree(folder: Path) -> None:
+    """Delete a folder if it is there; never walk into something mounted, such as /dev."""
+    mounted = mounts(folder)
+    if mounted:
+        raise LabError(f"{mounted[0]} is mounted, so {folder} is not deleted.", "`make lab-down`")
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 def give(path: Path, config: Config) -> Path:
