@@ -12,6 +12,10 @@ class ActionModule(JobAction):
     module = "disk_backup"
     playbook = "backup.yml"
 
+    def error_state(self, host: str, ending: Ending) -> str:
+        """Say that there is no version."""
+        return "No version was published."
+
     def disk_state(self, host: str, ending: Ending) -> str:
         """Say what is in the store: the disk was only read."""
         if ending.last_phase == "publish":

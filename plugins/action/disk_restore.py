@@ -23,6 +23,10 @@ class ActionModule(JobAction):
             result["diff"] = diffs(record)
         return result
 
+    def error_state(self, host: str, ending: Ending) -> str:
+        """Say whether writing had begun: before that, everything is as it was."""
+        return self.disk_state(host, ending) if ending.last_phase == "restore" else ""
+
     def disk_state(self, host: str, ending: Ending) -> str:
         """Say whether the disk may be half written."""
         if self._task.check_mode:

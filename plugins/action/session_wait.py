@@ -87,9 +87,6 @@ class ActionModule(ActionBase):
                 "server_lost",
             ) from failure
         if result.get("failed"):
-            raise SlipwayError(
-                str(result.get("message") or result.get("msg", f"{name} failed")),
-                str(result.get("remedy", "")),
-                str(result.get("error", "failed")),
-            )
+            message = str(result.get("msg", f"The module {name} failed."))
+            raise SlipwayError(message, error=str(result.get("error", "failed")))
         return result

@@ -29,7 +29,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: Sentences like C(sda1 (ext4) -- 65.5 kB in 1 cell differ from pc1@20260131T235959Z).
+  description: Sentences like C(/dev/sda disk0:1 (ext4)) and how much of it differs.
   type: list
   elements: str
 """

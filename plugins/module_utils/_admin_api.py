@@ -74,10 +74,10 @@ class AdminApi:
         deadline = time.monotonic() + wait
         while True:
             left = max(0.0, deadline - time.monotonic())
-            poll = int(min(LONGEST_POLL, left))
+            poll = round(min(LONGEST_POLL, left), 1)
             query = f"?{urlencode({'wait': poll, 'until': until})}" if until and poll else ""
             session = self._request("GET", path + query, timeout=poll + ANSWER_TIMEOUT)
-            if not until or left < 1 or reached(session, until):
+            if not until or not poll or reached(session, until):
                 return session
 
     def end_session(self, identifier: str, outcome: str) -> dict[str, Any]:
@@ -142,8 +142,9 @@ def _unreachable(path: str, failure: Exception) -> SlipwayError:
         )
     else:
         remedy = _SERVICE_REMEDY
+    reason = getattr(failure, "strerror", None) or clean(failure) or type(failure).__name__
     return SlipwayError(
-        f"The control service does not answer on {path}: {failure}.", remedy, "service_unreachable"
+        f"The control service does not answer on {path}: {reason}.", remedy, "service_unreachable"
     )
 
 

@@ -49,17 +49,19 @@ def backup_command(params: Mapping[str, Any]) -> list[str]:
 
 def restore_command(params: Mapping[str, Any], dry_run: bool) -> list[str]:
     """Return the agent's arguments for a restore."""
-    command = ["restore", reference(params["image"]), *devices(params["disks"])]
-    for disk, device in sorted(params["targets"].items()):
-        command += ["--target", f"{identity(disk)}={devices([device])[0]}"]
-    if dry_run:
-        command.append("--dry-run")
-    return command
+    return ["restore", *_image_and_disks(params), *(["--dry-run"] if dry_run else [])]
 
 
 def compare_command(params: Mapping[str, Any]) -> list[str]:
     """Return the agent's arguments for a comparison."""
-    return ["compare", reference(params["image"]), *devices(params["disks"])]
+    return ["compare", *_image_and_disks(params)]
+
+
+def _image_and_disks(params: Mapping[str, Any]) -> list[str]:
+    command = [reference(params["image"]), *devices(params["disks"])]
+    for disk, device in sorted(params["targets"].items()):
+        command += ["--target", f"{identity(disk)}={devices([device])[0]}"]
+    return command
 
 
 def reference(image: object) -> str:
@@ -125,9 +127,10 @@ def start_job(module: AnsibleModule, command: Sequence[str]) -> dict[str, Any]:
     return {"job": job, "unit": unit, "log": str(log), "command": agent}
 
 
-def probe(module: AnsibleModule) -> dict[str, Any]:
-    """Ask the agent what disks there are."""
-    code, output, problem = module.run_command([agent_path(module), "probe", "--json"])
+def probe(module: AnsibleModule) -> list[dict[str, Any]]:
+    """Ask the agent what disks there are, and how it would read them."""
+    command = [agent_path(module), "probe", *devices(module.params.get("disks", [])), "--json"]
+    code, output, problem = module.run_command(command)
     record = last_record(output)
     if code != 0 or record is None or record.get("type") == "error":
         record = record or {}
@@ -136,7 +139,26 @@ def probe(module: AnsibleModule) -> dict[str, Any]:
             clean(record.get("remedy", "Run `slipway probe` on the machine to see more.")),
             clean(record.get("error", "probe_failed")),
         )
-    return record
+    return list(record.get("disks", []))
+
+
+def refuse_refused(disks: Sequence[Mapping[str, Any]]) -> None:
+    """Raise for the first disk or partition that a backup would refuse."""
+    for disk in disks:
+        if refusal := disk.get("error"):
+            raise SlipwayError(
+                clean(refusal.get("message", f"{disk.get('device')} is refused")),
+                clean(refusal.get("remedy", "")),
+                clean(refusal.get("error", "source_refused")),
+            )
+        for part in disk.get("partitions", []):
+            if part.get("method") == "refused":
+                name = clean(f"{disk.get('disk')}:{part.get('partition')} of {disk.get('device')}")
+                raise SlipwayError(
+                    f"A backup of {name} would be refused: {clean(part.get('reason', ''))}",
+                    clean(part.get("remedy", "")),
+                    "source_refused",
+                )
 
 
 def last_record(output: str) -> dict[str, Any] | None:
@@ -157,7 +179,8 @@ def agent_path(module: AnsibleModule) -> str:
 
 
 def _tool(module: AnsibleModule, name: str) -> str:
-    path = module.get_bin_path(name, opt_dirs=["/usr/local/bin", "/usr/bin", "/bin"])
+    # The site overlay puts the agent where a PATH without a login shell may not look.
+    path = module.get_bin_path(name) or module.get_bin_path(name, opt_dirs=["/usr/local/bin"])
     if path is None:
         raise SlipwayError(
             f"There is no program {name} on this machine.",

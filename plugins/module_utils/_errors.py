@@ -28,12 +28,7 @@ class SlipwayError(Exception):
 
     def as_result(self) -> dict[str, Any]:
         """Return the keys of a failed task."""
-        return {
-            "msg": str(self),
-            "error": self.error,
-            "message": self.message,
-            "remedy": self.remedy,
-        }
+        return {"msg": str(self), "error": self.error}
 
 
 def fail(module: AnsibleModule, failure: SlipwayError) -> NoReturn:

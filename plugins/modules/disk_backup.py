@@ -36,7 +36,7 @@ options:
   whole:
     description:
       - Partitions to be saved with all their sectors, though their file system could say which
-        are used.
+        are used. They are named like V(disk0:2), and V(disk0:disk) is the disk itself.
     type: list
     elements: str
     default: []
@@ -78,6 +78,11 @@ disks:
   type: list
   elements: dict
   returned: success
+agent_warnings:
+  description: What the agent warned of.
+  type: list
+  elements: str
+  returned: success, unless the agent was only asked to look at the disks
 """
 
 from typing import NoReturn
@@ -87,6 +92,7 @@ from ansible_collections.slipway.imaging.plugins.module_utils._agent import (
     JOB_ARGUMENTS,
     backup_command,
     probe,
+    refuse_refused,
     start_job,
 )
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, fail
@@ -106,8 +112,9 @@ def main() -> NoReturn:
     try:
         command = backup_command(module.params)
         if module.check_mode:
-            image, disks = module.params["image"], probe(module).get("disks", [])
-            module.exit_json(changed=True, image=image, disks=disks)
+            disks = probe(module)
+            refuse_refused(disks)
+            module.exit_json(changed=True, image=module.params["image"], disks=disks)
         module.exit_json(changed=True, **start_job(module, command))
     except SlipwayError as failure:
         fail(module, failure)

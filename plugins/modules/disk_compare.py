@@ -19,6 +19,12 @@ options:
     description: C(NAME), which is the newest version, or C(NAME@VERSION).
     type: str
     required: true
+  targets:
+    description:
+      - Disks to use whatever their serial numbers say, for images whose own disks are gone. Keys
+        are names of the image's disks like V(disk0), values are paths of disks of this machine.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
@@ -58,6 +64,11 @@ disks:
   type: list
   elements: dict
   returned: success
+agent_warnings:
+  description: What the agent warned of.
+  type: list
+  elements: str
+  returned: success, unless the agent was only asked to look at the disks
 """
 
 from typing import NoReturn
@@ -74,7 +85,11 @@ from ansible_collections.slipway.imaging.plugins.module_utils._errors import Sli
 def main() -> NoReturn:
     """Run the module."""
     module = AnsibleModule(
-        argument_spec={"image": {"type": "str", "required": True}, **JOB_ARGUMENTS},
+        argument_spec={
+            "image": {"type": "str", "required": True},
+            "targets": {"type": "dict", "default": {}},
+            **JOB_ARGUMENTS,
+        },
         supports_check_mode=True,
     )
     try:

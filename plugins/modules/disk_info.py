@@ -42,7 +42,7 @@ def main() -> NoReturn:
     """Run the module."""
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
     try:
-        module.exit_json(changed=False, disks=probe(module).get("disks", []))
+        module.exit_json(changed=False, disks=probe(module))
     except SlipwayError as failure:
         fail(module, failure)
 

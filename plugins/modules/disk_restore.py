@@ -34,8 +34,8 @@ options:
     required: true
   targets:
     description:
-      - Disks to write to, for images whose own disks are gone. Keys are identities of the image's
-        disks, values are paths of disks of this machine.
+      - Disks to use whatever their serial numbers say, for images whose own disks are gone. Keys
+        are names of the image's disks like V(disk0), values are paths of disks of this machine.
     type: dict
     default: {}
 """
@@ -49,7 +49,7 @@ EXAMPLES = r"""
   slipway.imaging.disk_restore:
     image: pc1@20260131T235959Z
     targets:
-      S3Z9NB0K123456: /dev/disk/by-id/ata-Samsung_SSD_870_S6PTNM0T654321
+      disk0: /dev/disk/by-id/ata-Samsung_SSD_870_S6PTNM0T654321
 """
 
 RETURN = r"""
@@ -82,6 +82,11 @@ disks:
   type: list
   elements: dict
   returned: success
+agent_warnings:
+  description: What the agent warned of.
+  type: list
+  elements: str
+  returned: success, unless the agent was only asked to look at the disks
 """
 
 from typing import NoReturn

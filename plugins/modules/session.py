@@ -101,7 +101,11 @@ from ansible_collections.slipway.imaging.plugins.module_utils._admin_api import 
     ADMIN_ARGUMENTS,
     AdminApi,
 )
-from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, fail
+from ansible_collections.slipway.imaging.plugins.module_utils._errors import (
+    SlipwayError,
+    clean,
+    fail,
+)
 from ansible_collections.slipway.imaging.plugins.module_utils._names import (
     check_mac,
     check_name,
@@ -154,6 +158,17 @@ class Session:
         return {"changed": bool(ended), "ended": ended}
 
 
+def intrusions(sessions: list[dict[str, Any]]) -> list[str]:
+    """Return a warning for each session that more than one machine wanted to check in for."""
+    return [
+        f"{session['refused_checkins']} more check-in(s) for {session['machine']} were"
+        f" refused, the last one from {clean(session.get('refused_from'), 60)}. If no machine was"
+        " restarted in between, look for a second machine that uses its MAC address."
+        for session in sessions
+        if session.get("refused_checkins")
+    ]
+
+
 def main() -> NoReturn:
     """Run the module."""
     module = AnsibleModule(
@@ -181,6 +196,8 @@ def main() -> NoReturn:
     session = Session(module.params, module.check_mode)
     try:
         result = session.present() if module.params["state"] == "present" else session.absent()
+        for warning in intrusions(result.get("ended", [])):
+            module.warn(warning)
         module.exit_json(**result)
     except SlipwayError as failure:
         fail(module, failure)

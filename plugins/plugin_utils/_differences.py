@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import clean
-from ansible_collections.slipway.imaging.plugins.plugin_utils._progress import number, size
+from ansible_collections.slipway.imaging.plugins.plugin_utils._progress import number, place, size
 
 
 def sentences(record: Mapping[str, Any]) -> list[str]:
     """Return one sentence for each partition that differs.
 
-    For example ``/dev/sda1 (ext4): 65.5 kB in 1 cell differ from pc1@20260131T235959Z``.
+    For example ``/dev/sda disk0:1 (ext4): 65.5 kB in 1 cell differ from pc1@20260131T235959Z``.
     """
     image = reference(record)
     return [f"{name}: {how_much} from {image}" for name, how_much in _parts(record)]
@@ -44,7 +44,7 @@ def _parts(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             cells, count = int(number(part, "differing_cells")), number(part, "differs")
             if not cells and not count:
                 continue
-            name = clean(part.get("partition") or device, 60)
+            name = f"{device} {place(part, disk.get('disk'))}"
             if content := clean(part.get("content") or "", 40):
                 name = f"{name} ({content})"
             yield name, f"{size(count)} in {cells} {'cell' if cells == 1 else 'cells'} differ"

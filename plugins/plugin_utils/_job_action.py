@@ -10,6 +10,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, clean
 from ansible_collections.slipway.imaging.plugins.plugin_utils._follow import Ending, Follower, Job
+from ansible_collections.slipway.imaging.plugins.plugin_utils._progress import summary
 
 RESULT_KEYS = (
     "image",
@@ -52,10 +53,10 @@ class JobAction(ActionBase):
         ending = self._follow(host, Job(str(started["unit"]), str(started["log"])))
         if ending.kind != "result":
             return self._failed(self.failure(host, ending), ending)
+        Display().display(summary(host, ending.record, self._task.check_mode))
         result = {key: ending.record[key] for key in RESULT_KEYS if key in ending.record}
         result.update(self.outcome(ending.record))
-        if ending.warnings:
-            result["warnings"] = ending.warnings
+        result["agent_warnings"] = ending.warnings
         return result
 
     def outcome(self, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,6 +66,17 @@ class JobAction(ActionBase):
     def disk_state(self, host: str, ending: Ending) -> str:
         """Say what became of image and disk when a job ended without its own last word."""
         raise NotImplementedError
+
+    def error_state(self, host: str, ending: Ending) -> str:
+        """Say what became of image and disk when the agent itself reported a failure."""
+        return ""
+
+    def remedy(self, record: Mapping[str, Any]) -> str:
+        """Return what the agent advises; its options have other names here."""
+        advice = clean(record.get("remedy", ""))
+        if "--target" in advice:
+            advice += """. Here: -e '{"disk_targets": {"disk0": "/dev/disk/by-id/..."}}'"""
+        return advice
 
     def not_started(self, host: str, why: str) -> SlipwayError:
         """Return the failure of a machine that was gone before the job began."""
@@ -80,15 +92,17 @@ class JobAction(ActionBase):
         record = ending.record
         if ending.kind == "error":
             return SlipwayError(
-                clean(record.get("message", "The agent failed.")),
-                clean(record.get("remedy", "")),
+                " ".join(
+                    filter(None, (_sentence(record.get("message")), self.error_state(host, ending)))
+                ),
+                self.remedy(record),
                 clean(record.get("error", "failed"), 60),
             )
         state = self.disk_state(host, ending)
         if ending.kind == "lost":
             return SlipwayError(
                 f"{host} stopped answering while the agent worked"
-                f" ({ending.last_phase or 'start'}): {ending.detail} {state}",
+                f" ({ending.last_phase or 'start'}): {_sentence(ending.detail)} {state}",
                 f"See whether {host} has power and network; then run"
                 f" playbooks/{self.playbook} again.",
                 "machine_lost",
@@ -117,6 +131,11 @@ class JobAction(ActionBase):
 
     def _failed(self, failure: SlipwayError, ending: Ending | None = None) -> dict[str, Any]:
         result = {"failed": True, "changed": False, **failure.as_result()}
-        if ending is not None and ending.warnings:
-            result["warnings"] = ending.warnings
+        if ending is not None:
+            result["agent_warnings"] = ending.warnings
         return result
+
+
+def _sentence(text: object) -> str:
+    sentence = clean(text or "The agent failed").rstrip(" .")
+    return f"{sentence}."

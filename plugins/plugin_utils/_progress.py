@@ -36,11 +36,9 @@ def number(record: Mapping[str, Any], key: str) -> float:
 def line(host: str, record: Mapping[str, Any]) -> str:
     """Return what a machine is doing.
 
-    For example ``pc1  backup sda1 ext4  43 %  182 MB of 420 MB  21.3 MB/s  0:11 left  sent 80 MB``.
+    For example ``pc1  backup disk0:1  43 %  182 MB of 420 MB  21.3 MB/s  0:11 left  sent 80 MB``.
     """
-    what = [clean(record.get("phase", "work"), 20), _partition(record)]
-    what.append(clean(record.get("content") or "", 20))
-    parts = [host, " ".join(filter(None, what))]
+    parts = [host, f"{clean(record.get('phase', 'work'), 20)} {place(record)}".rstrip()]
     done, total = number(record, "done"), number(record, "total")
     if total:
         parts += [f"{min(100, int(100 * done / total)):2d} %", f"{size(done)} of {size(total)}"]
@@ -56,5 +54,16 @@ def line(host: str, record: Mapping[str, Any]) -> str:
     return "  ".join(parts)
 
 
-def _partition(record: Mapping[str, Any]) -> str:
-    return clean(record.get("partition") or record.get("disk") or "", 40).removeprefix("/dev/")
+def place(record: Mapping[str, Any], disk: object = None) -> str:
+    """Return a partition as the agent's command line names it: ``disk0:1``, ``disk0``."""
+    names = [disk or record.get("disk"), record.get("partition")]
+    return ":".join(clean(name, 40) for name in names if name)
+
+
+def summary(host: str, record: Mapping[str, Any], check_mode: bool = False) -> str:
+    """Return what a job did, or would do in check mode, when it is over."""
+    image = f"{clean(record.get('image', ''), 63)}@{clean(record.get('version', ''), 30)}"
+    amounts = [f"{key} {size(number(record, key))}" for key in ("read", "sent", "written")]
+    end = "tried" if check_mode else "done"
+    parts = [host, f"{clean(record.get('verb', 'work'), 20)} {end}", image, *amounts]
+    return "  ".join([*parts, span(number(record, "seconds"))])

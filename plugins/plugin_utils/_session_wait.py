@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -51,7 +52,7 @@ class Waiter:
                 self._sent = self._wake()
                 self.packets += self._sent["packets"]
             left = self.timeout - self.elapsed
-            seen = self._look(max(1, min(self.interval, int(left))))
+            seen = self._look(max(1, min(self.interval, math.ceil(left))))
             session = seen["session"]
             if seen["reached"]:
                 return session
