@@ -65,6 +65,4 @@ def _run(arguments: Arguments, view: View) -> int:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise Interrupted(
-        f"stopped by {signal.Signals(number).name}", "run it again: it goes on where it ended"
-    )
+    raise Interrupted(f"stopped by {signal.Signals(number).name}")

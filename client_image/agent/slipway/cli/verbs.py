@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -73,8 +73,8 @@ def _job(arguments: Arguments, view: View, create: bool = False) -> Generator[_J
             reporter.progress(record)
 
     try:
-        store = _open_store(arguments, session, create)
-        yield _Job(store, session, Meter(sink), view, reporter, time.monotonic())
+        with closing(_open_store(arguments, session, create)) as store:
+            yield _Job(store, session, Meter(sink), view, reporter, time.monotonic())
     except Exception as error:
         failure = as_slipway_error(error)
         if reporter is not None:

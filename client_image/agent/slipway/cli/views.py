@@ -40,9 +40,7 @@ def as_slipway_error(error: Exception) -> SlipwayError:
         return error
     if isinstance(error, FormatError):
         return UsageError(str(error))
-    return SlipwayError(
-        f"unexpected {type(error).__name__}: {error}", "run it with --debug and report this"
-    )
+    return SlipwayError(f"unexpected {type(error).__name__}: {error}")
 
 
 def error_json(error: SlipwayError) -> dict[str, Any]:
@@ -145,8 +143,7 @@ class TerminalView:
         """Message and remedy."""
         self._end_line()
         print(f"slipway: {error.message}", file=self._err)
-        if error.remedy:
-            print(f"  what helps: {error.remedy}", file=self._err, flush=True)
+        print(f"  what helps: {error.remedy}", file=self._err, flush=True)
 
     def _end_line(self) -> None:
         if self._width:

@@ -13,12 +13,13 @@ class SlipwayError(Exception):
 
     type: ClassVar[str] = "internal"
     exit_code: ClassVar[int] = 70
+    usual_remedy: ClassVar[str] = "run it with --debug and report this"
 
     def __init__(self, message: str, remedy: str = "") -> None:
         """Both are plain sentences without a line break."""
         super().__init__(message)
         self.message = message
-        self.remedy = remedy
+        self.remedy = remedy or self.usual_remedy
 
 
 class UsageError(SlipwayError):
@@ -26,6 +27,7 @@ class UsageError(SlipwayError):
 
     type = "usage"
     exit_code = 2
+    usual_remedy = "slipway VERB --help says what is expected"
 
 
 class NotFound(SlipwayError):
@@ -33,6 +35,7 @@ class NotFound(SlipwayError):
 
     type = "not_found"
     exit_code = 3
+    usual_remedy = "slipway list shows what there is"
 
 
 class StoreUnreachable(SlipwayError):
@@ -40,6 +43,7 @@ class StoreUnreachable(SlipwayError):
 
     type = "store_unreachable"
     exit_code = 4
+    usual_remedy = "check the network and the image server"
 
 
 class StoreRefused(SlipwayError):
@@ -47,6 +51,7 @@ class StoreRefused(SlipwayError):
 
     type = "store_refused"
     exit_code = 5
+    usual_remedy = "look at the service's log on the image server"
 
 
 class StoreFull(SlipwayError):
@@ -54,6 +59,7 @@ class StoreFull(SlipwayError):
 
     type = "store_full"
     exit_code = 6
+    usual_remedy = "make room in the store"
 
 
 class ImageDamaged(SlipwayError):
@@ -61,6 +67,7 @@ class ImageDamaged(SlipwayError):
 
     type = "image_damaged"
     exit_code = 7
+    usual_remedy = "use another version"
 
 
 class SourceRefused(SlipwayError):
@@ -68,6 +75,7 @@ class SourceRefused(SlipwayError):
 
     type = "source_refused"
     exit_code = 8
+    usual_remedy = "save it sector by sector with --whole"
 
 
 class TargetRefused(SlipwayError):
@@ -75,6 +83,7 @@ class TargetRefused(SlipwayError):
 
     type = "target_refused"
     exit_code = 9
+    usual_remedy = "name another disk with --target"
 
 
 class DeviceError(SlipwayError):
@@ -82,6 +91,7 @@ class DeviceError(SlipwayError):
 
     type = "device_error"
     exit_code = 10
+    usual_remedy = "check the disk's health (smartctl) and its cable"
 
 
 class ToolError(SlipwayError):
@@ -89,6 +99,7 @@ class ToolError(SlipwayError):
 
     type = "tool_failed"
     exit_code = 11
+    usual_remedy = "run it with --debug, and the program by hand"
 
 
 class CheckinRefused(SlipwayError):
@@ -96,6 +107,7 @@ class CheckinRefused(SlipwayError):
 
     type = "checkin_refused"
     exit_code = 12
+    usual_remedy = "start the session again"
 
 
 class Interrupted(SlipwayError):
@@ -103,3 +115,4 @@ class Interrupted(SlipwayError):
 
     type = "interrupted"
     exit_code = 130
+    usual_remedy = "run it again: it goes on where it ended"

@@ -51,7 +51,7 @@ from slipway.format import (
 
 _libc = ctypes.CDLL(None, use_errno=True)
 # Chunks get their names in batches, after one sync: a name must never outlive its bytes.
-_BATCH = 64
+_BATCH = 32
 _GRACE = 60
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -132,7 +132,6 @@ class FolderStore:
                 finally:
                     draft.unlink()
                 _sync_folder(folder)
-                self.close()
                 return Published(version, stored)
 
     def manifest(self, ref: ImageRef) -> Manifest:
@@ -155,7 +154,9 @@ class FolderStore:
         return read_through(self, manifest, meter)
 
     def close(self) -> None:
-        """Remove what is left of a backup that is over."""
+        """Name the chunks that are whole, also after a failure, and clear this run's folder."""
+        with suppress(OSError):
+            self._name_waiting()
         with self._lock:
             if self._desk is not None:
                 shutil.rmtree(self._desk, ignore_errors=True)

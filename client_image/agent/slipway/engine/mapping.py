@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from slipway.engine.content.base import Decision, Volume
-from slipway.engine.content.registry import decide, label_of, open_volume, used_map
+from slipway.engine.content.registry import decide, identify, label_of, open_volume, used_map
 from slipway.engine.devices import BlockDisk
 from slipway.engine.errors import SlipwayError, SourceRefused, UsageError
 from slipway.engine.loop import read_only_loop
@@ -128,9 +129,18 @@ def _stretches(
 def table_of(disk: BlockDisk) -> Table:
     """The disk's partition table. A file gets the sector size of its disk from a loop device."""
     if not disk.is_file:
-        return read_table(disk.path)
+        return _table_at(disk.path)
     with read_only_loop(disk.path, 0, disk.size, disk.logical_sector) as device:
-        return read_table(device)
+        return _table_at(device)
+
+
+def _table_at(device: Path) -> Table:
+    found = identify(device)
+    table = Table("none")
+    if "ID_PART_TABLE_TYPE" in found or "ID_FS_TYPE" not in found:
+        table = read_table(device)
+    # The boot sectors of FAT, exFAT and NTFS bear the signature of an MBR.
+    return table if table.partitions or "ID_FS_TYPE" not in found else Table("none")
 
 
 def volume_id(disk_id: str, partition: int | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from slipway.engine.devices import BlockDisk
 from slipway.engine.errors import TargetRefused, UsageError
@@ -35,7 +35,7 @@ def match_disks(
             f"the image has no disk {strangers[0]}", f"it has {', '.join(sorted(known))}"
         )
     pairs = [
-        Pair(disk, overrides[disk.id] if disk.id in overrides else _find(disk, candidates, named))
+        _pair(disk, overrides.get(disk.id) or _find(disk, candidates, named))
         for disk in manifest.disks
     ]
     for pair in pairs:
@@ -84,6 +84,14 @@ def _find(disk: Disk, candidates: Sequence[BlockDisk], named: bool) -> BlockDisk
         f"{what} {disk.id} of the image ({wanted}, {disk.size} bytes)",
         f"name the right one: --target {disk.id}=DISK; {_seen(candidates)}",
     )
+
+
+def _pair(image: Disk, target: BlockDisk) -> Pair:
+    if target.is_file and target.size % image.logical_sector == 0:
+        # A file has no sectors of its own: it takes those of the disk that it will hold.
+        sector = image.logical_sector
+        target = replace(target, logical_sector=sector, physical_sector=image.physical_sector)
+    return Pair(image, target)
 
 
 def _check_fit(pair: Pair) -> None:

@@ -100,8 +100,14 @@ class _Work:
 
     def run(self, job: _DiskJob) -> None:
         try:
-            plain = self.mode == "restore" and self._nothing_matches(job)
-            parallel(self._tasks(job), lambda: self._worker(job, plain), self.threads)
+            for segment in job.table.differing():
+                job.note(segment, segment.used.total, len(segment.digests) // 32)
+            data = [each for each in job.pair.image.segments if each.kind == "partition"]
+            gaps = [each for each in job.pair.image.segments if each.kind == "gap"]
+            plain = self.mode == "restore" and self._nothing_matches(job, data)
+            self._pass(job, data, plain)
+            self._disarm_for(job, gaps)
+            self._pass(job, gaps, plain)
             job.target.flush()
             self._table(job)
         except SlipwayError as error:
@@ -109,24 +115,30 @@ class _Work:
                 raise
             raise type(error)(
                 f"{error.message}; {job.pair.target.path} is half restored and can't boot",
-                f"{error.remedy or 'remove the cause'}; then restore again, "
-                "which goes on where this ended",
+                f"{error.remedy}; then restore again, which goes on where this ended",
             ) from error
 
-    def _tasks(self, job: _DiskJob) -> Generator[_Task, None, None]:
-        for segment in job.pair.image.segments:
-            if segment.is_table:
-                continue
+    def _pass(self, job: _DiskJob, segments: Sequence[Segment], plain: bool) -> None:
+        parallel(self._tasks(segments), lambda: self._worker(job, plain), self.threads)
+
+    def _disarm_for(self, job: _DiskJob, gaps: Sequence[Segment]) -> None:
+        """Clear the old table's marks before the gaps are compared: one may lie in a gap."""
+        if self.mode == "restore" and not job.target.touched:
+            buffer = memoryview(bytearray(self.cell_size))
+            if not all(self._same(job, task, buffer) for task in self._tasks(gaps)):
+                job.target.disarm()
+
+    def _tasks(self, segments: Iterable[Segment]) -> Generator[_Task, None, None]:
+        for segment in segments:
             for cell in segment.cells(self.cell_size):
                 yield _task(segment, cell, self.cell_size)
 
-    def _nothing_matches(self, job: _DiskJob) -> bool:
-        segments = [each for each in job.pair.image.segments if not each.is_table]
+    def _nothing_matches(self, job: _DiskJob, segments: Sequence[Segment]) -> bool:
         total = sum(len(each.digests) // 32 for each in segments)
         if total < 2 * _SAMPLE:
             return False
         step = total // _SAMPLE
-        sample = [task for i, task in enumerate(self._tasks(job)) if i % step == 0]
+        sample = [task for i, task in enumerate(self._tasks(segments)) if i % step == 0]
         found = threading.Event()
 
         def worker() -> Callable[[_Task], None]:
@@ -174,8 +186,6 @@ class _Work:
         return memoryview(fetch_content(self.store, cell.digest, cell.size))
 
     def _table(self, job: _DiskJob) -> None:
-        for segment in job.table.differing():
-            job.note(segment, segment.used.total, len(segment.digests) // 32)
         if self.mode == "restore" and (job.differs or job.target.touched):
             self.meter.add(written=job.table.write())
         tables = (each for each in job.pair.image.segments if each.is_table)

@@ -79,6 +79,9 @@ class Store(Protocol):
     def prove(self, manifest: Manifest, meter: Meter) -> list[Problem]:
         """Problems of the version's chunks; empty when a restore can rely on all of them."""
 
+    def close(self) -> None:
+        """The verb is over, however it went."""
+
 
 def now() -> datetime:
     """The time, in UTC."""

@@ -84,11 +84,11 @@ class Target:
         _sync(handle, self.disk)
 
     def _is_content(self, offset: int) -> bool:
-        """Whether the image keeps data there, which is compared and written as data."""
+        """Whether the image keeps a partition's data there, which is no table's mark."""
         return any(
             segment.used.touches(offset - segment.offset, offset - segment.offset + 1)
             for segment in self._image.segments
-            if not segment.is_table and segment.offset <= offset
+            if segment.kind == "partition" and segment.offset <= offset
         )
 
     def flush(self) -> None:

@@ -154,6 +154,9 @@ class HttpStore:
                 ] or [Problem("manifest", "the server found the image broken")]
             time.sleep(_POLL)
 
+    def close(self) -> None:
+        """The threads' connections end with the process."""
+
     def _ask(self, method: str, path: str, body: bytes | dict[str, object] | None = None) -> Answer:
         return _checked(self._client.request(method, path, body))
 

@@ -8,6 +8,7 @@ from slipway.engine.content.base import Decision, Volume, refusal
 from slipway.engine.content.partclone import partclone_map
 from slipway.format import Extents
 
+_SMALLEST_F2FS = 100 << 20
 _CLEANLY = "eject it cleanly in its own system"
 
 
@@ -35,6 +36,8 @@ class F2fs:
 
     def decide(self, volume: Volume) -> Decision:
         """Refuse what a mount would roll forward: those blocks are in no map yet."""
+        if volume.size < _SMALLEST_F2FS:
+            return Decision("whole", "partclone refuses an F2FS below 100 MiB")
         head = volume.read(1024, 512)
         (log_block, log_segment) = struct.unpack_from("<II", head, 16)
         (first,) = struct.unpack_from("<I", head, 76)

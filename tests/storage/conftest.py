@@ -1,0 +1,137 @@
+"""Real disks in files and on loop devices, and the agent's own command line. Needs root."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from disk_builder import Disk, make_tree
+
+AGENT = Path(__file__).resolve().parents[2] / "client_image/agent"
+SPACE = 8 << 30
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.storage)
+
+
+@dataclass
+class Outcome:
+    """How one run of the agent ended."""
+
+    code: int
+    records: list[dict[str, Any]]
+    stderr: str
+
+    @property
+    def last(self) -> dict[str, Any]:
+        assert self.records, self.stderr
+        return self.records[-1]
+
+    def ok(self) -> dict[str, Any]:
+        """The result of a run that has to succeed."""
+        assert self.last["type"] == "result", self.last
+        return self.last
+
+    def failed(self, error: str) -> dict[str, Any]:
+        """The error of a run that has to fail like this, with a remedy."""
+        assert self.last["type"] == "error", self.last
+        assert (self.last["error"], self.last["exit_code"]) == (error, self.code), self.last
+        assert self.last["remedy"], self.last
+        return self.last
+
+
+class Agent:
+    """Runs `slipway` with one store."""
+
+    def __init__(self, store: Path) -> None:
+        self.store = store
+
+    def command(self, verb: str, *arguments: object) -> list[str]:
+        place = [] if verb == "probe" else ["--store", str(self.store)]
+        words = [str(each) for each in arguments]
+        return [sys.executable, "-m", "slipway", verb, *words, *place, "--json"]
+
+    def start(self, verb: str, *arguments: object) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.command(verb, *arguments),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": str(AGENT)},
+        )
+
+    def __call__(self, verb: str, *arguments: object) -> Outcome:
+        process = self.start(verb, *arguments)
+        stdout, stderr = process.communicate(timeout=300)
+        return Outcome(
+            process.returncode, [json.loads(line) for line in stdout.splitlines()], stderr
+        )
+
+
+@pytest.fixture(scope="session")
+def space() -> Iterator[Path]:
+    """A folder for disks: in memory where there is room."""
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and shutil.disk_usage(memory).free > SPACE
+    with tempfile.TemporaryDirectory(prefix="slipway-", dir=memory if roomy else None) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def room(space: Path) -> Iterator[Path]:
+    """A folder for one test, gone after it."""
+    with tempfile.TemporaryDirectory(dir=space) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def tree(space: Path) -> Path:
+    """Files to fill file systems with."""
+    return make_tree(space / "tree")
+
+
+@pytest.fixture
+def agent(room: Path) -> Agent:
+    return Agent(room / "store")
+
+
+@pytest.fixture(scope="session")
+def golden(space: Path, tree: Path) -> Callable[[str], Disk]:
+    """Disks of a shape, built once; tests must not change them."""
+    built: dict[str, Disk] = {}
+
+    def build(shape: str) -> Disk:
+        if shape not in built:
+            built[shape] = Disk.build(space / f"{shape}.img", shape, tree)
+        return built[shape]
+
+    return build
+
+
+@pytest.fixture(autouse=True)
+def no_loop_left() -> Iterator[None]:
+    """The agent leaves no loop device behind, however it ends."""
+    before = loops()
+    yield
+    assert loops() - before == set()
+
+
+def loops() -> set[str]:
+    listing = subprocess.run(
+        ["losetup", "-n", "-O", "NAME,BACK-FILE"], capture_output=True, text=True
+    )
+    return {line for line in listing.stdout.splitlines() if "slipway-" in line}

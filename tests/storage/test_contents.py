@@ -1,0 +1,252 @@
+"""The traps: contents that must be refused, saved whole, or mapped with care."""
+
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import Agent, Outcome
+from disk_builder import (
+    MAKERS,
+    MIB,
+    attached,
+    check,
+    device_link,
+    filled,
+    make_ext,
+    mounted,
+    same_ranges,
+    sh,
+    sha256,
+    used_ranges,
+)
+
+SIZES = {"xfs": 320, "btrfs": 160}
+
+
+def make(room: Path, content: str, tree: Path, sector: int = 512) -> Path:
+    """A disk that is one file system."""
+    path = room / content
+    with path.open("wb") as file:
+        file.truncate(SIZES.get(content, 64) * MIB)
+    MAKERS[content](path, sector, tree)
+    return path
+
+
+def method(result: Outcome) -> str:
+    return str(result.ok()["disks"][0]["partitions"][0]["method"])
+
+
+def refused(agent: Agent, path: Path, word: str) -> None:
+    """A backup says why, publishes nothing, and saves all sectors when told to."""
+    before = sha256(path)
+    error = agent("backup", path, "--name", "pc").failed("source_refused")
+    assert word in error["message"]
+    assert "--whole disk0:disk" in error["remedy"]
+    assert agent("list").ok()["images"] == []
+    preview = agent("probe", path).ok()["disks"][0]["partitions"][0]
+    assert (preview["method"], word in preview["reason"]) == ("refused", True)
+    assert method(agent("backup", path, "--name", "pc", "--whole", "disk0:disk")) == "whole"
+    target = filled(path.with_name("target"), path.stat().st_size)
+    agent("restore", "pc", target).ok()
+    assert sha256(target) == before == sha256(path)
+
+
+def crash_copy(path: Path, tree: Path, *, sector: int = 512) -> Path:
+    """The file system as it lies on the disk when the power goes while it is in use."""
+    copy = path.with_name("crashed")
+    with attached(path, sector) as device, mounted(device_link(device, path)) as point:
+        shutil.copytree(tree, point / "again")
+        sh("sync", "-f", point)
+        with (point / "late").open("wb") as late:
+            late.write(b"x" * 5000)
+            late.flush()
+            sh("sync", point / "late")
+        shutil.copyfile(path, copy)
+    return copy
+
+
+@pytest.mark.parametrize("content", ["ext4", "xfs", "btrfs"])
+def test_journal_that_needs_recovery(content: str, agent: Agent, room: Path, tree: Path) -> None:
+    path = crash_copy(make(room, content, tree), tree)
+    refused(agent, path, "cleanly")
+
+
+def test_external_journal(agent: Agent, room: Path, tree: Path) -> None:
+    paths = [room / "journal", room / "ext4"]
+    for path in paths:
+        with path.open("wb") as file:
+            file.truncate(32 * MIB)
+    with attached(paths[0]) as journal:
+        sh("mkfs.ext4", "-q", "-F", "-O", "journal_dev", "-b", "4096", journal)
+        sh("mkfs.ext4", "-q", "-F", "-b", "4096", "-J", f"device={journal}", paths[1])
+    refused(agent, paths[1], "journal")
+
+
+def test_ext4_with_errors(agent: Agent, room: Path, tree: Path) -> None:
+    path = make(room, "ext4", tree)
+    sh("debugfs", "-w", "-R", "set_super_value state 2", path)
+    refused(agent, path, "not clean")
+
+
+def test_hibernated_swap(agent: Agent, room: Path, tree: Path) -> None:
+    path = make(room, "swap", tree)
+    with path.open("r+b") as file:
+        file.seek(4086)
+        file.write(b"S1SUSPEND\0")
+    refused(agent, path, "hibernated")
+
+
+def test_hibernated_windows(agent: Agent, room: Path, tree: Path) -> None:
+    path = make(room, "ntfs", tree)
+    with mounted(path, "-t", "ntfs-3g") as point:
+        (point / "hiberfil.sys").write_bytes(b"HIBR" + bytes(8192))
+    refused(agent, path, "hibernated")
+
+
+def test_dirty_windows(agent: Agent, room: Path, tree: Path) -> None:
+    path = make(room, "ntfs", tree)
+    content = bytearray(path.read_bytes())
+    # $VOLUME_INFORMATION: eight zero bytes, version 3.1, flags; in $MFT and in $MFTMirr.
+    marks = bytes(8) + b"\x03\x01\x00\x00"
+    places = [at for at in _find_all(content, marks) if content[at - 24 : at - 20] == b"\x70\0\0\0"]
+    assert len(places) == 2
+    for at in places:
+        content[at + 10] = 1
+    path.write_bytes(content)
+    refused(agent, path, "not shut down")
+
+
+def _find_all(data: bytearray, wanted: bytes) -> list[int]:
+    found, at = [], data.find(wanted)
+    while at >= 0:
+        found.append(at)
+        at = data.find(wanted, at + 1)
+    return found
+
+
+def test_dirty_exfat(agent: Agent, room: Path, tree: Path) -> None:
+    path = make(room, "exfat", tree)
+    with path.open("r+b") as file:
+        file.seek(106)
+        file.write(b"\x02")
+    refused(agent, path, "dirty")
+
+
+def test_btrfs_over_two_devices(agent: Agent, room: Path) -> None:
+    paths = [room / "one", room / "two"]
+    for path in paths:
+        with path.open("wb") as file:
+            file.truncate(160 * MIB)
+    with attached(paths[0]) as one, attached(paths[1]) as two:
+        sh("mkfs.btrfs", "-q", "-d", "raid1", "-m", "raid1", one, two)
+    refused(agent, paths[0], "several devices")
+
+
+@pytest.mark.parametrize("through", ["device", "file"])
+def test_mounted_disk(through: str, agent: Agent, room: Path, tree: Path) -> None:
+    path = make(room, "ext4", tree)
+    agent("backup", path, "--name", "pc").ok()
+    before = agent("list").ok()["images"]
+    with attached(path) as device, mounted(device_link(device, path)):
+        disk = device if through == "device" else path
+        error = agent("backup", disk, "--name", "pc").failed("source_refused")
+        assert "in use" in error["message"]
+        error = agent("restore", "pc", disk).failed("target_refused")
+        assert "in use" in error["message"]
+    assert agent("list").ok()["images"] == before
+
+
+def test_fat12_is_saved_whole(agent: Agent, room: Path, tree: Path) -> None:
+    path = room / "fat12"
+    with path.open("wb") as file:
+        file.truncate(12 * MIB)
+    MAKERS["fat12"](path, 512, tree)
+    assert method(agent("backup", path, "--name", "pc")) == "whole"
+    target = filled(room / "target", 12 * MIB)
+    agent("restore", "pc", target).ok()
+    assert sha256(path) == sha256(target)
+
+
+def test_ntfs_backup_boot_sector(agent: Agent, room: Path, tree: Path) -> None:
+    """It lies behind the last cluster, where partclone's map does not reach."""
+    path = make(room, "ntfs", tree)
+    assert method(agent("backup", path, "--name", "pc")) == "used"
+    target = filled(room / "target", path.stat().st_size)
+    agent("restore", "pc", target).ok()
+    for disk in (path, target):
+        content = disk.read_bytes()
+        assert content[-512:] == content[:512]
+        assert content[3:7] == b"NTFS"
+
+
+@pytest.mark.parametrize("odd", [512, 3 * 512, 7 * 4096 + 512])
+@pytest.mark.parametrize("content", ["ext4", "btrfs", "ntfs", "fat16"])
+def test_partition_of_an_odd_size(
+    content: str, odd: int, agent: Agent, room: Path, tree: Path
+) -> None:
+    path = room / content
+    with path.open("wb") as file:
+        file.truncate(SIZES.get(content, 40) * MIB + odd)
+    MAKERS[content](path, 512, tree)
+    assert method(agent("backup", path, "--name", "pc")) == "used"
+    target = filled(room / "target", path.stat().st_size)
+    agent("restore", "pc", target).ok()
+    same_ranges(path, target, used_ranges(path, content))
+    check(target, content, 512, tree)
+
+
+@pytest.mark.parametrize("block", [1024, 2048, 4096])
+@pytest.mark.parametrize("features", ["^64bit,^metadata_csum", "inline_data", "^has_journal"])
+def test_ext4_features(features: str, block: int, agent: Agent, room: Path, tree: Path) -> None:
+    path = room / "ext4"
+    with path.open("wb") as file:
+        file.truncate(40 * MIB)
+    make_ext("ext4", "-b", str(block), "-O", features)(path, 512, tree)
+    agent("backup", path, "--name", "pc").ok()
+    target = filled(room / "target", path.stat().st_size)
+    agent("restore", "pc", target).ok()
+    same_ranges(path, target, used_ranges(path, "ext4"))
+    check(target, "ext4", 512, tree)
+
+
+@pytest.mark.parametrize("content", ["ext4", "xfs", "btrfs", "ntfs"])
+def test_fragmented_file_system(content: str, agent: Agent, room: Path, tree: Path) -> None:
+    """Many small files, every other one deleted: the used map has many runs."""
+    path = make(room, content, tree)
+    chance = random.Random(11)
+    options = ("-t", "ntfs-3g") if content == "ntfs" else ()
+    with attached(path) as device, mounted(device_link(device, path), *options) as point:
+        for number in range(1500):
+            (point / f"f{number}").write_bytes(chance.randbytes(chance.randrange(1, 20_000)))
+        sh("sync", "-f", point)
+        for number in range(0, 1500, 2):
+            (point / f"f{number}").unlink()
+        if content != "ntfs":
+            sh("sync", "-f", point)
+        kept = {file.name: sha256(file) for file in point.glob("f*") if file.is_file()}
+    agent("backup", path, "--name", "pc").ok()
+    target = filled(room / "target", path.stat().st_size)
+    agent("restore", "pc", target).ok()
+    same_ranges(path, target, used_ranges(path, content))
+    check(target, content, 512, tree)
+    with attached(target) as device, mounted(device_link(device, target), *options) as point:
+        assert {file.name: sha256(file) for file in point.glob("f*") if file.is_file()} == kept
+
+
+def test_missing_program_is_named(
+    agent: Agent, room: Path, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make(room, "xfs", tree)
+    tools = room / "bin"
+    tools.mkdir()
+    for name in ("blkid", "lsblk", "sfdisk"):
+        (tools / name).symlink_to(shutil.which(name) or name)
+    monkeypatch.setenv("PATH", str(tools))
+    error = agent("backup", path, "--name", "pc").failed("tool_failed")
+    assert "xfsprogs" in error["remedy"]
+
+
+def test_whole_has_to_name_a_partition(agent: Agent, room: Path, tree: Path) -> None:
+    path = make(room, "ext4", tree)
+    agent("backup", path, "--name", "pc", "--whole", "disk0:7").failed("usage")
