@@ -13,7 +13,7 @@ from . import config as configuration
 from .server import StartError, bind, inherited_sockets, serve
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Read the configuration, take the sockets, run."""
     parser = argparse.ArgumentParser(prog="slipway_server", description="Slipway control service")
     parser.add_argument("--config", type=Path, required=True, help="the JSON configuration")
@@ -22,7 +22,7 @@ def main() -> int:
     )
     parser.add_argument("--http-socket", type=Path, help="without systemd: the public socket")
     parser.add_argument("--admin-socket", type=Path, help="without systemd: the admin socket")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:

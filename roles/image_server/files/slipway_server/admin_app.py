@@ -45,7 +45,7 @@ async def create_session(wanted: models.NewSession, core: CoreDep) -> Any:
 
 @router.get("/sessions", response_model=models.SessionList, responses=refusals())
 async def list_sessions(core: CoreDep, state: models.State | None = None) -> Any:
-    """All sessions of the last weeks, oldest first."""
+    """All sessions of the last days, oldest first."""
     found = [item for item in core.sessions.all() if state in (None, item.state)]
     return {"sessions": [core.view(item) for item in found]}
 

@@ -40,7 +40,7 @@ class Config:
     # How long a sound read of a chunk is trusted while the file has not changed.
     check_memory_days: int = 7
     # How long ended sessions are kept for reports.
-    keep_days: int = 30
+    keep_days: int = 7
 
     def __post_init__(self) -> None:
         """Refuse values that would end up in a boot script or break the service."""

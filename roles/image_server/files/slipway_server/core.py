@@ -79,6 +79,12 @@ class Core:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.checker.stop()
         await self.sessions.flush()
+        try:
+            # After a clean stop a reboot leaves no suspects.
+            if self.store.dirty:
+                await self.run(self.store.sync)
+        except ServiceError as error:
+            log.error("%s", error.message)
         self._pool.shutdown()
         self._db.close()
         self.memory.close()
