@@ -53,6 +53,9 @@ def main() -> None:
         temporary = target.with_suffix(".new")
         temporary.write_bytes(data)
         temporary.rename(target)
+        for other in cache.glob("server-*.tar"):
+            if other != target:
+                other.unlink()
     print(digest)
 
 
