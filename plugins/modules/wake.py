@@ -122,7 +122,7 @@ class Wake:
             raise SlipwayError(
                 "There is no MAC address to wake.", "Set machine_macs of the machine.", "no_macs"
             )
-        ip = self.module.get_bin_path("ip", required=True, opt_dirs=["/usr/sbin", "/sbin"])
+        ip = self.module.get_bin_path("ip", required=True)
         _code, output, _problem = self.module.run_command(
             [ip, "-j", "-4", "address"], check_rc=True
         )

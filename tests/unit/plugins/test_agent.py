@@ -1,0 +1,149 @@
+"""The modules that start the agent, with fake programs on PATH."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROBED = [{"disk": "disk0", "device": "/dev/sda", "partitions": [], "error": None}]
+
+
+def options(folder: Path, **more: Any) -> dict[str, Any]:
+    return {"image": "pc1", "jobs_dir": str(folder / "jobs"), "job": "job-1", **more}
+
+
+@pytest.fixture
+def agent(mock_command: Callable[..., Any]) -> Any:
+    return mock_command("slipway", f"echo '{json.dumps({'type': 'result', 'disks': PROBED})}'")
+
+
+@pytest.fixture
+def starter(mock_command: Callable[..., Any]) -> Any:
+    return mock_command("systemd-run")
+
+
+def started(starter: Any) -> list[str]:
+    (call,) = starter.calls
+    return call[call.index("--") + 1 :]
+
+
+def test_a_backup_is_started_detached(
+    agent: Any, starter: Any, run_module: Callable[..., Any], tmp_path: Path
+) -> None:
+    more = {"disks": ["/dev/sda"], "threads": 2, "whole": ["disk0:2"]}
+    result = run_module("disk_backup", **options(tmp_path, **more))
+    assert result["unit"] == "slipway-job-job-1"
+    assert result["log"] == f"{tmp_path}/jobs/job-1.jsonl"
+    assert f"--property=StandardOutput=truncate:{result['log']}" in starter.calls[0]
+    assert "--unit=slipway-job-job-1" in starter.calls[0]
+    session = "--session /run/slipway/session.json --json"
+    expected = f"backup /dev/sda --name pc1 --level 3 --whole disk0:2 {session} --threads 2"
+    assert started(starter)[1:] == expected.split()
+    assert agent.calls == []
+
+
+def test_a_backup_in_check_mode_only_looks(
+    agent: Any, starter: Any, run_module: Callable[..., Any], tmp_path: Path
+) -> None:
+    result = run_module("disk_backup", check_mode=True, **options(tmp_path))
+    assert (result["changed"], result["disks"]) == (True, PROBED)
+    assert agent.calls == [["probe", "--json"]]
+    assert starter.calls == []
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        {"error": {"message": "in use", "remedy": "unmount it", "error": "source_refused"}},
+        {"partitions": [{"partition": "1", "method": "refused", "reason": "hibernated"}]},
+    ],
+)
+def test_check_mode_says_that_a_backup_would_be_refused(
+    mock_command: Callable[..., Any],
+    run_module: Callable[..., Any],
+    tmp_path: Path,
+    refused: dict[str, Any],
+) -> None:
+    answer = {"type": "result", "disks": [{**PROBED[0], **refused}]}
+    mock_command("slipway", f"echo '{json.dumps(answer)}'")
+    result = run_module("disk_backup", check_mode=True, **options(tmp_path))
+    assert result["error"] == "source_refused"
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_a_restore_in_check_mode_is_a_dry_run(
+    agent: Any, starter: Any, run_module: Callable[..., Any], tmp_path: Path, check_mode: bool
+) -> None:
+    more = {"image": "pc1@20260131T235959Z", "targets": {"disk0": "/dev/disk/by-id/ata-X"}}
+    run_module("disk_restore", check_mode=check_mode, **options(tmp_path, **more))
+    command = started(starter)
+    target = ["--target", "disk0=/dev/disk/by-id/ata-X"]
+    assert command[1:5] == ["restore", "pc1@20260131T235959Z", *target]
+    assert ("--dry-run" in command) == check_mode
+
+
+def test_a_comparison(
+    agent: Any, starter: Any, run_module: Callable[..., Any], tmp_path: Path
+) -> None:
+    run_module("disk_compare", check_mode=True, **options(tmp_path))
+    assert started(starter)[1:3] == ["compare", "pc1"]
+
+
+@pytest.mark.parametrize(
+    ("module", "bad", "error"),
+    [
+        ("disk_backup", {"image": "../x"}, "bad_name"),
+        ("disk_backup", {"image": "pc1@20260131T235959Z"}, "bad_name"),
+        ("disk_backup", {"disks": ["--store=/x"]}, "bad_disk"),
+        ("disk_backup", {"disks": ["/dev/../etc/passwd"]}, "bad_disk"),
+        ("disk_backup", {"whole": ["--debug"]}, "bad_disk"),
+        ("disk_backup", {"job": "../x"}, "bad_name"),
+        ("disk_restore", {"image": "-oProxyCommand=x"}, "bad_name"),
+        ("disk_restore", {"targets": {"disk0": "sda"}}, "bad_disk"),
+        ("disk_restore", {"targets": {"a=b": "/dev/sda"}}, "bad_disk"),
+        ("disk_compare", {"image": "pc1@newest"}, "bad_version"),
+    ],
+)
+def test_nothing_is_started_for_bad_values(
+    agent: Any,
+    starter: Any,
+    run_module: Callable[..., Any],
+    tmp_path: Path,
+    module: str,
+    bad: dict[str, Any],
+    error: str,
+) -> None:
+    result = run_module(module, **options(tmp_path, **bad))
+    assert (result["failed"], result["error"]) == (True, error)
+    assert agent.calls == starter.calls == []
+
+
+def test_systemd_says_why_it_starts_nothing(
+    agent: Any, mock_command: Callable[..., Any], run_module: Callable[..., Any], tmp_path: Path
+) -> None:
+    mock_command("systemd-run", "echo 'Unit was already loaded' >&2; exit 1")
+    result = run_module("disk_restore", **options(tmp_path))
+    assert result["error"] == "agent_not_started"
+    assert "already loaded" in result["msg"]
+
+
+def test_outside_the_imaging_environment(
+    run_module: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert run_module("disk_info")["error"] == "no_agent"
+
+
+def test_disk_info(agent: Any, run_module: Callable[..., Any]) -> None:
+    assert run_module("disk_info")["disks"] == PROBED
+
+
+def test_a_failed_probe_keeps_the_agents_words(
+    mock_command: Callable[..., Any], run_module: Callable[..., Any]
+) -> None:
+    error = {"type": "error", "error": "tool_failed", "message": "no lsblk", "remedy": "add it"}
+    mock_command("slipway", f"echo '{json.dumps(error)}'; exit 11")
+    result = run_module("disk_info")
+    assert (result["error"], result["msg"]) == ("tool_failed", "no lsblk Remedy: add it")

@@ -1,0 +1,269 @@
+"""Following jobs: the action plugins over a fake connection that runs fake programs."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleConnectionFailure
+from ansible.playbook.play_context import PlayContext
+from ansible.plugins.loader import become_loader  # noqa: F401  (completes the plugin loaders)
+from ansible_collections.slipway.imaging.plugins.plugin_utils import _follow, _job_action
+
+RESULT = {
+    "type": "result",
+    "verb": "restore",
+    "changed": True,
+    "image": "pc1",
+    "version": "20260131T235959Z",
+    "read": 420_000_000,
+    "written": 65536,
+    "seconds": 9.5,
+    "disks": [
+        {
+            "disk": "disk0",
+            "device": "/dev/sda",
+            "partitions": [
+                {"partition": "1", "content": "ext4", "differs": 65536, "differing_cells": 1}
+            ],
+        }
+    ],
+}
+
+
+def progress(done: int, phase: str = "restore") -> dict[str, Any]:
+    return {"type": "progress", "phase": phase, "disk": "disk0", "done": done, "total": 100}
+
+
+class Machine:
+    """A fake connection to a machine whose agent says one batch of records a poll."""
+
+    transport = "fake"
+    become = None
+    allow_executable = True
+    _shell = SimpleNamespace(
+        append_command=lambda first, second: f"{first}; {second}", tmpdir="/nowhere"
+    )
+
+    def __init__(self, folder: Path) -> None:
+        self.log = folder / "job.jsonl"
+        self.state = folder / "state"
+        self.batches: list[list[dict[str, Any] | str]] = []
+        self.resets = 0
+        self.dead = False
+        self.set_state("active")
+
+    def set_state(self, state: str, result: str = "success", status: int = 0) -> None:
+        text = f"ActiveState={state}\nResult={result}\nExecMainStatus={status}\n"
+        self.state.write_text(text)
+
+    def exec_command(self, command: str, in_data: Any, sudoable: bool) -> tuple[int, str, str]:
+        assert not sudoable
+        if self.dead:
+            raise AnsibleConnectionFailure("Connection timed out")
+        if "systemctl" in command and self.batches:
+            with self.log.open("a") as log:
+                for record in self.batches.pop(0):
+                    log.write(record if isinstance(record, str) else json.dumps(record) + "\n")
+        done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    def reset(self) -> None:
+        self.resets += 1
+
+
+class Clock:
+    """Time that passes only when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def machine(tmp_path: Path, mock_command: Callable[..., Any]) -> Machine:
+    made = Machine(tmp_path)
+    mock_command("systemctl", f"cat {made.state}")
+    mock_command("journalctl", "echo MemoryError")
+    return made
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    shown: list[str] = []
+    monkeypatch.setattr(
+        _job_action.Display, "display", lambda self, text, **_more: shown.append(text)
+    )
+    return shown
+
+
+@pytest.fixture
+def act(
+    machine: Machine, lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., dict[str, Any]]:
+    clock = Clock()
+    real = _follow.Follower
+
+    def follower(*args: Any, **more: Any) -> Any:
+        return real(*args, clock=clock, sleep=clock.sleep, **more)
+
+    monkeypatch.setattr(_job_action, "Follower", follower)
+
+    def run(
+        name: str, check_mode: bool = False, diff: bool = False, **started: Any
+    ) -> dict[str, Any]:
+        module = import_module(f"ansible_collections.slipway.imaging.plugins.action.{name}")
+        task = SimpleNamespace(
+            async_val=0, args={}, action=name, check_mode=check_mode, diff=diff, environment=None
+        )
+        action = module.ActionModule(task, machine, PlayContext(), None, None, None)
+        monkeypatch.setattr(action, "_get_remote_user", lambda: "root")
+        monkeypatch.setattr(action, "get_become_option", lambda *_args: None)
+        answer = started or {"unit": "slipway-job-1", "log": str(machine.log), "changed": True}
+        monkeypatch.setattr(action, "_execute_module", lambda **_options: answer)
+        return action.run(task_vars={"inventory_hostname": "pc1"})
+
+    return run
+
+
+def test_a_restore_from_start_to_end(
+    machine: Machine, lines: list[str], act: Callable[..., Any]
+) -> None:
+    machine.batches = [
+        [progress(10)],
+        [progress(20), {"type": "warning", "message": "slow\x1b[31m"}],
+        ["no json\n", "[1]\n", '{"type": 5}\n', progress(40)],
+        [progress(60)],
+        [RESULT],
+    ]
+    result = act("disk_restore", diff=True)
+    assert (result["changed"], result["version"], result["written"]) == (
+        True,
+        RESULT["version"],
+        65536,
+    )
+    assert result["diff"][0]["before"].startswith("65.5 kB in 1 cell differ")
+    assert result["agent_warnings"] == ["slow [31m"]
+    assert "pc1  restore disk0  60 %  60 B of 100 B" in lines
+    assert lines[-1].startswith("pc1  restore done  pc1@20260131T235959Z  read 420 MB")
+    assert len([text for text in lines if " % " in text]) == 1
+
+
+def test_a_comparison_changes_nothing(machine: Machine, act: Callable[..., Any]) -> None:
+    # The agent's exit code says that something differs; its result says so too, and that counts.
+    machine.set_state("failed", "exit-code", 1)
+    machine.batches = [[RESULT]]
+    result = act("disk_compare")
+    assert (result["changed"], result["differs"]) == (False, True)
+
+
+def test_a_half_written_line_waits_for_its_end(machine: Machine, act: Callable[..., Any]) -> None:
+    text = json.dumps(RESULT) + "\n"
+    machine.batches = [[text[:40]], [text[40:]]]
+    assert act("disk_restore")["changed"]
+
+
+@pytest.mark.parametrize(
+    ("phase", "written"), [("check", False), ("compare", False), ("restore", True)]
+)
+def test_the_agents_own_failure(
+    machine: Machine, act: Callable[..., Any], phase: str, written: bool
+) -> None:
+    error = {
+        "type": "error",
+        "error": "target_refused",
+        "message": "too small",
+        "remedy": "--target",
+    }
+    machine.batches = [[progress(1, phase), error]]
+    result = act("disk_restore")
+    assert (result["failed"], result["error"]) == (True, "target_refused")
+    assert result["msg"].startswith("too small.")
+    assert "disk_targets" in result["msg"]
+    assert ("half written" in result["msg"]) == written
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("disk_backup", "No version was published"),
+        ("disk_restore", "will not boot until playbooks/restore.yml"),
+        ("disk_compare", "Nothing was written"),
+    ],
+)
+def test_a_killed_agent(machine: Machine, act: Callable[..., Any], name: str, says: str) -> None:
+    machine.set_state("failed", "oom-kill", 9)
+    machine.batches = [[progress(1)]]
+    result = act(name)
+    assert result["error"] == "agent_killed"
+    assert "oom-kill, status 9; it last said: MemoryError" in result["msg"]
+    assert says in result["msg"]
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("disk_backup", "No version was published"),
+        ("disk_restore", "will not boot until playbooks/restore.yml"),
+    ],
+)
+def test_a_machine_that_loses_power(
+    machine: Machine, lines: list[str], act: Callable[..., Any], name: str, says: str
+) -> None:
+    machine.dead = True
+    result = act(name)
+    assert (result["failed"], result["error"]) == (True, "machine_lost")
+    assert "unreachable" not in result
+    assert says in result["msg"]
+    assert "Remedy:" in result["msg"]
+    assert machine.resets > 1
+    assert any("has not answered for" in text for text in lines)
+
+
+def test_a_machine_lost_while_publishing_may_have_published(
+    machine: Machine, act: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.batches = [[progress(1, "publish")]]
+    answer = machine.exec_command
+
+    def once(*args: Any, **options: Any) -> tuple[int, str, str]:
+        answered = answer(*args, **options)
+        machine.dead = True
+        return answered
+
+    monkeypatch.setattr(machine, "exec_command", once)
+    assert "images.yml shows it if that succeeded" in act("disk_backup")["msg"]
+
+
+def test_a_short_loss_of_the_network_is_survived(
+    machine: Machine, act: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.batches = [[RESULT]]
+    machine.dead = True
+    monkeypatch.setattr(machine, "reset", lambda: setattr(machine, "dead", False))
+    assert act("disk_restore")["changed"]
+
+
+def test_a_silent_agent_is_told_of(
+    machine: Machine, lines: list[str], act: Callable[..., Any]
+) -> None:
+    machine.batches = [[progress(1)], *([[]] * 15), [RESULT]]
+    act("disk_restore")
+    assert any("no news from the agent" in text for text in lines)
+
+
+def test_a_failed_start_is_passed_on(act: Callable[..., Any]) -> None:
+    assert act("disk_restore", failed=True, msg="no agent") == {"failed": True, "msg": "no agent"}
+
+
+def test_check_mode_of_a_backup_follows_nothing(act: Callable[..., Any]) -> None:
+    assert act("disk_backup", check_mode=True, changed=True, disks=[])["disks"] == []

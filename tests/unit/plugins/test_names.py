@@ -1,0 +1,89 @@
+"""Names and MAC addresses: what gets through, and that nothing else does."""
+
+import pytest
+from ansible_collections.slipway.imaging.plugins.filter.limit_names import limit_names
+from ansible_collections.slipway.imaging.plugins.filter.unknown_names import unknown_names
+from ansible_collections.slipway.imaging.plugins.module_utils import _names
+from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, clean
+from ansible_collections.slipway.imaging.plugins.test.names import TestModule as NameTests
+from hypothesis import given
+from hypothesis import strategies as st
+
+TESTS = NameTests().tests()
+BAD_NAMES = [
+    "../x",
+    "-oProxyCommand=x",
+    "{{ 1 }}",
+    "all",
+    "",
+    "PC1",
+    "pc1\n",
+    "a" * 64,
+    "pc_1",
+    1,
+    None,
+    ["pc1"],
+]
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_bad_names_are_refused(name: object) -> None:
+    assert not TESTS["machine_name"](name)
+    assert not TESTS["image_name"](name)
+    assert not TESTS["image_reference"](name)
+    if isinstance(name, str):
+        assert not TESTS["image_reference"](f"{name}@20260131T235959Z")
+
+
+@pytest.mark.parametrize("name", ["pc1", "1", "lab-base", "a" * 63])
+def test_good_names(name: str) -> None:
+    assert TESTS["machine_name"](name)
+    assert _names.split_reference(f"{name}@20260131T235959Z-2") == (name, "20260131T235959Z-2")
+
+
+@pytest.mark.parametrize("version", ["", "../x", "latest", "20260131T235959", "{{ 1 }}"])
+def test_bad_versions_are_refused(version: str) -> None:
+    with pytest.raises(SlipwayError) as refusal:
+        _names.split_reference(f"pc1@{version}")
+    assert refusal.value.error == "bad_version"
+    assert refusal.value.remedy
+
+
+@given(st.text())
+def test_an_accepted_name_needs_no_quoting_anywhere(text: str) -> None:
+    if TESTS["image_name"](text):
+        assert text.isascii()
+        assert text.replace("-", "a").isalnum()
+        assert not text.startswith("-")
+
+
+@given(st.binary(min_size=6, max_size=6), st.sampled_from(":-"), st.booleans())
+def test_every_spelling_of_a_mac_address_becomes_one(raw: bytes, mark: str, upper: bool) -> None:
+    text = raw.hex(mark).upper() if upper else raw.hex(mark)
+    assert _names.check_mac(text) == raw.hex(":")
+
+
+@given(st.one_of(st.text(), st.integers(), st.none()))
+def test_what_is_no_mac_address_is_refused_with_a_remedy(value: object) -> None:
+    if TESTS["mac_address"](value):
+        assert len(_names.check_mac(value)) == 17
+        return
+    with pytest.raises(SlipwayError) as refusal:
+        _names.check_mac(value)
+    assert "quotation marks" in refusal.value.remedy
+
+
+@given(st.text())
+def test_cleaned_text_can_not_act_on_a_terminal(text: str) -> None:
+    assert not any(ord(letter) < 32 or 0x7F <= ord(letter) < 0xA0 for letter in clean(text))
+
+
+def test_limits() -> None:
+    limit = "pc1,pc[2:3]:!pc4,&room, @retry ,~pc.*,no such"
+    names = limit_names(limit)
+    assert names == ["pc1", "pc[2:3]", "no such"]
+    groups = {"all": ["pc1", "pc2"], "room": ["pc1"]}
+    assert unknown_names([*names, "room[0]", "p*", "room", "nosuch[0]"], groups) == [
+        "no such",
+        "nosuch[0]",
+    ]

@@ -1,0 +1,77 @@
+"""What Ansible itself makes of the playbooks: refusals before anything is changed, and the docs."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+MODULES = sorted(path.stem for path in (ROOT / "plugins/modules").glob("*.py"))
+
+INVENTORY = """
+image_servers:
+  hosts:
+    img:
+      ansible_connection: local
+      ansible_python_interpreter: /usr/bin/python3
+      image_server_address: 192.0.2.1
+machines:
+  hosts:
+    pc1: {machine_macs: ["52:54:00:77:00:01"]}
+    pc2: {machine_macs: [52:54:00:12:34:56]}
+    pc3: {}
+    "{{ 1 }}": {machine_macs: ["52:54:00:77:00:01"]}
+  vars:
+    imaging_session_admin_socket: /nonexistent/admin.sock
+"""
+
+
+def ansible(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "COLUMNS": "5000"}
+    environment["ANSIBLE_CONFIG"] = str(ROOT / "ansible.cfg")
+    command = [str(Path(sys.executable).with_name(program)), *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def inventory(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("inventory") / "hosts.yml"
+    path.write_text(INVENTORY)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("backup -l pc1,nosuch", ["Unknown machine: nosuch"]),
+        ("backup -l all", ['not "all"']),
+        ("backup -l pc1,pc2 -e image=x", ["can't be saved under one image name"]),
+        ("restore -l pc1", ["Say which image"]),
+        ("restore -e image=pc1", ["wants to be told which machines"]),
+        ("wake -l img", ["No machine is selected"]),
+        ("wake -l !img", ["no usable MAC", "pc3 has no", "{{ 1 }} can't be the name of a machine"]),
+        ("backup -l pc1 -e image='{{ 1 }}'", ["1 can't be the name of an image"]),
+    ],
+)
+def test_refusals(inventory: str, arguments: str, says: list[str]) -> None:
+    playbook, *options = shlex.split(arguments)
+    done = ansible("ansible-playbook", "-i", inventory, f"playbooks/{playbook}.yml", *options)
+    assert done.returncode != 0
+    assert [text for text in says if text not in done.stdout + done.stderr] == []
+
+
+def test_every_module_has_documentation() -> None:
+    done = ansible("ansible-doc", "--json", *(f"slipway.imaging.{name}" for name in MODULES))
+    documents = json.loads(done.stdout)
+    assert len(documents) == len(MODULES)
+    for document in documents.values():
+        attributes = document["doc"]["attributes"]
+        assert all(attributes[key]["support"] for key in ("check_mode", "diff_mode", "idempotent"))
+        assert document["examples"]
+        assert document["return"]

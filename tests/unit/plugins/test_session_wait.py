@@ -1,0 +1,127 @@
+"""Waiting for a machine: what is sent, what is said when it does not come."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.imaging.plugins.plugin_utils._session_wait import (
+    Waiter,
+    broken_image,
+)
+
+SENT = {
+    "packets": 1,
+    "macs": ["52:54:00:77:00:01"],
+    "interface": "lab0",
+    "source_address": "10.77.0.1",
+    "broadcast": "10.77.0.255",
+    "port": 9,
+}
+
+
+class World:
+    """A service whose session changes with time, and a wake module that counts."""
+
+    def __init__(self, *sessions: dict[str, Any]) -> None:
+        self.sessions = list(sessions)
+        self.now = 0.0
+        self.waits: list[int] = []
+        self.woken = 0
+        self.shown: list[str] = []
+
+    def wake(self) -> dict[str, Any]:
+        self.woken += 1
+        return SENT
+
+    def look(self, seconds: int) -> dict[str, Any]:
+        self.waits.append(seconds)
+        self.now += seconds
+        session = self.sessions.pop(0) if len(self.sessions) > 1 else self.sessions[0]
+        checked = (session.get("image_check") or {}).get("state", "")
+        return {
+            "session": session,
+            "reached": session["state"] == "checked_in" and checked != "running",
+        }
+
+    def wait(self, **changes: Any) -> dict[str, Any]:
+        args = {"until": "checked_in", "timeout": 35, "interval": 10, "wake": {}, **changes}
+        return Waiter("pc1", args, self.wake, self.look, self.shown.append, lambda: self.now).wait()
+
+
+def test_packets_are_sent_again_until_the_machine_is_there(session: Callable[..., Any]) -> None:
+    world = World(session(), session(boot_script_served=1), session(state="checked_in"))
+    assert world.wait()["state"] == "checked_in"
+    assert world.woken == 3
+    assert "1 magic packet sent, boot script not fetched yet, 0:10 of 0:35" in world.shown[0]
+    assert "boot script fetched" in world.shown[1]
+
+
+def test_the_last_wait_ends_with_the_time(session: Callable[..., Any]) -> None:
+    world = World(session())
+    with pytest.raises(SlipwayError):
+        world.wait()
+    assert world.waits == [10, 10, 10, 5]
+
+
+@pytest.mark.parametrize(
+    ("served", "error", "says"),
+    [(0, "no_boot", "fetched 0 times"), (2, "no_check_in", "fetched its boot script (2 times)")],
+)
+def test_what_is_said_when_it_does_not_come(
+    session: Callable[..., Any], served: int, error: str, says: str
+) -> None:
+    with pytest.raises(SlipwayError) as failure:
+        World(session(boot_script_served=served)).wait()
+    assert failure.value.error == error
+    assert says in failure.value.message
+    assert (
+        "Sent: 4 magic packets for 52:54:00:77:00:01 from lab0 (10.77.0.1) to 10.77.0.255 port 9."
+        in failure.value.message
+    )
+    assert failure.value.remedy
+
+
+def test_nothing_is_sent_when_nobody_wants_it(session: Callable[..., Any]) -> None:
+    world = World(session())
+    with pytest.raises(SlipwayError, match="No magic packet was sent"):
+        world.wait(wake=None)
+    assert world.woken == 0
+
+
+def test_the_service_may_be_first_to_lose_patience(session: Callable[..., Any]) -> None:
+    world = World(session(state="ended", outcome="expired"))
+    with pytest.raises(SlipwayError) as failure:
+        world.wait(timeout=600)
+    assert failure.value.error == "no_boot"
+
+
+def test_a_session_that_somebody_ended(session: Callable[..., Any]) -> None:
+    with pytest.raises(SlipwayError, match="ended meanwhile: cancelled"):
+        World(session(state="ended", outcome="cancelled")).wait()
+
+
+def test_waiting_for_the_image_shows_how_far_it_is(session: Callable[..., Any]) -> None:
+    running = {"state": "running", "bytes_done": 5_000_000, "bytes_total": 420_000_000}
+    sound = {"state": "sound", "problems": []}
+    world = World(
+        session(state="checked_in", image_check=running),
+        session(state="checked_in", image_check=sound),
+    )
+    found = world.wait(until="image_checked")
+    assert world.woken == 0
+    assert "5.0 MB of 420 MB" in world.shown[0]
+    assert broken_image(found) is None
+
+
+def test_a_broken_image_is_named_with_its_chunks(session: Callable[..., Any]) -> None:
+    problems = [{"digest": letter * 64, "problem": "missing"} for letter in "abcd"]
+    check = {"state": "broken", "problems": problems, "problem_count": 7}
+    failure = broken_image(session(version="20260131T235959Z", image_check=check))
+    assert failure is not None
+    assert "a" * 64 in failure.message
+    assert "and 4 more" in failure.message
+    check = {"state": "broken", "problems": [{"digest": None, "problem": "no manifest"}]}
+    failure = broken_image(session(image_check=check))
+    assert failure is not None
+    assert "no manifest" in failure.message

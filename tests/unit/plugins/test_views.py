@@ -1,0 +1,119 @@
+"""Lines, tables and sentences for people."""
+
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.slipway.imaging.plugins.filter.image_table import image_table
+from ansible_collections.slipway.imaging.plugins.filter.session_connection import (
+    session_connection,
+)
+from ansible_collections.slipway.imaging.plugins.plugin_utils._differences import diffs, sentences
+from ansible_collections.slipway.imaging.plugins.plugin_utils._progress import (
+    line,
+    size,
+    span,
+    summary,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGbWJ6bQ0q7Qz5n9V0b8Yy3c1d2e3f4a5b6c7d8e9f0A"
+
+
+def test_the_line_of_a_backup() -> None:
+    record = {
+        "phase": "backup",
+        "disk": "disk0",
+        "partition": "1",
+        "done": 182_000_000,
+        "total": 420_000_000,
+        "rate": 21_300_000,
+        "eta": 11,
+        "sent": 80_000_000,
+        "written": 0,
+    }
+    assert line("pc1", record) == (
+        "pc1  backup disk0:1  43 %  182 MB of 420 MB  21.3 MB/s  0:11 left  sent 80.0 MB"
+    )
+
+
+values = st.one_of(st.none(), st.text(), st.integers(), st.floats(allow_nan=False), st.booleans())
+keys = st.sampled_from(["phase", "disk", "partition", "done", "total", "rate", "eta", "sent"])
+
+
+@given(st.dictionaries(keys, values))
+def test_no_record_breaks_the_line(record: dict[str, Any]) -> None:
+    assert "\n" not in line("pc1", record)
+    assert "\x1b" not in summary("pc1", record)
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 B"), (999, "999 B"), (65536, "65.5 kB"), (999_999, "1.0 MB")]
+)
+def test_sizes(count: int, text: str) -> None:
+    assert size(count) == text
+
+
+def test_spans() -> None:
+    assert [span(11), span(3723)] == ["0:11", "1:02:03"]
+
+
+def compared() -> dict[str, Any]:
+    parts = [
+        {"partition": "1", "content": "ext4", "differs": 65536, "differing_cells": 1},
+        {"partition": "5", "content": "swap", "differs": 0, "differing_cells": 0},
+    ]
+    disks = [{"disk": "disk0", "device": "/dev/sda", "partitions": parts}]
+    return {"image": "pc1", "version": "20260131T235959Z", "disks": disks}
+
+
+def test_differences_name_partition_and_amount() -> None:
+    assert sentences(compared()) == [
+        "/dev/sda disk0:1 (ext4): 65.5 kB in 1 cell differ from pc1@20260131T235959Z"
+    ]
+    (diff,) = diffs(compared())
+    assert diff["before"] != diff["after"]
+
+
+def test_the_table_of_images() -> None:
+    versions = [
+        {"version": f"2026010{day}T000000Z", "created": f"2026-01-0{day}T00:00:00Z", "bytes": 42e7}
+        for day in (1, 2)
+    ]
+    heading, first, second = image_table([{"name": "pc1", "versions": versions}])
+    assert heading.split()[0] == "IMAGE"
+    assert first.startswith("pc1@20260102T000000Z  2026-01-02 00:00:00  420 MB")
+    assert second.startswith("pc1@20260101")
+    assert image_table([])[0].startswith("There is no image yet")
+
+
+def test_ssh_trusts_one_key() -> None:
+    seen = {"id": "0123", "machine": "pc1", "address": "10.77.0.21", "host_key": f"{KEY} comment"}
+    connection = session_connection(seen, "/tmp/known hosts/pc1")
+    assert connection["host"] == "10.77.0.21"
+    assert connection["known_hosts_line"] == f"pc1 {KEY}"
+    for option in (
+        "StrictHostKeyChecking=yes",
+        "GlobalKnownHostsFile=/dev/null",
+        "HostKeyAlias=pc1",
+    ):
+        assert f"-o{option}" in connection["ssh_extra_args"]
+    other = session_connection({**seen, "id": "4567"}, "/x")
+    assert other["control_path"] != connection["control_path"]
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"host_key": "ssh-ed25519 AAAA\nother ssh-ed25519 AAAA"},
+        {"host_key": None},
+        {"address": "-oProxyCommand=x"},
+        {"address": "{{ 1 }}"},
+        {"machine": "../x"},
+    ],
+)
+def test_a_lying_machine_gets_no_connection(lie: dict[str, Any]) -> None:
+    seen = {"id": "0123", "machine": "pc1", "address": "10.77.0.21", "host_key": KEY, **lie}
+    with pytest.raises(AnsibleFilterError):
+        session_connection(seen, "/x")

@@ -1,0 +1,98 @@
+"""Where magic packets are sent from, and what arrives."""
+
+import json
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.imaging.plugins.module_utils._wake import (
+    Address,
+    Route,
+    choose_route,
+    parse_addresses,
+    send,
+)
+
+HERE = [
+    Address("lo", "127.0.0.1", 8),
+    Address("eth0", "192.0.2.10", 24),
+    Address("lab0", "10.77.0.1", 24),
+]
+MAC = "52:54:00:77:00:01"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"interface": "lab0"}, Route("lab0", "10.77.0.1", "10.77.0.255")),
+        ({"machine_address": "10.77.0.21"}, Route("lab0", "10.77.0.1", "10.77.0.255")),
+        (
+            {"machine_address": "10.77.0.21", "source_address": "192.0.2.10"},
+            Route("lab0", "10.77.0.1", "10.77.0.255"),
+        ),
+        (
+            {"machine_address": "10.9.0.1", "source_address": "192.0.2.10"},
+            Route("eth0", "192.0.2.10", "192.0.2.255"),
+        ),
+        ({"source_address": "img.example"}, Route("lab0", "10.77.0.1", "10.77.0.255")),
+        (
+            {"interface": "eth0", "broadcast": "10.8.0.255"},
+            Route("eth0", "192.0.2.10", "10.8.0.255"),
+        ),
+    ],
+)
+def test_the_interface_in_the_machines_subnet(options: dict[str, str], expected: Route) -> None:
+    assert (
+        choose_route(
+            HERE, resolve=lambda name: {"img.example": "10.77.0.1"}.get(name, name), **options
+        )
+        == expected
+    )
+
+
+@pytest.mark.parametrize("options", [{}, {"interface": "eth9"}, {"source_address": "192.0.2.99"}])
+def test_no_guess_among_several_interfaces(options: dict[str, str]) -> None:
+    with pytest.raises(
+        SlipwayError, match=r"10\.77\.0\.1/24 \(lab0\).*imaging_session_wake_interf"
+    ):
+        choose_route(HERE, **options)
+
+
+def test_the_only_interface_needs_no_name() -> None:
+    assert choose_route(HERE[:2]).interface == "eth0"
+    assert choose_route([Address("wg0", "10.0.0.1", 32)]).broadcast == "255.255.255.255"
+
+
+def test_what_is_sent() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.settimeout(5)
+        port = receiver.getsockname()[1]
+        assert send(Route("lo", "127.0.0.1", "127.0.0.1"), [MAC], port, 2) == 2
+        for _turn in range(2):
+            packet, sender = receiver.recvfrom(200)
+            assert packet == b"\xff" * 6 + bytes.fromhex(MAC.replace(":", "")) * 16
+            assert sender[0] == "127.0.0.1"
+
+
+def test_the_module_says_what_it_would_send(
+    mock_command: Callable[..., Any], run_module: Callable[..., Any]
+) -> None:
+    links = [
+        {
+            "ifname": "lab0",
+            "addr_info": [{"family": "inet", "local": "10.77.0.1", "prefixlen": 24}],
+        }
+    ]
+    mock_command("ip", f"echo '{json.dumps(links)}'")
+    assert parse_addresses(json.dumps(links)) == [HERE[2]]
+    result = run_module("wake", check_mode=True, macs=["52-54-00-77-00-01"])
+    assert not result["changed"]
+    assert (result["packets"], result["macs"], result["broadcast"]) == (0, [MAC], "10.77.0.255")
+
+
+def test_the_module_refuses_a_bad_mac_address(run_module: Callable[..., Any]) -> None:
+    assert run_module("wake", macs=["nonsense"])["error"] == "bad_mac"
+    assert run_module("wake", macs=[])["error"] == "no_macs"
