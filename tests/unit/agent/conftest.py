@@ -1,0 +1,153 @@
+"""Doubles for the world outside: commands on PATH, an image server with its own CA."""
+
+import json
+import os
+import ssl
+import stat
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from slipway.format import Disk, Extents, Identity, Manifest, Segment, Table, digest_of, make_frame
+
+CELL = 1 << 20
+
+
+@dataclass
+class MockCommand:
+    """A fake program on PATH that records how it was called."""
+
+    log: Path
+
+    @property
+    def calls(self) -> list[list[str]]:
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+
+@pytest.fixture
+def mock_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., MockCommand]:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+    def install(name: str, stdout: str = "", code: int = 0, stderr: str = "") -> MockCommand:
+        (folder / f"{name}.out").write_text(stdout)
+        log = folder / f"{name}.calls"
+        log.touch()
+        program = folder / name
+        program.write_text(
+            "#!/usr/bin/python3\nimport json, sys\n"
+            f"open({str(log)!r}, 'a').write(json.dumps(sys.argv[1:]) + '\\n')\n"
+            f"sys.stdout.write(open({str(folder / f'{name}.out')!r}).read())\n"
+            f"sys.stderr.write({stderr!r})\nsys.exit({code})\n"
+        )
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+        return MockCommand(log)
+
+    return install
+
+
+@dataclass
+class FakeServer:
+    """An HTTPS server that answers from a list of rules and remembers what it was asked."""
+
+    url: str = ""
+    ca: Path = Path()
+    asked: list[tuple[str, str, bytes, str]] = field(default_factory=list)
+    answer: Callable[[str, str, bytes], tuple[int, Any]] = lambda method, path, body: (404, {})
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tls")
+    for name in ("good", "other"):
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+             "-nodes", "-keyout", folder / f"{name}.key", "-out", folder / f"{name}.crt",
+             "-days", "2", "-subj", "/CN=img", "-addext", "subjectAltName=IP:127.0.0.1"],
+            check=True, capture_output=True,
+        )  # fmt: skip
+    return folder
+
+
+@pytest.fixture
+def server(certificates: Path) -> Iterator[FakeServer]:
+    fake = FakeServer(ca=certificates / "good.crt")
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def handle_any(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            fake.asked.append(
+                (self.command, self.path, body, self.headers.get("Authorization") or "")
+            )
+            status, reply = fake.answer(self.command, self.path, body)
+            if status == 0:
+                self.close_connection = True
+                return
+            data = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        do_GET = do_POST = do_PUT = handle_any
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates / "good.crt", certificates / "good.key")
+    httpd.socket = context.wrap_socket(httpd.socket, server_side=True)
+    fake.url = f"https://127.0.0.1:{httpd.server_address[1]}"
+    thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield fake
+    httpd.shutdown()
+    thread.join()
+    httpd.server_close()
+
+
+def make_image(
+    content: bytes, parts: list[tuple[int, int, list[tuple[int, int]]]], name: str = "pc"
+) -> tuple[Manifest, dict[str, bytes]]:
+    """An MBR image of a disk with this content, and its chunks.
+
+    `parts` are (offset, size, used ranges); the boot segment reaches up to the first.
+    """
+    chunks: dict[str, bytes] = {}
+
+    def segment(number: int | None, offset: int, size: int, used: Extents) -> Segment:
+        digests = b""
+        for cell in used.cells(CELL):
+            start, end = cell * CELL, min((cell + 1) * CELL, size)
+            data = bytearray(end - start)
+            for a, b in used.within(start, end):
+                data[a - start : b - start] = content[offset + a : offset + b]
+            digest = digest_of(data)
+            digests += bytes.fromhex(digest)
+            chunks[digest] = make_frame(data)
+        if number is None:
+            return Segment("boot", offset, size, used, digests, content="table")
+        return Segment("partition", offset, size, used, digests, number, "ext4", "used")
+
+    boot = segment(None, 0, parts[0][0], Extents.whole(parts[0][0]))
+    rest = [
+        segment(index + 1, offset, size, Extents.of(used))
+        for index, (offset, size, used) in enumerate(parts)
+    ]
+    identity = Identity("S1", "0x5000", "Disk")
+    disk = Disk("disk0", identity, len(content), 512, 512, Table("dos"), (boot, *rest))
+    return Manifest(name, CELL, (disk,)), chunks
+
+
+@pytest.fixture
+def image_maker() -> Callable[..., tuple[Manifest, dict[str, bytes]]]:
+    return make_image

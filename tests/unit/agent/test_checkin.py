@@ -1,0 +1,154 @@
+"""Check-in: what is told, and how each answer is taken."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from slipway.engine.errors import CheckinRefused, StoreUnreachable, UsageError
+from slipway.net import checkin
+from slipway.net.checkin import (
+    Site,
+    boot_nonce,
+    check_in,
+    firmware,
+    hardware,
+    session_id,
+    stay,
+    wired_macs,
+)
+from slipway.net.session import Session
+
+LSBLK = {
+    "blockdevices": [
+        {"name": "sda", "path": "/dev/sda", "type": "disk", "size": 1000, "log-sec": 512,
+         "phy-sec": 4096, "serial": " S1 ", "wwn": None, "model": "M\u001b[2J", "rm": False,
+         "ro": False, "tran": "sata", "mountpoints": [None]},
+    ]
+}  # fmt: skip
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+@pytest.fixture
+def root(tmp_path: Path, mock_command: Callable[..., Any]) -> Path:
+    mock_command("lsblk", json.dumps(LSBLK))
+    root = tmp_path / "root"
+    write(root / "etc/ssh/ssh_host_ed25519_key.pub", "ssh-ed25519 AAAAC3 root@pc\n")
+    for name, kind, mac, real in [
+        ("eth0", "1", "52:54:00:00:00:01", True),
+        ("eth1", "1", "52:54:00:00:00:02", True),
+        ("br0", "1", "52:54:00:00:00:03", False),
+        ("lo", "772", "00:00:00:00:00:00", False),
+        ("wlan0", "1", "52:54:00:00:00:04", True),
+        ("zero", "1", "00:00:00:00:00:00", True),
+    ]:
+        card = root / "sys/class/net" / name
+        write(card / "type", f"{kind}\n")
+        write(card / "address", f"{mac}\n")
+        if real:
+            (card / "device").mkdir()
+    (root / "sys/class/net/wlan0/phy80211").mkdir()
+    write(root / "sys/class/dmi/id/sys_vendor", "Acme\n")
+    write(root / "sys/class/dmi/id/product_name", "PC \x1b[31m 3000\n")
+    write(root / "proc/cpuinfo", "model name : Chip\nflags : x\n\nmodel name : Chip\n")
+    write(root / "proc/meminfo", "MemTotal:       1024 kB\nMemFree: 5 kB\n")
+    return root
+
+
+def test_hardware(root: Path) -> None:
+    facts = hardware(root)
+    assert (facts["vendor"], facts["cpu"], facts["cpu_count"]) == ("Acme", "Chip", 2)
+    assert facts["memory"] == 1024 * 1024
+    assert facts["firmware"] == "bios"
+    assert facts["disks"][0]["serial"] == "S1"
+    assert all(text.isprintable() for text in (facts["model"], facts["disks"][0]["model"]))
+    (root / "sys/firmware/efi").mkdir(parents=True)
+    assert firmware(root) == "uefi"
+
+
+def test_only_wired_cards_of_the_machine(root: Path) -> None:
+    assert wired_macs(root) == ["52:54:00:00:00:01", "52:54:00:00:00:02"]
+
+
+def test_session_id() -> None:
+    assert session_id("quiet slipway.session=0123abcd console=ttyS0") == "0123abcd"
+    with pytest.raises(CheckinRefused):
+        session_id("quiet")
+
+
+def test_check_in(server: Any, root: Path) -> None:
+    granted = {"id": "s1", "machine": "pc1", "verb": "backup", "image": "pc1", "version": None}
+    server.answer = lambda *_: (200, {"token": "T", "session": granted})
+    said: list[str] = []
+    session = check_in(Site(server.url, server.ca), "s1", said.append, "nonce", root)
+    assert session == Session(server.url, str(server.ca), "T", "s1", "pc1", "backup", "pc1", "")
+    told = json.loads(server.asked[0][2])
+    assert told["macs"] == ["52:54:00:00:00:01", "52:54:00:00:00:02"]
+    assert told["host_key"] == "ssh-ed25519 AAAAC3"
+    assert (told["session"], told["nonce"]) == ("s1", "nonce")
+
+
+@pytest.mark.parametrize("status", [404, 409, 410, 422])
+def test_refusal_is_final_and_says_why(server: Any, root: Path, status: int) -> None:
+    server.answer = lambda *_: (status, {"error": "x", "message": "not you", "remedy": "do this"})
+    with pytest.raises(CheckinRefused, match="not you") as error:
+        check_in(Site(server.url, server.ca), "s1", print, "nonce", root)
+    assert (error.value.remedy, error.value.exit_code) == ("do this", 12)
+    assert len(server.asked) == 1
+
+
+def test_keeps_asking_a_server_that_is_not_there(
+    server: Any, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(checkin.time, "sleep", pauses.append)
+    granted = {"id": "s1", "machine": "pc1", "verb": "service", "image": None, "version": None}
+    answers: list[tuple[int, Any]] = [(503, {})] * 6 + [(200, {"token": "T", "session": granted})]
+    server.answer = lambda *_: answers.pop(0)
+    said: list[str] = []
+    check_in(Site(server.url, server.ca), "s1", said.append, "nonce", root)
+    assert pauses == [1, 2, 4, 8, 8, 8]
+    assert len(said) == 6
+
+
+def test_gives_up_when_told_to(server: Any, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkin.time, "sleep", lambda pause: None)
+    server.answer = lambda *_: (503, {})
+    with pytest.raises(StoreUnreachable):
+        check_in(Site(server.url, server.ca), "s1", lambda text: None, "n", root, timeout=0)
+
+
+def test_no_host_key(server: Any, root: Path) -> None:
+    (root / "etc/ssh/ssh_host_ed25519_key.pub").unlink()
+    with pytest.raises(CheckinRefused):
+        check_in(Site(server.url, server.ca), "s1", print, "nonce", root)
+    assert server.asked == []
+
+
+def test_nonce_lasts_for_the_boot(tmp_path: Path) -> None:
+    first = boot_nonce(tmp_path / "run/nonce")
+    assert boot_nonce(tmp_path / "run/nonce") == first
+    assert len(first) >= 22
+    assert (tmp_path / "run/nonce").stat().st_mode & 0o777 == 0o600
+
+
+def test_heartbeats_end_with_the_session(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkin.time, "sleep", lambda pause: None)
+    answers = [200, 503, 200, 410]
+    server.answer = lambda *_: (answers.pop(0), {})
+    said: list[str] = []
+    stay(Session(server.url, str(server.ca), "T", "s1", "pc1", "backup", "pc1"), said.append)
+    assert answers == []
+    assert said[-1] == "the session has ended"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"server": "https://x"}'])
+def test_site_file(tmp_path: Path, text: str) -> None:
+    (tmp_path / "site.json").write_text(text)
+    with pytest.raises(UsageError):
+        Site.load(tmp_path / "site.json")

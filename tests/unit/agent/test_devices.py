@@ -1,0 +1,201 @@
+"""Disks as lsblk lists them, tables as sfdisk does, programs as they end."""
+
+import json
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from slipway.engine import gpt
+from slipway.engine.devices import find_disk, fixed_disks, list_disks
+from slipway.engine.errors import SourceRefused, ToolError, UsageError
+from slipway.engine.run import lines, run
+from slipway.engine.table import layout, read_table
+from slipway.format import Extents, Table, TablePartition
+
+MIB = 1 << 20
+
+
+def device(name: str, **facts: Any) -> dict[str, Any]:
+    return {
+        "name": name, "path": f"/dev/{name}", "type": "disk", "size": 10 * MIB, "log-sec": 512,
+        "phy-sec": 512, "serial": None, "wwn": None, "model": None, "rm": False, "ro": False,
+        "tran": None, "mountpoints": [None],
+    } | facts  # fmt: skip
+
+
+def test_fixed_disks(mock_command: Callable[..., Any]) -> None:
+    listed = [
+        device("sda", serial="S1", wwn="0x5", model="M  1", tran="sata", children=[
+            device("sda1", type="part", mountpoints=["/", "/srv"])]),
+        device("nvme0n1", tran="nvme"), device("vda"), device("mmcblk0", tran="mmc"),
+        device("sdb", tran="usb"), device("sdc", rm=True), device("sdd", ro=True),
+        device("sde", size=0), device("zram0"), device("ram0"), device("nbd0"), device("fd0"),
+        device("mmcblk0boot0"), device("loop0", type="loop"), device("sr0", type="rom"),
+        device("dm-0", type="lvm"),
+    ]  # fmt: skip
+    lsblk = mock_command("lsblk", json.dumps({"blockdevices": listed}))
+    names = [disk.path.name for disk in fixed_disks()]
+    assert names == ["mmcblk0", "nvme0n1", "sda", "vda"]
+    sda = next(disk for disk in list_disks() if disk.path.name == "sda")
+    assert (sda.identity.serial, sda.identity.wwn, sda.identity.model) == ("S1", "0x5", "M 1")
+    assert sda.mounts == ("/", "/srv")
+    assert "--json" in lsblk.calls[0]
+
+
+def test_files_stand_in_for_disks(tmp_path: Path) -> None:
+    path = tmp_path / "disk"
+    path.write_bytes(bytes(MIB))
+    assert (find_disk(path).size, find_disk(path).logical_sector) == (MIB, 512)
+    path.write_bytes(bytes(4096) + b"EFI PART" + bytes(MIB - 4104))
+    assert find_disk(path).logical_sector == 4096
+    for wrong in (b"", bytes(1000)):
+        path.write_bytes(wrong)
+        with pytest.raises(UsageError):
+            find_disk(path)
+    with pytest.raises(UsageError):
+        find_disk(tmp_path)
+
+
+def test_table(mock_command: Callable[..., Any]) -> None:
+    partition = {"node": "/dev/nvme0n1p2", "start": 2048, "size": 8, "type": "X", "name": "a\nb"}
+    table = {"label": "gpt", "id": "G", "device": "/dev/nvme0n1", "firstlba": 34, "lastlba": 99,
+             "partitions": [partition]}  # fmt: skip
+    mock_command("sfdisk", json.dumps({"partitiontable": table}))
+    assert read_table(Path("/dev/nvme0n1")) == Table(
+        "gpt", "G", 34, 99, (TablePartition(2, 2048, 8, "X", name="a b"),)
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "stderr"), [(1, "sfdisk: x: does not contain a recognized partition table")]
+)
+def test_no_table(mock_command: Callable[..., Any], code: int, stderr: str) -> None:
+    mock_command("sfdisk", "", code, stderr)
+    assert read_table(Path("x")) == Table("none")
+    mock_command("sfdisk", "", code, "sfdisk: cannot open x")
+    with pytest.raises(ToolError):
+        read_table(Path("x"))
+
+
+def partitions(*places: tuple[int, int]) -> tuple[TablePartition, ...]:
+    """(start, size) in MiB."""
+    return tuple(
+        TablePartition(i + 1, start * 2048, size * 2048, "83")
+        for i, (start, size) in enumerate(places)
+    )
+
+
+def shown(table: Table, handle: int, size: int) -> list[tuple[str, float, float]]:
+    return [
+        (each.kind, each.offset / MIB, each.size / MIB) for each in layout(table, handle, size, 512)
+    ]
+
+
+@pytest.fixture
+def handle(tmp_path: Path) -> Any:
+    with (tmp_path / "empty").open("w+b") as file:
+        file.truncate(200 * MIB)
+        yield file.fileno()
+
+
+def test_layout_covers_tables_partitions_and_gaps(handle: int) -> None:
+    table = Table("dos", partitions=partitions((1, 9), (20, 30)))
+    assert shown(table, handle, 100 * MIB) == [
+        ("boot", 0, 1), ("partition", 1, 9), ("gap", 10, 10), ("partition", 20, 30),
+        ("gap", 50, 50),
+    ]  # fmt: skip
+    gap = layout(table, handle, 100 * MIB, 512)[-1]
+    assert gap.used == Extents.of([(0, MIB), (49 * MIB, 50 * MIB)])
+
+
+def test_layout_bounds_the_boot_area(handle: int) -> None:
+    table = Table("dos", partitions=partitions((50, 50)))
+    assert shown(table, handle, 100 * MIB)[:2] == [("boot", 0, 16), ("gap", 16, 34)]
+    assert shown(Table("dos"), handle, 100 * MIB) == [("boot", 0, 16), ("gap", 16, 84)]
+
+
+def test_layout_without_a_table(handle: int) -> None:
+    assert shown(Table("none"), handle, 2 * MIB) == [
+        ("boot", 0, 512 / MIB), ("partition", 0, 2),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("places", [[(1, 10), (5, 10)], [(1, 10), (1, 10)], [(1, 300)], [(1, 0)]])
+def test_damaged_tables(places: list[tuple[int, int]], handle: int) -> None:
+    with pytest.raises(SourceRefused, match="table is damaged"):
+        layout(Table("dos", partitions=partitions(*places)), handle, 200 * MIB, 512)
+
+
+def test_extended_records_in_a_circle(tmp_path: Path) -> None:
+    """A chain that leads back to itself ends."""
+    path = tmp_path / "disk"
+    record = bytearray(512)
+    record[466], record[510:] = 5, b"\x55\xaa"
+    struct.pack_into("<I", record, 470, 2048)
+    with path.open("w+b") as file:
+        file.truncate(20 * MIB)
+        for start in (1, 2):
+            file.seek(start * MIB)
+            file.write(record)
+        file.flush()
+        container = TablePartition(2, 2048, 10 * 2048, "5")
+        kinds = shown(Table("dos", partitions=(container,)), file.fileno(), 20 * MIB)
+    assert [each for each in kinds if each[0] == "ebr"] == [
+        ("ebr", 1, 512 / MIB), ("ebr", 2, 512 / MIB),
+    ]  # fmt: skip
+
+
+def test_gpt_that_grows_keeps_its_checksums() -> None:
+    header = bytearray(512)
+    struct.pack_into("<8s4sI4s4sQQQQ16sQIII", header, 0, b"EFI PART", b"\0\0\1\0", 92, b"", b"",
+                     1, 99, 34, 66, bytes(16), 2, 128, 128, 0)  # fmt: skip
+    backup = bytearray(header)
+    struct.pack_into("<QQ", backup, 24, 99, 1)
+    struct.pack_into("<Q", backup, 72, 67)
+    mbr = bytearray(512)
+    mbr[450] = 0xEE
+    struct.pack_into("<II", mbr, 454, 1, 99)
+    entries = bytes(range(256)) * 64
+    boot, tail, offset = gpt.grow(
+        bytes(mbr + header) + entries, entries + bytes(backup), 512, 100 * 512, 200 * 512
+    )
+    assert offset == (199 - 32) * 512
+    assert tail[:-512] == entries
+    assert boot[1024:] == entries
+    assert struct.unpack_from("<II", boot, 454) == (1, 199)
+    for sector, own, other, table in ((boot[512:1024], 1, 199, 2), (tail[-512:], 199, 1, 167)):
+        fields = struct.unpack_from("<QQQQ16xQ", sector, 24)
+        assert fields == (own, other, 34, 166, table)
+        plain = bytearray(sector)
+        struct.pack_into("<I", plain, 16, 0)
+        assert struct.unpack_from("<I", sector, 16)[0] == zlib.crc32(plain[:92])
+
+
+def test_programs(mock_command: Callable[..., Any]) -> None:
+    mock_command("tool", "answer\n", 3, "first\nsecond\rthird\nlast\n")
+    with pytest.raises(ToolError, match="ended with code 3: second; third; last"):
+        run(["tool", "--flag"])
+    assert run(["tool"], ok=(3,)).stdout == "answer\n"
+    with pytest.raises(ToolError, match="SIGKILL"):
+        run(["sh", "-c", "kill -9 $$"])
+    with pytest.raises(ToolError, match="missing") as error:
+        run(["partclone.nothing"])
+    assert "partclone" in error.value.remedy
+
+
+def test_long_output_is_read_line_by_line() -> None:
+    with lines(["seq", "5"]) as text:
+        assert [line.strip() for line in text] == list("12345")
+    with pytest.raises(ToolError), lines(["sh", "-c", "echo x; exit 4"]) as text:
+        list(text)
+
+
+def test_programs_speak_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANG", "de_DE.UTF-8")
+    monkeypatch.setenv("SECRET", "x")
+    shown = run(["env"]).stdout
+    assert "LC_ALL=C" in shown
+    assert "SECRET" not in shown
