@@ -30,7 +30,7 @@ positional: [groups]
 EXAMPLES = r"""
 - name: Refuse unknown names
   ansible.builtin.assert:
-    that: ['pc1', 'nosuch'] | slipway.imaging.unknown_names(groups) | length == 0
+    that: names | slipway.imaging.unknown_names(groups) | length == 0
 """
 
 RETURN = r"""
