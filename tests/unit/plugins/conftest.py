@@ -89,7 +89,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
-        self.wfile.write(text)
+        if text:
+            self.wfile.write(text)
 
     do_GET = do_POST = do_DELETE = _any
 

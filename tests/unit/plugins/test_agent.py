@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from slipway.cli.arguments import parse_arguments
 
 PROBED = [{"disk": "disk0", "device": "/dev/sda", "partitions": [], "error": None}]
 
@@ -118,6 +119,30 @@ def test_nothing_is_started_for_bad_values(
     result = run_module(module, **options(tmp_path, **bad))
     assert (result["failed"], result["error"]) == (True, error)
     assert agent.calls == starter.calls == []
+
+
+@pytest.mark.parametrize(
+    ("module", "more"),
+    [
+        ("disk_backup", {"level": 9, "whole": ["disk0:2"], "disks": ["/dev/sda"]}),
+        ("disk_restore", {"targets": {"disk0": "/dev/sda"}, "disks": ["/dev/sda"]}),
+        ("disk_compare", {"image": "pc1@20260131T235959Z", "targets": {"disk0": "/dev/sda"}}),
+    ],
+)
+def test_the_agent_understands_its_command_line(
+    agent: Any,
+    starter: Any,
+    run_module: Callable[..., Any],
+    tmp_path: Path,
+    module: str,
+    more: dict[str, Any],
+) -> None:
+    result = run_module(module, **options(tmp_path, threads=2, **more))
+    arguments = parse_arguments(result["command"][1:])
+    assert arguments.json
+    assert arguments.threads == 2
+    assert arguments.session == Path("/run/slipway/session.json")
+    assert arguments.name or arguments.image == more.get("image", "pc1")
 
 
 def test_systemd_says_why_it_starts_nothing(
