@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -155,4 +156,6 @@ def _screenshot(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
+    # `... | head` may close our output early; that is no error worth a traceback.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(main())

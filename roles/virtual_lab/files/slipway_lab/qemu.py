@@ -59,7 +59,9 @@ def command(config: Config, machine: Machine, accel: str, taps: list[int]) -> li
     words = [QEMU, "-name", f"{machine.name},process=lab-{machine.name}"[:60]]
     words += ["-pidfile", str(paths.pidfile(machine.name)), "-daemonize"]
     words += ["-nodefaults", "-display", "none", "-device", "VGA,addr=0x4"]
-    words += ["-machine", "q35" if machine.firmware == "uefi" else "pc"]
+    # graphics=off makes SeaBIOS repeat on the serial port what it, iPXE and GRUB show on the
+    # screen, which stays; OVMF does so anyway.
+    words += ["-machine", "q35" if machine.firmware == "uefi" else "pc,graphics=off"]
     if accel == "kvm":
         words += ["-accel", "kvm", "-cpu", "host"]
     else:

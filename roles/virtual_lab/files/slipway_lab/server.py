@@ -127,7 +127,6 @@ def start(config: Config) -> bool:
         f"--directory={config.paths.server_root}",
         f"--machine={config.namespace}",
         f"--hostname={config.server.name}",
-        f"--network-namespace-path=/run/netns/{config.namespace}",
         # dnsmasq and the wake module speak raw Ethernet on the lab's bridge.
         "--capability=CAP_NET_ADMIN,CAP_NET_RAW",
         "--register=no",
@@ -139,7 +138,10 @@ def start(config: Config) -> bool:
         "--console=pipe",
         "--boot",
     ]
-    process = spawn(config, [*_into_cgroup(config), *nspawn], config.paths.console("server"))
+    # nspawn starts inside the namespace instead of being told its path: only then does the
+    # sysfs that it mounts show the namespace's interfaces, from which Ansible reads its facts.
+    words = [*_into_cgroup(config), *in_namespace(config, *nspawn)]
+    process = spawn(config, words, config.paths.console("server"))
     config.paths.pidfile("server").write_text(f"{process.pid}\n")
     return True
 
