@@ -10,6 +10,8 @@ from slipway_image import cpio, lists, modules, sources
 from slipway_image.plan import HOME, Options
 from slipway_image.shell import run
 
+_ALIGNMENT = 512
+
 
 @dataclass(frozen=True)
 class Build:
@@ -157,4 +159,8 @@ def pack(build: Build, epoch: int) -> int:
     target = build.out / "initrd.img"
     level = f"-{build.options.level}"
     run(["zstd", "--quiet", "-T0", level, "--rm", archive, "-o", target], build.log)
+    # The kernel's EFI stub puts the site overlay right behind this file, and an archive is only
+    # found at a multiple of four. Zeros between archives are skipped.
+    with target.open("ab") as out:
+        out.write(b"\0" * (-out.tell() % _ALIGNMENT))
     return size
