@@ -138,6 +138,10 @@ def make_noise(path: Path, sector: int, tree: Path) -> None:
     path.write_bytes(random.Random(3).randbytes(size // 2) + bytes(size - size // 2))
 
 
+def make_random(path: Path, sector: int, tree: Path) -> None:
+    path.write_bytes(random.Random(4).randbytes(path.stat().st_size))
+
+
 MAKERS: dict[str, Callable[[Path, int, Path], None]] = {
     "ext2": make_ext("ext2", "-b", "1024"),
     "ext3": make_ext("ext3"),
@@ -153,6 +157,7 @@ MAKERS: dict[str, Callable[[Path, int, Path], None]] = {
     "exfat": make_exfat,
     "swap": make_swap,
     "noise": make_noise,
+    "random": make_random,
 }
 
 
@@ -178,9 +183,9 @@ SHAPES = {
     "gpt4k": ("gpt", 4096, 900, [
         (1, 1, 280, "fat32"), (2, 284, 96, "ext4"), (3, 384, 320, "xfs"), (4, 706, 20, "swap"),
         (5, 730, 100, "ntfs")]),
-    "noisy": ("gpt", 512, 260, [(1, 1, 200, "noise"), (2, 210, 20, "ext4")]),
+    "noisy": ("gpt", 512, 260, [(1, 1, 200, "random"), (2, 210, 20, "ext4")]),
     "noisy_mbr": ("dos", 512, 260, [
-        (1, 1, 160, "noise"), (5, 164, 20, "ext3"), (6, 186, 60, "noise")]),
+        (1, 1, 160, "random"), (5, 164, 20, "ext3"), (6, 186, 60, "noise")]),
     "small": ("gpt", 512, 96, [(1, 1, 30, "ext4"), (2, 40, 30, "fat16")]),
 }  # fmt: skip
 _DOS_TYPES = {"swap": "82", "fat16": "6"}
@@ -304,7 +309,7 @@ def used_ranges(path: Path, content: str) -> list[tuple[int, int]]:
         return _complement(free, size)
     if content == "swap":
         return [(0, 4096)]
-    if content in ("noise", "fat12"):
+    if content in ("noise", "random", "fat12"):
         return [(0, size)]
     program = {"fat16": "fat", "fat32": "fat"}.get(content, content)
     with attached(path) as device:

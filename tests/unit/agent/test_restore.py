@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from slipway.engine import cells, target
+from slipway.engine import restore as engine_restore
 from slipway.engine.devices import find_disk
 from slipway.engine.errors import ImageDamaged, StoreRefused
 from slipway.engine.match import Pair
@@ -188,3 +189,29 @@ def test_partition_data_that_looks_like_a_mark_is_left_alone(
     pair = Pair(manifest.disks[0], find_disk(path))
     restore(manifest, [pair], store, Meter(), "restore")
     assert path.read_bytes()[-512:] == content[-512:]
+
+
+@pytest.mark.parametrize("matching", [False, True])
+def test_comparing_is_given_up_when_nothing_matches(
+    matching: bool, tmp_path: Path, image_maker: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four samples of sixteen cells tell that the target has nothing in common."""
+    content = random.Random(2).randbytes(17 * MIB)
+    manifest, chunks = image_maker(content, [(MIB, 16 * MIB, [(0, 16 * MIB)])])
+    store, path = MemoryStore(), tmp_path / "disk"
+    store.chunks = chunks
+    path.write_bytes(content[: 9 * MIB] + bytes(8 * MIB) if matching else bytes(17 * MIB))
+    reads: list[int] = []
+    real = engine_restore.read_cell
+
+    def spy(handle: int, buffer: memoryview, offset: int, runs: list[tuple[int, int]]) -> None:
+        reads.append(offset)
+        real(handle, buffer, offset, runs)
+
+    monkeypatch.setattr(engine_restore, "read_cell", spy)
+    monkeypatch.setattr(engine_restore, "_SAMPLE", 4)
+    pair = Pair(manifest.disks[0], find_disk(path))
+    restore(manifest, [pair], store, Meter(), "restore", threads=1)
+    assert path.read_bytes() == content
+    assert (len(reads) >= 16) is matching
+    assert matching or len(reads) == 4
