@@ -258,7 +258,7 @@ def _disk(data: dict[str, Any], name: str) -> Disk:
     if wwn is not None and not re.fullmatch(r"0x[0-9a-f]{16}", str(wwn)):
         raise LabError(f"{where}: {wwn!r} is no WWN.", "Write 0x and 16 hex digits.")
     return Disk(
-        size_mib=_number(data, "size_mib", where, 64),
+        size_mib=_number(data, "size_mib", where, 16),
         table=table,
         serial=serial,
         wwn=wwn,

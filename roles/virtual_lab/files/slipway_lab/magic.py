@@ -32,7 +32,8 @@ def find(frame: bytes) -> Magic | None:
     at = frame.find(SYNC, ETHERNET.size)
     while at >= 0:
         address = frame[at + 6 : at + 12]
-        if address != SYNC and frame[at + 6 : at + 6 + 6 * REPEATS] == address * REPEATS:
+        end = at + 6 + 6 * REPEATS
+        if end <= len(frame) and address != SYNC and frame[at + 6 : end] == address * REPEATS:
             break
         at = frame.find(SYNC, at + 1)
     if at < 0:

@@ -79,8 +79,10 @@ class Switch:
             action = f"failed: {error}"
         self._log(**entry, pc=machine.name, action=action)
 
-    def on_request(self, request: dict[str, Any]) -> dict[str, Any]:
+    def on_request(self, request: Any) -> dict[str, Any]:
         """Answer one request of the control socket."""
+        if not isinstance(request, dict):
+            raise LabError("A request is a JSON object.")
         verb = request.get("do")
         if verb == "ping":
             return {"version": self._version, "accel": self._accel}

@@ -1,0 +1,57 @@
+"""Mistakes in the inventory are named, with machine and key, before anything is made."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from slipway_lab.config import Config
+from slipway_lab.errors import LabError
+
+Spoil = Callable[[dict[str, Any]], object]
+
+
+def test_a_good_description_is_read(lab: Config) -> None:
+    assert [m.name for m in lab.machines] == ["old", "new"]
+    assert lab.server_address == "10.99.0.1"
+    assert lab.machine("new").disk.root_size_mib == 8
+
+
+def test_an_unknown_pc_is_answered_with_those_there_are(lab: Config) -> None:
+    with pytest.raises(LabError, match=r"'pc9'.*old, new"):
+        lab.machine("pc9")
+
+
+def machine(description: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = description["machines"][0]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda d: machine(d).update(name="../x"), "name must match"),
+        (lambda d: machine(d).update(macs=[]), "old has no MAC address"),
+        (lambda d: machine(d).update(macs=["52-54-00-99-00-01"]), "is no MAC address"),
+        (lambda d: machine(d).update(macs=["52:54:00:99:00:02"]), "same MAC address"),
+        (lambda d: machine(d).update(firmware="coreboot"), "old: firmware must be one of"),
+        (lambda d: machine(d).update(firmware="uefi"), "UEFI needs a vfat partition"),
+        (lambda d: machine(d).update(ram_mib="lots"), "ram_mib must be a whole number"),
+        (lambda d: machine(d)["disk"].update(serial="NEW-1"), "same disk serial"),
+        (lambda d: machine(d)["disk"].update(serial="a,readonly=on"), "serial must match"),
+        (lambda d: machine(d)["disk"].update(wwn="0x12"), "is no WWN"),
+        (lambda d: machine(d)["disk"].update(table="gpt"), "boot from an MBR disk|no logical"),
+        (lambda d: machine(d)["disk"]["partitions"].pop(0), "exactly one ext4 partition at /"),
+        (lambda d: machine(d)["disk"]["partitions"][1].update(size_mib=0), "only the last"),
+        (lambda d: machine(d)["disk"]["partitions"][1].update(sized=9), "has no sized"),
+        (lambda d: machine(d)["disk"]["partitions"][2].update(logical=False), "come last"),
+        (lambda d: d.update(namespace="../../etc"), "namespace must match"),
+        (lambda d: d.update(bridge="much-too-long-for-a-bridge"), "bridge must match"),
+        (lambda d: d.update(address="10.99.0.300/24"), "address is wrong"),
+    ],
+)
+def test_a_mistake_is_named(
+    make_lab: Callable[[], Config], description: dict[str, Any], spoil: Spoil, words: str
+) -> None:
+    spoil(description)
+    with pytest.raises(LabError, match=words):
+        make_lab()

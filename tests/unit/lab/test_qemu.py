@@ -1,0 +1,98 @@
+"""What QEMU is told, and whether a PC counts as on."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from slipway_lab import qemu
+from slipway_lab.config import Config
+
+
+def words(lab: Config, name: str, accel: str = "tcg") -> list[str]:
+    return qemu.command(lab, lab.machine(name), accel, [7])
+
+
+def device(command: list[str], kind: str) -> str:
+    return next(word for word in command if word.startswith(kind))
+
+
+def test_bios_boots_network_first_then_disk(lab: Config) -> None:
+    command = words(lab, "old")
+    card, disk = device(command, "virtio-net-pci"), device(command, "scsi-hd")
+    assert "bootindex=1" in card
+    assert "bootindex=2" in disk
+    assert "romfile=" not in card
+    assert "mac=52:54:00:99:00:01" in card
+
+
+def test_uefi_uses_its_own_pxe_stack_and_its_own_boot_order(lab: Config) -> None:
+    command = words(lab, "new")
+    card, disk = device(command, "virtio-net-pci"), device(command, "scsi-hd")
+    assert "bootindex" not in card + disk
+    assert card.endswith("romfile=")
+    assert "addr=0x2" in card
+    assert "addr=0x3" in device(command, "virtio-scsi-pci")
+
+
+def test_the_disk_has_an_identity(lab: Config) -> None:
+    disk = device(words(lab, "old"), "scsi-hd")
+    assert "serial=OLD-1" in disk
+    assert qemu.wwn(lab.machine("old")) in disk
+    assert qemu.wwn(lab.machine("old")) != qemu.wwn(lab.machine("new"))
+
+
+def test_a_pc_survives_its_own_reboot(lab: Config) -> None:
+    assert "-no-reboot" not in words(lab, "old")
+
+
+def test_kvm_brings_the_real_processor(lab: Config) -> None:
+    assert "host" in words(lab, "old", "kvm")
+    assert "max" in words(lab, "old", "tcg")
+
+
+def test_tap_names_fit_into_the_kernel(lab: Config) -> None:
+    names = {qemu.tap_name(lab, machine, 0) for machine in lab.machines}
+    assert len(names) == 2
+    assert all(len(name) <= 15 for name in names)
+
+
+def test_a_pc_is_on_when_its_own_qemu_lives(lab: Config) -> None:
+    pidfile = lab.paths.pidfile("old")
+    assert qemu.pid(lab, "old") is None
+    pidfile.write_text(f"{os.getpid()}\n")
+    assert qemu.pid(lab, "old") is None, "somebody else's process"
+    sleep = [sys.executable, "-c", "import time; time.sleep(60)", "-pidfile", str(pidfile)]
+    with subprocess.Popen(sleep) as process:
+        pidfile.write_text(f"{process.pid}\n")
+        deadline = 50
+        while qemu.pid(lab, "old") is None and (deadline := deadline - 1):
+            process.poll()
+        assert qemu.pid(lab, "old") == process.pid
+        process.kill()
+    assert qemu.pid(lab, "old") is None
+
+
+def test_kvm_that_opens_but_runs_nothing_is_not_taken(
+    lab: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = tmp_path / "bin" / qemu.QEMU
+    fake.parent.mkdir()
+    fake.write_text("#!/bin/sh\necho 'failed to set MSR 0x10a' >&2\nexit 134\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
+    assert not qemu._kvm_runs()
+
+
+def test_firmware_that_speaks_proves_kvm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = tmp_path / "bin" / qemu.QEMU
+    fake.parent.mkdir()
+    script = """#!/bin/sh
+for word; do case $word in file:*) echo 'SeaBIOS (version 1.16.2)' > "${word#file:}";; esac; done
+exec sleep 30
+"""
+    fake.write_text(script)
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
+    assert qemu._kvm_runs()
