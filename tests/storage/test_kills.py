@@ -41,9 +41,10 @@ def test_backup_killed(golden: Golden, agent: Agent, room: Path) -> None:
     killed = 0
     for moment in moments:
         process = agent.start("backup", source.path, "--name", "pc", "--threads", 1)
+        desks.append(0)
         if callable(moment):
             while process.poll() is None and not moment():
-                desks.append(len(list((agent.store / "tmp").glob("run-*/*"))))
+                desks.append(len(list((agent.store / "tmp").glob(f"run-{process.pid}-*/*"))))
         if kill_after(process, 0 if callable(moment) else moment):
             killed += 1
             assert versions(agent) == [first]
