@@ -20,6 +20,7 @@ SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for module in (config, owner, down):
         monkeypatch.setattr(module, "run_dir", lambda namespace: tmp_path / "run" / namespace)
+    monkeypatch.setattr(down, "NSPAWN_RUN", tmp_path / "nspawn")
     folder = tmp_path / "checkout" / ".lab"
     folder.mkdir(parents=True)
     return folder

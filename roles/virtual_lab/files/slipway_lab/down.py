@@ -24,6 +24,7 @@ from slipway_lab.tools import TAG, mounts, remove_tree
 KEPT = {"consoles", "logs", "power.log"}
 PATIENCE = 20.0
 NSPAWN_GRACE = 3.0
+NSPAWN_RUN = Path("/run/systemd/nspawn")
 
 
 def down(namespace: str, state: Path, cache: Path) -> list[str]:
@@ -221,11 +222,15 @@ def _remove_cgroups(namespace: str) -> list[str]:
 
 def _remove_nspawn_leftovers(namespace: str, state: Path) -> list[str]:
     """Remove what nspawn leaves when it is killed: lock files and an empty folder."""
+    root = state / "server"
     paths = [
         state / ".#server.lck",
-        Path("/run/systemd/nspawn/propagate") / namespace,
-        Path("/run/systemd/nspawn/unix-export") / namespace,
+        NSPAWN_RUN / "propagate" / namespace,
+        NSPAWN_RUN / "unix-export" / namespace,
     ]
+    if root.exists():
+        stat = root.stat()
+        paths.append(NSPAWN_RUN / "locks" / f"inode-{stat.st_dev}:{stat.st_ino}")
     removed = []
     for path in paths:
         if path.is_dir():
