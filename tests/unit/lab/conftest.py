@@ -2,6 +2,8 @@
 
 import copy
 import json
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -84,3 +86,18 @@ def make_lab(
 def lab(make_lab: Callable[[], config.Config]) -> config.Config:
     """The lab as described."""
     return make_lab()
+
+
+def settled(process: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
+    """Wait until /proc shows a new process as what it is: that comes a moment after exec."""
+    files = [Path(f"/proc/{process.pid}/{name}") for name in ("cmdline", "environ")]
+    deadline = time.monotonic() + 10
+    while not all(file.read_bytes() for file in files) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return process
+
+
+@pytest.fixture(name="settled")
+def settled_fixture() -> Callable[[subprocess.Popen[bytes]], subprocess.Popen[bytes]]:
+    """Hand `settled` to tests, which cannot import from here."""
+    return settled

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from slipway_lab import config, down, owner
 from slipway_lab.errors import LabError
 from slipway_lab.tools import TAG, remove_tree
 
+Settle = Callable[[subprocess.Popen[bytes]], object]
 NAMESPACE = "lab-under-test"
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 
@@ -34,11 +35,13 @@ def bystander() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_the_labs_processes_die_and_others_live(
-    state: Path, bystander: subprocess.Popen[bytes]
+    state: Path, bystander: subprocess.Popen[bytes], settled: Settle
 ) -> None:
     ours = subprocess.Popen(SLEEP, env={**os.environ, TAG: str(state)})
     other = subprocess.Popen(SLEEP, env={**os.environ, TAG: f"{state}-of-another"})
     try:
+        for process in (ours, other, bystander):
+            settled(process)
         removed = down.down(NAMESPACE, state, state.parent / ".cache")
         assert any(str(ours.pid) in line for line in removed)
         assert ours.wait(5) == -9

@@ -3,11 +3,14 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from slipway_lab import qemu
 from slipway_lab.config import Config
+
+Settle = Callable[[subprocess.Popen[bytes]], object]
 
 
 def words(lab: Config, name: str, accel: str = "tcg") -> list[str]:
@@ -58,7 +61,7 @@ def test_tap_names_fit_into_the_kernel(lab: Config) -> None:
     assert all(len(name) <= 15 for name in names)
 
 
-def test_a_pc_is_on_when_its_own_qemu_lives(lab: Config) -> None:
+def test_a_pc_is_on_when_its_own_qemu_lives(lab: Config, settled: Settle) -> None:
     pidfile = lab.paths.pidfile("old")
     assert qemu.pid(lab, "old") is None
     pidfile.write_text(f"{os.getpid()}\n")
@@ -66,7 +69,7 @@ def test_a_pc_is_on_when_its_own_qemu_lives(lab: Config) -> None:
     sleep = [sys.executable, "-c", "import time; time.sleep(60)", "-pidfile", str(pidfile)]
     with subprocess.Popen(sleep) as process:
         pidfile.write_text(f"{process.pid}\n")
-        # Popen returns when the new program runs, so its command line can be read at once.
+        settled(process)
         found = qemu.pid(lab, "old")
         process.kill()
         assert found == process.pid
