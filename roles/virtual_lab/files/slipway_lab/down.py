@@ -80,8 +80,11 @@ def _kill_all(namespace: str, state: Path) -> list[str]:
     victims: dict[int, str] = {}
     deadline = time.monotonic() + PATIENCE
     grace = time.monotonic() + NSPAWN_GRACE
-    while True:
+    quiet = 0
+    # A process shows its environment a moment after it was started, so look twice.
+    while quiet < 2:
         alive = _processes(namespace, state)
+        quiet = 0 if alive else quiet + 1
         # nspawn cleans up after itself when its payload dies, so it is killed last of all.
         spared = {pid for pid in alive if _comm(pid) == "systemd-nspawn"}
         if time.monotonic() > grace:
@@ -90,12 +93,11 @@ def _kill_all(namespace: str, state: Path) -> list[str]:
             victims.setdefault(pid, _comm(pid))
             if pid not in spared:
                 _kill(pid)
-        if not alive:
-            return [f"process {pid} ({name})" for pid, name in sorted(victims.items())]
-        if time.monotonic() > deadline:
+        if alive and time.monotonic() > deadline:
             names = ", ".join(f"{pid} ({_comm(pid)})" for pid in alive)
             raise LabError(f"These processes of the lab cannot be killed: {names}.")
         time.sleep(0.1)
+    return [f"process {pid} ({name})" for pid, name in sorted(victims.items())]
 
 
 def _processes(namespace: str, state: Path) -> list[int]:
