@@ -42,7 +42,8 @@ def _make_bridge(config: Config, *ip: str) -> None:
     run(config, *ip, "link", "set", PLUG, "master", config.bridge)
     run(config, *ip, "link", "set", PLUG, "type", "bridge_slave", *quiet)
     for end in (PLUG, FAR_END):
-        run(config, *ip, "link", "set", end, "addrgenmode", "none", "arp", "off", "up")
+        run(config, *ip, "link", "set", end, "addrgenmode", "none", "arp", "off")
+        run(config, *ip, "link", "set", end, "up")
     run(config, *ip, "addr", "add", config.address, "brd", "+", "dev", config.bridge)
     run(config, *ip, "link", "set", config.bridge, "up")
 
