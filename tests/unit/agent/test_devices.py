@@ -11,7 +11,7 @@ import pytest
 from slipway.engine import gpt
 from slipway.engine.devices import find_disk, fixed_disks, list_disks
 from slipway.engine.errors import SourceRefused, ToolError, UsageError
-from slipway.engine.run import lines, run
+from slipway.engine.run import head, lines, run
 from slipway.engine.table import layout, read_table
 from slipway.format import Extents, Table, TablePartition
 
@@ -191,6 +191,11 @@ def test_long_output_is_read_line_by_line() -> None:
         assert [line.strip() for line in text] == list("12345")
     with pytest.raises(ToolError), lines(["sh", "-c", "echo x; exit 4"]) as text:
         list(text)
+
+
+def test_endless_output_is_cut() -> None:
+    assert head(["yes"], 4) == "y\ny\n"
+    assert head(["true"], 4) == ""
 
 
 def test_programs_speak_c(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,6 +71,16 @@ def lines(argv: Sequence[str]) -> Generator[Iterator[str], None, None]:
         raise ToolError(f"{shlex.join(argv)} {_ending(code)}")
 
 
+def head(argv: Sequence[str], size: int) -> str:
+    """The first `size` characters of the output; the program is ended when it has more to say."""
+    with _start(argv, stderr=subprocess.DEVNULL) as process:
+        if process.stdout is None:
+            raise ToolError(f"{argv[0]} has no output to read")
+        text = process.stdout.read(size)
+        process.kill()
+    return text
+
+
 def _start(argv: Sequence[str], stderr: int = subprocess.PIPE) -> subprocess.Popen[str]:
     log.debug("run: %s", shlex.join(argv))
     environment = {

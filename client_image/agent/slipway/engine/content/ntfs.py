@@ -6,7 +6,7 @@ import re
 
 from slipway.engine.content.base import Decision, Volume, refusal
 from slipway.engine.content.partclone import partclone_map
-from slipway.engine.run import run
+from slipway.engine.run import head, run
 from slipway.format import Extents
 
 _FLAGS = re.compile(r"Volume Flags:\s*0x([0-9A-Fa-f]+)")
@@ -30,8 +30,8 @@ class Ntfs:
             raise refusal(volume, "is damaged", "start Windows and run chkdsk /f twice")
         if int(flags[1], 16) & _DIRTY:
             raise refusal(volume, "was not shut down cleanly", "start Windows and run chkdsk /f")
-        header = run(["ntfscat", "-f", str(volume.device), "hiberfil.sys"], ok=None).stdout[:4]
-        if header in _HIBERNATED:
+        # The file is as large as the memory: only its first word tells.
+        if head(["ntfscat", "-f", str(volume.device), "hiberfil.sys"], 4) in _HIBERNATED:
             raise refusal(volume, "holds a hibernated Windows", _FAST_STARTUP)
         return Decision("used")
 

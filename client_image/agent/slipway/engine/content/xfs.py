@@ -6,11 +6,12 @@ import re
 
 from slipway.engine.content.base import Decision, Volume, refusal
 from slipway.engine.content.partclone import partclone_map
-from slipway.engine.run import lines, run
+from slipway.engine.run import head, run
 from slipway.format import Extents
 
 _FIELD = re.compile(r"^(\w+) = (\d+)$", re.MULTILINE)
 _STATE = re.compile(r"log tail: .* state: <(\w+)>")
+_TOP = 4096
 _LARGEST = 16 << 40
 
 
@@ -43,6 +44,6 @@ class Xfs:
 
 
 def _log_state(volume: Volume) -> str:
-    with lines(["xfs_logprint", "-t", str(volume.device)]) as text:
-        states = [found[1] for line in text if (found := _STATE.search(line))]
-    return states[0] if states else ""
+    # The state stands at the top; a dirty log is listed behind it, however long it is.
+    found = _STATE.search(head(["xfs_logprint", "-t", str(volume.device)], _TOP))
+    return found[1] if found else ""
