@@ -1,0 +1,90 @@
+"""Runs the project's playbooks through ansible-runner and keeps what every task returned.
+
+Unlike the rest of this package it needs the project's virtual environment.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ansible_runner
+
+ROOT = Path(__file__).resolve().parents[4]
+UNHAPPY = ("runner_on_failed", "runner_on_unreachable")
+
+
+@dataclass
+class PlaybookRun:
+    """What one run of a playbook did.
+
+    ``results`` holds, for each host, the last result of every action by its short name
+    (``disk_backup``); ``failures`` the messages of the tasks that failed there.
+    """
+
+    returncode: int = 1
+    seconds: float = 0.0
+    output: str = ""
+    stats: dict[str, dict[str, int]] = field(default_factory=dict)
+    results: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    failures: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def changed(self) -> dict[str, int]:
+        """Return how many tasks changed something, for every host where one did."""
+        return {host: count for host, count in self.stats.get("changed", {}).items() if count}
+
+    def keep(self, event: Mapping[str, Any]) -> None:
+        """Take one event of ansible-runner."""
+        kind = event.get("event")
+        if kind != "runner_on_ok" and kind not in UNHAPPY:
+            return
+        data = event["event_data"]
+        result = data.get("res") or {}
+        action = str(data.get("task_action", "")).rsplit(".", 1)[-1]
+        self.results.setdefault(data["host"], {})[action] = result
+        if kind in UNHAPPY and not data.get("ignore_errors"):
+            self.failures.setdefault(data["host"], []).append(str(result.get("msg", result)))
+
+
+def run_playbook(
+    name: str,
+    *,
+    limit: str | None = None,
+    variables: Mapping[str, object] | None = None,
+    options: str = "",
+    quiet: bool = False,
+) -> PlaybookRun:
+    """Run ``playbooks/NAME.yml`` against the lab, as ``ansible-playbook`` would from the checkout.
+
+    ``variables`` become ``-e KEY=VALUE``, ``options`` further options such as ``--check --diff``.
+    A failed play raises nothing: look at ``returncode`` and ``failures``.
+    """
+    run = PlaybookRun()
+    start = time.monotonic()
+    runs = ROOT / ".lab" / "runs"
+    runs.mkdir(parents=True, exist_ok=True)
+    words = [shlex.quote(f"-e{key}={value}") for key, value in (variables or {}).items()]
+    runner = ansible_runner.run(
+        private_data_dir=tempfile.mkdtemp(prefix=f"{name}-", dir=runs),
+        project_dir=str(ROOT),
+        playbook=str(ROOT / "playbooks" / f"{name}.yml"),
+        inventory=str(ROOT / "inventory" / "lab"),
+        limit=limit,
+        cmdline=" ".join([options, *words]).strip() or None,
+        envvars={"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PATH": os.environ["PATH"]},
+        event_handler=run.keep,
+        quiet=quiet,
+    )
+    run.returncode = int(runner.rc)
+    run.seconds = time.monotonic() - start
+    run.stats = dict(runner.stats or {})
+    with runner.stdout as stream:
+        run.output = stream.read()
+    return run
