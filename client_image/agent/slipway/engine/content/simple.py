@@ -70,4 +70,4 @@ class HfsPlus:
 
     def used(self, volume: Volume) -> Extents:
         """Used blocks."""
-        return partclone_map("hfsp", volume)
+        return partclone_map("hfsplus", volume)
