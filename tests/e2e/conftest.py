@@ -32,6 +32,13 @@ def lab() -> Iterator[Lab]:
         assert run_playbook("lab_down", quiet=True).returncode == 0
 
 
+@pytest.fixture(autouse=True)
+def all_pcs_are_off(lab: Lab) -> None:
+    """A PC that is on can't be woken: no test inherits one."""
+    for pc in lab.pcs:
+        pc.cut_power()
+
+
 @pytest.fixture
 def pc1(lab: Lab) -> Pc:
     return lab.pc("pc1")

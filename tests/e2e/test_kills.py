@@ -1,5 +1,6 @@
 """Power cuts and kills at many moments: no half version, no half system that boots."""
 
+import os
 import random
 import subprocess
 import threading
@@ -16,6 +17,9 @@ from slipway_lab.playbook_runs import PlaybookRun, run_playbook
 AGENT_KILLS = 5
 SERVICE_KILLS = 4
 MIB = 1 << 20
+# A lab that stayed up has the images of earlier runs.
+NAME = f"kills-{os.urandom(4).hex()}"
+CUT = f"cut-{os.urandom(4).hex()}"
 BOOT_SECONDS = 300
 
 
@@ -33,15 +37,13 @@ def can_boot(disk: Path) -> bool:
     return signature or any(sector(disk, n)[:8] == b"EFI PART" for n in (1, -1))
 
 
-@pytest.fixture(scope="module")
-def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A GPT disk with 320 MiB of files that don't compress: a few seconds of work."""
-    folder = tmp_path_factory.mktemp("kills")
-    tree = folder / "tree"
+def make_disk(path: Path, seed: int) -> None:
+    """Make a GPT disk with 320 MiB of files that don't compress: a few seconds of work."""
+    tree = path.with_suffix(f".tree{seed}")
     tree.mkdir()
     for number in range(40):
-        (tree / f"file{number}").write_bytes(random.Random(number).randbytes(8 * MIB))
-    path = folder / "disk.img"
+        content = random.Random(seed + number).randbytes(8 * MIB)
+        (tree / f"file{number}").write_bytes(content)
     with path.open("wb") as file:
         file.truncate(500 * MIB)
     script = "label: gpt\nstart=2048, type=L\n"
@@ -50,6 +52,12 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["mke2fs", "-q", "-t", "ext4", "-d", tree, "-E", f"offset={MIB}", path, "490M"],
         check=True,
     )
+
+
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("kills") / "disk.img"
+    make_disk(path, 0)
     return path
 
 
@@ -61,43 +69,42 @@ def bench(lab: Lab, tmp_path: Path) -> Iterator[Bench]:
 
 
 def test_a_backup_killed_again_and_again(bench: Bench, server: Server, disk: Path) -> None:
-    bench.enter("backup", "kills")
+    bench.enter("backup", NAME)
     start = time.monotonic()
-    first = bench.work("backup", str(disk), "--name", "kills")
+    first = bench.work("backup", str(disk), "--name", NAME)
     took = time.monotonic() - start
-    known = versions(server, "kills")
+    known = versions(server, NAME)
     assert known == [first["version"]]
 
     # Other content: what is killed has something to send.
-    content = random.Random(7).randbytes(200 * MIB)
-    with disk.open("r+b") as file:
-        file.seek(100 * MIB)
-        file.write(content)
+    make_disk(disk, 1000)
+    bench.leave()
+    bench.enter("backup", NAME)
     killed = 0
     for number in range(AGENT_KILLS):
-        agent = bench.agent("backup", str(disk), "--name", "kills")
+        agent = bench.agent("backup", str(disk), "--name", NAME)
         time.sleep(took * (number + 1) / (AGENT_KILLS + 2))
         killed += kill(agent)
-        assert versions(server, "kills") == known, "a killed backup left a version"
+        assert versions(server, NAME) == known, "a killed backup left a version"
     assert killed >= AGENT_KILLS - 1
 
-    agent = bench.agent("backup", str(disk), "--name", "kills")
+    agent = bench.agent("backup", str(disk), "--name", NAME)
     for _ in range(SERVICE_KILLS):
         time.sleep(took / (SERVICE_KILLS + 2))
         server.succeed("systemctl kill --signal=KILL slipway.service")
     output, problems = agent.communicate(timeout=300)
     assert agent.returncode == 0, output[-2000:] + problems
 
-    assert len(versions(server, "kills")) == 2
-    for version in versions(server, "kills"):
-        status, check = admin(server, "POST", f"/v1/images/kills/{version}/check")
+    assert len(versions(server, NAME)) == 2
+    for version in versions(server, NAME):
+        status, check = admin(server, "POST", f"/v1/images/{NAME}/{version}/check")
         assert status == 200 and check["state"] == "sound", check
 
 
 def test_a_restore_killed_again_and_again(
     bench: Bench, server: Server, disk: Path, tmp_path: Path
 ) -> None:
-    bench.enter("restore", "kills")
+    bench.enter("restore", NAME)
     target = tmp_path / "target.img"
     subprocess.run(["cp", "--sparse=always", disk, target], check=True)
     with target.open("r+b") as file:
@@ -105,27 +112,28 @@ def test_a_restore_killed_again_and_again(
             file.seek(position * MIB)
             file.write(b"\xa5" * MIB)
     assert can_boot(target)
+    damaged = tmp_path / "damaged.img"
+    subprocess.run(["cp", target, damaged], check=True)
     start = time.monotonic()
-    scratch = tmp_path / "scratch.img"
-    subprocess.run(["cp", target, scratch], check=True)
-    bench.work("restore", "kills", str(scratch))
+    bench.work("restore", NAME, str(target))
     took = time.monotonic() - start
 
     half_written = 0
     for number in range(AGENT_KILLS):
-        agent = bench.agent("restore", "kills", str(target))
-        time.sleep(took * (number + 1) / (AGENT_KILLS + 2))
-        if not kill(agent):
-            break
-        if not can_boot(target):
-            half_written += 1
+        subprocess.run(["cp", damaged, target], check=True)
+        agent = bench.agent("restore", NAME, str(target))
+        time.sleep(took * (number + 2) / (AGENT_KILLS + 3))
+        kill(agent)
+        if can_boot(target):
+            # Not begun yet, or the last byte was written already.
+            ranges = independent.used_ranges(disk)
+            begun = independent.differing(damaged, target, ranges) != []
+            assert not begun or independent.differing(disk, target, ranges) == []
         else:
-            ranges = [(10 * MIB, 470 * MIB)]
-            assert half_written == 0
-            assert independent.differing(disk, target, ranges) == ranges
+            half_written += 1
     assert half_written, "no kill hit a restore at work"
 
-    agent = bench.agent("restore", "kills", str(target))
+    agent = bench.agent("restore", NAME, str(target))
     for _ in range(SERVICE_KILLS):
         time.sleep(took / (SERVICE_KILLS + 2))
         server.succeed("systemctl kill --signal=KILL slipway.service")
@@ -154,17 +162,17 @@ def playbook_cut_short(name: str, pc: Pc, moment: str, variables: dict[str, obje
 
 
 def test_power_cut_in_a_backup_then_in_a_restore(lab: Lab, server: Server, pc2: Pc) -> None:
-    poweroff: dict[str, object] = {"image": "cut", "imaging_session_after": "poweroff"}
+    poweroff: dict[str, object] = {"image": CUT, "imaging_session_after": "poweroff"}
 
     run = playbook_cut_short("backup", pc2, r"backup\D.* [1-9]\d?\s?%", poweroff)
     assert run.returncode != 0
     assert "stopped answering" in " ".join(run.failures["pc2"])
-    assert versions(server, "cut") == []
+    assert versions(server, CUT) == []
     run = run_playbook("backup", limit="pc2", variables=poweroff, quiet=True)
     assert run.returncode == 0, run.output
     result = run.results["pc2"]["disk_backup"]
     assert result["sent"] < result["stored"], "chunks that were there already were sent again"
-    assert len(versions(server, "cut")) == 1
+    assert len(versions(server, CUT)) == 1
 
     pc2.wait_until_off()
     pc2.overwrite_disk()
@@ -172,7 +180,7 @@ def test_power_cut_in_a_backup_then_in_a_restore(lab: Lab, server: Server, pc2: 
     assert run.returncode != 0
     assert not can_boot(pc2.disk_path)
     since = pc2.console_offset()
-    run = run_playbook("restore", limit="pc2", variables={"image": "cut"}, quiet=True)
+    run = run_playbook("restore", limit="pc2", variables={"image": CUT}, quiet=True)
     assert run.returncode == 0, run.output
     pc2.wait_for_own_disk(since, BOOT_SECONDS)
     pc2.cut_power()

@@ -74,8 +74,8 @@ class HttpStore:
         path = f"/v1/images/{check_name(manifest.name)}"
         data = serialize(manifest)
         answer = self._client.request("POST", path, data, timeout=_PUBLISH_TIMEOUT)
-        if answer.status == 409:
-            lacking = answer.json().get("missing") or ["?"]
+        lacking = answer.json().get("missing") if answer.status == 409 else None
+        if lacking:
             raise damaged([Problem(str(digest), "missing on the server") for digest in lacking])
         reply = _checked(answer).json()
         try:

@@ -94,6 +94,10 @@ def trip(lab: Lab) -> list[Row]:
     """Back up, wipe, restore and boot every PC of the lab; return what was measured."""
     names = ",".join(pc.name for pc in lab.pcs)
     rows = []
+    # A PC that is on already can't be woken: an earlier demo left them running.
+    for pc in lab.pcs:
+        if pc.is_on:
+            pc.shutdown()
 
     say(f"Back up {names}, both at the same time")
     backup = play("backup", limit=names, variables={"imaging_session_after": "poweroff"})
