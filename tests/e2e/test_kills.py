@@ -1,9 +1,8 @@
-"""Power cuts and kills at many moments: no half version, no half system that boots."""
+"""Kills of agent and service at many moments: no half version, no half system that boots."""
 
 import os
 import random
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,16 +10,13 @@ from pathlib import Path
 import pytest
 from e2e import independent
 from e2e.control import Bench, admin, kill, versions
-from slipway_lab.api import Lab, Pc, Server
-from slipway_lab.playbook_runs import PlaybookRun, run_playbook
+from slipway_lab.api import Lab, Server
 
 AGENT_KILLS = 5
 SERVICE_KILLS = 4
 MIB = 1 << 20
 # A lab that stayed up has the images of earlier runs.
 NAME = f"kills-{os.urandom(4).hex()}"
-CUT = f"cut-{os.urandom(4).hex()}"
-BOOT_SECONDS = 300
 
 
 def sector(disk: Path, number: int) -> bytes:
@@ -141,46 +137,3 @@ def test_a_restore_killed_again_and_again(
     assert agent.returncode == 0, output[-2000:] + problems
     assert can_boot(target)
     assert independent.differing(disk, target, independent.used_ranges(disk)) == []
-
-
-def playbook_cut_short(name: str, pc: Pc, moment: str, variables: dict[str, object]) -> PlaybookRun:
-    """Start a playbook, cut the PC's power when its console says `moment`, return the run."""
-    runs: list[PlaybookRun] = []
-    since = pc.console_offset()
-    thread = threading.Thread(
-        target=lambda: runs.append(
-            run_playbook(name, limit=pc.name, variables=variables, quiet=True)
-        )
-    )
-    thread.start()
-    try:
-        pc.wait_for_serial(moment, since, 240)
-    finally:
-        pc.cut_power()
-        thread.join()
-    return runs[0]
-
-
-def test_power_cut_in_a_backup_then_in_a_restore(lab: Lab, server: Server, pc2: Pc) -> None:
-    poweroff: dict[str, object] = {"image": CUT, "imaging_session_after": "poweroff"}
-
-    run = playbook_cut_short("backup", pc2, r"backup\D.* [1-9]\d?\s?%", poweroff)
-    assert run.returncode != 0
-    assert "stopped answering" in " ".join(run.failures["pc2"])
-    assert versions(server, CUT) == []
-    run = run_playbook("backup", limit="pc2", variables=poweroff, quiet=True)
-    assert run.returncode == 0, run.output
-    result = run.results["pc2"]["disk_backup"]
-    assert result["sent"] < result["stored"], "chunks that were there already were sent again"
-    assert len(versions(server, CUT)) == 1
-
-    pc2.wait_until_off()
-    pc2.overwrite_disk()
-    run = playbook_cut_short("restore", pc2, r"restore\D.* [1-9]\d?\s?%", poweroff)
-    assert run.returncode != 0
-    assert not can_boot(pc2.disk_path)
-    since = pc2.console_offset()
-    run = run_playbook("restore", limit="pc2", variables={"image": CUT}, quiet=True)
-    assert run.returncode == 0, run.output
-    pc2.wait_for_own_disk(since, BOOT_SECONDS)
-    pc2.cut_power()

@@ -88,7 +88,7 @@ class Extents:
     def touches(self, start: int, end: int) -> bool:
         """Whether a byte of the set lies in `[start, end)`."""
         first = bisect_right(self.ends, start)
-        return first < len(self.starts) and self.starts[first] < end
+        return start < end and first < len(self.starts) and self.starts[first] < end
 
     def clip(self, start: int, end: int) -> Extents:
         """The parts in `[start, end)` as a set of its own, at the same offsets."""

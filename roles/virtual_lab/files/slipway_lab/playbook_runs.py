@@ -43,6 +43,9 @@ class PlaybookRun:
     def keep(self, event: Mapping[str, Any]) -> None:
         """Take one event of ansible-runner."""
         kind = event.get("event")
+        if kind == "playbook_on_stats":
+            counts = ("ok", "changed", "failures", "dark", "skipped")
+            self.stats = {name: event["event_data"].get(name, {}) for name in counts}
         if kind != "runner_on_ok" and kind not in UNHAPPY:
             return
         data = event["event_data"]
@@ -84,7 +87,6 @@ def run_playbook(
     )
     run.returncode = int(runner.rc)
     run.seconds = time.monotonic() - start
-    run.stats = dict(runner.stats or {})
     with runner.stdout as stream:
         run.output = stream.read()
     return run
