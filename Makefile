@@ -49,7 +49,7 @@ demo: setup ## the main job on two virtual PCs: back up, wipe, restore, boot
 	PYTHONPATH=roles/virtual_lab/files $(PY) -m slipway_lab.demo
 
 # --- tests ---------------------------------------------------------------------
-.PHONY: test lint test-unit test-storage test-e2e bench
+.PHONY: test lint test-unit test-storage test-e2e
 test: setup ## everything: lint, unit, storage, e2e
 	$(MAKE) --no-print-directory lint test-unit test-storage test-e2e
 
