@@ -16,6 +16,8 @@ _INPUTS = (
     "hooks",
     "slipway_image",
 )
+# The site overlay is another file: packing it otherwise needs no new build.
+_NO_INPUTS = ("site.py",)
 
 
 @dataclass(frozen=True)
@@ -52,4 +54,8 @@ def _files(home: Path) -> list[Path]:
         start = home / name
         found += [start] if start.is_file() else start.rglob("*")
     files = [path for path in found if path.is_symlink() or path.is_file()]
-    return sorted(path for path in files if "__pycache__" not in path.parts)
+    return sorted(path for path in files if not _is_foreign(path))
+
+
+def _is_foreign(path: Path) -> bool:
+    return "__pycache__" in path.parts or path.name in _NO_INPUTS

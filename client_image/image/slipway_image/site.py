@@ -4,10 +4,14 @@ The boot loader loads it as a second initrd. It is served in clear and holds no 
 """
 
 import argparse
+import hashlib
+import importlib.util
 import io
 import json
+import py_compile
 import re
 import sys
+import tempfile
 from pathlib import Path
 
 from slipway_image import cpio
@@ -20,7 +24,7 @@ _AGENT = "usr/lib/slipway/slipway"
 
 
 def members(server: str, ca: bytes, ssh_key: str, agent: Path, epoch: int) -> list[cpio.Member]:
-    """Return the members of the overlay; equal inputs give equal members."""
+    """Return what the overlay is made of; equal inputs give equal members."""
     if not _URL.fullmatch(server):
         raise BuildError(f"{server!r} is no https address", "set image_server_address")
     if b"-----BEGIN CERTIFICATE-----" not in ca:
@@ -47,13 +51,54 @@ def members(server: str, ca: bytes, ssh_key: str, agent: Path, epoch: int) -> li
         cpio.regular(str(path.relative_to(HOME / "site")), path.read_bytes(), 0o755)
         for path in _files(HOME / "site", "*")
     ]
-    code = _files(agent, "*.py")
     if not (agent / "__main__.py").is_file():
         raise BuildError(f"{agent} is not the agent's package", "look at --agent")
     found += [
-        cpio.regular(f"{_AGENT}/{path.relative_to(agent)}", path.read_bytes()) for path in code
+        cpio.regular(f"{_AGENT}/{path.relative_to(agent)}", path.read_bytes())
+        for path in _files(agent, "*.py")
     ]
-    return cpio.with_parents(found)
+    return found
+
+
+def bytecode(agent: Path) -> list[cpio.Member]:
+    """Return the agent's compiled modules: on a slow PC they bring the check-in seconds nearer.
+
+    Python looks at version and source before it uses one, so an environment with another
+    Python is none the worse.
+    """
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        compiled = Path(folder) / "module.pyc"
+        for path in _files(agent, "*.py"):
+            name = f"{_AGENT}/{path.relative_to(agent)}"
+            py_compile.compile(
+                str(path),
+                cfile=str(compiled),
+                dfile=f"/{name}",
+                doraise=True,
+                invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH,
+            )
+            found.append(
+                cpio.regular(importlib.util.cache_from_source(name), compiled.read_bytes())
+            )
+    return found
+
+
+def pack(found: list[cpio.Member], agent: Path, target: Path) -> bool:
+    """Write the overlay unless its inputs are those it was made from; say whether it changed."""
+    inputs = io.BytesIO()
+    cpio.write(found, inputs)
+    inputs.write(sys.version.encode())
+    key = hashlib.sha256(inputs.getvalue()).hexdigest().encode() + b"\n"
+    # Two runs of Python may write different bytecode of the same source, so the content cannot
+    # be compared; the overlay says what it was made from.
+    if target.is_file() and key in target.read_bytes():
+        return False
+    packed = io.BytesIO()
+    name = cpio.regular("usr/lib/slipway/site.sha256", key)
+    cpio.write(cpio.with_parents([*found, *bytecode(agent), name]), packed)
+    replace(target, packed.getvalue())
+    return True
 
 
 def _files(folder: Path, pattern: str) -> list[Path]:
@@ -61,15 +106,12 @@ def _files(folder: Path, pattern: str) -> list[Path]:
     return [path for path in paths if "__pycache__" not in path.parts]
 
 
-def replace(target: Path, content: bytes) -> bool:
-    """Write a file in one step, unless it has this content already; say whether it changed."""
-    if target.is_file() and target.read_bytes() == content:
-        return False
+def replace(target: Path, content: bytes) -> None:
+    """Write a file in one step."""
     target.parent.mkdir(parents=True, exist_ok=True)
     new = target.with_name(f".{target.name}.new")
     new.write_bytes(content)
     new.rename(target)
-    return True
 
 
 def parser() -> argparse.ArgumentParser:
@@ -90,10 +132,9 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:
         ca = sys.stdin.buffer.read() if str(args.ca) == "-" else args.ca.read_bytes()
-        packed = io.BytesIO()
-        cpio.write(members(args.server, ca, args.ssh_key, args.agent, args.epoch), packed)
-        changed = replace(args.output, packed.getvalue())
-    except (BuildError, OSError) as error:
+        found = members(args.server, ca, args.ssh_key, args.agent, args.epoch)
+        changed = pack(found, args.agent, args.output)
+    except (BuildError, OSError, py_compile.PyCompileError) as error:
         print(f"error: {error}", file=sys.stderr)
         if isinstance(error, BuildError) and error.remedy:
             print(f"remedy: {error.remedy}", file=sys.stderr)
