@@ -189,7 +189,7 @@ def test_pcs_boot_their_own_disk_while_the_service_is_stopped(server: Server, pc
         since = pc1.console_offset()
         pc1.power_on()
         pc1.wait_for_own_disk(since, BOOT_SECONDS)
-        log = server.succeed("tail -n 20 /var/log/nginx/access.log")
+        log = server.succeed("tail -n 20 /var/log/nginx/slipway.log")
         assert "/boot/52-54-00-77-00-01.ipxe" in log
     finally:
         pc1.cut_power()
