@@ -59,6 +59,20 @@ def partitions(disk: Path) -> list[Part]:
     return found
 
 
+def sector(disk: Path, number: int) -> bytes:
+    """Return one sector of a disk; negative numbers count from its end."""
+    size = disk.stat().st_size
+    with disk.open("rb") as file:
+        file.seek(number * 512 if number >= 0 else size + number * 512)
+        return file.read(512)
+
+
+def can_boot(disk: Path) -> bool:
+    """Whether firmware would find a boot sector or a partition table."""
+    signature = sector(disk, 0)[510:512] == b"\x55\xaa"
+    return signature or any(sector(disk, n)[:8] == b"EFI PART" for n in (1, -1))
+
+
 def ext_used(disk: Path, part: Part) -> Iterator[tuple[int, int]]:
     """Yield the used byte ranges of an ext2/3/4 file system, from dumpe2fs's free blocks."""
     text = run("dumpe2fs", f"{disk}?offset={part.start}")

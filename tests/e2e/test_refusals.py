@@ -39,7 +39,7 @@ REFUSED = {
     "no machine named": (["restore.yml", "-e", "image=pc1"], "-l"),
     "unknown image": (["restore.yml", "-l", "pc1", "-e", "image=nosuch"], "nosuch"),
     "unknown version": (
-        ["restore.yml", "-l", "pc1", "-e", "image=pc1@20200101T000000Z"],
+        ["restore.yml", "-l", "pc1", "-e", "image=refusals@20200101T000000Z"],
         "20200101T000000Z",
     ),
     "path as image": (["backup.yml", "-l", "pc1", "-e", "image=../x"], "../x"),
@@ -50,7 +50,17 @@ REFUSED = {
 }
 
 
-@pytest.mark.usefixtures("untouched")
+@pytest.fixture(scope="module")
+def image(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """An image to name wrong versions of."""
+    folder = tmp_path_factory.mktemp("image")
+    bench = Bench(lab, folder, "bench")
+    bench.enter("backup", "refusals")
+    bench.work("backup", str(disk_of_noise(folder)), "--name", "refusals")
+    bench.leave()
+
+
+@pytest.mark.usefixtures("image", "untouched")
 @pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.replace(" ", "-"))
 def test_bad_input_is_refused_before_anything_happens(case: str) -> None:
     (playbook, *arguments), word = REFUSED[case]

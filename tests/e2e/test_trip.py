@@ -1,18 +1,26 @@
 """The main job on two virtual PCs: backed up, wiped, restored, and each boots its own disk again.
 
-The tests of this file run in their order: each begins with the disks that the one before left.
+The tests of this file run in their order: each begins with the disks and images that the one
+before left. Every trip boots both PCs at once, since booting is what takes the time; pc2 is the
+one whose plug is pulled.
 """
 
 import hashlib
 import subprocess
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from e2e import independent
+from e2e.control import versions
 from slipway_lab.api import Lab, Pc, Server
-from slipway_lab.playbook_runs import run_playbook
+from slipway_lab.playbook_runs import PlaybookRun, run_playbook
 
 BOOT_SECONDS = 300
+OFF = {"imaging_session_after": "poweroff"}
+EACH_ITS_OWN = {"image": "{{ inventory_hostname }}", **OFF}
 KIB = 1024
 MIB = 1024 * KIB
 
@@ -52,6 +60,24 @@ def originals(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> dict[str, P
     return {pc.name: copy(pc.disk_path, folder) for pc in lab.pcs}
 
 
+@contextmanager
+def running(playbook: str, limit: str, variables: dict[str, str]) -> Iterator[Future[PlaybookRun]]:
+    """Run a playbook beside the test."""
+    with ThreadPoolExecutor(1) as thread:
+        yield thread.submit(run_playbook, playbook, limit=limit, variables=variables, quiet=True)
+
+
+def pull_the_plug(pc: Pc, verb: str, since: int) -> None:
+    """Cut a PC's power when it is some way into its work, as its own screen says."""
+    pc.wait_for_serial(rf"{verb} .* [1-9]\d\.\d%", since, timeout=400)
+    pc.cut_power()
+
+
+def assert_sound(image: str) -> None:
+    check = run_playbook("images", variables={"image": image, "check": "true"}, quiet=True)
+    assert check.returncode == 0, check.output
+
+
 @pytest.mark.parametrize("options", ["", "--check --diff"])
 def test_configuring_twice_changes_nothing(lab: Lab, options: str) -> None:
     run = run_playbook("site", options=options, quiet=True)
@@ -60,112 +86,115 @@ def test_configuring_twice_changes_nothing(lab: Lab, options: str) -> None:
     assert run.changed == {}
 
 
-def test_both_pcs_are_backed_up_at_once(
-    lab: Lab, server: Server, originals: dict[str, Path]
+def test_a_power_cut_costs_that_backup_and_no_other(
+    lab: Lab, server: Server, pc1: Pc, pc2: Pc, originals: dict[str, Path]
 ) -> None:
+    known = {pc.name: versions(server, pc.name) for pc in lab.pcs}
     before = {pc.name: sha256(pc.disk_path) for pc in lab.pcs}
-    since = lab.power_log_offset()
-    run = run_playbook(
-        "backup", limit="pc1,pc2", variables={"imaging_session_after": "poweroff"}, quiet=True
-    )
+    since = lab.power_log_offset(), pc2.console_offset()
+    with running("backup", "pc1,pc2", OFF) as future:
+        pull_the_plug(pc2, "backup", since[1])
+    run = future.result()
+    turned_on = {e.pc for e in lab.power_events(since[0]) if e.action == "turned on"}
+    assert turned_on == {"pc1", "pc2"}
+
+    assert run.returncode != 0
+    assert "stopped answering" in " ".join(run.failures["pc2"])
+    assert versions(server, "pc2") == known["pc2"]
+
+    assert "pc1" not in run.failures
+    result = run.results["pc1"]["disk_backup"]
+    assert result["changed"] and result["image"] == "pc1"
+    assert result["read"] > 100 * MIB
+    assert len(versions(server, "pc1")) == len(known["pc1"]) + 1
+    pc1.wait_until_off()
+    for pc in lab.pcs:
+        assert sha256(pc.disk_path) == before[pc.name], "a backup wrote to its source"
+        # A line per machine every few seconds, and the PC's own screen says what goes on, too.
+        assert f"{pc.name}  backup" in run.output
+        assert "backup" in pc.console().lower()
+
+
+def test_the_next_backup_sends_only_what_is_missing(
+    lab: Lab, server: Server, pc1: Pc, pc2: Pc
+) -> None:
+    known = {pc.name: versions(server, pc.name) for pc in lab.pcs}
+    before = {pc.name: sha256(pc.disk_path) for pc in lab.pcs}
+    run = run_playbook("backup", limit="pc1,pc2", variables=OFF, quiet=True)
     assert run.returncode == 0, run.output
     for pc in lab.pcs:
-        result = run.results[pc.name]["disk_backup"]
-        assert result["changed"] and result["image"] == pc.name
-        assert result["read"] > 100 * MIB
         pc.wait_until_off()
         assert sha256(pc.disk_path) == before[pc.name], "a backup wrote to its source"
-    turned_on = {e.pc for e in lab.power_events(since) if e.action == "turned on"}
-    assert turned_on == {"pc1", "pc2"}
-    # A line per machine every few seconds, while the agents worked.
-    assert all(f"{pc.name}  backup" in run.output for pc in lab.pcs)
-    # The PC's own screen said what was going on, too.
-    assert all("backup" in pc.console().lower() for pc in lab.pcs)
-    for name in ("pc1", "pc2"):
-        check = run_playbook("images", variables={"image": name, "check": "true"}, quiet=True)
-        assert check.returncode == 0, check.output
+        assert len(versions(server, pc.name)) == len(known[pc.name]) + 1
+        assert versions(server, pc.name)[1:] == known[pc.name]
+        assert_sound(pc.name)
+    saved = {pc.name: run.results[pc.name]["disk_backup"] for pc in lab.pcs}
+    assert saved["pc1"]["sent"] * 100 < saved["pc1"]["stored"]
+    # Of pc2, the backup that lost its power had left chunks here.
+    assert saved["pc2"]["sent"] < saved["pc2"]["stored"]
 
 
-def test_a_second_backup_sends_less_than_one_percent(lab: Lab, pc1: Pc) -> None:
-    before = sha256(pc1.disk_path)
-    first = run_playbook("images", variables={"image": "pc1"}, quiet=True)
-    run = run_playbook(
-        "backup", limit="pc1", variables={"imaging_session_after": "poweroff"}, quiet=True
-    )
-    assert run.returncode == 0, run.output
-    result = run.results["pc1"]["disk_backup"]
-    assert result["sent"] * 100 < result["stored"]
-    pc1.wait_until_off()
-    assert sha256(pc1.disk_path) == before
-    after = run_playbook("images", variables={"image": "pc1"}, quiet=True)
-    versions = [
-        len(r.results["img"]["image_info"]["images"][0]["versions"]) for r in (first, after)
-    ]
-    assert versions[1] == versions[0] + 1
-
-
-def test_restoring_an_unchanged_disk_writes_nothing(pc1: Pc) -> None:
-    before = sha256(pc1.disk_path)
-    run = run_playbook(
-        "restore",
-        limit="pc1",
-        variables={"image": "pc1", "imaging_session_after": "poweroff"},
-        quiet=True,
-    )
-    assert run.returncode == 0, run.output
-    assert run.changed == {} or "pc1" not in run.changed
-    result = run.results["pc1"]["disk_restore"]
-    assert result["changed"] is False and result["written"] == 0
-    pc1.wait_until_off()
-    assert sha256(pc1.disk_path) == before
-
-
-def test_damage_is_shown_then_mended_and_nothing_else_is_written(pc1: Pc) -> None:
+def test_damage_is_shown_and_nothing_is_written(lab: Lab, pc1: Pc, pc2: Pc) -> None:
     root = independent.partitions(pc1.disk_path)[0]
     position = blocks_of_a_file(pc1, root)
     with pc1.disk_path.open("r+b") as disk:
         disk.seek(position)
         disk.write(b"\xa5" * 64 * KIB)
-    damaged = sha256(pc1.disk_path)
-    arguments = {"image": "pc1", "imaging_session_after": "poweroff"}
+    before = {pc.name: sha256(pc.disk_path) for pc in lab.pcs}
 
-    dry = run_playbook(
-        "restore", limit="pc1", variables=arguments, options="--check --diff", quiet=True
+    run = run_playbook(
+        "restore",
+        limit="pc1,pc2",
+        variables=EACH_ITS_OWN,
+        options="--check --diff",
+        quiet=True,
     )
-    assert dry.returncode == 0, dry.output
-    shown = dry.results["pc1"]["disk_restore"]
+    assert run.returncode == 0, run.output
+    shown = run.results["pc1"]["disk_restore"]
     differing = [p for d in shown["disks"] for p in d["partitions"] if p["differing_cells"]]
     assert shown["changed"] is True and shown["written"] == 0
     assert [str(p["partition"]) for p in differing] == ["1"]
     assert 64 * KIB <= differing[0]["differs"] <= 4 * MIB
-    pc1.wait_until_off()
-    assert sha256(pc1.disk_path) == damaged, "--check wrote to the disk"
-
-    run = run_playbook("restore", limit="pc1", variables=arguments, quiet=True)
-    assert run.returncode == 0, run.output
-    result = run.results["pc1"]["disk_restore"]
-    assert result["changed"] is True
-    assert 64 * KIB <= result["written"] <= 6 * MIB
-    pc1.wait_until_off()
-
-    verify = run_playbook(
-        "verify", limit="pc1", variables={"imaging_session_after": "poweroff"}, quiet=True
-    )
-    assert verify.returncode == 0, verify.output
-    pc1.wait_until_off()
-
-
-def test_wiped_pcs_come_back_byte_for_byte_and_boot(
-    lab: Lab, originals: dict[str, Path], tmp_path: Path
-) -> None:
+    assert run.results["pc2"]["disk_restore"]["changed"] is False
     for pc in lab.pcs:
-        pc.overwrite_disk()
-    run = run_playbook(
-        "restore",
-        limit="pc1,pc2",
-        variables={"image": "{{ inventory_hostname }}", "imaging_session_after": "poweroff"},
-        quiet=True,
-    )
+        pc.wait_until_off()
+        assert sha256(pc.disk_path) == before[pc.name], "--check wrote to the disk"
+
+
+def test_only_what_differs_is_written(lab: Lab, pc1: Pc, pc2: Pc) -> None:
+    before = sha256(pc2.disk_path)
+    run = run_playbook("restore", limit="pc1,pc2", variables=EACH_ITS_OWN, quiet=True)
+    assert run.returncode == 0, run.output
+    mended = run.results["pc1"]["disk_restore"]
+    assert mended["changed"] is True
+    assert 64 * KIB <= mended["written"] <= 6 * MIB
+    same = run.results["pc2"]["disk_restore"]
+    assert same["changed"] is False and same["written"] == 0
+    assert "pc2" not in run.changed
+    for pc in lab.pcs:
+        pc.wait_until_off()
+    assert sha256(pc2.disk_path) == before
+
+
+def test_a_power_cut_leaves_no_half_system_that_boots(pc1: Pc, pc2: Pc) -> None:
+    pc2.overwrite_disk()
+    since = pc2.console_offset()
+    with running("restore", "pc2", EACH_ITS_OWN) as restoring:
+        # Meanwhile the mended pc1 is compared with its image, by a playbook of its own.
+        with running("verify", "pc1", OFF) as verifying:
+            pull_the_plug(pc2, "restore", since)
+        assert verifying.result().returncode == 0, verifying.result().output
+    assert restoring.result().returncode != 0
+    assert "stopped answering" in " ".join(restoring.result().failures["pc2"])
+    assert not independent.can_boot(pc2.disk_path)
+    pc1.wait_until_off()
+
+
+def test_wiped_and_half_restored_pcs_come_back_byte_for_byte(
+    lab: Lab, pc1: Pc, originals: dict[str, Path], tmp_path: Path
+) -> None:
+    pc1.overwrite_disk()
+    run = run_playbook("restore", limit="pc1,pc2", variables=EACH_ITS_OWN, quiet=True)
     assert run.returncode == 0, run.output
     for pc in lab.pcs:
         pc.wait_until_off()
@@ -175,22 +204,24 @@ def test_wiped_pcs_come_back_byte_for_byte_and_boot(
         assert independent.differing(original, pc.disk_path, ranges) == []
         restored = copy(pc.disk_path, tmp_path)
         assert independent.check_file_systems(restored) == []
-    since = {pc.name: pc.console_offset() for pc in lab.pcs}
-    for pc in lab.pcs:
-        pc.power_on()
-    for pc in lab.pcs:
-        pc.wait_for_own_disk(since[pc.name], BOOT_SECONDS)
-        pc.cut_power()
 
 
-def test_pcs_boot_their_own_disk_while_the_service_is_stopped(server: Server, pc1: Pc) -> None:
-    server.succeed("systemctl stop slipway-http.socket slipway-admin.socket slipway.service")
+def test_restored_pcs_boot_their_own_disk_while_the_service_is_stopped(
+    lab: Lab, server: Server
+) -> None:
+    units = "slipway-http.socket slipway-admin.socket slipway.service"
+    server.succeed(f"systemctl stop {units}")
     try:
-        since = pc1.console_offset()
-        pc1.power_on()
-        pc1.wait_for_own_disk(since, BOOT_SECONDS)
+        since = {pc.name: pc.console_offset() for pc in lab.pcs}
+        for pc in lab.pcs:
+            pc.power_on()
+        for pc in lab.pcs:
+            pc.wait_for_own_disk(since[pc.name], BOOT_SECONDS)
+        # They got their menus first.
         log = server.succeed("tail -n 20 /var/log/nginx/slipway.log")
-        assert "/boot/52-54-00-77-00-01.ipxe" in log
+        for pc in lab.pcs:
+            assert f"/boot/{pc.macs[0].replace(':', '-')}.ipxe" in log
     finally:
-        pc1.cut_power()
-        server.succeed("systemctl start slipway-http.socket slipway-admin.socket slipway.service")
+        for pc in lab.pcs:
+            pc.cut_power()
+        server.succeed(f"systemctl start {units}")

@@ -32,7 +32,8 @@ PC_PACKAGES = (
 # All PCs start from one file system, as PCs do that were once cloned from a master.
 MASTER_UUID = "51696c70-7761-4079-8000-000000000001"
 
-SERVER_EXCLUDES = ("/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*")
+# Nobody reads manuals here: what is left out need not be copied, saved and restored.
+EXCLUDES = tuple(f"/usr/share/{name}/*" for name in ("doc", "info", "locale", "man"))
 
 INITRAMFS_HOOK = r"""
 mkdir -p "$1/etc/initramfs-tools/conf.d"
@@ -98,7 +99,6 @@ def server_tar(config: Config) -> Path:
     if not config.server.packages:
         raise LabError("The image server has no packages.", "See the role's vars/main.yml.")
     half = _half(cached)
-    excludes = [f"--dpkgopt=path-exclude={pattern}" for pattern in SERVER_EXCLUDES]
     _mmdebstrap(
         config,
         half,
@@ -106,7 +106,6 @@ def server_tar(config: Config) -> Path:
         "--format=tar",
         f"--include={','.join(config.server.packages)}",
         f"--customize-hook={SERVER_HOOK}",
-        *excludes,
     )
     half.replace(cached)
     return cached
@@ -151,6 +150,7 @@ def _mmdebstrap(config: Config, target: Path, name: str, *options: str) -> None:
         *("unshare", "--mount", "mmdebstrap"),
         "--variant=minbase",
         '--aptopt=Acquire::Languages "none"',
+        *(f"--dpkgopt=path-exclude={pattern}" for pattern in EXCLUDES),
         *options,
         config.suite,
         target,

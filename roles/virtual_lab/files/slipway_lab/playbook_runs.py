@@ -71,22 +71,22 @@ def run_playbook(
     """
     run = PlaybookRun()
     start = time.monotonic()
-    runs = ROOT / ".lab" / "runs"
-    runs.mkdir(parents=True, exist_ok=True)
     words = [shlex.quote(f"-e{key}={value}") for key, value in (variables or {}).items()]
-    runner = ansible_runner.run(
-        private_data_dir=tempfile.mkdtemp(prefix=f"{name}-", dir=runs),
-        project_dir=str(ROOT),
-        playbook=str(ROOT / "playbooks" / f"{name}.yml"),
-        inventory=str(ROOT / "inventory" / "lab"),
-        limit=limit,
-        cmdline=" ".join([options, *words]).strip() or None,
-        envvars={"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PATH": os.environ["PATH"]},
-        event_handler=run.keep,
-        quiet=quiet,
-    )
+    # Not in the lab's own folder, which lab_down.yml removes while the runner still writes.
+    with tempfile.TemporaryDirectory(prefix=f"slipway-{name}-") as folder:
+        runner = ansible_runner.run(
+            private_data_dir=folder,
+            project_dir=str(ROOT),
+            playbook=str(ROOT / "playbooks" / f"{name}.yml"),
+            inventory=str(ROOT / "inventory" / "lab"),
+            limit=limit,
+            cmdline=" ".join([options, *words]).strip() or None,
+            envvars={"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PATH": os.environ["PATH"]},
+            event_handler=run.keep,
+            quiet=quiet,
+        )
+        with runner.stdout as stream:
+            run.output = stream.read()
     run.returncode = int(runner.rc)
     run.seconds = time.monotonic() - start
-    with runner.stdout as stream:
-        run.output = stream.read()
     return run
