@@ -36,7 +36,9 @@ _value:
   elements: str
 """
 
-_HEADING = ("IMAGE", "MADE (UTC)", "DATA", "ON DISK")
+_HEADING = ("IMAGE", "MADE (UTC)", "DATA", "ON DISK", "STATE")
+# How the columns are lined up.
+_LEFT = (0, 1, 4)
 
 
 def image_table(images: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -52,20 +54,28 @@ def image_table(images: Iterable[Mapping[str, Any]]) -> list[str]:
     widths = [max(len(row[column]) for row in table) for column in range(len(_HEADING))]
     return [
         "  ".join(
-            cell.ljust(width) if column < 2 else cell.rjust(width)
+            cell.ljust(width) if column in _LEFT else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in table
     ]
 
 
-def _row(name: str, entry: Mapping[str, Any]) -> tuple[str, str, str, str]:
+def _row(name: str, entry: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
     return (
         f"{clean(name, 63)}@{clean(entry['version'], 30)}",
         clean(entry.get("created", ""))[:19].replace("T", " "),
         size(number(entry, "bytes")),
         size(number(entry, "stored")),
+        _state(entry),
     )
+
+
+def _state(entry: Mapping[str, Any]) -> str:
+    if entry.get("problem"):
+        return "damaged"
+    lost = number(entry, "unreadable")
+    return f"degraded, {size(lost)} unreadable" if lost else ""
 
 
 class FilterModule:

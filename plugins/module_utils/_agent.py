@@ -44,12 +44,16 @@ def backup_command(params: Mapping[str, Any]) -> list[str]:
     command += ["--level", str(params["level"])]
     for partition in params["whole"]:
         command += ["--whole", identity(partition)]
+    for option in ("max_unreadable", "rescue_minutes"):
+        if params[option] is not None:
+            command += [f"--{option.replace('_', '-')}", str(params[option])]
     return command
 
 
 def restore_command(params: Mapping[str, Any], dry_run: bool) -> list[str]:
     """Return the agent's arguments for a restore."""
-    return ["restore", *_image_and_disks(params), *(["--dry-run"] if dry_run else [])]
+    flags = {"--dry-run": dry_run, "--allow-degraded": params["allow_degraded"]}
+    return ["restore", *_image_and_disks(params), *(flag for flag, on in flags.items() if on)]
 
 
 def compare_command(params: Mapping[str, Any]) -> list[str]:

@@ -40,6 +40,15 @@ options:
     type: list
     elements: str
     default: []
+  max_unreadable:
+    description:
+      - Bytes that the disks may fail to give. When they lack more, no version is published; V(0)
+        accepts no loss at all. By default the agent decides, which is 64 MiB.
+    type: int
+  rescue_minutes:
+    description:
+      - How long reads that fail may take altogether. By default the agent decides: an hour.
+    type: int
 """
 
 EXAMPLES = r"""
@@ -63,6 +72,16 @@ read:
   returned: success, not in check mode
 sent:
   description: Bytes sent to the store.
+  type: int
+  returned: success, not in check mode
+degraded:
+  description:
+    - Whether the version lacks sectors that could not be read. There is a warning then, and
+      RV(disks) says which partitions lack how many bytes.
+  type: bool
+  returned: success, not in check mode
+unreadable:
+  description: Bytes that could not be read and are zeros in the version.
   type: int
   returned: success, not in check mode
 seconds:
@@ -105,6 +124,8 @@ def main() -> NoReturn:
             "image": {"type": "str", "required": True},
             "level": {"type": "int", "default": 3},
             "whole": {"type": "list", "elements": "str", "default": []},
+            "max_unreadable": {"type": "int"},
+            "rescue_minutes": {"type": "int"},
             **JOB_ARGUMENTS,
         },
         supports_check_mode=True,

@@ -38,6 +38,12 @@ options:
         are names of the image's disks like V(disk0), values are paths of disks of this machine.
     type: dict
     default: {}
+  allow_degraded:
+    description:
+      - Restore a version that lacks sectors which its source could not read; they become zeros.
+        Without this such a version is refused before the first write.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -67,6 +73,14 @@ read:
   returned: success
 written:
   description: Bytes written to the disks; 0 in check mode.
+  type: int
+  returned: success
+degraded:
+  description: Whether the version lacks sectors that its source could not read.
+  type: bool
+  returned: success
+unreadable:
+  description: How many bytes these are; they are zeros on the disks now.
   type: int
   returned: success
 seconds:
@@ -106,6 +120,7 @@ def main() -> NoReturn:
         argument_spec={
             "image": {"type": "str", "required": True},
             "targets": {"type": "dict", "default": {}},
+            "allow_degraded": {"type": "bool", "default": False},
             **JOB_ARGUMENTS,
         },
         supports_check_mode=True,

@@ -53,6 +53,8 @@ images:
       versions:
         - version: 20260131T235959Z
           bytes: 420000000
+          degraded: false
+          unreadable: 0
 manifest:
   description: The manifest of the version.
   type: dict

@@ -9,8 +9,13 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, clean
+from ansible_collections.slipway.imaging.plugins.plugin_utils._differences import reference
 from ansible_collections.slipway.imaging.plugins.plugin_utils._follow import Ending, Follower, Job
-from ansible_collections.slipway.imaging.plugins.plugin_utils._progress import summary
+from ansible_collections.slipway.imaging.plugins.plugin_utils._progress import (
+    number,
+    size,
+    summary,
+)
 
 RESULT_KEYS = (
     "image",
@@ -19,10 +24,22 @@ RESULT_KEYS = (
     "sent",
     "written",
     "stored",
+    "unreadable",
+    "degraded",
     "cells",
     "seconds",
     "disks",
 )
+
+
+# The agent's options, and what a user of the playbooks writes instead.
+_OPTIONS = {
+    "--target": """-e '{"disk_targets": {"disk0": "/dev/disk/by-id/..."}}'""",
+    "--whole": """-e '{"disk_whole": ["disk0:2"]}'""",
+    "--allow-degraded": "-e allow_degraded=true",
+    "--max-unreadable": "-e disk_max_unreadable=BYTES",
+    "--rescue-minutes": "-e disk_rescue_minutes=N",
+}
 
 
 class JobAction(ActionBase):
@@ -57,6 +74,8 @@ class JobAction(ActionBase):
         result = {key: ending.record[key] for key in RESULT_KEYS if key in ending.record}
         result.update(self.outcome(ending.record))
         result["agent_warnings"] = ending.warnings
+        if result.get("degraded"):
+            Display().warning(degraded(host, ending.record))
         return result
 
     def outcome(self, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,9 +93,8 @@ class JobAction(ActionBase):
     def remedy(self, record: Mapping[str, Any]) -> str:
         """Return what the agent advises; its options have other names here."""
         advice = clean(record.get("remedy", ""))
-        if "--target" in advice:
-            advice += """. Here: -e '{"disk_targets": {"disk0": "/dev/disk/by-id/..."}}'"""
-        return advice
+        here = [text for option, text in _OPTIONS.items() if option in advice]
+        return f"{advice}. Here: {', '.join(here)}" if here else advice
 
     def not_started(self, host: str, why: str) -> SlipwayError:
         """Return the failure of a machine that was gone before the job began."""
@@ -134,6 +152,15 @@ class JobAction(ActionBase):
         if ending is not None:
             result["agent_warnings"] = ending.warnings
         return result
+
+
+def degraded(host: str, record: Mapping[str, Any]) -> str:
+    """Return the warning about a version that lacks sectors."""
+    return (
+        f"{host}: {reference(record)} is degraded: {size(number(record, 'unreadable'))} of its"
+        " source could not be read and are zeros. It is restored only when told to, with"
+        " allow_degraded."
+    )
 
 
 def _sentence(text: object) -> str:

@@ -74,6 +74,14 @@ class Agent:
             env=os.environ | {"PYTHONPATH": str(AGENT)},
         )
 
+    def text(self, verb: str, *arguments: object) -> str:
+        """What people see of a run that has to succeed."""
+        argv = [word for word in self.command(verb, *arguments) if word != "--json"]
+        environment = os.environ | {"PYTHONPATH": str(AGENT)}
+        return subprocess.run(
+            argv, env=environment, check=True, capture_output=True, text=True, timeout=300
+        ).stdout
+
     def __call__(self, verb: str, *arguments: object) -> Outcome:
         process = self.start(verb, *arguments)
         stdout, stderr = process.communicate(timeout=300)
@@ -123,15 +131,16 @@ def golden(space: Path, tree: Path) -> Callable[[str], Disk]:
 
 
 @pytest.fixture(autouse=True)
-def no_loop_left() -> Iterator[None]:
+def no_loop_left(space: Path) -> Iterator[None]:
     """The agent leaves no loop device behind, however it ends."""
-    before = loops()
+    before = loops(space)
     yield
-    assert loops() - before == set()
+    assert loops(space) - before == set()
 
 
-def loops() -> set[str]:
+def loops(space: Path) -> set[str]:
+    """Loop devices over files of this run."""
     listing = subprocess.run(
         ["losetup", "-n", "-O", "NAME,BACK-FILE"], capture_output=True, text=True
     )
-    return {line for line in listing.stdout.splitlines() if "slipway-" in line}
+    return {line for line in listing.stdout.splitlines() if str(space) in line}

@@ -34,8 +34,9 @@ def segments(draw: st.DrawFn, number: int, offset: int) -> Segment:
     used = Extents.of((a * 512, b * 512) for a, b in ranges)
     count = used.count_cells(MIB)
     digests = draw(st.binary(min_size=32 * count, max_size=32 * count))
+    lost = used.clip(*sorted(draw(pairs.map(lambda pair: (pair[0] * 512, pair[1] * 512)))))
     return Segment("partition", offset, size, used, digests, number, "ext4", "used",
-                   draw(WORDS), draw(WORDS))  # fmt: skip
+                   draw(WORDS), draw(WORDS), lost)  # fmt: skip
 
 
 @st.composite
@@ -153,6 +154,11 @@ def part(body: dict[str, Any]) -> dict[str, Any]:
         (lambda b: part(b).update(cells="AA" * 64), "lower-case"),
         (lambda b: part(b).update(method="magic"), "method"),
         (lambda b: part(b).update(label="\u202e"), "label"),
+        (lambda b: part(b).update(unreadable=""), "left out"),
+        (lambda b: part(b).update(unreadable="8+1"), "not in the used map"),
+        (lambda b: part(b).update(unreadable="7+2"), "not in the used map"),
+        (lambda b: part(b).update(unreadable="0+1 0+1"), "touching"),
+        (lambda b: part(b).update(unreadable=[]), "type str"),
         (lambda b: disk(b)["segments"].append(part(b)), "twice"),
     ],
 )  # fmt: skip

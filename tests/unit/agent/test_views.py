@@ -69,7 +69,7 @@ def test_json_lines() -> None:
     }  # fmt: skip
     assert set(lines[3]) == {
         "type", "verb", "changed", "image", "version", "read", "sent", "written", "stored", "cells",
-        "seconds", "disks",
+        "seconds", "disks", "unreadable", "degraded",
     }  # fmt: skip
 
 

@@ -45,6 +45,16 @@ def test_a_backup_is_started_detached(
     assert agent.calls == []
 
 
+def test_options_for_failing_disks(
+    agent: Any, starter: Any, run_module: Callable[..., Any], tmp_path: Path
+) -> None:
+    run_module("disk_backup", **options(tmp_path, max_unreadable=0, rescue_minutes=5))
+    command = started(starter)
+    assert command[6:10] == ["--max-unreadable", "0", "--rescue-minutes", "5"]
+    run_module("disk_restore", **options(tmp_path, allow_degraded=True))
+    assert "--allow-degraded" in starter.calls[-1]
+
+
 def test_a_backup_in_check_mode_only_looks(
     agent: Any, starter: Any, run_module: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -125,6 +135,8 @@ def test_nothing_is_started_for_bad_values(
     ("module", "more"),
     [
         ("disk_backup", {"level": 9, "whole": ["disk0:2"], "disks": ["/dev/sda"]}),
+        ("disk_backup", {"max_unreadable": 512, "rescue_minutes": 5}),
+        ("disk_restore", {"allow_degraded": True}),
         ("disk_restore", {"targets": {"disk0": "/dev/sda"}, "disks": ["/dev/sda"]}),
         ("disk_compare", {"image": "pc1@20260131T235959Z", "targets": {"disk0": "/dev/sda"}}),
     ],

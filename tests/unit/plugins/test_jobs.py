@@ -158,6 +158,34 @@ def test_a_restore_from_start_to_end(
     assert len([text for text in lines if " % " in text]) == 1
 
 
+def test_a_degraded_version_warns(
+    machine: Machine, act: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(
+        _job_action.Display, "warning", lambda self, text, **_more: said.append(text)
+    )
+    machine.batches = [[RESULT | {"verb": "backup", "degraded": True, "unreadable": 1536}]]
+    result = act("disk_backup")
+    assert (result["degraded"], result["unreadable"]) == (True, 1536)
+    assert said[0].startswith("pc1: pc1@20260131T235959Z is degraded: 1.5 kB")
+    machine.batches = [[RESULT | {"degraded": False, "unreadable": 0}]]
+    assert act("disk_restore")["degraded"] is False
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "here"),
+    [("--allow-degraded", "allow_degraded=true"), ("--whole disk0:2", '"disk_whole": [')],
+)
+def test_the_agents_options_have_other_names_here(
+    machine: Machine, act: Callable[..., Any], option: str, here: str
+) -> None:
+    error = {"type": "error", "error": "image_degraded", "message": "no", "remedy": f"use {option}"}
+    machine.batches = [[error]]
+    assert here in act("disk_restore")["msg"]
+
+
 def test_a_comparison_changes_nothing(machine: Machine, act: Callable[..., Any]) -> None:
     # The agent's exit code says that something differs; its result says so too, and that counts.
     machine.set_state("failed", "exit-code", 1)

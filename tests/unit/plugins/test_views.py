@@ -85,6 +85,11 @@ def test_the_table_of_images() -> None:
     assert heading.split()[0] == "IMAGE"
     assert first.startswith("pc1@20260102T000000Z  2026-01-02 00:00:00  420 MB")
     assert second.startswith("pc1@20260101")
+    versions[0]["unreadable"] = 1536
+    versions[1]["problem"] = "The manifest is damaged."
+    _heading, first, second = image_table([{"name": "pc1", "versions": versions}])
+    assert first.endswith("damaged")
+    assert second.endswith("degraded, 1.5 kB unreadable")
     assert image_table([])[0].startswith("There is no image yet")
 
 

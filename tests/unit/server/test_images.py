@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import signal
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -47,6 +49,36 @@ def test_a_published_version_is_listed_read_and_stamped_by_the_store(service: Se
         (version, 2 << 20, size)
     ]
     assert pc.name in [item["name"] for item in service.admin.get("/v1/images").json()["images"]]
+
+
+def test_a_degraded_version_is_listed_as_such(service: Service) -> None:
+    content = cell("degraded")
+    pc = service.machine()
+    pc.put(content)
+    body = json.loads(manifest_of(pc.name, content))["manifest"]
+    body["disks"][0]["segments"][0]["unreadable"] = "3+2"
+    raw = json.dumps(body, separators=(",", ":")).encode()
+    head = b'{"slipway":1,"sha256":"%s","manifest":' % hashlib.sha256(raw).hexdigest().encode()
+    answer = pc.request("POST", f"/v1/images/{pc.name}", content=head + raw + b"}\n")
+    assert answer.status_code == 201, answer.text
+    version = answer.json()["version"]
+    for _ in range(2):  # from the manifest, then as the service remembers it
+        [listed] = service.admin.get(f"/v1/images/{pc.name}").json()["versions"]
+        assert (listed["degraded"], listed["unreadable"]) == (True, 1024)
+    read = parse(service.admin.get(f"/v1/images/{pc.name}/{version}").content)
+    assert read.unreadable_bytes == 1024
+
+
+def test_a_summary_of_an_older_release_is_made_anew(own_service: Callable[..., Service]) -> None:
+    service = own_service()
+    name, _version = service.image(cell("older release"))
+    [listed] = service.admin.get(f"/v1/images/{name}").json()["versions"]
+    older = {key: value for key, value in listed.items() if key not in ("degraded", "unreadable")}
+    file = service.state / "memory.sqlite3"
+    with contextlib.closing(sqlite3.connect(file)) as memory, memory:
+        done = memory.execute("UPDATE summaries SET body = ?", (json.dumps(older),))
+        assert done.rowcount == 1
+    assert service.admin.get(f"/v1/images/{name}").json()["versions"] == [listed]
 
 
 def test_a_retry_finds_its_own_version_and_another_manifest_is_refused(service: Service) -> None:

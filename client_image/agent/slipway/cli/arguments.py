@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from slipway import __version__
+from slipway.engine.rescue import MAX_SECONDS, MAX_UNREADABLE
 from slipway.format.frames import MAX_LEVEL
 
 
@@ -30,6 +31,9 @@ class Arguments(argparse.Namespace):
     whole: list[str] = field(default_factory=list)
     target: list[str] = field(default_factory=list)
     dry_run: bool = False
+    allow_degraded: bool = False
+    max_unreadable: int = MAX_UNREADABLE
+    rescue_minutes: int = int(MAX_SECONDS / 60)
     stay: bool = False
     timeout: float | None = None
     jobs: Path = Path("/run/slipway/jobs")
@@ -100,12 +104,31 @@ def _backup(parser: argparse.ArgumentParser) -> None:
         metavar="PARTITION",
         help="save all sectors of it, e.g. disk0:2; disk0:disk is the disk itself",
     )
+    parser.add_argument(
+        "--max-unreadable",
+        type=_number(0, 1 << 50),
+        default=MAX_UNREADABLE,
+        metavar="BYTES",
+        help="give up when the disks lack more; default: %(default)s",
+    )
+    parser.add_argument(
+        "--rescue-minutes",
+        type=_number(0, 100_000),
+        default=int(MAX_SECONDS / 60),
+        metavar="N",
+        help="how long reads that fail may take altogether; default: %(default)s",
+    )
     _common(parser)
 
 
 def _restore(parser: argparse.ArgumentParser) -> None:
     _compare(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what differs, write nothing")
+    parser.add_argument(
+        "--allow-degraded",
+        action="store_true",
+        help="restore a version that lacks sectors: they become zeros",
+    )
 
 
 def _compare(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,7 @@ from slipway import __version__
 from slipway.cli.arguments import Arguments
 from slipway.cli.console import Console, follow
 from slipway.cli.units import size
-from slipway.cli.views import JsonView, View, as_slipway_error, error_json
+from slipway.cli.views import JsonView, View, as_slipway_error, degraded_lines, error_json
 from slipway.engine import devices
 from slipway.engine.backup import Options
 from slipway.engine.backup import backup as engine_backup
@@ -57,6 +57,8 @@ class _Job:
     def done(self, result: Result) -> None:
         """Tell the view and the server."""
         result = replace(result, seconds=round(time.monotonic() - self.began, 2))
+        for warning in degraded_lines(result):
+            self.view.warning(warning)
         if self.reporter is not None:
             self.reporter.finish(result.to_json())
         self.view.result(result)
@@ -165,7 +167,13 @@ def backup(arguments: Arguments, view: View) -> int:
         disks = _chosen(arguments)
         if not disks:
             raise SourceRefused("this machine has no fixed disk", "name the disk, or look at probe")
-        options = Options(arguments.level, arguments.threads, resolve_whole(arguments.whole, disks))
+        options = Options(
+            level=arguments.level,
+            threads=arguments.threads,
+            whole=resolve_whole(arguments.whole, disks),
+            max_unreadable=arguments.max_unreadable,
+            rescue_seconds=60.0 * arguments.rescue_minutes,
+        )
         facts = hardware()
         machine = Machine(
             name=job.session.machine if job.session else "",
@@ -193,7 +201,15 @@ def _compare_or_restore(arguments: Arguments, view: View, mode: Mode) -> Result:
     with _job(arguments, view) as job:
         manifest = job.store.manifest(parse_image_ref(arguments.image))
         pairs = _pairs(arguments, manifest)
-        result = engine_restore(manifest, pairs, job.store, job.meter, mode, arguments.threads)
+        result = engine_restore(
+            manifest,
+            pairs,
+            job.store,
+            job.meter,
+            mode,
+            arguments.threads,
+            arguments.allow_degraded,
+        )
         job.done(result)
     return result
 
@@ -226,6 +242,7 @@ def verify(arguments: Arguments, view: View) -> int:
                 read=sum(sizes.values()),
                 stored=manifest.stored_bytes,
                 cells=CellCounts(total=len(sizes), same=len(sizes)),
+                unreadable=manifest.unreadable_bytes,
             )
         )
     return 0
@@ -242,6 +259,8 @@ def list_images(arguments: Arguments, view: View) -> int:
     for image in images:
         for each in image.versions:
             what = each.damage or f"{size(each.bytes)} used, {size(each.stored)} stored"
+            if each.unreadable:
+                what += f", degraded: {each.unreadable} bytes could not be read"
             print(f"{image.name}@{each.version}  {what}")
     return 0
 

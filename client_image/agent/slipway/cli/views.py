@@ -168,6 +168,23 @@ def result_lines(result: Result) -> list[str]:
     return [f"{did} {image} {took}", *_partition_lines(result, differing_only=True)]
 
 
+def degraded_lines(result: Result) -> list[str]:
+    """What a user has to know about a version that lacks sectors; empty for any other."""
+    if not result.degraded:
+        return []
+    image = f"{result.image}@{result.version}"
+    places = [
+        f"; {each.unreadable} bytes of {disk.disk}:{each.partition} ({each.content})"
+        for disk in result.disks
+        for each in disk.partitions
+        if each.unreadable
+    ]
+    return [
+        f"{image} is degraded: {result.unreadable} bytes could not be read from its source and "
+        f"are zeros{''.join(places)}"
+    ]
+
+
 def _partition_lines(result: Result, differing_only: bool) -> list[str]:
     lines = []
     for disk in result.disks:

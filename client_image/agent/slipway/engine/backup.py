@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from slipway import __version__
-from slipway.engine.cells import read_cell
+from slipway.engine.cells import ReadError, Runs, read_cell
 from slipway.engine.devices import BlockDisk, open_read_only
 from slipway.engine.errors import DeviceError
 from slipway.engine.mapping import DiskMap, Mapped, known_identity, map_disk
 from slipway.engine.parallel import cores, parallel
 from slipway.engine.progress import Meter
+from slipway.engine.rescue import MAX_SECONDS, MAX_UNREADABLE, Budget, Rescuer
 from slipway.engine.result import CellCounts, DiskResult, PartitionResult, Result
 from slipway.engine.store import Store
-from slipway.format import Disk, Machine, Manifest, Segment, digest_of, make_frame
+from slipway.format import Disk, Extents, Machine, Manifest, Segment, digest_of, make_frame
 
 CELL_SIZE = 2 << 20
 _BATCH = 8
@@ -33,6 +35,10 @@ class Options:
     threads: int = 0
     whole: Collection[str] = ()
     """Volume ids, as `disk0:2`."""
+    max_unreadable: int = MAX_UNREADABLE
+    """Bytes; when the disks lack more, nothing is published."""
+    rescue_seconds: float = MAX_SECONDS
+    """How long failing reads may take altogether."""
 
 
 @dataclass
@@ -42,7 +48,9 @@ class _Source:
     map: DiskMap
     part: Mapped
     handle: int
+    rescuer: Rescuer
     digests: bytearray = field(init=False)
+    unreadable: Runs = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.digests = bytearray(32 * self.part.used.count_cells(CELL_SIZE))
@@ -55,6 +63,21 @@ class _Task:
     source: _Source
     index: int
     number: int
+
+    @property
+    def offset(self) -> int:
+        """Where it begins on the disk."""
+        return self.source.part.stretch.offset + self.number * CELL_SIZE
+
+    @property
+    def size(self) -> int:
+        return min(CELL_SIZE, self.source.part.stretch.size - self.number * CELL_SIZE)
+
+    def runs(self) -> Runs:
+        """What of it is used, relative to its begin."""
+        start = self.number * CELL_SIZE
+        used = self.source.part.used.within(start, start + self.size)
+        return [(a - start, b - start) for a, b in used]
 
 
 def backup(
@@ -69,9 +92,11 @@ def backup(
     with ExitStack() as stack:
         handles = [stack.enter_context(open_read_only(disk)) for disk in disks]
         maps = _map_all(disks, handles, options.whole, meter)
+        budget = Budget(options.max_unreadable, options.rescue_seconds)
+        rescuers = [Rescuer(disk, budget) for disk in disks]
         sources = [
-            _Source(disk_map, part, handle)
-            for disk_map, handle in zip(maps, handles, strict=True)
+            _Source(disk_map, part, handle, rescuer)
+            for disk_map, handle, rescuer in zip(maps, handles, rescuers, strict=True)
             for part in disk_map.parts
         ]
         job = _Job(store, meter, options)
@@ -96,7 +121,11 @@ def backup(
         written=0,
         stored=published.stored_bytes,
         cells=CellCounts(total=job.total, sent=job.sent, same=job.total - job.sent),
-        disks=tuple(_disk_result(disk_map) for disk_map in maps),
+        unreadable=manifest.unreadable_bytes,
+        disks=tuple(
+            _disk_result(disk, disk_map)
+            for disk, disk_map in zip(manifest.disks, maps, strict=True)
+        ),
     )
 
 
@@ -125,9 +154,12 @@ class _Job:
         # One thread reads at a time: a disk serves one long run better than many short ones.
         self.reading = threading.Lock()
         self.total = self.sent = 0
+        self.aside: list[_Task] = []
 
     def run(self, sources: Sequence[_Source]) -> None:
         parallel(self._batches(sources), self._worker, self.threads)
+        # One thread: the disk is ill, and the thread that waits for signals stays free.
+        parallel(self.aside, self._rescue_worker, 1)
 
     def _batches(self, sources: Sequence[_Source]) -> Generator[list[_Task], None, None]:
         for source in sources:
@@ -147,11 +179,46 @@ class _Job:
             source = batch[0].source
             self.meter.at(source.map.id, str(source.part.stretch.partition or source.part.content))
             with self.reading:
-                filled = [_read(task, buffers[i]) for i, task in enumerate(batch)]
-            self._keep(batch, [view for view, _ in filled])
-            self.meter.add(done=sum(used for _, used in filled))
+                filled = [
+                    (task, buffers[i])
+                    for i, task in enumerate(batch)
+                    if self._readable(task, buffers[i])
+                ]
+            self._keep_all(filled)
 
         return work
+
+    def _readable(self, task: _Task, buffer: memoryview) -> bool:
+        began = time.monotonic()
+        try:
+            read_cell(task.source.handle, buffer[: task.size], task.offset, task.runs())
+        except ReadError as error:
+            task.source.rescuer.put_aside(error, time.monotonic() - began)
+            self.aside.append(task)
+            return False
+        except DeviceError as error:
+            path = task.source.map.disk.path
+            raise DeviceError(f"{path}: {error.message}", error.remedy) from error
+        return True
+
+    def _rescue_worker(self) -> Callable[[_Task], None]:
+        buffer = memoryview(bytearray(CELL_SIZE))
+
+        def rescue(task: _Task) -> None:
+            source, start = task.source, task.number * CELL_SIZE
+            self.meter.at(source.map.id, str(source.part.stretch.partition or source.part.content))
+            lost = source.rescuer.read_cell(buffer[: task.size], task.offset, task.runs())
+            source.unreadable += [(start + a, start + b) for a, b in lost]
+            self._keep_all([(task, buffer)])
+
+        return rescue
+
+    def _keep_all(self, filled: Sequence[tuple[_Task, memoryview]]) -> None:
+        if filled:
+            self._keep(
+                [task for task, _ in filled], [buffer[: task.size] for task, buffer in filled]
+            )
+            self.meter.add(done=sum(b - a for task, _ in filled for a, b in task.runs()))
 
     def _keep(self, batch: Sequence[_Task], views: Sequence[memoryview]) -> None:
         digests = [digest_of(view) for view in views]
@@ -173,20 +240,6 @@ class _Job:
             self.sent += sent
             if len(self.known) < _REMEMBERED:
                 self.known.update(bytes.fromhex(each) for each in unknown)
-
-
-def _read(task: _Task, buffer: memoryview) -> tuple[memoryview, int]:
-    """A cell's content and how many of its bytes are used."""
-    stretch, used = task.source.part.stretch, task.source.part.used
-    start = task.number * CELL_SIZE
-    size = min(CELL_SIZE, stretch.size - start)
-    runs = [(a - start, b - start) for a, b in used.within(start, start + size)]
-    try:
-        read_cell(task.source.handle, buffer[:size], stretch.offset + start, runs)
-    except DeviceError as error:
-        path = task.source.map.disk.path
-        raise DeviceError(f"{path}: {error.message}", error.remedy) from error
-    return buffer[:size], sum(b - a for a, b in runs)
 
 
 def _disk(disk_map: DiskMap, sources: Sequence[_Source]) -> Disk:
@@ -215,21 +268,23 @@ def _segment(source: _Source) -> Segment:
         method=part.decision.method,
         uuid=part.uuid,
         label=part.label,
+        unreadable=Extents.of(source.unreadable),
     )
 
 
-def _disk_result(disk_map: DiskMap) -> DiskResult:
+def _disk_result(disk: Disk, disk_map: DiskMap) -> DiskResult:
     return DiskResult(
-        disk=disk_map.id,
+        disk=disk.id,
         device=str(disk_map.disk.path),
         partitions=tuple(
             PartitionResult(
-                partition=str(part.stretch.partition or "disk"),
-                content=part.content,
-                method=part.decision.method,
-                bytes_used=part.used.total,
+                partition=segment.id,
+                content=segment.content,
+                method=segment.method,
+                bytes_used=segment.used.total,
+                unreadable=segment.unreadable.total,
             )
-            for part in disk_map.parts
-            if part.stretch.kind == "partition"
+            for segment in disk.segments
+            if segment.kind == "partition" or segment.unreadable
         ),
     )

@@ -15,6 +15,10 @@ _ZEROS = memoryview(bytes(MAX_CELL))
 Runs = list[tuple[int, int]]
 
 
+class ReadError(DeviceError):
+    """The kernel could not read there: a bad sector, or a disk that is gone."""
+
+
 def zeros(size: int) -> memoryview:
     """A view of `size` zero bytes, at most one cell."""
     return _ZEROS[:size]
@@ -60,7 +64,7 @@ def read_at(handle: int, buffer: memoryview, offset: int) -> None:
         try:
             count = os.preadv(handle, [buffer[done:]], offset + done)
         except OSError as error:
-            raise DeviceError(
+            raise ReadError(
                 f"reading at byte {offset + done} failed: {error.strerror}",
                 "check the disk's health (smartctl) and its cable",
             ) from error

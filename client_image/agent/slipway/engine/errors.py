@@ -110,6 +110,14 @@ class CheckinRefused(SlipwayError):
     usual_remedy = "start the session again"
 
 
+class ImageDegraded(SlipwayError):
+    """The version lacks sectors that its source disk could not read, and nobody accepted that."""
+
+    type = "image_degraded"
+    exit_code = 13
+    usual_remedy = "use another version, or accept the loss with --allow-degraded"
+
+
 class Interrupted(SlipwayError):
     """The user or the system asked the agent to stop."""
 

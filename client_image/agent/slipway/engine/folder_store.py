@@ -182,7 +182,13 @@ class FolderStore:
             manifest = self._read(folder / f"{version}.json", folder.name, version)
         except ImageDamaged as error:
             return VersionInfo(version, "", 0, 0, error.message)
-        return VersionInfo(version, manifest.created, manifest.used_bytes, manifest.stored_bytes)
+        return VersionInfo(
+            version,
+            manifest.created,
+            manifest.used_bytes,
+            manifest.stored_bytes,
+            unreadable=manifest.unreadable_bytes,
+        )
 
     def _read(self, path: Path, name: str, version: str) -> Manifest:
         try:

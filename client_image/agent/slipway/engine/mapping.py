@@ -11,6 +11,13 @@ from slipway.engine.content.registry import decide, identify, label_of, open_vol
 from slipway.engine.devices import BlockDisk
 from slipway.engine.errors import SlipwayError, SourceRefused, UsageError
 from slipway.engine.loop import read_only_loop
+from slipway.engine.readable import (
+    metadata_needed,
+    read_head,
+    read_start,
+    read_tables,
+    table_needed,
+)
 from slipway.engine.table import Stretch, is_container, layout, read_table
 from slipway.format import Extents, Identity, Table
 
@@ -71,7 +78,9 @@ def map_disk(disk: BlockDisk, handle: int, disk_id: str, whole: Collection[str])
             continue
         name = volume_id(disk_id, stretch.partition)
         place = (disk.path, stretch.offset, stretch.size, disk.logical_sector)
-        with open_volume(name, *place) as volume:
+        with open_volume(name, *place) as volume, metadata_needed(name, disk):
+            if name not in whole:
+                read_head(volume)
             decision = decide(volume, name in whole)
             used = used_map(volume, decision)
             uuid, label = label_of(volume.fields)
@@ -91,15 +100,17 @@ def preview_disk(disk: BlockDisk, handle: int, disk_id: str) -> tuple[Table, tup
         name = volume_id(disk_id, stretch.partition)
         place = (disk.path, stretch.offset, stretch.size, disk.logical_sector)
         with open_volume(name, *place) as volume:
-            previews.append(_preview(volume, stretch))
+            previews.append(_preview(volume, stretch, disk))
     return table, tuple(previews)
 
 
-def _preview(volume: Volume, stretch: Stretch) -> Preview:
+def _preview(volume: Volume, stretch: Stretch, disk: BlockDisk) -> Preview:
     uuid, label = label_of(volume.fields)
     method, reason, remedy = "refused", "", ""
     try:
-        decision = decide(volume, whole=False)
+        with metadata_needed(volume.id, disk):
+            read_head(volume)
+            decision = decide(volume, whole=False)
         method, reason = decision.method, decision.reason
     except SlipwayError as error:
         reason, remedy = error.message, error.remedy
@@ -119,11 +130,19 @@ def _preview(volume: Volume, stretch: Stretch) -> Preview:
 def _stretches(
     disk: BlockDisk, handle: int, disk_id: str, whole: Collection[str]
 ) -> tuple[Table, list[Stretch]]:
-    table = Table("none") if volume_id(disk_id, 0) in whole else table_of(disk)
-    try:
+    if volume_id(disk_id, 0) in whole:
+        table = Table("none")
         return table, layout(table, handle, disk.size, disk.logical_sector)
+    try:
+        with table_needed(disk, disk_id):
+            read_start(handle, disk)
+            table = table_of(disk)
+            stretches = layout(table, handle, disk.size, disk.logical_sector)
+            read_tables(handle, disk.logical_sector, table, stretches)
+        return table, stretches
     except SourceRefused as error:
-        raise SourceRefused(f"{disk.path}: {error.message}", error.remedy) from error
+        message = error.message.removeprefix(f"{disk.path}: ")
+        raise SourceRefused(f"{disk.path}: {message}", error.remedy) from error
 
 
 def table_of(disk: BlockDisk) -> Table:

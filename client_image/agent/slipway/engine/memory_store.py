@@ -66,7 +66,13 @@ class MemoryStore:
             ImageInfo(
                 name,
                 tuple(
-                    VersionInfo(each.version, each.created, each.used_bytes, each.stored_bytes)
+                    VersionInfo(
+                        each.version,
+                        each.created,
+                        each.used_bytes,
+                        each.stored_bytes,
+                        unreadable=each.unreadable_bytes,
+                    )
                     for each in versions.values()
                 ),
             )

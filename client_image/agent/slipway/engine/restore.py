@@ -10,7 +10,7 @@ from typing import Literal
 
 from slipway.engine.cells import Runs, read_cell, zeros
 from slipway.engine.devices import open_read_only
-from slipway.engine.errors import DeviceError, SlipwayError, TargetRefused
+from slipway.engine.errors import DeviceError, ImageDegraded, SlipwayError, TargetRefused
 from slipway.engine.match import Pair
 from slipway.engine.parallel import cores, parallel
 from slipway.engine.progress import Meter
@@ -32,11 +32,14 @@ def restore(
     meter: Meter,
     mode: Mode,
     threads: int = 0,
+    allow_degraded: bool = False,
 ) -> Result:
     """Make the targets equal to the image; in the other modes only say what differs.
 
     Everything that can be refused is refused before the first write.
     """
+    if mode != "compare" and not allow_degraded:
+        refuse_degraded(manifest)
     with ExitStack() as stack:
         jobs = []
         for pair in pairs:
@@ -61,6 +64,22 @@ def prove(manifest: Manifest, store: Store, meter: Meter) -> None:
         problems = store.prove(manifest, meter)
     if problems:
         raise damaged(problems, f"{manifest.name}@{manifest.version}")
+
+
+def refuse_degraded(manifest: Manifest) -> None:
+    """Raise ImageDegraded when the version lacks sectors, and say how many and where."""
+    if not manifest.unreadable_bytes:
+        return
+    places = [
+        f"{disk.id}:{segment.id} ({segment.unreadable.total} bytes)"
+        for disk in manifest.disks
+        for segment in disk.segments
+        if segment.unreadable
+    ]
+    raise ImageDegraded(
+        f"{manifest.name}@{manifest.version} is degraded: {manifest.unreadable_bytes} bytes of its "
+        f"source could not be read and would be zeros, in {', '.join(places)}; nothing was written",
+    )
 
 
 @dataclass
@@ -215,6 +234,7 @@ def _result(manifest: Manifest, jobs: Iterable[_DiskJob], meter: Meter, mode: Mo
             written=differing if mode == "restore" else 0,
             same=total - differing,
         ),
+        unreadable=manifest.unreadable_bytes,
         disks=tuple(_disk_result(job) for job in jobs),
     )
 
@@ -231,8 +251,9 @@ def _disk_result(job: _DiskJob) -> DiskResult:
                 bytes_used=segment.used.total,
                 differs=job.differs.get(segment.id, 0),
                 differing_cells=job.differing.get(segment.id, 0),
+                unreadable=segment.unreadable.total,
             )
             for segment in job.pair.image.segments
-            if segment.kind == "partition" or segment.id in job.differs
+            if segment.kind == "partition" or segment.id in job.differs or segment.unreadable
         ),
     )

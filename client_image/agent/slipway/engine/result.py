@@ -27,6 +27,8 @@ class PartitionResult:
     differs: int = 0
     """Used bytes of the cells that differ from the image."""
     differing_cells: int = 0
+    unreadable: int = 0
+    """Used bytes that the source disk did not give when the image was made: they are zero."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,15 @@ class Result:
     """Size of the version's chunks in the store."""
     cells: CellCounts = field(default_factory=CellCounts)
     seconds: float = 0.0
+    unreadable: int = 0
+    """Bytes that the version lacks because its source disk could not read them."""
     disks: tuple[DiskResult, ...] = ()
+
+    @property
+    def degraded(self) -> bool:
+        """Whether the version lacks anything."""
+        return self.unreadable > 0
 
     def to_json(self) -> dict[str, Any]:
         """The result as `--json` prints it."""
-        return {"type": "result"} | asdict(self)
+        return {"type": "result"} | asdict(self) | {"degraded": self.degraded}

@@ -26,6 +26,8 @@ class VersionInfo:
     """Bytes of its chunks in the store, shared ones included."""
     damage: str = ""
     """Why its manifest can't be read; empty when it can."""
+    unreadable: int = 0
+    """Bytes that its source disk could not read; above 0 the version is degraded."""
 
 
 @dataclass(frozen=True)

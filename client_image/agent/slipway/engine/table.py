@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from slipway.engine.cells import read_at
 from slipway.engine.devices import clean
 from slipway.engine.errors import SourceRefused, ToolError
 from slipway.engine.run import run
@@ -133,6 +133,12 @@ def _name(stretch: Stretch) -> str:
     return f"{stretch.kind}{number}"
 
 
+def _read(handle: int, offset: int, size: int) -> bytes:
+    buffer = bytearray(size)
+    read_at(handle, memoryview(buffer), offset)
+    return bytes(buffer)
+
+
 def _extended_records(table: Table, handle: int, size: int, sector: int) -> list[Stretch]:
     """The sectors of the chain of extended boot records; sfdisk does not say where they lie."""
     result: list[Stretch] = []
@@ -143,7 +149,7 @@ def _extended_records(table: Table, handle: int, size: int, sector: int) -> list
         seen: set[int] = set()
         while position not in seen and position + sector <= size and len(seen) < _MAX_LOGICALS:
             seen.add(position)
-            record = os.pread(handle, sector, position)
+            record = _read(handle, position, sector)
             if record[510:512] != b"\x55\xaa":
                 break
             result.append(_full("ebr", position, sector, 5 + len(result)))
@@ -177,10 +183,10 @@ def parse_gpt_header(sector: bytes) -> GptHeader | None:
 
 def _gpt_backup(handle: int, size: int, sector: int) -> Stretch:
     """Where the backup GPT lies: at the end, unless the disk has grown since it was written."""
-    primary = parse_gpt_header(os.pread(handle, sector, sector))
+    primary = parse_gpt_header(_read(handle, sector, sector))
     last = size // sector - 1
     at = primary.other if primary is not None and 1 < primary.other <= last else last
-    backup = parse_gpt_header(os.pread(handle, sector, at * sector))
+    backup = parse_gpt_header(_read(handle, at * sector, sector))
     entries = backup.entries if backup is not None else at - max(32 * 512 // sector, 1)
     if not 0 < at - entries <= MAX_GAP // sector:
         entries = at - max(32 * 512 // sector, 1)

@@ -283,10 +283,22 @@ def _segment(fields: _Fields, cell_size: int, sector: int) -> Segment:
         method=fields.choice("method", METHODS),
         uuid=fields.text("uuid"),
         label=fields.text("label"),
+        unreadable=_unreadable(fields, used, sector),
     )
     if (result.partition is None) is (kind in ("partition", "ebr")):
         fields.fail("partition", f"does not fit the kind {kind}")
     fields.end()
+    return result
+
+
+def _unreadable(fields: _Fields, used: Extents, sector: int) -> Extents:
+    if "unreadable" not in fields.value:
+        return Extents.of([])
+    result = Extents.from_text(fields.take("unreadable", str), sector)
+    if not result:
+        fields.fail("unreadable", "is empty: then the key is left out")
+    if any(used.within(start, end) != [(start, end)] for start, end in result):
+        fields.fail("unreadable", "holds bytes that are not in the used map")
     return result
 
 
@@ -318,6 +330,8 @@ def _segment_to_json(segment: Segment, sector: int) -> dict[str, Any]:
     result: dict[str, Any] = {"kind": segment.kind}
     if segment.partition is not None:
         result["partition"] = segment.partition
+    if segment.unreadable:
+        result["unreadable"] = segment.unreadable.to_text(sector)
     return result | {
         "offset": segment.offset,
         "size": segment.size,

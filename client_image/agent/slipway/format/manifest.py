@@ -51,6 +51,9 @@ class Segment:
     method: Method = "whole"
     uuid: str = ""
     label: str = ""
+    unreadable: Extents = field(default_factory=lambda: Extents.of([]))
+    """Used bytes that the source disk did not give: their place in the chunks is zero. Relative
+    to `offset`."""
 
     @property
     def id(self) -> str:
@@ -135,6 +138,11 @@ class Disk:
         """Bytes of the disk that the image holds."""
         return sum(segment.used.total for segment in self.segments)
 
+    @property
+    def unreadable_bytes(self) -> int:
+        """Bytes that the image should hold, but that the disk did not give."""
+        return sum(segment.unreadable.total for segment in self.segments)
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -165,6 +173,11 @@ class Manifest:
     def used_bytes(self) -> int:
         """Bytes of all disks that the image holds."""
         return sum(disk.used_bytes for disk in self.disks)
+
+    @property
+    def unreadable_bytes(self) -> int:
+        """Bytes that could not be read when the image was made; above 0 it is degraded."""
+        return sum(disk.unreadable_bytes for disk in self.disks)
 
     @property
     def cell_count(self) -> int:

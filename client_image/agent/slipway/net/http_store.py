@@ -125,6 +125,7 @@ class HttpStore:
                             int(each.get("bytes", 0)),
                             int(each.get("stored", 0)),
                             str(each.get("problem") or ""),
+                            int(each.get("unreadable", 0)),
                         )
                         for each in image["versions"]
                     ),

@@ -149,7 +149,8 @@ class Images:
         found = self.path(name, version).stat()
         fingerprint = Fingerprint(found.st_size, found.st_mtime_ns, found.st_ino)
         kept = self._memory.summary(name, version, fingerprint)
-        if kept is not None:
+        # One that an older release kept may say less.
+        if kept is not None and kept.keys() == _KEYS:
             return kept
         try:
             body = _summarize(version, self.manifest(name, version))
@@ -165,6 +166,8 @@ def _summarize(version: str, manifest: Manifest) -> dict[str, Any]:
         "created": manifest.created,
         "bytes": manifest.used_bytes,
         "stored": manifest.stored_bytes,
+        "unreadable": manifest.unreadable_bytes,
+        "degraded": manifest.unreadable_bytes > 0,
         "machine": manifest.machine.name,
         "agent_version": manifest.agent_version,
         "disks": [
@@ -187,8 +190,13 @@ def _damaged(version: str, mtime: float, problem: str) -> dict[str, Any]:
         "created": iso(mtime),
         "bytes": 0,
         "stored": 0,
+        "unreadable": 0,
+        "degraded": False,
         "machine": "",
         "agent_version": "",
         "disks": [],
         "problem": f"The manifest is damaged: {problem}.",
     }
+
+
+_KEYS = _damaged("", 0, "").keys()

@@ -207,6 +207,8 @@ class VersionSummary(BaseModel):
     created: str
     bytes: int = Field(description="bytes of the disks that the version holds")
     stored: int = Field(description="bytes of its chunk files, each once")
+    unreadable: int = Field(description="bytes that the source disks could not read: zeros here")
+    degraded: bool = Field(description="whether there are any; restored only when told to")
     machine: str
     agent_version: str
     disks: list[DiskSummary]

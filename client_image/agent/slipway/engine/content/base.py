@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from slipway.engine.cells import ReadError
 from slipway.engine.errors import SourceRefused
 from slipway.format import Extents
 from slipway.format.manifest import Method
@@ -31,6 +32,8 @@ class Volume:
         handle = os.open(self.device, os.O_RDONLY | os.O_CLOEXEC)
         try:
             return os.pread(handle, size, offset)
+        except OSError as error:
+            raise ReadError(f"reading at byte {offset} failed: {error.strerror}") from error
         finally:
             os.close(handle)
 

@@ -1,0 +1,73 @@
+"""What has to be readable for a backup to know what it saves; a sector lost there is no small loss.
+
+A table that is only half known, or a used map from metadata that is only half there, would make
+an image that lacks files and does not say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+
+from slipway.engine.cells import ReadError, read_at
+from slipway.engine.content.base import Volume
+from slipway.engine.devices import BlockDisk
+from slipway.engine.errors import SourceRefused
+from slipway.engine.table import Stretch
+from slipway.format import Table
+
+_BLOCK = 1 << 20
+# Where file systems and containers keep what tells their kind; btrfs has it at 64 KiB.
+_HEAD = 128 << 10
+
+
+@contextmanager
+def table_needed(disk: BlockDisk, disk_id: str) -> Generator[None, None, None]:
+    """Refuse the disk when a read inside fails."""
+    try:
+        yield
+    except ReadError as error:
+        raise SourceRefused(
+            f"{disk.path}: the partition table can't be read: {error.message}",
+            f"save the disk sector by sector with --whole {disk_id}:disk",
+        ) from error
+
+
+@contextmanager
+def metadata_needed(volume_id: str, disk: BlockDisk) -> Generator[None, None, None]:
+    """Refuse the volume when a read inside fails."""
+    try:
+        yield
+    except ReadError as error:
+        raise SourceRefused(
+            f"{volume_id} of {disk.path}: what its file system says about itself can't be read: "
+            f"{error.message}",
+            f"save it sector by sector with --whole {volume_id}",
+        ) from error
+
+
+def read_start(handle: int, disk: BlockDisk) -> None:
+    """Read sector 0 and the one behind it, where the primary GPT begins."""
+    _read(handle, 0, min(2 * disk.logical_sector, disk.size))
+
+
+def read_tables(handle: int, sector: int, table: Table, stretches: Iterable[Stretch]) -> None:
+    """Read all that belongs to the table. The gap behind a boot sector is none of it."""
+    if table.kind == "none":
+        return
+    for stretch in stretches:
+        if stretch.kind == "boot":
+            _read(handle, 0, min(max(table.first_lba, 1) * sector, stretch.size))
+        elif stretch.kind in ("ebr", "gpt-backup"):
+            _read(handle, stretch.offset, stretch.size)
+
+
+def read_head(volume: Volume) -> None:
+    """Read what blkid looks at: it takes an unreadable head for an unknown one."""
+    volume.read(0, min(_HEAD, volume.size))
+
+
+def _read(handle: int, offset: int, size: int) -> None:
+    buffer = memoryview(bytearray(min(_BLOCK, size)))
+    for start in range(0, size, _BLOCK):
+        read_at(handle, buffer[: min(_BLOCK, size - start)], offset + start)
