@@ -12,10 +12,12 @@ LOGICALS = 20
 NOISE = random.Random(11).randbytes(200 * 512)
 
 # Extended, with holes between the logical partitions, behind the last, and behind the container.
-MANY = ["label: dos", "label-id: 0xc0ffee01", "start=1MiB, size=8MiB, type=7, bootable",
-        "start=10MiB, size=80MiB, type=5", "start=92MiB, size=2MiB, type=12",
-        "start=95MiB, size=1MiB, type=1b"] + [
-            f"start={11 + 3 * i}MiB, size={1 + i % 2}MiB, type=83" for i in range(LOGICALS)]  # fmt: skip
+MANY = [
+    "label: dos", "label-id: 0xc0ffee01", "start=1MiB, size=8MiB, type=7, bootable",
+    "start=10MiB, size=80MiB, type=5", "start=92MiB, size=2MiB, type=12",
+    "start=95MiB, size=1MiB, type=1b",
+    *(f"start={11 + 3 * i}MiB, size={1 + i % 2}MiB, type=83" for i in range(LOGICALS)),
+]  # fmt: skip
 NAMED = [
     "label: gpt", "label-id: 01234567-89AB-CDEF-0123-456789ABCDEF", "table-length: 128",
     "1: start=1MiB, size=8MiB, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B, name=\"EFI\", "

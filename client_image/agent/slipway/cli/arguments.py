@@ -29,6 +29,9 @@ class Arguments(argparse.Namespace):
     threads: int = 0
     whole: list[str] = field(default_factory=list)
     target: list[str] = field(default_factory=list)
+    partition: list[str] = field(default_factory=list)
+    grow: list[str] = field(default_factory=list)
+    read_back: bool = False
     dry_run: bool = False
     stay: bool = False
     timeout: float | None = None
@@ -106,6 +109,18 @@ def _backup(parser: argparse.ArgumentParser) -> None:
 def _restore(parser: argparse.ArgumentParser) -> None:
     _compare(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what differs, write nothing")
+    parser.add_argument(
+        "--grow",
+        action="append",
+        default=[],
+        metavar="last|PARTITION",
+        help="on a larger disk, let it and its file system take the space behind it",
+    )
+    parser.add_argument(
+        "--read-back",
+        action="store_true",
+        help="read everything from the disk again before it may boot",
+    )
 
 
 def _compare(parser: argparse.ArgumentParser) -> None:
@@ -118,6 +133,13 @@ def _compare(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="ID=DISK",
         help="put this disk of the image there, whatever its serial number",
+    )
+    parser.add_argument(
+        "--partition",
+        action="append",
+        default=[],
+        metavar="PARTITION",
+        help="only this one, e.g. disk0:2, into a table that has it already",
     )
     _threads(parser)
     _common(parser)
