@@ -13,7 +13,7 @@ from slipway.engine.devices import find_disk, fixed_disks, list_disks
 from slipway.engine.errors import SourceRefused, ToolError, UsageError
 from slipway.engine.run import head, lines, run
 from slipway.engine.table import layout, read_table
-from slipway.format import Extents, Table, TablePartition
+from slipway.format import Extents, FormatError, Table, TablePartition
 
 MIB = 1 << 20
 
@@ -148,30 +148,61 @@ def test_extended_records_in_a_circle(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_gpt_that_grows_keeps_its_checksums() -> None:
-    header = bytearray(512)
-    struct.pack_into("<8s4sI4s4sQQQQ16sQIII", header, 0, b"EFI PART", b"\0\0\1\0", 92, b"", b"",
-                     1, 99, 34, 66, bytes(16), 2, 128, 128, 0)  # fmt: skip
-    backup = bytearray(header)
-    struct.pack_into("<QQ", backup, 24, 99, 1)
-    struct.pack_into("<Q", backup, 72, 67)
+def gpt_parts(entries: bytes) -> tuple[bytes, bytes]:
+    """Boot area and backup of a GPT of 100 sectors, with 128 entries and right checksums."""
     mbr = bytearray(512)
     mbr[450] = 0xEE
     struct.pack_into("<II", mbr, 454, 1, 99)
-    entries = bytes(range(256)) * 64
-    boot, tail, offset = gpt.grow(
-        bytes(mbr + header) + entries, entries + bytes(backup), 512, 100 * 512, 200 * 512
-    )
-    assert offset == (199 - 32) * 512
-    assert tail[:-512] == entries
-    assert boot[1024:] == entries
-    assert struct.unpack_from("<II", boot, 454) == (1, 199)
-    for sector, own, other, table in ((boot[512:1024], 1, 199, 2), (tail[-512:], 199, 1, 167)):
+    halves = []
+    for own, other, table in ((1, 99, 2), (99, 1, 67)):
+        header = bytearray(512)
+        struct.pack_into("<8s4sI4s4sQQQQ16sQIII", header, 0, b"EFI PART", b"\0\0\1\0", 92, b"",
+                         b"", own, other, 34, 66, bytes(16), table, 128, 128,
+                         zlib.crc32(entries))  # fmt: skip
+        struct.pack_into("<I", header, 16, zlib.crc32(header[:92]))
+        halves.append(bytes(header))
+    return bytes(mbr) + halves[0] + entries, entries + halves[1]
+
+
+def check_gpt(boot: bytes, tail: bytes, last: int) -> None:
+    for sector, own, other, table in (
+        (boot[512:1024], 1, last, 2), (tail[-512:], last, 1, last - 32)
+    ):  # fmt: skip
         fields = struct.unpack_from("<QQQQ16xQ", sector, 24)
-        assert fields == (own, other, 34, 166, table)
+        assert fields == (own, other, 34, last - 33, table)
         plain = bytearray(sector)
         struct.pack_into("<I", plain, 16, 0)
         assert struct.unpack_from("<I", sector, 16)[0] == zlib.crc32(plain[:92])
+    assert struct.unpack_from("<I", boot, 512 + 88)[0] == zlib.crc32(tail[:-512])
+    assert boot[1024:] == tail[:-512]
+
+
+@pytest.mark.parametrize("sectors", [200, 90])
+def test_gpt_that_moves_keeps_its_checksums(sectors: int) -> None:
+    entries = bytes(range(256)) * 64
+    boot, tail, offset = gpt.place(*gpt_parts(entries), 512, (100 * 512, sectors * 512), {})
+    assert offset == (sectors - 33) * 512
+    assert tail[:-512] == entries
+    assert struct.unpack_from("<II", boot, 454) == (1, sectors - 1)
+    check_gpt(boot, tail, sectors - 1)
+
+
+def test_gpt_partition_with_a_new_end() -> None:
+    entries = bytearray(128 * 128)
+    struct.pack_into("<QQ", entries, 2 * 128 + 32, 40, 49)
+    boot, tail, _ = gpt.place(*gpt_parts(bytes(entries)), 512, (51200, 102400), {3: 100 * 512})
+    assert struct.unpack_from("<QQ", boot, 1024 + 2 * 128 + 32) == (40, 99)
+    check_gpt(boot, tail, 199)
+
+
+def test_a_header_that_is_broken_in_the_image_is_not_made_valid() -> None:
+    boot, tail = gpt_parts(bytes(128 * 128))
+    broken = boot[:552] + b"\xff" + boot[553:]
+    new_boot, new_tail, _ = gpt.place(broken, tail, 512, (51200, 102400), {})
+    assert new_boot[512:1024] == broken[512:1024]
+    assert struct.unpack_from("<QQ", new_tail[-512:], 24) == (199, 1)
+    with pytest.raises(FormatError):
+        gpt.place(broken, tail[:-490] + b"x" + tail[-489:], 512, (51200, 102400), {})
 
 
 def test_programs(mock_command: Callable[..., Any]) -> None:

@@ -20,7 +20,8 @@ def image(*disks: tuple[Identity, int, int]) -> Manifest:
     return Manifest(
         "pc", 1 << 20,
         tuple(
-            Disk(f"disk{i}", identity, size, sector, sector, Table("none"), (boot,))
+            Disk(f"disk{i}", identity, size, sector, sector, Table("none"), (
+                boot, Segment("partition", 0, size, Extents.of([]), b"", 0)))
             for i, (identity, size, sector) in enumerate(disks)
         ),
     )  # fmt: skip

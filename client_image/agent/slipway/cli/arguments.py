@@ -30,6 +30,9 @@ class Arguments(argparse.Namespace):
     threads: int = 0
     whole: list[str] = field(default_factory=list)
     target: list[str] = field(default_factory=list)
+    partition: list[str] = field(default_factory=list)
+    grow: list[str] = field(default_factory=list)
+    read_back: bool = False
     dry_run: bool = False
     allow_degraded: bool = False
     max_unreadable: int = MAX_UNREADABLE
@@ -129,6 +132,18 @@ def _restore(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="restore a version that lacks sectors: they become zeros",
     )
+    parser.add_argument(
+        "--grow",
+        action="append",
+        default=[],
+        metavar="last|PARTITION",
+        help="on a larger disk, let it and its file system take the space behind it",
+    )
+    parser.add_argument(
+        "--read-back",
+        action="store_true",
+        help="read everything from the disk again before it may boot",
+    )
 
 
 def _compare(parser: argparse.ArgumentParser) -> None:
@@ -141,6 +156,13 @@ def _compare(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="ID=DISK",
         help="put this disk of the image there, whatever its serial number",
+    )
+    parser.add_argument(
+        "--partition",
+        action="append",
+        default=[],
+        metavar="PARTITION",
+        help="only this one, e.g. disk0:2, into a table that has it already",
     )
     _threads(parser)
     _common(parser)

@@ -30,6 +30,7 @@ from slipway.engine.progress import Meter, Record
 from slipway.engine.restore import Mode
 from slipway.engine.restore import restore as engine_restore
 from slipway.engine.result import CellCounts, Result
+from slipway.engine.selection import Growing, growing, select
 from slipway.engine.store import Store, damaged, read_through
 from slipway.format import ImageRef, Machine, Manifest, check_name, parse_image_ref
 from slipway.net.checkin import Site, boot_nonce, check_in, firmware, hardware, session_id, stay
@@ -200,7 +201,15 @@ def compare(arguments: Arguments, view: View) -> int:
 def _compare_or_restore(arguments: Arguments, view: View, mode: Mode) -> Result:
     with _job(arguments, view) as job:
         manifest = job.store.manifest(parse_image_ref(arguments.image))
-        pairs = _pairs(arguments, manifest)
+        grow = growing(manifest, arguments.grow)
+        if arguments.grow and arguments.partition:
+            raise UsageError(
+                "--grow changes the table, which --partition leaves alone", "use one of them"
+            )
+        manifest = select(manifest, arguments.partition)
+        pairs = _pairs(arguments, manifest, grow)
+        for note in (note for pair in pairs for note in pair.fit.notes):
+            view.warning(note)
         result = engine_restore(
             manifest,
             pairs,
@@ -208,20 +217,22 @@ def _compare_or_restore(arguments: Arguments, view: View, mode: Mode) -> Result:
             job.meter,
             mode,
             arguments.threads,
-            arguments.allow_degraded,
+            allow_degraded=arguments.allow_degraded,
+            read_back=arguments.read_back,
         )
         job.done(result)
     return result
 
 
-def _pairs(arguments: Arguments, manifest: Manifest) -> tuple[Pair, ...]:
+def _pairs(arguments: Arguments, manifest: Manifest, grow: Growing) -> tuple[Pair, ...]:
     overrides = {}
     for text in arguments.target:
         disk, separator, path = text.partition("=")
         if not separator or not path:
             raise UsageError(f"--target {text} can't be read", "write --target disk0=/dev/sdX")
         overrides[disk] = devices.find_disk(path)
-    return match_disks(manifest, _chosen(arguments), overrides, named=bool(arguments.disks))
+    named = bool(arguments.disks)
+    return match_disks(manifest, _chosen(arguments), overrides, named, grow)
 
 
 def verify(arguments: Arguments, view: View) -> int:

@@ -1,61 +1,123 @@
-"""Moving a GPT to the end of a larger disk: arithmetic on bytes, nothing else."""
+"""A GPT for a disk of another size or with partitions that end elsewhere: arithmetic on bytes."""
 
 from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from slipway.engine.table import parse_gpt_header
+from slipway.engine.mbr import Move, protective_resized, resized
+from slipway.engine.table import GptHeader, parse_gpt_header
 from slipway.format import FormatError
 
-_CRC = 16
+_CRC, _ENTRIES_CRC = 16, 88
 _OWN, _OTHER, _LAST_USABLE, _ENTRIES = 24, 32, 48, 72
-_PMBR_FIRST, _PMBR_STEP, _PMBR_COUNT = 446, 16, 4
+_FIRST_LBA, _LAST_LBA = 32, 40
 
 
-def grow(
-    boot: bytes, backup: bytes, sector: int, old_size: int, new_size: int
+@dataclass(frozen=True)
+class _Half:
+    """A header, and where in a buffer its entries lie."""
+
+    header: bytes
+    fields: GptHeader
+    entries: int
+    """In bytes."""
+
+
+def place(
+    boot: bytes,
+    backup: bytes,
+    sector: int,
+    sizes: tuple[int, int],
+    ends: Mapping[int, int],
 ) -> tuple[bytes, bytes, int]:
-    """The boot area and the backup GPT for a disk of `new_size` bytes, and where the latter goes.
+    """The boot area and the backup GPT for another disk, and where on it the latter goes.
 
-    `boot` begins at sector 0; `backup` ends with the backup header.
+    `boot` begins at sector 0, `backup` ends with the backup header. `sizes` are those of the old
+    and of the new disk; `ends` has the new end of partitions, by number. All in bytes. A header
+    that is not valid in the image, by its checksum, is not made valid by this.
     """
-    primary, header = boot[sector : 2 * sector], backup[-sector:]
-    old, old_backup = parse_gpt_header(primary), parse_gpt_header(header)
-    if old is None or old_backup is None:
+    old_size, new_size = sizes
+    primary = _half(boot, sector, 0, sector)
+    alternate = _backup_half(backup, sector)
+    if primary is None and alternate is None:
         raise FormatError("the image's GPT has no valid header")
     last = new_size // sector - 1
-    entries = last - (len(backup) // sector - 1)
-    own = last - old_backup.own
-    values = {_OTHER: last, _LAST_USABLE: entries - 1}
-    new_primary = _patched(primary, values)
-    new_header = _patched(
-        header, {_OWN: old_backup.own + own, _LAST_USABLE: entries - 1, _ENTRIES: entries}
+    start = last - (len(backup) // sector - 1)
+    limits = {_LAST_USABLE: start - 1}
+    new_boot, new_backup = bytearray(boot), bytearray(backup)
+    if primary is not None:
+        _renew(new_boot, sector, primary, {_OTHER: last} | limits, ends, sector)
+    if alternate is not None:
+        entries = start + alternate.entries // sector
+        values = {_OWN: last, _ENTRIES: entries} | limits
+        _renew(new_backup, len(backup) - sector, alternate, values, ends, sector)
+    valid = primary or alternate
+    buffer = boot if primary is not None else backup
+    moves = _moves(buffer, valid, ends, sector) if valid is not None else []
+    sectors = (old_size // sector, new_size // sector)
+    new_boot[:sector] = protective_resized(
+        resized(boot[:sector], (0, 0), moves, sectors[1]), *sectors
     )
-    protective = _grow_protective(boot[:sector], old_size // sector, new_size // sector)
-    new_boot = protective + new_primary + boot[2 * sector :]
-    return new_boot, backup[:-sector] + new_header, entries * sector
+    return bytes(new_boot), bytes(new_backup), start * sector
 
 
-def _patched(header: bytes, values: dict[int, int]) -> bytes:
-    """A header with 64-bit fields replaced and its checksum made right."""
-    result = bytearray(header)
+def _half(buffer: bytes, at: int, first: int, sector: int) -> _Half | None:
+    """The header at `at`, if its checksum is right; sector number `first` opens the buffer."""
+    header = buffer[at : at + sector]
+    fields = parse_gpt_header(header)
+    if fields is None:
+        return None
+    length, checksum = struct.unpack_from("<I", header, 12)[0], header[_CRC : _CRC + 4]
+    plain = header[:_CRC] + bytes(4) + header[_CRC + 4 : length]
+    entries = (fields.entries - first) * sector
+    if not 92 <= length <= sector or zlib.crc32(plain).to_bytes(4, "little") != checksum:
+        return None
+    if not 0 <= entries <= len(buffer) - fields.entry_count * fields.entry_size:
+        return None
+    return _Half(header, fields, entries)
+
+
+def _backup_half(backup: bytes, sector: int) -> _Half | None:
+    fields = parse_gpt_header(backup[-sector:])
+    if fields is None:
+        return None
+    at = len(backup) - sector
+    return _half(backup, at, fields.own - at // sector, sector)
+
+
+def _renew(
+    buffer: bytearray,
+    at: int,
+    half: _Half,
+    values: Mapping[int, int],
+    ends: Mapping[int, int],
+    sector: int,
+) -> None:
+    """Write the header's new 64-bit fields, the partitions' new ends, and both checksums."""
+    size, count = half.fields.entry_size, half.fields.entry_count
+    for number, end in ends.items():
+        entry = half.entries + (number - 1) * size
+        struct.pack_into("<Q", buffer, entry + _LAST_LBA, end // sector - 1)
+    header = bytearray(half.header)
     for offset, value in values.items():
-        struct.pack_into("<Q", result, offset, value)
-    (length,) = struct.unpack_from("<I", result, 12)
-    if not 92 <= length <= len(result):
-        raise FormatError("the image's GPT header has an impossible length")
-    struct.pack_into("<I", result, _CRC, 0)
-    struct.pack_into("<I", result, _CRC, zlib.crc32(result[:length]))
-    return bytes(result)
+        struct.pack_into("<Q", header, offset, value)
+    if ends:
+        entries = buffer[half.entries : half.entries + size * count]
+        struct.pack_into("<I", header, _ENTRIES_CRC, zlib.crc32(entries))
+    (length,) = struct.unpack_from("<I", header, 12)
+    struct.pack_into("<I", header, _CRC, 0)
+    struct.pack_into("<I", header, _CRC, zlib.crc32(header[:length]))
+    buffer[at : at + sector] = header
 
 
-def _grow_protective(mbr: bytes, old_sectors: int, new_sectors: int) -> bytes:
-    """The protective MBR's entry follows the disk, when it covered all of the old one."""
-    result = bytearray(mbr)
-    for index in range(_PMBR_COUNT):
-        at = _PMBR_FIRST + index * _PMBR_STEP
-        start, count = struct.unpack_from("<II", result, at + 8)
-        if result[at + 4] == 0xEE and start + count == min(old_sectors, 1 << 32):
-            struct.pack_into("<I", result, at + 12, min(new_sectors - start, 0xFFFFFFFF))
-    return bytes(result)
+def _moves(buffer: bytes, half: _Half, ends: Mapping[int, int], sector: int) -> list[Move]:
+    """The same changes for a hybrid MBR, which has some partitions a second time."""
+    moves = []
+    for number, end in ends.items():
+        entry = half.entries + (number - 1) * half.fields.entry_size
+        first, last = struct.unpack_from("<QQ", buffer, entry + _FIRST_LBA)
+        moves.append(Move(first, last + 1, end // sector))
+    return moves

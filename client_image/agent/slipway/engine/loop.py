@@ -1,9 +1,10 @@
-"""Read-only loop devices over a part of a disk or of a file.
+"""Loop devices over a part of a disk or of a file.
 
 File system tools want a device that begins where the file system begins. A loop device gives
-them one whether or not the kernel knows the partition table, and through it nothing can be
-written. The device is marked to clear itself when it is closed, so that not even a killed agent
-leaves one behind.
+them one whether or not the kernel knows the partition table. Through a read-only one, the rule,
+nothing can be written; only a file system that grows after a restore gets another kind. The
+device is marked to clear itself when it is closed, so that not even a killed agent leaves one
+behind.
 """
 
 from __future__ import annotations
@@ -31,26 +32,46 @@ _CONFIG = struct.Struct("=II QQQQQ IIII 64s 64s 32s QQ 64x")
 @contextmanager
 def read_only_loop(path: Path, offset: int, size: int, sector: int) -> Generator[Path, None, None]:
     """A loop device that shows `size` bytes of `path` from `offset` on."""
-    backing = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    with _loop(path, (offset, size), sector, writable=False) as device:
+        yield device
+
+
+@contextmanager
+def writable_loop(path: Path, offset: int, size: int, sector: int) -> Generator[Path, None, None]:
+    """The same, open to writing; what was written is on the disk at the end."""
+    with _loop(path, (offset, size), sector, writable=True) as device:
+        yield device
+
+
+@contextmanager
+def _loop(
+    path: Path, span: tuple[int, int], sector: int, writable: bool
+) -> Generator[Path, None, None]:
+    backing = os.open(path, (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC)
     try:
-        device, handle = _attach(backing, path, offset, size, sector)
+        device, handle = _attach(backing, path, span, sector, writable)
     finally:
         os.close(backing)
     try:
         yield device
+        if writable:
+            os.fsync(handle)
     finally:
         os.close(handle)
 
 
-def _attach(backing: int, path: Path, offset: int, size: int, sector: int) -> tuple[Path, int]:
+def _attach(
+    backing: int, path: Path, span: tuple[int, int], sector: int, writable: bool
+) -> tuple[Path, int]:
+    flags = _AUTOCLEAR | (0 if writable else _READ_ONLY)
     config = _CONFIG.pack(
-        backing, sector, 0, 0, 0, offset, size, 0, 0, 0, _READ_ONLY | _AUTOCLEAR,
+        backing, sector, 0, 0, 0, *span, 0, 0, 0, flags,
         os.fsencode(path)[:63], b"", b"", 0, 0,
     )  # fmt: skip
     try:
         for _ in range(_TRIES):
             device = _free_device()
-            handle = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
+            handle = os.open(device, (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC)
             try:
                 fcntl.ioctl(handle, _LOOP_CONFIGURE, config)
             except OSError as error:

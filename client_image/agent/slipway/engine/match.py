@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from slipway.engine.devices import BlockDisk
 from slipway.engine.errors import TargetRefused, UsageError
+from slipway.engine.fit import Fit, fit
+from slipway.engine.selection import Growing, is_whole
 from slipway.format import Disk, Identity, Manifest
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A disk of the image and the disk that it belongs on."""
+    """A disk of the image, as it fits its target, and the disk that it belongs on."""
 
     image: Disk
     target: BlockDisk
+    fit: Fit = field(default_factory=Fit)
 
 
 def match_disks(
@@ -23,11 +26,13 @@ def match_disks(
     candidates: Sequence[BlockDisk],
     overrides: Mapping[str, BlockDisk],
     named: bool,
+    grow: Growing | None = None,
 ) -> tuple[Pair, ...]:
     """Find the target of every disk of the image, or refuse.
 
     `candidates` are the disks to choose from; `named` says that the user listed them, which is
-    what a disk without a serial number needs. `overrides` are chosen by the user one by one.
+    what a disk without a serial number needs. `overrides` are chosen by the user one by one;
+    `grow` has the partitions that are to grow, by disk.
     """
     known = {disk.id for disk in manifest.disks}
     if strangers := sorted(set(overrides) - known):
@@ -47,7 +52,9 @@ def match_disks(
                 f"two disks of the image would go to {path}",
                 "name the target of each with --target",
             )
-    return tuple(pairs)
+    return tuple(
+        _fitted(pair, manifest.cell_size, (grow or {}).get(pair.image.id, ())) for pair in pairs
+    )
 
 
 def same_disk(wanted: Identity, found: Identity) -> bool:
@@ -104,12 +111,16 @@ def _check_fit(pair: Pair) -> None:
             f"of {image.logical_sector}",
             "use a disk with the same sector size",
         )
-    if target.size < image.size:
-        raise TargetRefused(
-            f"{target.path} is too small: it has {target.size} bytes, {image.id} of the image "
-            f"{image.size}",
-            "use a disk that is at least as large",
-        )
+
+
+def _fitted(pair: Pair, cell_size: int, grow: Sequence[str]) -> Pair:
+    if not is_whole(pair.image):
+        return pair
+    try:
+        image, how = fit(pair.image, pair.target.size, cell_size, grow)
+    except TargetRefused as error:
+        raise TargetRefused(f"{pair.target.path}: {error.message}", error.remedy) from error
+    return Pair(image, pair.target, how)
 
 
 def _seen(candidates: Sequence[BlockDisk]) -> str:

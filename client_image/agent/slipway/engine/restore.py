@@ -9,12 +9,16 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from slipway.engine.cells import Runs, read_cell, zeros
+from slipway.engine.content.swap import resized
 from slipway.engine.devices import open_read_only
 from slipway.engine.errors import DeviceError, ImageDegraded, SlipwayError, TargetRefused
+from slipway.engine.grow import grow
+from slipway.engine.mapping import table_of
 from slipway.engine.match import Pair
 from slipway.engine.parallel import cores, parallel
 from slipway.engine.progress import Meter
 from slipway.engine.result import CellCounts, DiskResult, PartitionResult, Result
+from slipway.engine.selection import check_places, is_whole
 from slipway.engine.store import Store, damaged, fetch_content
 from slipway.engine.table_writer import TableWriter
 from slipway.engine.target import Target
@@ -32,11 +36,14 @@ def restore(
     meter: Meter,
     mode: Mode,
     threads: int = 0,
+    *,
     allow_degraded: bool = False,
+    read_back: bool = False,
 ) -> Result:
     """Make the targets equal to the image; in the other modes only say what differs.
 
-    Everything that can be refused is refused before the first write.
+    Everything that can be refused is refused before the first write. With `read_back`, all that
+    the image holds is read from the disk once more before it may boot.
     """
     if mode != "compare" and not allow_degraded:
         refuse_degraded(manifest)
@@ -46,16 +53,36 @@ def restore(
             handle = stack.enter_context(open_read_only(pair.target, TargetRefused))
             target = stack.enter_context(closing(Target(pair.target, pair.image, handle)))
             jobs.append(_DiskJob(pair, target))
+            if not is_whole(pair.image):
+                check_places(pair.image, table_of(pair.target), pair.target.path)
         if mode != "compare":
             prove(manifest, store, meter)
         for job in jobs:
-            job.table = TableWriter(job.target, job.pair.image, store, manifest.cell_size)
-        work = _Work(manifest.cell_size, store, meter, mode, threads)
-        total = sum(job.pair.image.used_bytes for job in jobs)
+            job.table = TableWriter(
+                job.target, job.pair.image, store, manifest.cell_size, job.pair.fit.ends
+            )
+        read_back = read_back and mode == "restore"
+        work = _Work(manifest.cell_size, store, meter, mode, threads, read_back)
+        total = sum(job.pair.image.used_bytes for job in jobs) * (2 if read_back else 1)
         with meter.phase("restore" if mode == "restore" else "compare", total):
             for job in jobs:
                 work.run(job)
+        if mode == "restore":
+            _grow(jobs, meter)
     return _result(manifest, jobs, meter, mode)
+
+
+def _grow(jobs: Sequence[_DiskJob], meter: Meter) -> None:
+    """The disks are whole now; whatever happens here, they boot."""
+    growths = [(job, growth) for job in jobs for growth in job.pair.fit.growths]
+    if not growths:
+        return
+    with meter.phase("grow", 0):
+        for job, growth in growths:
+            meter.at(job.pair.image.id, growth.segment.id)
+            target = job.pair.target
+            grow(target.path, target.logical_sector, growth.segment, growth.end)
+            job.target.reread_table()
 
 
 def prove(manifest: Manifest, store: Store, meter: Meter) -> None:
@@ -94,6 +121,15 @@ class _DiskJob:
         self.differs[segment.id] = self.differs.get(segment.id, 0) + size
         self.differing[segment.id] = self.differing.get(segment.id, 0) + cells
 
+    def half(self) -> str:
+        """What a failure after the first write leaves behind."""
+        if is_whole(self.pair.image):
+            return f"{self.pair.target.path} is half restored and can't boot"
+        names = ", ".join(segment.id for segment in self.pair.image.segments)
+        return (
+            f"partition {names} of {self.pair.target.path} may be half restored and can't be used"
+        )
+
 
 @dataclass(frozen=True)
 class _Task:
@@ -106,13 +142,20 @@ class _Work:
     """The cells of one disk after another, each looked at by one of many threads."""
 
     def __init__(
-        self, cell_size: int, store: Store, meter: Meter, mode: Mode, threads: int
+        self,
+        cell_size: int,
+        store: Store,
+        meter: Meter,
+        mode: Mode,
+        threads: int,
+        read_back: bool,
     ) -> None:
         self.cell_size = cell_size
         self.store = store
         self.meter = meter
         self.mode = mode
         self.threads = threads or max(cores(), 2 * store.threads)
+        self.read_back = read_back
         self.lock = threading.Lock()
         self.reading = threading.Lock()
         self.zero_digest = digest_of(zeros(cell_size))
@@ -124,21 +167,56 @@ class _Work:
             data = [each for each in job.pair.image.segments if each.kind == "partition"]
             gaps = [each for each in job.pair.image.segments if each.kind == "gap"]
             plain = self.mode == "restore" and self._nothing_matches(job, data)
-            self._pass(job, data, plain)
+            if not is_whole(job.pair.image):
+                for segment in data:
+                    self._one_partition(job, segment, plain)
+                return
+            self._pass(job, self._tasks(data), plain)
             self._disarm_for(job, gaps)
-            self._pass(job, gaps, plain)
+            self._pass(job, self._tasks(gaps), plain)
             job.target.flush()
+            self._look_again(job, self._tasks([*data, *gaps]))
             self._table(job)
         except SlipwayError as error:
             if not job.target.touched:
                 raise
             raise type(error)(
-                f"{error.message}; {job.pair.target.path} is half restored and can't boot",
+                f"{error.message}; {job.half()}",
                 f"{error.remedy}; then restore again, which goes on where this ended",
             ) from error
 
-    def _pass(self, job: _DiskJob, segments: Sequence[Segment], plain: bool) -> None:
-        parallel(self._tasks(segments), lambda: self._worker(job, plain), self.threads)
+    def _one_partition(self, job: _DiskJob, segment: Segment, plain: bool) -> None:
+        """Its first cell goes last: until then no system finds a file system there."""
+        job.target.only(segment)
+        for head in (False, True):
+            tasks = [each for each in self._tasks([segment]) if (each.cell.number == 0) is head]
+            self._pass(job, tasks, plain)
+            job.target.flush()
+            self._look_again(job, tasks)
+        if job.target.touched:
+            job.target.reread_table()
+
+    def _pass(self, job: _DiskJob, tasks: Iterable[_Task], plain: bool) -> None:
+        parallel(tasks, lambda: self._worker(job, plain), self.threads)
+
+    def _look_again(self, job: _DiskJob, tasks: Iterable[_Task]) -> None:
+        """Read from the disk what it should hold by now."""
+        if not self.read_back:
+            return
+        job.target.drop_caches()
+
+        def worker() -> Callable[[_Task], None]:
+            buffer = memoryview(bytearray(self.cell_size))
+
+            def look(task: _Task) -> None:
+                self.meter.at(job.pair.image.id, task.segment.id)
+                if not self._same(job, task, buffer):
+                    raise _not_kept(job, task.cell.offset)
+                self.meter.add(done=sum(end - start for start, end in task.runs))
+
+            return look
+
+        parallel(tasks, worker, self.threads)
 
     def _disarm_for(self, job: _DiskJob, gaps: Sequence[Segment]) -> None:
         """Clear the old table's marks before the gaps are compared: one may lie in a gap."""
@@ -182,7 +260,7 @@ class _Work:
                 with self.lock:
                     job.note(task.segment, used, 1)
                 if self.mode == "restore":
-                    content = self._content(task.cell)
+                    content = self._content(job, task)
                     written = job.target.write_cell(content, task.cell.offset, task.runs)
                     self.meter.add(written=written)
             self.meter.add(done=used)
@@ -197,18 +275,38 @@ class _Work:
         except DeviceError:
             # An unreadable sector of the target may well be cured by writing it.
             return False
+        if (task.segment.id, task.cell.number) in job.pair.fit.partial:
+            content = self._content(job, task)
+            return all(view[start:end] == content[start:end] for start, end in task.runs)
         return digest_of(view) == task.cell.digest
 
-    def _content(self, cell: Cell) -> memoryview:
+    def _content(self, job: _DiskJob, task: _Task) -> memoryview:
+        cell = task.cell
         if cell.digest == self.zero_digest and cell.size == self.cell_size:
             return zeros(self.cell_size)
-        return memoryview(fetch_content(self.store, cell.digest, cell.size))
+        content = fetch_content(self.store, cell.digest, cell.size)
+        size = job.pair.fit.swaps.get(task.segment.id)
+        return memoryview(content if size is None else resized(content, size))
 
     def _table(self, job: _DiskJob) -> None:
         if self.mode == "restore" and (job.differs or job.target.touched):
             self.meter.add(written=job.table.write())
-        tables = (each for each in job.pair.image.segments if each.is_table)
-        self.meter.add(done=sum(each.used.total for each in tables))
+        tables = sum(each.used.total for each in job.pair.image.segments if each.is_table)
+        self.meter.add(done=tables)
+        if self.read_back:
+            job.target.drop_caches()
+            for segment in job.table.differing():
+                job.target.clear_again()
+                raise _not_kept(job, segment.offset)
+            self.meter.add(done=tables)
+
+
+def _not_kept(job: _DiskJob, offset: int) -> DeviceError:
+    return DeviceError(
+        f"{job.pair.target.path} does not hold what was written to it: at byte {offset} other "
+        "bytes came back",
+        "check its health (smartctl), its cable and the machine's memory, or replace it",
+    )
 
 
 def _task(segment: Segment, cell: Cell, cell_size: int) -> _Task:
@@ -220,10 +318,10 @@ def _task(segment: Segment, cell: Cell, cell_size: int) -> _Task:
 def _result(manifest: Manifest, jobs: Iterable[_DiskJob], meter: Meter, mode: Mode) -> Result:
     jobs = list(jobs)
     differing = sum(sum(job.differing.values()) for job in jobs)
-    total = manifest.cell_count
+    total = sum(len(each.digests) // 32 for job in jobs for each in job.pair.image.segments)
     return Result(
         verb="compare" if mode == "compare" else "restore",
-        changed=differing > 0,
+        changed=differing > 0 or any(job.pair.fit.growths for job in jobs),
         image=manifest.name,
         version=manifest.version,
         read=sum(job.pair.image.used_bytes for job in jobs),

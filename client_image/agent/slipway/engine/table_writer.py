@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from slipway.engine import gpt
+from slipway.engine import gpt, mbr
 from slipway.engine.errors import ImageDamaged
 from slipway.engine.store import Store, fetch_content
+from slipway.engine.table import is_container
 from slipway.engine.target import Target
 from slipway.format import Disk, FormatError, Segment
 
@@ -25,8 +27,18 @@ class _Piece:
 class TableWriter:
     """Holds all table segments in memory, so that nothing can be missing once writing began."""
 
-    def __init__(self, target: Target, image: Disk, store: Store, cell_size: int) -> None:
-        """Fetch the table segments, and move the backup GPT when the target is larger."""
+    def __init__(
+        self,
+        target: Target,
+        image: Disk,
+        store: Store,
+        cell_size: int,
+        ends: Mapping[int, int] | None = None,
+    ) -> None:
+        """Fetch the table segments, and make them fit the target.
+
+        `ends` has the partitions that get another end, in bytes, by number.
+        """
         self._target = target
         self._sector = image.logical_sector
         pieces = [
@@ -34,8 +46,10 @@ class TableWriter:
             for segment in image.segments
             if segment.is_table
         ]
-        if image.table.kind == "gpt" and target.disk.size > image.size:
-            pieces = _moved(pieces, image, target.disk.size)
+        if pieces and image.table.kind == "gpt" and (ends or target.disk.size != image.size):
+            pieces = _placed(pieces, image, target.disk.size, ends or {})
+        elif image.table.kind == "dos" and (ends or target.disk.size < image.size):
+            pieces = [_resized(piece, image, target.disk.size, ends or {}) for piece in pieces]
         self._pieces = sorted(pieces, key=lambda each: (_ORDER[each.segment.kind], each.offset))
 
     def differing(self) -> list[Segment]:
@@ -48,6 +62,8 @@ class TableWriter:
 
     def write(self) -> int:
         """Write what differs, sector 0 behind everything else; return how many bytes."""
+        if not self._pieces:
+            return 0
         self._target.disarm()
         written, first = 0, b""
         for piece in self._pieces:
@@ -76,17 +92,41 @@ def _content(segment: Segment, store: Store, cell_size: int) -> bytes:
     return bytes(content)
 
 
-def _moved(pieces: list[_Piece], image: Disk, size: int) -> list[_Piece]:
+def _placed(pieces: list[_Piece], image: Disk, size: int, ends: Mapping[int, int]) -> list[_Piece]:
     by_kind = {piece.segment.kind: piece for piece in pieces}
     boot, backup = by_kind.get("boot"), by_kind.get("gpt-backup")
     if boot is None or backup is None:
         raise ImageDamaged(f"{image.id} of the image has a GPT without its parts")
     try:
-        new_boot, new_backup, offset = gpt.grow(
-            boot.content, backup.content, image.logical_sector, image.size, size
+        new_boot, new_backup, offset = gpt.place(
+            boot.content, backup.content, image.logical_sector, (image.size, size), ends
         )
     except FormatError as error:
         raise ImageDamaged(
             f"{image.id} of the image: {error}", "restore to a disk of exactly the same size"
         ) from error
     return [_Piece(boot.segment, 0, new_boot), _Piece(backup.segment, offset, new_backup)]
+
+
+def _resized(piece: _Piece, image: Disk, size: int, ends: Mapping[int, int]) -> _Piece:
+    """A piece of an MBR: the record at its beginning, followed by boot code or nothing."""
+    sector = image.logical_sector
+    own = piece.offset // sector
+    bases = (own, _chain_start(image, own)) if piece.segment.kind == "ebr" else (0, 0)
+    moves = [
+        mbr.Move(line.start, line.start + line.size, ends[line.number] // sector)
+        for line in image.table.partitions
+        if line.number in ends
+    ]
+    record = mbr.resized(piece.content[:sector], bases, moves, size // sector)
+    return _Piece(piece.segment, piece.offset, record + piece.content[sector:])
+
+
+def _chain_start(image: Disk, own: int) -> int:
+    """Where the extended partition begins that holds the record at sector `own`."""
+    starts = [
+        line.start
+        for line in image.table.partitions
+        if is_container(image.table, line) and line.start <= own < line.start + line.size
+    ]
+    return starts[0] if starts else own

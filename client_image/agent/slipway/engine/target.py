@@ -10,9 +10,10 @@ from contextlib import suppress
 from slipway.engine.cells import Runs, read_at, write_at, write_cell
 from slipway.engine.devices import BlockDisk
 from slipway.engine.errors import DeviceError
-from slipway.format import Disk
+from slipway.format import MIN_CELL, Disk, Segment
 
 _BLKRRPART = 0x125F
+_BLKFLSBUF = 0x1261
 _GPT_SIGNATURE = b"EFI PART"
 # Written data goes to the disk in steps of this size, so that the end is not one long wait.
 _FLUSH = 256 << 20
@@ -28,6 +29,7 @@ class Target:
         self._image = image
         self._writer = -1
         self._disarmed = False
+        self._only: Segment | None = None
         self._unflushed = 0
         self._lock = threading.Lock()
 
@@ -58,6 +60,11 @@ class Target:
         """Write a piece of the table."""
         write_at(self.disarm(), memoryview(content), offset)
 
+    def only(self, segment: Segment) -> None:
+        """Restore this partition and nothing else: its head is the mark, the table stays."""
+        self._only = segment
+        self._disarmed = False
+
     def disarm(self) -> int:
         """Open the disk to write, and once, before anything else, clear the old table's marks."""
         with self._lock:
@@ -73,7 +80,18 @@ class Target:
                 self._disarmed = True
             return self._writer
 
+    def clear_again(self) -> None:
+        """The disk turned out not to hold what was written: it must not boot."""
+        self._disarmed = False
+        self.disarm()
+
     def _clear_marks(self, handle: int) -> None:
+        if self._only is not None:
+            # Without its superblock no system takes the partition for a sound file system.
+            for start, end in self._only.used.within(0, MIN_CELL):
+                write_at(handle, memoryview(bytes(end - start)), self._only.offset + start)
+            _sync(handle, self.disk)
+            return
         sector = self.disk.logical_sector
         last = self.disk.size - sector
         write_at(handle, memoryview(bytes(sector)), 0)
@@ -95,6 +113,13 @@ class Target:
         """Wait until all that was written is on the disk."""
         if self._writer >= 0:
             _sync(self._writer, self.disk)
+
+    def drop_caches(self) -> None:
+        """Have the next read come from the disk, as far as the kernel decides."""
+        self.flush()
+        with suppress(OSError):
+            fcntl.ioctl(self.handle, _BLKFLSBUF)
+        os.posix_fadvise(self.handle, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def reread_table(self) -> None:
         """Tell the kernel about the new partitions; a file has no kernel view to renew."""

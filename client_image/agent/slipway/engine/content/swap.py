@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 from slipway.engine.content.base import Decision, Volume, refusal
 from slipway.format import Extents
 
@@ -14,6 +16,8 @@ _SUSPENDED = (
     b"LINHIB0001",
     b"\xed\xc3\x02\xe9\x98\x56\xe5\x0c",
 )
+# Offsets in the first page, as in the kernel's union swap_header.
+_VERSION, _LAST_PAGE, _BAD_COUNT, _BAD_PAGES = 1024, 1028, 1032, 1536
 
 
 class Swap:
@@ -43,3 +47,18 @@ class Swap:
 def _page_size(head: bytes) -> int:
     """The page at whose end the signature stands; 0 when there is none."""
     return next((size for size in _PAGE_SIZES if head[size - 10 : size] in _SIGNATURES), 0)
+
+
+def resized(head: bytes, size: int) -> bytes:
+    """The first page for swap space of `size` bytes: same UUID, label and page size."""
+    page = _page_size(head)
+    order = "<" if struct.unpack_from("<I", head, _VERSION)[0] == 1 else ">"
+    last = size // page - 1
+    (count,) = struct.unpack_from(f"{order}I", head, _BAD_COUNT)
+    count = min(count, (page - _BAD_PAGES) // 4)
+    bad = struct.unpack_from(f"{order}{count}I", head, _BAD_PAGES)
+    kept = [number for number in bad if number <= last]
+    result = bytearray(head)
+    struct.pack_into(f"{order}II", result, _LAST_PAGE, last, len(kept))
+    struct.pack_into(f"{order}{count}I", result, _BAD_PAGES, *kept, *[0] * (count - len(kept)))
+    return bytes(result)
