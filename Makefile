@@ -69,6 +69,13 @@ test-storage: setup ## real file systems on loop devices, bytes compared (root)
 test-e2e: setup ## whole trips in the virtual lab (root)
 	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m e2e tests/e2e
 
+.PHONY: bench
+bench: SIZE := 2G
+bench: ROUNDS := 3
+bench: setup ## speed beside Clonezilla, FOG and a plain pipe (root; SIZE=2G ROUNDS=3)
+	@$(SUDO) env PATH="$$PATH" PYTHONPATH=tests:client_image/agent:roles/image_server/files \
+	  $(PY) -m bench --size $(SIZE) --rounds $(ROUNDS)
+
 .PHONY: clean
 clean: lab-down ## lab down, and every cache and built file removed
 	$(SUDO) rm -rf .lab .cache .venv

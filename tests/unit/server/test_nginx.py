@@ -3,53 +3,24 @@
 from __future__ import annotations
 
 import re
-import shutil
 import ssl
 import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
-import jinja2
 import pytest
-import yaml
 from slipway.format.frames import MAX_FRAME, decode_frame, digest_of, make_frame
 
-from .conftest import ROOT, Service, cell
+from .conftest import Service, cell
+from .nginx_site import NGINX, make_certificates, render
 
-ROLE = ROOT / "roles/image_server"
-NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 pytestmark = pytest.mark.skipif(
     not Path(NGINX).exists(), reason="no nginx on this host; the lab's server runs it end to end"
 )
 MAC, OTHER = "52-54-00-aa-00-01", "52-54-00-aa-00-02"
-
-
-def render(template: str, **values: Any) -> str:
-    """A template of the role, with the role's own variables where a test has no other."""
-    kept = yaml.safe_load((ROLE / "vars/main.yml").read_text())
-    text = (ROLE / "templates" / template).read_text()
-    return jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(text).render(
-        {"ansible_managed": "test", "image_server_address": "10.77.0.1"} | kept | values
-    )  # fmt: skip
-
-
-def make_certificates(folder: Path) -> None:
-    """As tasks/tls.yml does, with the role's own openssl.cnf."""
-    names = ["IP:10.77.0.1", "DNS:server"]
-    config = folder / "openssl.cnf"
-    config.write_text(render("etc/slipway/tls/openssl.cnf.j2", _image_server_alt_names=names))
-    for who in ("ca", "server"):
-        key = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", f"{who}.key"]
-        subprocess.run(["openssl", "genpkey", *key], cwd=folder, check=True, capture_output=True)
-    made = ["openssl", "req", "-x509", "-new", "-sha256", "-config", "openssl.cnf", "-days", "2"]
-    for line in ("-extensions ca -subj /CN=CA -key ca.key -out ca.crt",
-                 "-extensions server -subj /CN=server -CA ca.crt -CAkey ca.key "
-                 "-key server.key -out server.crt"):  # fmt: skip
-        subprocess.run([*made, *line.split()], cwd=folder, check=True, capture_output=True)
 
 
 @dataclass
@@ -70,7 +41,7 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     for place in (folder, *folder.parents[:2]):
         place.chmod(0o755)
     service = Service(folder / "service", accel_redirect="/internal/chunks").start()
-    make_certificates(folder)
+    make_certificates(folder, "IP:10.77.0.1", "DNS:server")
     (folder / f"boot/menu/{MAC}.ipxe").write_text("#!ipxe its menu")
     (folder / "boot/menu/unknown.ipxe").write_text("#!ipxe unknown")
     (folder / "boot/env/vmlinuz").write_text("kernel")

@@ -1,0 +1,1 @@
+"""Slipway beside Clonezilla and FOG, on one disk in memory. README.md says how to read it."""

@@ -1,0 +1,63 @@
+"""`make bench`: one run, interleaved, medians; a table for people, then one line of JSON."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from bench.cases import CASES, Round
+from bench.disks import Disks
+from bench.results import TOOLS, Results
+from bench.room import NoRoom, memory_folder, parse_size
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("--size", default="2G", help="used bytes of the disk, as 2G or 512M")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--tree", type=Path, default=Path("/usr"), help="files of a real system")
+    parser.add_argument("--cases", default=",".join(CASES), help="a part of them, with commas")
+    parser.add_argument("--tools", default=",".join(TOOLS), help="a part of them, with commas")
+    arguments = parser.parse_args()
+    for text, known in ((arguments.cases, CASES), (arguments.tools, TOOLS)):
+        if unknown := sorted(set(text.split(",")) - set(known)):
+            parser.error(f"{unknown[0]!r} is none of {', '.join(known)}")
+    results = Results()
+    try:
+        _run(arguments, results)
+    except NoRoom as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    print()
+    for line in (*results.table(), "", *results.wanted(), "", results.line()):
+        print(line)
+    return 0
+
+
+def _run(arguments: argparse.Namespace, results: Results) -> None:
+    size, tree = parse_size(arguments.size), arguments.tree
+    cases, tools = arguments.cases.split(","), arguments.tools.split(",")
+    with memory_folder(size) as memory:
+        _say(f"building disks of {size >> 20} MiB from {tree}")
+        disks = Disks(memory, tree, size)
+        used = disks.used_bytes(disks.source)
+        cores = len(os.sched_getaffinity(0))
+        _say(f"{disks.file_bytes >> 20} MiB of files, {used >> 20} MiB used, {cores} cores")
+        for turn in range(arguments.rounds):
+            _say(f"round {turn + 1} of {arguments.rounds}, load average {os.getloadavg()[0]:.1f}")
+            folder = Path(tempfile.mkdtemp(dir=memory))
+            folder.chmod(0o755)
+            Round(disks, folder, results, _say).run(cases, tools, turn)
+            shutil.rmtree(folder)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

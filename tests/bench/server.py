@@ -1,0 +1,106 @@
+"""A real control service behind a real nginx on loopback, and a plain PUT folder beside it."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from unit.server.conftest import Machine, Service
+from unit.server.nginx_site import NGINX, make_certificates, render
+
+_ADDRESS = "127.0.0.1"
+
+
+@dataclass
+class Server:
+    """Where to send to."""
+
+    service: Service
+    url: str
+    put_url: str
+    put_folder: Path
+    ca: Path
+
+    def session(self, verb: str, folder: Path) -> tuple[Machine, list[str]]:
+        """A checked-in session, and the agent's arguments to work in it."""
+        pc = self.service.machine(verb, image="pc")
+        token = folder / f"token-{pc.session}"
+        token.write_text(pc.token)
+        return pc, ["--store", self.url, "--token-file", str(token), "--ca", str(self.ca)]
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Server]:
+    """The role's own nginx site on two free ports of this machine, for as long as it takes."""
+    for name in ("service", "boot", "put"):
+        (folder / name).mkdir()
+    # The service's workers and nginx's see the store as they do on a server.
+    folder.chmod(0o755)
+    cores = max(len(os.sched_getaffinity(0)), 2)
+    service = Service(
+        folder / "service", accel_redirect="/internal/chunks", threads=cores, check_threads=cores
+    )
+    make_certificates(folder, f"IP:{_ADDRESS}")
+    api, put = _free_port(), _free_port()
+    (folder / "nginx.conf").write_text(_configuration(folder, service.store, api, put))
+    process = None
+    try:
+        service.start()
+        process = subprocess.Popen([NGINX, "-c", str(folder / "nginx.conf"), "-p", str(folder)])
+        _wait(api)
+        yield Server(
+            service, f"https://{_ADDRESS}:{api}", f"https://{_ADDRESS}:{put}",
+            folder / "put", folder / "ca.crt",
+        )  # fmt: skip
+    finally:
+        if process is not None:
+            process.terminate()
+            process.wait(10)
+        service.close()
+
+
+def _configuration(folder: Path, store: Path, api: int, put: int) -> str:
+    site = render(
+        "etc/nginx/conf.d/slipway.conf.j2",
+        image_server_address=_ADDRESS,
+        _image_server_http_socket=str(folder / "service/http"),
+        _image_server_boot_root=str(folder / "boot"),
+        _image_server_tls=str(folder),
+        image_server_store_dir=str(store),
+    )
+    site = site.replace("listen 80 ", f"listen unix:{folder}/clear.sock ")
+    site = re.sub(r"listen 443 ", f"listen {_ADDRESS}:{api} ", site)
+    site = site.replace("/var/log/nginx/", f"{folder}/")
+    return (
+        f"pid {folder}/pid; error_log {folder}/error.log; daemon off; user root;\n"
+        "worker_processes auto;\n"
+        f"events {{}} http {{ client_body_temp_path {folder}/body; proxy_temp_path {folder}/px;\n"
+        f"fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;\n"
+        f"{site}\n"
+        f"server {{ listen {_ADDRESS}:{put} ssl; ssl_protocols TLSv1.2 TLSv1.3;\n"
+        f"ssl_certificate {folder}/server.crt; ssl_certificate_key {folder}/server.key;\n"
+        f"location / {{ root {folder}/put; dav_methods PUT; client_max_body_size 0; }} }} }}\n"
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((_ADDRESS, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait(port: int) -> None:
+    for _ in range(200):
+        with socket.socket() as probe:
+            if probe.connect_ex((_ADDRESS, port)) == 0:
+                return
+        time.sleep(0.05)
+    raise AssertionError("nginx does not answer; see its error.log")
