@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pty
+import select
 from pathlib import Path
 
 from slipway.cli.console import Console, follow
@@ -152,7 +153,11 @@ def test_pseudo_terminal_is_treated_like_a_serial_line(tmp_path: Path) -> None:
     with os.fdopen(follower, "w") as out:
         follow(Console(tmp_path, tmp_path / "s"), out, once=True)
         out.flush()
-        shown = os.read(leader, 4096)
+        # A terminal hands out what has arrived so far, which may be the first line alone.
+        shown = b""
+        while b"checking in" not in shown:
+            assert select.select([leader], [], [], 5)[0], shown
+            shown += os.read(leader, 4096)
     os.close(leader)
     assert b"checking in" in shown
     assert b"\x1b" not in shown
