@@ -69,6 +69,10 @@ test-storage: setup ## real file systems on loop devices, bytes compared (root)
 test-e2e: setup ## whole trips in the virtual lab (root)
 	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m e2e tests/e2e
 
+.PHONY: table
+table: setup ## write the table of proven contents into the agent's README
+	$(PY) tests/storage/table.py
+
 .PHONY: clean
 clean: lab-down ## lab down, and every cache and built file removed
 	$(SUDO) rm -rf .lab .cache .venv

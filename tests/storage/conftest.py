@@ -17,6 +17,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from disk_builder import Disk, make_tree
 
+# The guest's tests need its kernel: test_in_guest.py runs them there.
+collect_ignore = [] if os.environ.get("SLIPWAY_GUEST") else ["guest"]
 AGENT = Path(__file__).resolve().parents[2] / "client_image/agent"
 SPACE = 8 << 30
 
@@ -123,15 +125,16 @@ def golden(space: Path, tree: Path) -> Callable[[str], Disk]:
 
 
 @pytest.fixture(autouse=True)
-def no_loop_left() -> Iterator[None]:
+def no_loop_left(space: Path) -> Iterator[None]:
     """The agent leaves no loop device behind, however it ends."""
-    before = loops()
+    before = loops(space)
     yield
-    assert loops() - before == set()
+    assert loops(space) - before == set()
 
 
-def loops() -> set[str]:
+def loops(space: Path) -> set[str]:
+    """Loop devices over files of this run."""
     listing = subprocess.run(
         ["losetup", "-n", "-O", "NAME,BACK-FILE"], capture_output=True, text=True
     )
-    return {line for line in listing.stdout.splitlines() if "slipway-" in line}
+    return {line for line in listing.stdout.splitlines() if str(space) in line}

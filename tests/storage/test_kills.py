@@ -49,7 +49,7 @@ def test_backup_killed(golden: Golden, agent: Agent, room: Path) -> None:
             killed += 1
             assert versions(agent) == [first]
         agent("verify", "pc").ok()
-        assert loops() == set()
+        assert loops(room) == set()
     assert killed >= 5
     # Names are given in batches: not one by one, and not all at the end.
     assert 20 < max(desks) < 40
