@@ -76,6 +76,10 @@ bench: setup ## speed beside Clonezilla, FOG and a plain pipe (root; SIZE=2G ROU
 	@$(SUDO) env PATH="$$PATH" PYTHONPATH=tests:client_image/agent:roles/image_server/files \
 	  $(PY) -m bench --size $(SIZE) --rounds $(ROUNDS)
 
+.PHONY: table
+table: setup ## write the table of proven contents into the agent's README
+	$(PY) tests/storage/table.py
+
 .PHONY: clean
 clean: lab-down ## lab down, and every cache and built file removed
 	$(SUDO) rm -rf .lab .cache .venv

@@ -89,6 +89,29 @@ def test_ext4_with_errors(agent: Agent, room: Path, tree: Path) -> None:
     refused(agent, path, "not clean")
 
 
+def test_reiserfs_that_is_not_clean(agent: Agent, room: Path) -> None:
+    path = room / "reiserfs"
+    with path.open("wb") as file:
+        file.truncate(40 * MIB)
+    sh("mkreiserfs", "-q", "-f", "-f", path)
+    with path.open("r+b") as file:
+        # The super block's field that a mount sets and an unmount clears.
+        file.seek(65536 + 50)
+        file.write(b"\x02\x00")
+    refused(agent, path, "cleanly")
+
+
+def test_zeros_cost_no_more_than_two_chunks(agent: Agent, room: Path) -> None:
+    """Partitions of unknown content are mostly zeros: a full cell of them, and the short last."""
+    path = room / "zeros"
+    with path.open("wb") as file:
+        file.truncate(101 * MIB)
+    saved = agent("backup", path, "--name", "pc", "--whole", "disk0:disk").ok()
+    assert saved["cells"]["total"] > 50
+    assert len(list((agent.store / "chunks").rglob("*"))) <= 3 * 3
+    assert saved["stored"] < 2000
+
+
 def test_hibernated_swap(agent: Agent, room: Path, tree: Path) -> None:
     path = make(room, "swap", tree)
     with path.open("r+b") as file:

@@ -25,7 +25,8 @@ for tool in dumpe2fs e2fsck resize2fs mkfs.xfs xfs_repair xfs_db mkswap mkfs.ext
     debugreiserfs fsck.exfat sysctl ip; do
     start $tool -V
 done
-for tool in btrfs mdadm lvm efibootmgr; do start $tool version; done
+for tool in btrfs mdadm efibootmgr; do start $tool version; done
+start pvck --version
 for tool in ntfsinfo ntfsfix ntfs-3g fsck.fat; do start $tool --help; done
 rm -f /tmp/said
 

@@ -12,6 +12,7 @@ from slipway.engine.content.btrfs import Btrfs
 from slipway.engine.content.ext import Ext
 from slipway.engine.content.fat import Fat
 from slipway.engine.content.ntfs import Ntfs
+from slipway.engine.content.reiserfs import Reiserfs
 from slipway.engine.content.simple import ExFat, F2fs, HfsPlus
 from slipway.engine.content.swap import Swap
 from slipway.engine.content.xfs import Xfs
@@ -28,6 +29,7 @@ HANDLERS: tuple[Handler, ...] = (
     Fat(),
     HfsPlus(),
     Ntfs(),
+    Reiserfs(),
     Swap(),
     Xfs(),
 )

@@ -1,0 +1,43 @@
+"""reiserfs."""
+
+from __future__ import annotations
+
+import re
+
+from slipway.engine.content.base import Decision, Volume, refusal
+from slipway.engine.errors import ToolError
+from slipway.engine.run import lines, run
+from slipway.format import Extents
+
+_BLOCK = re.compile(r"^Blocksize: (\d+)$")
+_FREE = re.compile(r"Free ?\((\d+)-(\d+)\)")
+
+
+class Reiserfs:
+    """Partclone left reiserfs behind; debugreiserfs still prints the bitmaps."""
+
+    types = frozenset({"reiserfs"})
+
+    def decide(self, volume: Volume) -> Decision:
+        """Refuse what a mount would replay: the bitmaps are older than the journal."""
+        if "Filesystem is clean" not in run(["debugreiserfs", str(volume.device)]).stdout:
+            raise refusal(
+                volume,
+                "was not unmounted cleanly",
+                "start the PC's own system and shut it down cleanly, or run reiserfsck",
+            )
+        return Decision("used")
+
+    def used(self, volume: Volume) -> Extents:
+        """Everything but the blocks that the bitmaps say are free."""
+        block, bitmaps, free = 0, 0, []
+        with lines(["debugreiserfs", "-m", str(volume.device)]) as text:
+            for line in text:
+                if found := _BLOCK.match(line):
+                    block = int(found[1])
+                elif line.startswith("#"):
+                    bitmaps += 1
+                    free += [(int(a) * block, (int(b) + 1) * block) for a, b in _FREE.findall(line)]
+        if not block or not bitmaps:
+            raise ToolError(f"{volume.id}: debugreiserfs printed no bitmap")
+        return Extents.of(free).complement(volume.size)

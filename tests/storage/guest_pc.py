@@ -1,0 +1,77 @@
+"""A virtual PC that runs tests inside the imaging environment.
+
+The kernel of a build machine often lacks device-mapper, reiserfs or jfs; the environment's kernel
+has them, and it is where the agent works. One boot runs all tests of the folder `guest`.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from slipway_lab.qemu import choose_accelerator
+
+ROOT = Path(__file__).resolve().parents[2]
+IMAGE = ROOT / "client_image/image"
+RAM_MIB = 3072
+SECONDS = 900
+# What pytest needs, and what the environment has thrown out.
+_PACKAGES = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments", "py.py")
+_LIBRARY = ("unittest", "pydoc.py")
+
+
+def run_tests(folder: Path) -> dict[str, dict[str, Any]]:
+    """Boot, run all tests of the folder `guest`, and return the report of each by name."""
+    build = subprocess.run([IMAGE / "build"], stdout=subprocess.PIPE, text=True, check=True)
+    environment = Path(build.stdout.splitlines()[-1])
+    initrd, console, reports = folder / "initrd", folder / "console", folder / "reports"
+    initrd.write_bytes((environment / "initrd.img").read_bytes() + _overlay(folder / "overlay"))
+    accelerator = choose_accelerator(SimpleNamespace(accel="auto"))
+    cpu = ["-accel", "kvm", "-cpu", "host"]
+    if accelerator == "tcg":
+        cpu = ["-accel", "tcg,thread=multi", "-cpu", "max"]
+    command = [
+        "qemu-system-x86_64", *cpu, "-m", str(RAM_MIB), "-smp", "2", "-no-reboot",
+        "-nodefaults", "-display", "none", "-device", "virtio-rng-pci",
+        "-serial", f"file:{console}", "-serial", f"file:{reports}",
+        "-kernel", str(environment / "vmlinuz"), "-initrd", str(initrd),
+        "-append", "console=ttyS0 quiet panic=-1 rdinit=/guest-init",
+    ]  # fmt: skip
+    try:
+        subprocess.run(command, timeout=SECONDS, check=True, stdin=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired:
+        print(f"the guest did not end within {SECONDS} s")
+    print("\n".join(console.read_text(errors="replace").splitlines()[-60:]))
+    found = [json.loads(line) for line in reports.read_text().splitlines()]
+    return {report["name"]: report for report in found}
+
+
+def _overlay(work: Path) -> bytes:
+    """The tests, the agent and pytest as a further initrd."""
+    sys.path.insert(0, str(IMAGE))
+    from slipway_image import cpio
+
+    members = [cpio.regular("guest-init", (ROOT / "tests/storage/guest/init").read_bytes(), 0o755)]
+    for source, place in _sources():
+        for path in [source] if source.is_file() else sorted(source.rglob("*.py")):
+            name = path.relative_to(source.parent)
+            members.append(cpio.regular(f"{place}/{name}", path.read_bytes()))
+    with work.open("wb") as file:
+        cpio.write(cpio.with_parents(members), file)
+    return work.read_bytes()
+
+
+def _sources() -> list[tuple[Path, str]]:
+    site = Path(sysconfig.get_path("purelib"))
+    library = Path(os.__file__).parent
+    return [
+        *((site / name, "project/site") for name in _PACKAGES),
+        *((library / name, "project/site") for name in _LIBRARY),
+        (ROOT / "client_image/agent/slipway", "project/client_image/agent"),
+        *((path, "project/tests/storage") for path in sorted(ROOT.glob("tests/storage/*.py"))),
+        (ROOT / "tests/storage/guest", "project/tests/storage"),
+    ]

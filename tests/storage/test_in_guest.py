@@ -1,0 +1,32 @@
+"""Every test of the folder `guest`, run by one virtual PC inside the imaging environment."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from guest_pc import run_tests
+
+GUEST = Path(__file__).parent / "guest"
+
+
+def names() -> Iterator[str]:
+    """What the guest has to report; found without importing what only works there."""
+    for file in sorted(GUEST.glob("test_*.py")):
+        for node in ast.parse(file.read_text()).body:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                yield f"{file.name}::{node.name}"
+
+
+@pytest.fixture(scope="session")
+def reports(space: Path) -> dict[str, dict[str, Any]]:
+    return run_tests(space)
+
+
+@pytest.mark.parametrize("name", list(names()))
+def test_in_guest(name: str, reports: dict[str, dict[str, Any]]) -> None:
+    mine = [r for key, r in reports.items() if key.partition("[")[0] == name]
+    assert mine, f"the guest did not report {name}"
+    failed = [f"{r['name']}: {r['text']}" for r in mine if r["outcome"] != "passed"]
+    assert not failed, "\n".join(failed)
