@@ -31,6 +31,11 @@ class ActionModule(JobAction):
         """Say whether the disk may be half written."""
         if self._task.check_mode:
             return "Nothing was written: this was check mode."
+        if ending.last_phase == "grow":
+            return (
+                f"The disks of {host} are restored and boot; a file system was still growing. Run"
+                " playbooks/restore.yml for it again."
+            )
         return (
             f"Treat the disks of {host} as half written: they will not boot until"
             " playbooks/restore.yml has been run for it again, which finishes the job."

@@ -52,8 +52,16 @@ def backup_command(params: Mapping[str, Any]) -> list[str]:
 
 def restore_command(params: Mapping[str, Any], dry_run: bool) -> list[str]:
     """Return the agent's arguments for a restore."""
-    flags = {"--dry-run": dry_run, "--allow-degraded": params["allow_degraded"]}
-    return ["restore", *_image_and_disks(params), *(flag for flag, on in flags.items() if on)]
+    command = ["restore", *_image_and_disks(params)]
+    for option, names in (("--partition", params["partitions"]), ("--grow", params["grow"])):
+        for name in names:
+            command += [option, identity(name)]
+    flags = {
+        "--dry-run": dry_run,
+        "--allow-degraded": params["allow_degraded"],
+        "--read-back": params["read_back"],
+    }
+    return [*command, *(flag for flag, on in flags.items() if on)]
 
 
 def compare_command(params: Mapping[str, Any]) -> list[str]:

@@ -12,6 +12,10 @@ description:
     refused is refused before the first write.
   - While it writes, the disk is not bootable; partition table and boot sectors come last. An
     interrupted restore is finished by running it again.
+  - On a smaller disk the image is restored when all partitions fit in front of its end; swap space
+    at the end is made smaller.
+  - On a machine that booted by UEFI the image's boot entries are made anew, behind the network in
+    the boot order. An entry that can't be written is a warning.
 version_added: 0.1.0
 author: The Slipway team (@slipway)
 extends_documentation_fragment:
@@ -26,7 +30,10 @@ attributes:
     details: Names each partition and how much of it differs.
   idempotent:
     support: full
-    details: A disk that matches is not written to.
+    details:
+      - A disk that matches is not written to.
+      - With O(grow) a file system that has grown differs from the image. It is set back and grown
+        again, which is a change. Swap space and disks without room to grow are not changed again.
 options:
   image:
     description: C(NAME), which is the newest version, or C(NAME@VERSION).
@@ -38,6 +45,26 @@ options:
         are names of the image's disks like V(disk0), values are paths of disks of this machine.
     type: dict
     default: {}
+  partitions:
+    description:
+      - Only these partitions, named like V(disk0:2). The disk's table must have each at its place
+        with its size already. Nothing else on the disk is written.
+      - While one is written, it holds no file system; the disk's other systems stay bootable.
+    type: list
+    elements: str
+    default: []
+  grow:
+    description:
+      - Partitions that take the free space behind them on a larger disk, with their file system,
+        named like V(disk0:2); V(last) is the last of each disk.
+      - For ext2, ext3, ext4, XFS, btrfs, NTFS and swap; anything else is refused.
+    type: list
+    elements: str
+    default: []
+  read_back:
+    description: Read everything from the disk again and compare, before it may boot.
+    type: bool
+    default: false
   allow_degraded:
     description:
       - Restore a version that lacks sectors which its source could not read; they become zeros.
@@ -56,6 +83,17 @@ EXAMPLES = r"""
     image: pc1@20260131T235959Z
     targets:
       disk0: /dev/disk/by-id/ata-Samsung_SSD_870_S6PTNM0T654321
+
+- name: Write the system partition back and leave the data partition alone
+  slipway.imaging.disk_restore:
+    image: pc1
+    partitions: [disk0:2]
+
+- name: Use all of a larger disk
+  slipway.imaging.disk_restore:
+    image: pc1
+    grow: [last]
+    read_back: true
 """
 
 RETURN = r"""
@@ -96,6 +134,24 @@ disks:
   type: list
   elements: dict
   returned: success
+boot_entries:
+  description: UEFI boot entries of the image that belong to the restored disks.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    label:
+      description: Name in the firmware's menu.
+      type: str
+    loader:
+      description: Path of the program that it starts.
+      type: str
+    state:
+      description: V(present), V(created), V(missing) in check mode, or V(failed).
+      type: str
+    problem:
+      description: Why it failed.
+      type: str
 agent_warnings:
   description: What the agent warned of.
   type: list
@@ -120,6 +176,9 @@ def main() -> NoReturn:
         argument_spec={
             "image": {"type": "str", "required": True},
             "targets": {"type": "dict", "default": {}},
+            "partitions": {"type": "list", "elements": "str", "default": []},
+            "grow": {"type": "list", "elements": "str", "default": []},
+            "read_back": {"type": "bool", "default": False},
             "allow_degraded": {"type": "bool", "default": False},
             **JOB_ARGUMENTS,
         },

@@ -26,6 +26,7 @@ RESULT_KEYS = (
     "stored",
     "unreadable",
     "degraded",
+    "boot_entries",
     "cells",
     "seconds",
     "disks",
@@ -37,6 +38,8 @@ _OPTIONS = {
     "--target": """-e '{"disk_targets": {"disk0": "/dev/disk/by-id/..."}}'""",
     "--whole": """-e '{"disk_whole": ["disk0:2"]}'""",
     "--allow-degraded": "-e allow_degraded=true",
+    "--partition": """-e '{"disk_partitions": ["disk0:2"]}'""",
+    "--grow": """-e '{"disk_grow": ["last"]}'""",
     "--max-unreadable": "-e disk_max_unreadable=BYTES",
     "--rescue-minutes": "-e disk_rescue_minutes=N",
 }

@@ -1,6 +1,8 @@
 """Targets that are not the disk of before: one partition of it, a smaller one, a larger one."""
 
+import os
 import random
+import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -461,6 +463,48 @@ def test_growth_that_is_refused(
     assert says in agent(*place).failed("target_refused")["message"]
     assert sha256(target) == before
     agent(*place, "--partition", "1").failed("usage")
+
+
+def test_growth_that_fails_leaves_a_complete_disk(
+    agent: Agent, room: Path, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error says so, the old file system is sound in its larger partition; again grows it."""
+    script = "label: gpt\nstart=1MiB, size=40MiB\n"
+    source = disk_with(room, script, 60 * MIB, {1: make_ext4}, tree)
+    agent("backup", source.path, "--name", "pc").ok()
+    target = filled(room / "target", 100 * MIB)
+    fake = tmp_path / "resize2fs"
+    fake.write_text("#!/bin/sh\necho 'resize2fs: out of luck' >&2\nexit 1\n")
+    fake.chmod(0o755)
+    place = ("restore", "pc", "--target", f"disk0={target}", "--grow", "last")
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        error = agent(*place).failed("tool_failed")
+    assert "is restored and complete" in error["message"]
+    assert "out of luck" in error["message"]
+    assert "No problems found" in sh("sgdisk", "-v", target)
+    part = Disk(target, 512).extract(_part(1, MIB, 98 * MIB), room / "grown")
+    check(part, "ext4", 512, tree)
+    agent(*place).ok()
+    part = Disk(target, 512).extract(_part(1, MIB, 98 * MIB), room / "grown")
+    assert size_of(part, "ext4", 512) == 98 * MIB
+
+
+def test_a_missing_program_is_found_before_the_first_write(
+    agent: Agent, room: Path, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = disk_with(room, "label: dos\nstart=1MiB, size=40MiB\n", 60 * MIB, {1: make_ext4}, tree)
+    agent("backup", source.path, "--name", "pc").ok()
+    target = filled(room / "target", 100 * MIB)
+    before = sha256(target)
+    for program in ("lsblk", "blkid", "sfdisk", "e2fsck"):
+        (tmp_path / program).symlink_to(str(shutil.which(program)))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    place = ("restore", "pc", "--target", f"disk0={target}", "--grow", "last")
+    error = agent(*place).failed("tool_failed")
+    assert "resize2fs is missing" in error["message"]
+    assert "e2fsprogs" in error["remedy"]
+    assert sha256(target) == before
 
 
 def test_nothing_to_grow_on_a_disk_of_the_same_size(

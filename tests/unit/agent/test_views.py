@@ -70,7 +70,7 @@ def test_json_lines() -> None:
     }  # fmt: skip
     assert set(lines[3]) == {
         "type", "verb", "changed", "image", "version", "read", "sent", "written", "stored", "cells",
-        "seconds", "disks", "unreadable", "degraded",
+        "seconds", "disks", "unreadable", "degraded", "boot_entries",
     }  # fmt: skip
 
 

@@ -95,6 +95,18 @@ def test_a_restore_in_check_mode_is_a_dry_run(
     assert ("--dry-run" in command) == check_mode
 
 
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_parts_of_a_restore(
+    agent: Any, starter: Any, run_module: Callable[..., Any], tmp_path: Path, check_mode: bool
+) -> None:
+    more = {"partitions": ["disk0:2", "disk1:5"], "grow": ["last"], "read_back": True}
+    run_module("disk_restore", check_mode=check_mode, **options(tmp_path, **more))
+    text = " ".join(started(starter))
+    assert "restore pc1 --partition disk0:2 --partition disk1:5 --grow last" in text
+    assert "--read-back" in text
+    assert ("--dry-run" in text) == check_mode
+
+
 def test_a_comparison(
     agent: Any, starter: Any, run_module: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -113,6 +125,8 @@ def test_a_comparison(
         ("disk_backup", {"job": "../x"}, "bad_name"),
         ("disk_restore", {"image": "-oProxyCommand=x"}, "bad_name"),
         ("disk_restore", {"targets": {"disk0": "sda"}}, "bad_disk"),
+        ("disk_restore", {"partitions": ["--store=/x"]}, "bad_disk"),
+        ("disk_restore", {"grow": ["last; reboot"]}, "bad_disk"),
         ("disk_restore", {"targets": {"a=b": "/dev/sda"}}, "bad_disk"),
         ("disk_compare", {"image": "pc1@newest"}, "bad_version"),
     ],
@@ -137,6 +151,8 @@ def test_nothing_is_started_for_bad_values(
         ("disk_backup", {"level": 9, "whole": ["disk0:2"], "disks": ["/dev/sda"]}),
         ("disk_backup", {"max_unreadable": 512, "rescue_minutes": 5}),
         ("disk_restore", {"allow_degraded": True}),
+        ("disk_restore", {"partitions": ["disk0:2", "disk1:5"], "read_back": True}),
+        ("disk_restore", {"grow": ["last", "disk1:3"]}),
         ("disk_restore", {"targets": {"disk0": "/dev/sda"}, "disks": ["/dev/sda"]}),
         ("disk_compare", {"image": "pc1@20260131T235959Z", "targets": {"disk0": "/dev/sda"}}),
     ],

@@ -194,6 +194,26 @@ def test_a_comparison_changes_nothing(machine: Machine, act: Callable[..., Any])
     assert (result["changed"], result["differs"]) == (False, True)
 
 
+@pytest.mark.parametrize(("phase", "half"), [("restore", True), ("grow", False)])
+def test_a_restore_killed_while_it_grows_boots(
+    machine: Machine, act: Callable[..., Any], phase: str, half: bool
+) -> None:
+    machine.set_state("failed", "oom-kill", 9)
+    machine.batches = [[progress(1, phase)]]
+    message = act("disk_restore")["msg"]
+    assert ("half written" in message) is half
+    assert ("are restored and boot" in message) is not half
+
+
+def test_boot_entries_are_returned(machine: Machine, act: Callable[..., Any]) -> None:
+    entry = {"label": "debian", "loader": "x", "state": "failed", "problem": "full"}
+    warning = {"type": "warning", "message": "the boot entry debian could not be written"}
+    machine.batches = [[warning, {**RESULT, "boot_entries": [entry]}]]
+    result = act("disk_restore")
+    assert result["boot_entries"] == [entry]
+    assert result["agent_warnings"] == [warning["message"]]
+
+
 def test_a_half_written_line_waits_for_its_end(machine: Machine, act: Callable[..., Any]) -> None:
     text = json.dumps(RESULT) + "\n"
     machine.batches = [[text[:40]], [text[40:]]]

@@ -18,6 +18,7 @@ from slipway.cli.views import JsonView, View, as_slipway_error, degraded_lines, 
 from slipway.engine import devices
 from slipway.engine.backup import Options
 from slipway.engine.backup import backup as engine_backup
+from slipway.engine.boot_entries import recorded, restore_entries
 from slipway.engine.devices import BlockDisk
 from slipway.engine.errors import (
     SourceRefused,
@@ -183,6 +184,7 @@ def backup(arguments: Arguments, view: View) -> int:
             serial=facts["serial"],
             firmware=facts["firmware"],
         )
+        machine = recorded(machine)
         job.done(engine_backup(disks, name, job.store, job.meter, machine, options))
     return 0
 
@@ -220,8 +222,25 @@ def _compare_or_restore(arguments: Arguments, view: View, mode: Mode) -> Result:
             allow_degraded=arguments.allow_degraded,
             read_back=arguments.read_back,
         )
+        if mode != "compare":
+            result = _boot_entries(result, manifest, pairs, view, write=mode == "restore")
         job.done(result)
     return result
+
+
+def _boot_entries(
+    result: Result, manifest: Manifest, pairs: tuple[Pair, ...], view: View, write: bool
+) -> Result:
+    entries = restore_entries(manifest, pairs, firmware(), write)
+    for entry in entries:
+        if entry.state == "failed":
+            view.warning(
+                f"the boot entry {entry.label} could not be written: {entry.problem}; the disks "
+                r"are restored, and firmware that finds no entry starts \EFI\BOOT\BOOTX64.EFI: if "
+                f"the PC does not boot, add {entry.loader} in its firmware setup or with efibootmgr"
+            )
+    changed = any(entry.state in ("created", "missing") for entry in entries)
+    return replace(result, boot_entries=entries, changed=result.changed or changed)
 
 
 def _pairs(arguments: Arguments, manifest: Manifest, grow: Growing) -> tuple[Pair, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,16 @@ class DiskResult:
 
 
 @dataclass(frozen=True)
+class BootEntryResult:
+    """A UEFI boot entry that the image wants."""
+
+    label: str
+    loader: str
+    state: Literal["present", "created", "missing", "failed"]
+    problem: str = ""
+
+
+@dataclass(frozen=True)
 class Result:
     """The end of a verb that succeeded. All amounts are bytes."""
 
@@ -58,6 +68,7 @@ class Result:
     unreadable: int = 0
     """Bytes that the version lacks because its source disk could not read them."""
     disks: tuple[DiskResult, ...] = ()
+    boot_entries: tuple[BootEntryResult, ...] = ()
 
     @property
     def degraded(self) -> bool:

@@ -20,9 +20,13 @@ PACKAGES = {
     "btrfs": "btrfs-progs",
     "debugreiserfs": "reiserfsprogs",
     "dumpe2fs": "e2fsprogs",
+    "e2fsck": "e2fsprogs",
     "lsblk": "util-linux",
+    "ntfsresize": "ntfs-3g",
+    "resize2fs": "e2fsprogs",
     "sfdisk": "fdisk",
     "xfs_db": "xfsprogs",
+    "xfs_growfs": "xfsprogs",
     "xfs_logprint": "xfsprogs",
 }
 _ERROR_LINES = 3

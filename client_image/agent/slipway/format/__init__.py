@@ -14,6 +14,7 @@ from slipway.format.frames import (
     make_frame,
 )
 from slipway.format.manifest import (
+    BootEntry,
     Cell,
     Disk,
     Identity,
@@ -42,6 +43,7 @@ __all__ = [
     "MAX_FRAME",
     "MAX_MANIFEST",
     "MIN_CELL",
+    "BootEntry",
     "Cell",
     "Disk",
     "Extents",

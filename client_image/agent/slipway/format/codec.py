@@ -14,6 +14,7 @@ from slipway.format.manifest import (
     METHODS,
     SEGMENT_KINDS,
     TABLE_KINDS,
+    BootEntry,
     Disk,
     Identity,
     Machine,
@@ -27,6 +28,7 @@ FORMAT_VERSION = 1
 MAX_MANIFEST = 256 << 20
 MAX_DISKS = 64
 MAX_SEGMENTS = 2048
+MAX_BOOT_ENTRIES = 64
 MAX_TABLE = 64 << 20
 MAX_BYTES = 1 << 60
 SECTOR_SIZES = (512, 1024, 2048, 4096)
@@ -164,9 +166,23 @@ def _manifest(fields: _Fields) -> Manifest:
 
 
 def _machine(fields: _Fields) -> Machine:
+    entries: tuple[BootEntry, ...] = ()
+    if "boot_entries" in fields.value:
+        entries = fields.items("boot_entries", MAX_BOOT_ENTRIES, _boot_entry)
     result = Machine(
-        *(fields.text(key) for key in ("name", "vendor", "model", "serial", "firmware"))
+        name=fields.text("name"),
+        vendor=fields.text("vendor"),
+        model=fields.text("model"),
+        serial=fields.text("serial"),
+        firmware=fields.text("firmware"),
+        boot_entries=entries,
     )
+    fields.end()
+    return result
+
+
+def _boot_entry(fields: _Fields) -> BootEntry:
+    result = BootEntry(*(fields.text(key) for key in ("label", "loader", "partition")))
     fields.end()
     return result
 
@@ -309,7 +325,8 @@ def _manifest_to_json(manifest: Manifest) -> dict[str, Any]:
         "created": manifest.created,
         "stored_bytes": manifest.stored_bytes,
         "agent_version": manifest.agent_version,
-        "machine": vars(manifest.machine),
+        "machine": vars(manifest.machine)
+        | {"boot_entries": [vars(entry) for entry in manifest.machine.boot_entries]},
         "cell_size": manifest.cell_size,
         "disks": [_disk_to_json(disk) for disk in manifest.disks],
     }

@@ -145,14 +145,27 @@ class Disk:
 
 
 @dataclass(frozen=True)
+class BootEntry:
+    """A UEFI boot entry: what the firmware starts."""
+
+    label: str
+    loader: str
+    """Path on the partition, with backslashes."""
+    partition: str
+    """The partition's GUID, in lower case."""
+
+
+@dataclass(frozen=True)
 class Machine:
-    """Where the image was taken. For people only: nothing is decided by it."""
+    """Where the image was taken. Nothing but boot entries is decided by it."""
 
     name: str = ""
     vendor: str = ""
     model: str = ""
     serial: str = ""
     firmware: str = ""
+    boot_entries: tuple[BootEntry, ...] = ()
+    """Those of its own disks, in the order in which the firmware tries them."""
 
 
 @dataclass(frozen=True)

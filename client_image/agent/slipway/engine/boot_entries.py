@@ -1,0 +1,159 @@
+"""UEFI boot entries: which of them the image's machine had, and making them anew on the target.
+
+A failure here is a warning, never an error: the disk is restored, and firmware also finds
+`\\EFI\\BOOT\\BOOTX64.EFI` without an entry.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from slipway.engine.devices import clean
+from slipway.engine.errors import SlipwayError, ToolError
+from slipway.engine.match import Pair
+from slipway.engine.result import BootEntryResult
+from slipway.engine.run import run
+from slipway.engine.selection import is_whole
+from slipway.format import BootEntry, Machine, Manifest
+
+_LIMIT = 64
+_CURRENT = re.compile(r"^BootCurrent: ([0-9A-Fa-f]{4})$", re.MULTILINE)
+_ORDER = re.compile(r"^BootOrder: ([0-9A-Fa-f,]+)$", re.MULTILINE)
+# Label and device path stand with a tab between them; older versions put spaces there.
+_ENTRY = re.compile(
+    r"^Boot(?P<number>[0-9A-Fa-f]{4})(?P<active>\*?)\s+(?P<label>.*?)(?:\t| {2,}| (?=HD\())"
+    r".*?HD\(\d+,(?P<place>[^)]*)\)/?File\((?P<loader>[^)]*)\)",
+    re.MULTILINE,
+)
+_GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+@dataclass(frozen=True)
+class _Listed:
+    number: str
+    active: bool
+    entry: BootEntry
+
+
+@dataclass(frozen=True)
+class BootMenu:
+    """What the firmware would start, as far as it lies in a partition."""
+
+    current: str = ""
+    order: tuple[str, ...] = ()
+    entries: tuple[_Listed, ...] = ()
+
+    def find(self, wanted: BootEntry) -> _Listed | None:
+        """The active entry that starts the same loader from the same partition."""
+        fitting = [
+            each
+            for each in self.entries
+            if each.active
+            and each.entry.partition == wanted.partition
+            and each.entry.loader.lower() == wanted.loader.lower()
+        ]
+        return next(iter(sorted(fitting, key=lambda each: each.number not in self.order)), None)
+
+    def with_first_after_current(self, number: str) -> list[str]:
+        """The boot order with an entry behind the one that started this session.
+
+        That is the network: a PC that no longer boots over it could not be imaged again.
+        """
+        order = [each for each in self.order if each != number]
+        at = order.index(self.current) + 1 if self.current in order else 0
+        return [*order[:at], number, *order[at:]]
+
+
+def parse(text: str) -> BootMenu:
+    """Read the output of `efibootmgr -v`."""
+    current, order = _CURRENT.search(text), _ORDER.search(text)
+    return BootMenu(
+        current[1].upper() if current else "",
+        tuple(order[1].upper().split(",")) if order else (),
+        tuple(_listed(text)),
+    )
+
+
+def _listed(text: str) -> Iterator[_Listed]:
+    for found in _ENTRY.finditer(text):
+        if guid := _GUID.search(found["place"]):
+            entry = BootEntry(clean(found["label"]), clean(found["loader"]), guid[0].lower())
+            yield _Listed(found["number"].upper(), bool(found["active"]), entry)
+
+
+def recorded(machine: Machine) -> Machine:
+    """The machine with the boot entries that its firmware has now, in the order it tries them."""
+    if machine.firmware != "uefi":
+        return machine
+    try:
+        menu = _read()
+    except SlipwayError:
+        # A backup is not worth less because the firmware keeps no variables.
+        return machine
+    ranked = {number: rank for rank, number in enumerate(menu.order)}
+    tried = [each for each in menu.entries if each.number in ranked and each.active]
+    tried.sort(key=lambda each: ranked[each.number])
+    return replace(machine, boot_entries=tuple(each.entry for each in tried[:_LIMIT]))
+
+
+def restore_entries(
+    manifest: Manifest, pairs: Sequence[Pair], firmware: str, write: bool
+) -> tuple[BootEntryResult, ...]:
+    """Make the image's entries for the restored disks, and read them back.
+
+    Without `write` only say which are missing.
+    """
+    if firmware != "uefi":
+        return ()
+    # Each is put in front of those made before it, so the first of the image comes last.
+    wanted = [each for each in manifest.machine.boot_entries if _place(each, pairs)]
+    return tuple(reversed([_restore(each, pairs, write) for each in reversed(wanted)]))
+
+
+def _restore(entry: BootEntry, pairs: Sequence[Pair], write: bool) -> BootEntryResult:
+    result = BootEntryResult(entry.label, entry.loader, "present")
+    try:
+        menu = _read()
+        found = menu.find(entry)
+        if found is not None and found.number in menu.order:
+            return result
+        if not write:
+            return replace(result, state="missing")
+        if found is None:
+            _create(entry, pairs)
+            menu = _read()
+            found = menu.find(entry)
+        if found is not None:
+            order = menu.with_first_after_current(found.number)
+            run(["efibootmgr", "--quiet", f"--bootorder={','.join(order)}"])
+            menu = _read()
+        if found is None or found.number not in menu.order:
+            raise ToolError("the firmware does not show the entry after it was written")
+    except SlipwayError as error:
+        return replace(result, state="failed", problem=error.message)
+    return replace(result, state="created")
+
+
+def _create(entry: BootEntry, pairs: Sequence[Pair]) -> None:
+    disk, number = _place(entry, pairs)[0]
+    run([
+        "efibootmgr", "--quiet", "--create-only", f"--disk={disk}", f"--part={number}",
+        f"--label={entry.label}", f"--loader={entry.loader}",
+    ])  # fmt: skip
+
+
+def _place(entry: BootEntry, pairs: Sequence[Pair]) -> list[tuple[str, int]]:
+    """Disk and number of the entry's partition, if it lies on a disk that was restored whole."""
+    return [
+        (str(pair.target.path), line.number)
+        for pair in pairs
+        if is_whole(pair.image) and not pair.target.is_file
+        for line in pair.image.table.partitions
+        if line.uuid.lower() == entry.partition
+    ]
+
+
+def _read() -> BootMenu:
+    return parse(run(["efibootmgr", "-v"]).stdout)
