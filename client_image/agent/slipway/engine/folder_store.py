@@ -209,7 +209,7 @@ class FolderStore:
 
     def _stored_bytes(self, manifest: Manifest) -> int:
         total = 0
-        for digest in manifest.chunk_sizes():
+        for digest, _ in manifest.chunks():
             try:
                 total += self._chunk(digest).stat().st_size
             except FileNotFoundError:
