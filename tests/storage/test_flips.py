@@ -1,8 +1,10 @@
 """A thousand flipped bytes, one at a time: `verify` finds each, and none reaches a disk."""
 
+import hashlib
 import io
 import json
 import random
+import subprocess
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from slipway.cli.main import main
 
 FLIPS = 1000
 # Every so many, the flip is tried through a process of its own.
-_APART = 250
+APART = 250
 
 
 def run(agent: Agent, verb: str, *arguments: object) -> dict[str, Any]:
@@ -38,31 +40,46 @@ def small_disk(room: Path) -> Path:
     return path
 
 
+def is_still_proven(path: Path) -> bool:
+    """Whether zstd itself unpacks the chunk to the content that its name promises.
+
+    A few bits of a frame have two readings, or none, that come to the same bytes.
+    """
+    if path.suffix:
+        return False
+    run = subprocess.run(["zstd", "-dcq", path], capture_output=True)
+    return run.returncode == 0 and hashlib.sha256(run.stdout).hexdigest() == path.name
+
+
 def test_a_thousand_flips(agent: Agent, room: Path) -> None:
     source = small_disk(room)
     agent("backup", source, "--name", "pc").ok()
-    files = sorted(path for path in agent.store.rglob("*") if path.is_file())
-    assert {path.suffix for path in files} == {"", ".json"}
+    kinds = ("chunks/*/*/*", "images/*/*")
+    files = sorted(path for kind in kinds for path in agent.store.glob(kind))
     target = filled(room / "target", source.stat().st_size)
-    before = target.stat().st_mtime_ns
-    digest = sha256(target)
+    before, digest = target.stat().st_mtime_ns, sha256(target)
     chance = random.Random(1000)
-    for number in range(FLIPS):
-        # Manifest and small chunks as often as large ones, then any byte of the file.
+    found = harmless = 0
+    while found < FLIPS:
+        # Any file, then any byte of it: the manifest and small chunks as often as large ones.
         path = chance.choice(files)
         good = path.read_bytes()
         bad = bytearray(good)
         bad[chance.randrange(len(bad))] ^= chance.randrange(1, 256)
         path.write_bytes(bad)
-        found = run(agent, "verify", "pc")
-        assert found["error"] == "image_damaged", (path, number)
-        refused = run(agent, "restore", "pc", target)
-        assert refused["error"] == "image_damaged", (path, number)
-        assert "half restored" not in refused["message"]
-        assert target.stat().st_mtime_ns == before
-        if number % _APART == 0:
-            agent("verify", "pc").failed("image_damaged")
+        if is_still_proven(path):
+            harmless += 1
+        else:
+            for words in (("verify", "pc"), ("restore", "pc", target)):
+                answer = run(agent, *words)
+                assert answer.get("error") == "image_damaged", (words, path, bytes(bad[:64]))
+                assert "half restored" not in answer["message"]
+            assert target.stat().st_mtime_ns == before
+            found += 1
+            if found % APART == 0:
+                agent("verify", "pc").failed("image_damaged")
         path.write_bytes(good)
+    assert harmless <= 10
     assert sha256(target) == digest
     agent("verify", "pc").ok()
     agent("restore", "pc", target).ok()
