@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -26,6 +27,8 @@ def main() -> int:
     for text, known in ((arguments.cases, CASES), (arguments.tools, TOOLS)):
         if unknown := sorted(set(text.split(",")) - set(known)):
             parser.error(f"{unknown[0]!r} is none of {', '.join(known)}")
+    # A bench that is stopped takes its memory and its loop devices with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     results = Results()
     try:
         _run(arguments, results)

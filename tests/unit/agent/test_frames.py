@@ -54,8 +54,9 @@ def test_other_writers_frames(level: int, checksum: bool) -> None:
         make_frame(b"another content"),
         zstandard.ZstdCompressor(write_content_size=False).compress(CONTENT),
         b"\x50\x2a\x4d\x18\x04\0\0\0skip" + FRAME,
+        FRAME[:4] + bytes([FRAME[4] | 0x10]) + FRAME[5:],
     ],
-    ids=["empty", "text", "cut", "tail", "two", "other", "no size", "skippable"],
+    ids=["empty", "text", "cut", "tail", "two", "other", "no size", "skippable", "unused bit"],
 )
 def test_refused_frames(frame: bytes) -> None:
     with pytest.raises(FrameError):

@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -194,3 +197,43 @@ def test_large_disk_stays_small() -> None:
     part = Segment("partition", MIB, 2 << 40, used, bytes(32 * count), 1, "ext4", "used")
     disk = Disk("disk0", Identity(), whole, 512, 512, Table("dos"), (boot, part))
     assert len(serialize(Manifest("pc1", 2 * MIB, (disk,)))) < 2_000_000
+
+
+FULL_DISK = """
+import os, resource
+from slipway.format import Disk, Extents, Identity, Manifest, Segment, Table, parse, serialize
+cells = 1 << 20
+boot = Segment("boot", 0, 512, Extents.whole(512), bytes(32), content="table")
+data = Segment(
+    "partition", 0, cells << 21, Extents.of([(512, cells << 21)]), os.urandom(32 * cells), 0, "ext4"
+)
+disk = Disk("disk0", Identity(), cells << 21, 512, 512, Table("none"), (boot, data))
+packed = serialize(Manifest("pc1", 2 << 20, (disk,)))
+del boot, data, disk
+manifest = parse(packed)
+del packed
+assert manifest.cell_count == cells + 1
+assert manifest.chunk_bytes == (cells << 21) + 512
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_manifest_of_a_full_disk_of_2_tb_fits_into_little_memory() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", FULL_DISK],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert int(run.stdout) < 220 << 10
+
+
+@pytest.mark.parametrize("key", [b'"cells": ', b'"\\u0063ells":'])
+def test_chunk_names_may_stand_in_any_json(key: bytes) -> None:
+    """Names are unpacked beside the JSON where they are plain; elsewhere they mean the same."""
+    body = GOOD.split(b'"manifest":', 1)[1].removesuffix(b"}\n")
+    assert parse(sealed(body.replace(b'"cells":', key))) == example()
+    for names in (b'"0"', b'"' + b"A" * 64 + b'"', b"0", b"null", b"[]"):
+        with pytest.raises(FormatError):
+            parse(sealed(body.replace(b'"cells":"' + b"0" * 64 + b'"', key + names)))

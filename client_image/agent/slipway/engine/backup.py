@@ -9,16 +9,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from slipway import __version__
-from slipway.engine.cells import ReadError, Runs, read_cell
+from slipway.engine.cells import ReadError, Runs, digest_of_cell, read_cell
 from slipway.engine.devices import BlockDisk, open_read_only
 from slipway.engine.errors import DeviceError
 from slipway.engine.mapping import DiskMap, Mapped, known_identity, map_disk
+from slipway.engine.memory import give_back
 from slipway.engine.parallel import cores, parallel
 from slipway.engine.progress import Meter
 from slipway.engine.rescue import MAX_SECONDS, MAX_UNREADABLE, Budget, Rescuer
 from slipway.engine.result import CellCounts, DiskResult, PartitionResult, Result
 from slipway.engine.store import Store
-from slipway.format import Disk, Extents, Machine, Manifest, Segment, digest_of, make_frame
+from slipway.format import Disk, Extents, Machine, Manifest, Segment, make_frame
 
 CELL_SIZE = 2 << 20
 _BATCH = 8
@@ -102,6 +103,7 @@ def backup(
         job = _Job(store, meter, options)
         with meter.phase("backup", sum(disk_map.used_bytes for disk_map in maps)):
             job.run(sources)
+    give_back()
     manifest = Manifest(
         name=name,
         cell_size=CELL_SIZE,
@@ -221,7 +223,7 @@ class _Job:
             self.meter.add(done=sum(b - a for task, _ in filled for a, b in task.runs()))
 
     def _keep(self, batch: Sequence[_Task], views: Sequence[memoryview]) -> None:
-        digests = [digest_of(view) for view in views]
+        digests = [digest_of_cell(view) for view in views]
         for task, digest in zip(batch, digests, strict=True):
             task.source.digests[task.index * 32 : task.index * 32 + 32] = bytes.fromhex(digest)
         with self.lock:

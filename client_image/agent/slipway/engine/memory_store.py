@@ -45,7 +45,7 @@ class MemoryStore:
 
     def publish(self, manifest: Manifest) -> Published:
         """Make the manifest a version."""
-        needed = manifest.chunk_sizes()
+        needed = dict(manifest.chunks())
         if lacking := self.missing(list(needed)):
             raise ImageDamaged(f"chunk {min(lacking)} is missing")
         versions = self.manifests.setdefault(manifest.name, {})

@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import Literal
 
-from slipway.engine.cells import Runs, read_cell, zeros
+from slipway.engine.cells import Runs, digest_of_cell, read_cell, zeros
 from slipway.engine.content.swap import resized
 from slipway.engine.devices import open_read_only
 from slipway.engine.errors import DeviceError, ImageDegraded, SlipwayError, TargetRefused
@@ -87,7 +87,7 @@ def _grow(jobs: Sequence[_DiskJob], meter: Meter) -> None:
 
 def prove(manifest: Manifest, store: Store, meter: Meter) -> None:
     """Raise ImageDamaged unless every chunk of the version is there and sound."""
-    with meter.phase("check", sum(manifest.chunk_sizes().values())):
+    with meter.phase("check", manifest.chunk_bytes):
         problems = store.prove(manifest, meter)
     if problems:
         raise damaged(problems, f"{manifest.name}@{manifest.version}")
@@ -278,7 +278,7 @@ class _Work:
         if (task.segment.id, task.cell.number) in job.pair.fit.partial:
             content = self._content(job, task)
             return all(view[start:end] == content[start:end] for start, end in task.runs)
-        return digest_of(view) == task.cell.digest
+        return digest_of_cell(view) == task.cell.digest
 
     def _content(self, job: _DiskJob, task: _Task) -> memoryview:
         cell = task.cell

@@ -118,7 +118,6 @@ def fetch_content(store: Store, digest: str, size: int) -> bytes:
 
 def read_through(store: Store, manifest: Manifest, meter: Meter, threads: int = 0) -> list[Problem]:
     """Fetch and check every chunk of a version."""
-    sizes = manifest.chunk_sizes()
     problems: list[Problem] = []
     lock = threading.Lock()
 
@@ -134,7 +133,7 @@ def read_through(store: Store, manifest: Manifest, meter: Meter, threads: int = 
     def worker() -> Callable[[tuple[str, int]], None]:
         return check
 
-    parallel(sizes.items(), worker, threads or max(store.threads, cores()))
+    parallel(manifest.chunks(), worker, threads or max(store.threads, cores()))
     return sorted(problems, key=lambda problem: problem.digest)
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import secrets
+from binascii import hexlify, unhexlify
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn, TypeVar
 
@@ -36,23 +39,34 @@ _MAX_TEXT = 256
 
 _HEAD = b'{"slipway":%d,"sha256":"%s","manifest":'
 _TAIL = b"}\n"
+# Chunk names are most of a manifest. They are packed and unpacked by themselves: as JSON text a
+# full disk of 2 TB would take several times its manifest's 64 MiB of memory.
+_CELLS = re.compile(rb'"cells":"([0-9a-f]*)"')
+_NO_CELLS = b'"cells":null'
 _T = TypeVar("_T")
 
 
 def serialize(manifest: Manifest) -> bytes:
     """The manifest as its file holds it."""
-    body = json.dumps(_manifest_to_json(manifest), separators=(",", ":")).encode("ascii")
-    return _head(hashlib.sha256(body).hexdigest()) + body + _TAIL
+    text = json.dumps(_manifest_to_json(manifest), separators=(",", ":")).encode("ascii")
+    pieces = text.split(_NO_CELLS)
+    body = [pieces[0]]
+    for segment, piece in zip(manifest.segments(), pieces[1:], strict=True):
+        body += [b'"cells":"', hexlify(segment.digests), b'"', piece]
+    digest = hashlib.sha256()
+    for piece in body:
+        digest.update(piece)
+    return b"".join([_head(digest.hexdigest()), *body, _TAIL])
 
 
 def parse(data: bytes) -> Manifest:
     """Read a manifest from bytes that nobody vouches for; every fault is a FormatError."""
     if len(data) > MAX_MANIFEST:
         raise FormatError(f"the manifest has {len(data)} bytes, at most {MAX_MANIFEST} are read")
-    length = len(_head("0" * 64))
-    head, body, tail = data[:length], data[length : -len(_TAIL)], data[-len(_TAIL) :]
-    digest = hashlib.sha256(body).hexdigest()
-    if head != _head(digest) or tail != _TAIL:
+    start, end = len(_head("0" * 64)), len(data) - len(_TAIL)
+    head = data[:start]
+    digest = hashlib.sha256(memoryview(data)[start : max(start, end)]).hexdigest()
+    if head != _head(digest) or data[end:] != _TAIL:
         if not head.startswith(b'{"slipway":'):
             raise FormatError("this is no Slipway manifest")
         if not head.startswith(b'{"slipway":%d,' % FORMAT_VERSION):
@@ -62,14 +76,38 @@ def parse(data: bytes) -> Manifest:
             )
         raise FormatError("the manifest is damaged: its content does not match its digest")
     try:
-        value = json.loads(body, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
-        return _manifest(_Fields(value, "manifest"))
+        return _manifest(_Fields(_unpack(data, start, end), "manifest"))
     except FormatError:
         raise
     except (ValueError, RecursionError) as error:
         raise FormatError(f"the manifest is not the JSON that FORMAT.md describes: {error}") from (
             error
         )
+
+
+def _unpack(data: bytes, start: int, end: int) -> object:
+    """The JSON in `data[start:end]`, with the chunk names as bytes where they are plain hex."""
+    # Nobody can write into a manifest what nobody knows before it is read.
+    mark = secrets.token_hex(16)
+    view = memoryview(data)
+    text, digests, position = bytearray(), list[bytes](), start
+    for found in _CELLS.finditer(data, start, end):
+        first, last = found.span(1)
+        if (last - first) % 64 == 0:
+            text += view[position:first]
+            text += f"{mark}{len(digests)}".encode("ascii")
+            digests.append(unhexlify(view[first:last]))
+            position = last
+    text += view[position:end]
+
+    def build(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        result = _no_duplicates(pairs)
+        cells = result.get("cells")
+        if isinstance(cells, str) and cells.startswith(mark):
+            result["cells"] = digests[int(cells.removeprefix(mark))]
+        return result
+
+    return json.loads(bytes(text), object_pairs_hook=build, parse_constant=_no_constant)
 
 
 def _head(digest: str) -> bytes:
@@ -279,15 +317,9 @@ def _segment(fields: _Fields, cell_size: int, sector: int) -> Segment:
     used = Extents.from_text(fields.take("used", str), unit)
     if used.end > size:
         fields.fail("used", "reaches behind the end of the segment")
-    cells = fields.take("cells", str)
-    if len(cells) != 64 * used.count_cells(cell_size):
+    digests = _digests(fields)
+    if len(digests) != 32 * used.count_cells(cell_size):
         fields.fail("cells", "does not hold one digest for each cell of the used map")
-    try:
-        digests = bytes.fromhex(cells)
-    except ValueError:
-        fields.fail("cells", "is not hexadecimal")
-    if digests.hex() != cells:
-        fields.fail("cells", "is not lower-case hexadecimal")
     result = Segment(
         kind=kind,
         offset=offset,
@@ -305,6 +337,19 @@ def _segment(fields: _Fields, cell_size: int, sector: int) -> Segment:
         fields.fail("partition", f"does not fit the kind {kind}")
     fields.end()
     return result
+
+
+def _digests(fields: _Fields) -> bytes:
+    if isinstance(fields.value.get("cells"), bytes):
+        return fields.take("cells", bytes)
+    cells = fields.take("cells", str)
+    try:
+        digests = bytes.fromhex(cells)
+    except ValueError:
+        fields.fail("cells", "is not hexadecimal")
+    if digests.hex() != cells:
+        fields.fail("cells", "is not lower-case hexadecimal")
+    return digests
 
 
 def _unreadable(fields: _Fields, used: Extents, sector: int) -> Extents:
@@ -358,5 +403,5 @@ def _segment_to_json(segment: Segment, sector: int) -> dict[str, Any]:
         "label": segment.label,
         "unit": unit,
         "used": segment.used.to_text(unit),
-        "cells": segment.digests.hex(),
+        "cells": None,
     }

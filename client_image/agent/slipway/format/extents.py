@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from slipway.format.errors import FormatError
 
@@ -29,9 +30,15 @@ class Extents:
 
     @classmethod
     def of(cls, ranges: Iterable[tuple[int, int]]) -> Extents:
-        """Sort, merge and drop empty ones among `(start, end)` pairs."""
+        """Sort, merge and drop empty ones among `(start, end)` pairs.
+
+        Ranges that come in order are never held as a list: millions of pairs take 100 bytes each.
+        """
         starts, ends = array("q"), array("q")
-        for start, end in sorted(ranges):
+        stream = iter(ranges)
+        for start, end in stream:
+            if starts and start < starts[-1]:
+                return cls.of(sorted([*zip(starts, ends, strict=True), (start, end), *stream]))
             if end <= start:
                 continue
             if ends and start <= ends[-1]:
@@ -81,9 +88,13 @@ class Extents:
 
     def within(self, start: int, end: int) -> list[tuple[int, int]]:
         """The parts of the set that lie in `[start, end)`, as offsets of the whole."""
+        return list(self._cut(start, end))
+
+    def _cut(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         first = bisect_right(self.ends, start)
         last = bisect_left(self.starts, end)
-        return [(max(self.starts[i], start), min(self.ends[i], end)) for i in range(first, last)]
+        for i in range(first, last):
+            yield max(self.starts[i], start), min(self.ends[i], end)
 
     def touches(self, start: int, end: int) -> bool:
         """Whether a byte of the set lies in `[start, end)`."""
@@ -92,7 +103,7 @@ class Extents:
 
     def clip(self, start: int, end: int) -> Extents:
         """The parts in `[start, end)` as a set of its own, at the same offsets."""
-        return Extents.of(self.within(start, end))
+        return Extents.of(self._cut(start, end))
 
     def shift(self, by: int) -> Extents:
         """The same ranges, `by` bytes further on."""
@@ -104,16 +115,16 @@ class Extents:
 
     def complement(self, size: int) -> Extents:
         """Bytes of `[0, size)` that are not in the set."""
-        position, free = 0, []
-        for start, end in self:
-            free.append((position, min(start, size)))
-            position = end
-        free.append((position, size))
-        return Extents.of(free)
+        starts, ends = array("q", [0]), array("q")
+        starts.extend(self.ends)
+        ends.extend(self.starts)
+        ends.append(size)
+        gaps = zip(starts, ends, strict=True)
+        return Extents.of((start, min(end, size)) for start, end in gaps)
 
     def without(self, start: int, end: int) -> Extents:
         """The set minus `[start, end)`."""
-        return Extents.of([*self.within(0, start), *self.within(end, MAX_OFFSET)])
+        return Extents.of(chain(self._cut(0, start), self._cut(end, MAX_OFFSET)))
 
     def aligned(self, unit: int) -> Extents:
         """Every range grown outwards to multiples of `unit`."""
@@ -139,17 +150,17 @@ class Extents:
     def unit(self, smallest: int, largest: int = 1 << 20) -> int:
         """The largest power of two that divides every boundary, between the two bounds."""
         combined = largest
-        for boundary in (*self.starts, *self.ends):
+        for boundary in chain(self.starts, self.ends):
             combined |= boundary
         return max(combined & -combined, smallest)
 
     def to_text(self, unit: int) -> str:
         """`GAP+LENGTH GAP+LENGTH ...` in units: see FORMAT.md."""
-        position, parts = 0, []
+        position, text = 0, bytearray()
         for start, end in self:
-            parts.append(f"{(start - position) // unit}+{(end - start) // unit}")
+            text += b"%d+%d " % ((start - position) // unit, (end - start) // unit)
             position = end
-        return " ".join(parts)
+        return text[:-1].decode("ascii")
 
     @classmethod
     def from_text(cls, text: str, unit: int) -> Extents:
@@ -161,7 +172,7 @@ class Extents:
             raise FormatError("a used map holds other characters than digits, '+' and ' '")
         starts, ends, position = array("q"), array("q"), 0
         try:
-            for part in text.split(" "):
+            for part in _parts(text):
                 gap, length = map(int, part.split("+"))
                 start = position + gap * unit
                 position = start + length * unit
@@ -174,3 +185,12 @@ class Extents:
         except ValueError as error:
             raise FormatError("a used map is not a list of GAP+LENGTH") from error
         return cls(starts, ends)
+
+
+def _parts(text: str) -> Iterator[str]:
+    """`text.split(" ")` without the list."""
+    start = 0
+    while (end := text.find(" ", start)) >= 0:
+        yield text[start:end]
+        start = end + 1
+    yield text[start:]

@@ -21,7 +21,7 @@ MAX_FRAME = MAX_CELL + (MAX_CELL >> 7)
 MAX_LEVEL = 19
 
 _MAGIC = b"\x28\xb5\x2f\xfd"
-_CHECKSUM_FLAG = 0x04
+_CHECKSUM_FLAG, _UNUSED_FLAG = 0x04, 0x10
 _BLOCK_RLE, _BLOCK_RESERVED = 1, 3
 _MAX_BLOCK = 128 << 10
 
@@ -53,6 +53,8 @@ def frame_content_size(frame: bytes) -> int:
         header = zstandard.frame_header_size(frame)
     except zstandard.ZstdError as error:
         raise FrameError(f"the frame's header is damaged: {error}") from error
+    if frame[4] & _UNUSED_FLAG:
+        raise FrameError("the frame's header has a bit set that no encoder sets")
     size: int = parameters.content_size
     if size in (zstandard.CONTENTSIZE_UNKNOWN, zstandard.CONTENTSIZE_ERROR):
         raise FrameError("the frame does not declare the size of its content")

@@ -213,9 +213,19 @@ class Manifest:
             for start in range(0, len(segment.digests), 32):
                 yield segment.digests[start : start + 32].hex()
 
-    def chunk_sizes(self) -> dict[str, int]:
+    def chunks(self) -> Iterator[tuple[str, int]]:
         """Every chunk that the version needs, once, with the size of its content."""
-        return {cell.digest: cell.size for cell in self.cells()}
+        seen: set[bytes] = set()
+        for cell in self.cells():
+            name = bytes.fromhex(cell.digest)
+            if name not in seen:
+                seen.add(name)
+                yield cell.digest, cell.size
+
+    @property
+    def chunk_bytes(self) -> int:
+        """Bytes of the content of all its chunks, equal ones counted once."""
+        return sum(size for _, size in self.chunks())
 
     def stamped(self, version: str, created: str, stored_bytes: int) -> Manifest:
         """The manifest as a store publishes it."""

@@ -132,9 +132,7 @@ class Checker:
         """Stat every chunk; the order of reading is that of the inodes, which disks like."""
         plan = _Plan()
         since = time.time() - self._trust_seconds
-        for digest, content_size in (
-            self._images.manifest(check.name, check.version).chunk_sizes().items()
-        ):
+        for digest, content_size in self._images.manifest(check.name, check.version).chunks():
             found = self._store.fingerprint(digest)
             if found is None:
                 plan.missing.append(digest)

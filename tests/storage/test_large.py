@@ -1,0 +1,75 @@
+"""A disk of 2 TB with 1 GB of files: small manifest, little memory, nothing sent twice."""
+
+import json
+import os
+import random
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import AGENT, Agent
+from disk_builder import MIB, mounted, sh
+
+MEMORY = 300 * MIB
+DISK, FILES = 2 << 40, 1 << 30
+
+
+@dataclass
+class Measured:
+    """How a run of the agent ended, and how much memory it took at most."""
+
+    result: dict[str, Any]
+    memory: int
+
+
+def measured(agent: Agent, verb: str, *arguments: object) -> Measured:
+    """Run a verb to its success."""
+    process = subprocess.Popen(
+        agent.command(verb, *arguments),
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(AGENT)},
+    )
+    assert process.stdout is not None
+    with process.stdout as output:
+        last = json.loads(output.read().splitlines()[-1])
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert last["type"] == "result", last
+    return Measured(last, usage.ru_maxrss << 10)
+
+
+@pytest.fixture
+def large(room: Path) -> Path:
+    """1 GB in files of 64 MiB: each 4 KiB of noise again and again, no two the same."""
+    path = room / "large"
+    with path.open("wb") as file:
+        file.truncate(DISK)
+    sh("mkfs.ext4", "-q", "-F", path)
+    chance = random.Random(2)
+    with mounted(path) as point:
+        for number in range(FILES // (64 * MIB)):
+            (point / f"file{number}").write_bytes(chance.randbytes(4096) * (64 * MIB // 4096))
+    return path
+
+
+def test_two_terabytes(large: Path, agent: Agent) -> None:
+    probe = agent("probe", large).ok()
+    [partition] = probe["disks"][0]["partitions"]
+    assert (partition["content"], partition["method"]) == ("ext4", "used")
+
+    first = measured(agent, "backup", large, "--name", "pc")
+    second = measured(agent, "backup", large, "--name", "pc")
+    assert first.result["cells"]["total"] == second.result["cells"]["total"]
+    assert (second.result["cells"]["sent"], second.result["sent"]) == (0, 0)
+    # All the inode tables of an ext4 of this size, which it has never used.
+    assert first.result["read"] > 30 << 30
+    assert first.result["cells"]["sent"] < 1000
+    for manifest in (agent.store / "images/pc").iterdir():
+        assert manifest.stat().st_size < 2_000_000
+
+    plan = measured(agent, "restore", "pc", large, "--dry-run")
+    assert plan.result["changed"] is False
+    assert max(each.memory for each in (first, second, plan)) < MEMORY
