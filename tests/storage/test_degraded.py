@@ -151,9 +151,12 @@ def test_a_degraded_version_is_shown_as_such(golden: Golden, agent: Agent, room:
 
 def backup_of(source: Path, bad: Ranges, agent: Agent, room: Path, *options: object) -> Outcome:
     """A backup of a block device that does not give the bad ranges."""
+    before = sha256(source)
     with FailingDisk(source, room) as failing, on_loop(failing.path) as device:
         failing.faults(bad=bad)
-        return agent("backup", device, "--name", "pc", *options)
+        run = agent("backup", device, "--name", "pc", *options)
+    assert sha256(source) == before
+    return run
 
 
 def test_unreadable_table(golden: Golden, agent: Agent, room: Path) -> None:
