@@ -6,8 +6,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from disk_builder import Disk, make_tree
+from disk_builder import Disk, make_tree, sha256
 
 # The guest's tests need its kernel: test_in_guest.py runs them there.
 collect_ignore = [] if os.environ.get("SLIPWAY_GUEST") else ["guest"]
@@ -56,8 +57,35 @@ class Outcome:
         return self.last
 
 
+class Run(subprocess.Popen[str]):
+    """The agent at work; at its end, the disks that it saved have to be as they were."""
+
+    def __init__(self, command: list[str], sources: Sequence[Path]) -> None:
+        self.sources = {path: hash_of(path) for path in sources}
+        environment = os.environ | {"PYTHONPATH": str(AGENT)}
+        pipe = subprocess.PIPE
+        super().__init__(command, stdout=pipe, stderr=pipe, text=True, env=environment)
+
+    def communicate(
+        self, input: str | None = None, timeout: float | None = None
+    ) -> tuple[str, str]:
+        output = super().communicate(input, timeout)
+        for path, before in self.sources.items():
+            if before and (after := hash_of(path)):
+                assert after == before, f"a backup changed its source {path}"
+        return output
+
+
+def hash_of(path: Path) -> str:
+    """Empty for what can't be read: tests of failing disks hash what lies behind."""
+    try:
+        return sha256(path)
+    except OSError:
+        return ""
+
+
 class Agent:
-    """Runs `slipway` with one store."""
+    """Runs `slipway` with one store: in storage tests the only way to run a backup."""
 
     def __init__(self, store: Path) -> None:
         self.store = store
@@ -67,17 +95,14 @@ class Agent:
         words = [str(each) for each in arguments]
         return [sys.executable, "-m", "slipway", verb, *words, *place, "--json"]
 
-    def start(self, verb: str, *arguments: object) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            self.command(verb, *arguments),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"PYTHONPATH": str(AGENT)},
-        )
+    def start(self, verb: str, *arguments: object) -> Run:
+        words = takewhile(lambda word: not word.startswith("-"), map(str, arguments))
+        sources = [Path(word) for word in words] if verb == "backup" else []
+        return Run(self.command(verb, *arguments), sources)
 
     def text(self, verb: str, *arguments: object) -> str:
-        """What people see of a run that has to succeed."""
+        """What people see of a run that has to succeed and saves nothing."""
+        assert verb != "backup"
         argv = [word for word in self.command(verb, *arguments) if word != "--json"]
         environment = os.environ | {"PYTHONPATH": str(AGENT)}
         return subprocess.run(

@@ -70,12 +70,9 @@ class FailingDisk:
     def kill(self) -> None:
         """End the server, as if the disk were pulled out."""
         if self._server.poll() is None:
+            self._server.kill()
+            self._server.wait()
             subprocess.run(["umount", "--lazy", self._folder], check=True)
-            try:
-                self._server.wait(2)
-            except subprocess.TimeoutExpired:
-                self._server.kill()
-                self._server.wait()
 
 
 @contextmanager

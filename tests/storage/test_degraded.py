@@ -2,13 +2,25 @@
 
 import json
 import random
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Agent
-from disk_builder import Disk, Part, filled, same_ranges, sh, sha256, used_ranges
+from conftest import Agent, Outcome
+from disk_builder import (
+    MIB,
+    Disk,
+    Part,
+    filled,
+    make_ext,
+    make_fat,
+    same_ranges,
+    sh,
+    sha256,
+    used_ranges,
+)
 from failing_disk import FailingDisk, on_loop
 
 Golden = Callable[[str], Disk]
@@ -135,3 +147,91 @@ def test_a_degraded_version_is_shown_as_such(golden: Golden, agent: Agent, room:
     compared = agent("compare", f"pc@{degraded['version']}", source.path)
     assert (compared.code, compared.ok()["unreadable"]) == (1, 512)
     assert "degraded" in warnings(compared.records)[0]
+
+
+def backup_of(source: Path, bad: Ranges, agent: Agent, room: Path, *options: object) -> Outcome:
+    """A backup of a block device that does not give the bad ranges."""
+    before = sha256(source)
+    with FailingDisk(source, room) as failing, on_loop(failing.path) as device:
+        failing.faults(bad=bad)
+        run = agent("backup", device, "--name", "pc", *options)
+    assert sha256(source) == before
+    return run
+
+
+def test_unreadable_table(golden: Golden, agent: Agent, room: Path) -> None:
+    """Refused: a half-known table would make an image that lacks partitions."""
+    size = golden("small").path.stat().st_size
+    places = [("small", 0), ("small", 512), ("small", 1024), ("small", size - 512),
+              ("mbr", 0), ("mbr", golden("mbr").part(5).offset - MIB)]  # fmt: skip
+    for shape, at in places:
+        bad = [(at, at + 512)]
+        run = backup_of(golden(shape).path, bad, agent, room)
+        error = run.failed("source_refused")
+        assert "table can't be read" in error["message"]
+        assert "--whole disk0:disk" in error["remedy"]
+    assert agent("list").ok()["images"] == []
+    saved = backup_of(golden("small").path, [(512, 1024)], agent, room, "--whole", "disk0:disk")
+    assert unreadable(agent, saved.ok()["version"]) == [(512, 1024)]
+
+
+def test_unreadable_gap_is_recorded(golden: Golden, agent: Agent, room: Path) -> None:
+    bad = [(1000 * 512, 1002 * 512)]
+    saved = backup_of(golden("small").path, bad, agent, room).ok()
+    assert unreadable(agent, saved["version"]) == bad
+
+
+@pytest.mark.parametrize("content", ["ext4", "fat32"])
+def test_unreadable_head_of_a_disk_without_a_table(
+    content: str, agent: Agent, room: Path, tree: Path
+) -> None:
+    """blkid calls it unknown, and a FAT's first sector then passes for an empty table."""
+    path = room / "disk"
+    with path.open("wb") as file:
+        file.truncate(64 * MIB)
+    (make_ext("ext4") if content == "ext4" else make_fat("-F", "32"))(path, 512, tree)
+    for block in (0, 1, 2, 12, 16):
+        run = backup_of(path, [(block * 4096, block * 4096 + 512)], agent, room)
+        assert "--whole disk0:disk" in run.failed("source_refused")["remedy"]
+    bad = [(2 * 4096, 2 * 4096 + 512)]
+    saved = backup_of(path, bad, agent, room, "--whole", "disk0:disk").ok()
+    assert (saved["read"], unreadable(agent, saved["version"])) == (64 * MIB, bad)
+
+
+def test_unreadable_superblock(golden: Golden, agent: Agent, room: Path) -> None:
+    source = golden("mbr")
+    start = source.part(5).offset + 1024
+    run = backup_of(source.path, [(start, start + 512)], agent, room)
+    assert "--whole disk0:5" in run.failed("source_refused")["remedy"]
+    saved = backup_of(source.path, [(start, start + 512)], agent, room, "--whole", "disk0:5")
+    assert unreadable(agent, saved.ok()["version"]) == [(start, start + 512)]
+
+
+def test_too_much_is_lost(golden: Golden, agent: Agent, room: Path) -> None:
+    source = golden("small")
+    [first, *_] = file_sectors(source, source.part(1), "/random", room)
+    bad = [(first, first + 512)]
+    run = backup_of(source.path, bad, agent, room, "--max-unreadable", 511)
+    assert "--max-unreadable" in run.failed("device_error")["remedy"]
+    run = backup_of(source.path, bad, agent, room, "--rescue-minutes", 0)
+    assert "--rescue-minutes" in run.failed("device_error")["remedy"]
+    assert agent("list").ok()["images"] == []
+    backup_of(source.path, bad, agent, room, "--max-unreadable", 512).ok()
+
+
+@pytest.mark.parametrize("pulled", [False, True], ids=["silent", "pulled out"])
+def test_a_disk_that_goes_away_is_no_disk_of_zeros(
+    pulled: bool, golden: Golden, agent: Agent, room: Path
+) -> None:
+    source = golden("noisy")
+    with FailingDisk(source.path, room) as failing, on_loop(failing.path) as device:
+        process = agent.start("backup", device, "--name", "pc", "--threads", 1)
+        while not list((agent.store / "tmp").glob("run-*/*")):
+            assert process.poll() is None
+            time.sleep(0.002)
+        failing.kill() if pulled else failing.faults(gone=True)
+        stdout, _ = process.communicate(timeout=120)
+    error = json.loads(stdout.splitlines()[-1])
+    assert (process.returncode, error["error"]) == (10, "device_error")
+    assert "does not answer any more" in error["message"]
+    assert agent("list").ok()["images"] == []

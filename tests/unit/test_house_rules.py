@@ -88,3 +88,11 @@ def test_playbooks_stay_short() -> None:
     }
     assert lengths
     assert {name: length for name, length in lengths.items() if length > 45} == {}
+
+
+def test_storage_tests_have_one_way_to_run_a_backup() -> None:
+    """It hashes every source before and after: tests/storage/conftest.py."""
+    files = {file.name: file.read_text() for file in ROOT.glob("tests/storage/*.py")}
+    ways = ('"-m", "slipway"', "slipway.engine.backup", "slipway.cli.main")
+    users = {name for name, text in files.items() if any(way in text for way in ways)}
+    assert users == {"conftest.py"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,7 +138,7 @@ def _stretches(
             read_start(handle, disk)
             table = table_of(disk)
             stretches = layout(table, handle, disk.size, disk.logical_sector)
-            read_tables(handle, disk.logical_sector, table, stretches)
+            read_tables(handle, disk, table, stretches)
         return table, stretches
     except SourceRefused as error:
         message = error.message.removeprefix(f"{disk.path}: ")
@@ -176,13 +176,9 @@ def resolve_whole(names: Iterable[str], disks: Iterable[BlockDisk]) -> frozenset
     ids: set[str] = set()
     listed = list(enumerate(disks))
     for name in names:
-        matches = [
-            volume_id(f"disk{index}", number)
-            for index, disk in listed
-            for number, node in _numbers(disk)
-            if name in (f"disk{index}:{number or WHOLE_DISK}", node)
-            or (len(listed) == 1 and name == str(number or WHOLE_DISK))
-        ]
+        # A disk whose table can't be read can still be saved as a whole.
+        matches = _matches(name, listed, lambda disk: [(0, str(disk.path))])
+        matches = matches or _matches(name, listed, _numbers)
         if len(matches) != 1:
             raise UsageError(
                 f"--whole {name}: there is no such partition",
@@ -192,11 +188,25 @@ def resolve_whole(names: Iterable[str], disks: Iterable[BlockDisk]) -> frozenset
     return frozenset(ids)
 
 
+def _matches(
+    name: str,
+    listed: Sequence[tuple[int, BlockDisk]],
+    numbers: Callable[[BlockDisk], list[tuple[int, str]]],
+) -> list[str]:
+    return [
+        volume_id(f"disk{index}", number)
+        for index, disk in listed
+        for number, node in numbers(disk)
+        if name in (f"disk{index}:{number or WHOLE_DISK}", node)
+        or (len(listed) == 1 and name == str(number or WHOLE_DISK))
+    ]
+
+
 def _numbers(disk: BlockDisk) -> list[tuple[int, str]]:
     table = table_of(disk)
     joint = "p" if disk.path.name[-1].isdigit() else ""
     contents = [line.number for line in table.partitions if not is_container(table, line)]
-    return [(0, str(disk.path)), *((each, f"{disk.path}{joint}{each}") for each in contents)]
+    return [(each, f"{disk.path}{joint}{each}") for each in contents]
 
 
 def known_identity(disk: BlockDisk) -> Identity:

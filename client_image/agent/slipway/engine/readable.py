@@ -13,7 +13,7 @@ from slipway.engine.cells import ReadError, read_at
 from slipway.engine.content.base import Volume
 from slipway.engine.devices import BlockDisk
 from slipway.engine.errors import SourceRefused
-from slipway.engine.table import Stretch
+from slipway.engine.table import Stretch, parse_gpt_header
 from slipway.format import Table
 
 _BLOCK = 1 << 20
@@ -51,15 +51,32 @@ def read_start(handle: int, disk: BlockDisk) -> None:
     _read(handle, 0, min(2 * disk.logical_sector, disk.size))
 
 
-def read_tables(handle: int, sector: int, table: Table, stretches: Iterable[Stretch]) -> None:
-    """Read all that belongs to the table. The gap behind a boot sector is none of it."""
+def read_tables(handle: int, disk: BlockDisk, table: Table, stretches: Iterable[Stretch]) -> None:
+    """Read all that belongs to the table. The gap behind a boot sector is none of it.
+
+    Where there is no partition, everything hangs on what blkid saw: it takes an unreadable head
+    for an unknown one, and a file system's first sector may then pass for an empty table.
+    """
+    if not table.partitions:
+        head = min(_HEAD, disk.size)
+        _read(handle, 0, head)
+        _read(handle, disk.size - head, head)
     if table.kind == "none":
         return
     for stretch in stretches:
         if stretch.kind == "boot":
-            _read(handle, 0, min(max(table.first_lba, 1) * sector, stretch.size))
+            _read(handle, 0, min(_table_end(handle, disk.logical_sector), stretch.size))
         elif stretch.kind in ("ebr", "gpt-backup"):
             _read(handle, stretch.offset, stretch.size)
+
+
+def _table_end(handle: int, sector: int) -> int:
+    buffer = bytearray(sector)
+    read_at(handle, memoryview(buffer), sector)
+    header = parse_gpt_header(bytes(buffer))
+    if header is None:
+        return sector
+    return header.entries * sector + header.entry_count * header.entry_size
 
 
 def read_head(volume: Volume) -> None:

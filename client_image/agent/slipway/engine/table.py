@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from slipway.engine.cells import read_at
+from slipway.engine.cells import ReadError, read_at
 from slipway.engine.devices import clean
 from slipway.engine.errors import SourceRefused, ToolError
 from slipway.engine.run import run
@@ -42,6 +44,8 @@ def read_table(path: Path) -> Table:
     if answer.code != 0:
         if "does not contain a recognized partition table" in answer.stderr:
             return Table("none")
+        if os.strerror(errno.EIO) in answer.stderr:
+            raise ReadError(f"sfdisk: {os.strerror(errno.EIO)}")
         raise ToolError(f"sfdisk can't read {path}: {answer.last_words()}")
     table = json.loads(answer.stdout)["partitiontable"]
     if table["label"] not in ("gpt", "dos"):
