@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import containers
 import readers
 from disk_builder import (
     MIB,
@@ -47,6 +48,8 @@ class Case:
     sector: int = 512
     used: Callable[[Path], list[tuple[int, int]]] = readers.whole
     """The used ranges, found without the agent's code."""
+    key: bytes | None = None
+    """The passphrase that the agent is given."""
     guest: bool = False
     """Whether it needs the environment's kernel."""
 
@@ -57,12 +60,14 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """One row about a content that is not saved as it is."""
+class Row:
+    """One row that a test of its own proves."""
 
     content: str
     shape: str
     test: str
+    method: str = "refused; whole with `--whole`"
+    checks: str = "sha256"
 
 
 def _filled_by_mount(*mkfs: object, kind: str = "auto", sector: str = "") -> Maker:
@@ -226,6 +231,25 @@ CASES = (
          ("blkid",), used=readers.first_page(4096)),
     Case("swap-64k", "swap", "64 KiB pages", _swap("-p", 65536), "swap", ("blkid",),
          used=readers.first_page(65536)),
+    Case("lvm", "LVM2_member", "volumes in one piece: ext4, swap, unknown",
+         containers.make_linear(pieces=False), "used", ("lvm",), 48,
+         used=containers.used_linear),
+    Case("lvm-pieces", "LVM2_member", "volume in two pieces",
+         containers.make_linear(pieces=True), "used", ("lvm",), 56,
+         used=containers.used_linear, guest=True),
+    Case("luks", "crypto_LUKS", "no passphrase given",
+         lambda path, *_: containers.luks_format(path), "whole", ("sha256",), 20),
+    Case("luks1", "crypto_LUKS", "LUKS1, passphrase given: ext4",
+         containers.make_luks("--type", "luks1"), "used", ("luks: e2fsck, files",), 48,
+         used=containers.used_luks(readers.ext), key=containers.PASSPHRASE, guest=True),
+    Case("luks2", "crypto_LUKS", "LUKS2, 4096-byte sectors, passphrase given: ext4",
+         containers.make_luks("--type", "luks2", "--sector-size", 4096), "used",
+         ("luks: e2fsck, files",), 64, used=containers.used_luks(readers.ext),
+         key=containers.PASSPHRASE + b"\n", guest=True),
+    Case("luks-lvm", "crypto_LUKS", "LUKS2, passphrase given: LVM with ext4 and swap",
+         containers.make_luks("--type", "luks2", lvm_inside=True), "used", ("luks: lvm",), 72,
+         used=containers.used_luks(containers.used_linear), key=containers.PASSPHRASE,
+         guest=True),
     Case("jfs", "jfs", "default", lambda path, *_: sh("mkfs.jfs", "-q", path), "whole",
          ("sha256", "jfs_fsck")),
     Case("unknown", "unknown", "noise, and cells of zeros", make_noise, "whole", ("sha256",)),
@@ -233,18 +257,71 @@ CASES = (
 )  # fmt: skip
 
 _CLEANLY = "test_contents.py test_journal_that_needs_recovery"
-REFUSALS = (
-    Refusal("ext4", "journal needs recovery", _CLEANLY),
-    Refusal("ext4", "journal on another device", "test_contents.py test_external_journal"),
-    Refusal("ext4", "marked as not clean", "test_contents.py test_ext4_with_errors"),
-    Refusal("xfs", "log needs recovery", _CLEANLY),
-    Refusal("btrfs", "log needs recovery", _CLEANLY),
-    Refusal("btrfs", "several devices", "test_contents.py test_btrfs_over_two_devices"),
-    Refusal("ntfs", "dirty", "test_contents.py test_dirty_windows"),
-    Refusal("ntfs", "hibernated", "test_contents.py test_hibernated_windows"),
-    Refusal("exfat", "dirty", "test_contents.py test_dirty_exfat"),
-    Refusal("reiserfs", "not clean", "test_contents.py test_reiserfs_that_is_not_clean"),
-    Refusal("swap", "hibernated system", "test_contents.py test_hibernated_swap"),
+ROWS = (
+    Row("ext4", "journal needs recovery", _CLEANLY),
+    Row("ext4", "journal on another device", "test_contents.py test_external_journal"),
+    Row("ext4", "marked as not clean", "test_contents.py test_ext4_with_errors"),
+    Row("xfs", "log needs recovery", _CLEANLY),
+    Row("btrfs", "log needs recovery", _CLEANLY),
+    Row("btrfs", "several devices", "test_contents.py test_btrfs_over_two_devices"),
+    Row("ntfs", "dirty", "test_contents.py test_dirty_windows"),
+    Row("ntfs", "hibernated", "test_contents.py test_hibernated_windows"),
+    Row("exfat", "dirty", "test_contents.py test_dirty_exfat"),
+    Row("reiserfs", "not clean", "test_contents.py test_reiserfs_that_is_not_clean"),
+    Row(
+        "linux_raid_member",
+        "metadata 0.90, 1.0, 1.1, 1.2",
+        "guest/test_containers.py test_members_of_linux_raid_are_left_alone",
+    ),
+    Row(
+        "isw_raid_member",
+        "firmware RAID (imsm), with the array's table in front",
+        "test_containers.py test_firmware_raid_is_left_alone",
+    ),
+    Row("swap", "hibernated system", "test_contents.py test_hibernated_swap"),
+    Row(
+        "LVM2_member",
+        "a volume is not clean",
+        "test_containers.py test_dirty_file_system_in_a_logical_volume",
+        "refused",
+        "message",
+    ),
+    Row(
+        "LVM2_member",
+        "origin of a snapshot",
+        "guest/test_containers.py test_origin_of_a_snapshot",
+        "that volume whole",
+        "e2fsck, files of origin and snapshot",
+    ),
+    Row(
+        "LVM2_member",
+        "thin pool",
+        "guest/test_containers.py test_thin_pool",
+        "that volume whole",
+        "e2fsck, files",
+    ),
+    Row(
+        "LVM2_member",
+        "volume striped over two disks",
+        "guest/test_containers.py test_striped_over_two_disks",
+        "that volume whole",
+        "e2fsck",
+    ),
+    Row(
+        "LVM2_member",
+        "of no group",
+        "test_containers.py test_physical_volume_without_a_group",
+        "whole",
+        "reason",
+    ),
+    Row("BitLocker", "any", "test_containers.py test_bitlocker_is_saved_whole", "whole", "reason"),
+    Row(
+        "vfat",
+        "in a partition of MBR type 12",
+        "test_containers.py test_vendors_hidden_partition_is_saved_whole",
+        "whole",
+        "size",
+    ),
 )
 
 
@@ -311,6 +388,13 @@ CHECKS: dict[str, Callable[[Path, Case], object]] = {
     "fsck.f2fs": lambda path, case: sh("fsck.f2fs", "--dry-run", path) and None,
     "fsck.vfat": _on_device("fsck.vfat", "-n"),
     "jfs_fsck": _on_device("jfs_fsck", "-n"),
+    "lvm": lambda path, case: containers.check_linear(path),
+    "luks: e2fsck, files": lambda path, case: containers.check_luks(containers.check_ext)(
+        path, case.sector
+    ),
+    "luks: lvm": lambda path, case: containers.check_luks(containers.check_linear)(
+        path, case.sector
+    ),
     "mcopy": _mcopy,
     "ntfsresize": _on_device("ntfsresize", "--info", "--force", "--no-progress-bar"),
     "reiserfsck": lambda path, case: sh("reiserfsck", "--check", "-y", path) and None,

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -162,6 +163,10 @@ def no_loop_left(space: Path) -> Iterator[None]:
     """The agent leaves no loop device behind, however it ends."""
     before = loops(space)
     yield
+    # udev looks at every device that appears and goes, and so keeps it for a moment.
+    deadline = time.monotonic() + 10
+    while loops(space) - before and time.monotonic() < deadline:
+        time.sleep(0.1)
     assert loops(space) - before == set()
 
 

@@ -15,8 +15,12 @@ def prove(case: Case, agent: Agent, room: Path, tree: Path) -> None:
     case.make(source, case.sector, tree)
     before = sha256(source)
     filled(target, source.stat().st_size)
+    arguments = []
+    if case.key is not None:
+        (room / "key").write_bytes(case.key)
+        arguments = ["--luks-key", f"disk={room}/key"]
     with attached(source, case.sector) as device:
-        saved = agent("backup", device, "--name", "pc").ok()
+        saved = agent("backup", device, "--name", "pc", *arguments).ok()
     [part] = saved["disks"][0]["partitions"]
     assert (part["content"], part["method"]) == (case.content, case.method)
     assert sha256(source) == before

@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from cases import CASES, REFUSALS
+from cases import CASES, ROWS
 
 README = Path(__file__).resolve().parents[2] / "client_image/agent/README.md"
 START = "<!-- made by `make table` from tests/storage/cases.py -->\n"
@@ -19,9 +19,8 @@ def rendered() -> str:
     for case in CASES:
         method = _METHODS[case.method]
         rows.append((case.content, case.shape, method, ", ".join(case.checks), _test(case.test)))
-    for refusal in REFUSALS:
-        method = "refused; whole with `--whole`"
-        rows.append((refusal.content, refusal.shape, method, "sha256", _test(refusal.test)))
+    for row in ROWS:
+        rows.append((row.content, row.shape, row.method, row.checks, _test(row.test)))
     return "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
 
 

@@ -8,7 +8,7 @@ STORAGE = Path(__file__).resolve().parents[2] / "storage"
 sys.path.insert(0, str(STORAGE))
 
 import table  # noqa: E402 - lies beside the storage tests
-from cases import CASES, CHECKS, REFUSALS  # noqa: E402
+from cases import CASES, CHECKS, ROWS  # noqa: E402
 
 
 def test_the_readme_holds_the_table_of_today() -> None:
@@ -24,7 +24,7 @@ def test_names_are_unique_and_checks_exist() -> None:
 
 
 def test_tests_that_rows_name_exist() -> None:
-    for row in REFUSALS:
+    for row in ROWS:
         file, _, name = row.test.partition(" ")
         nodes = ast.parse((STORAGE / file).read_text()).body
         assert name in {node.name for node in nodes if isinstance(node, ast.FunctionDef)}, row.test

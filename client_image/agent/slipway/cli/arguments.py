@@ -29,6 +29,7 @@ class Arguments(argparse.Namespace):
     level: int = 3
     threads: int = 0
     whole: list[str] = field(default_factory=list)
+    luks_key: list[str] = field(default_factory=list)
     target: list[str] = field(default_factory=list)
     partition: list[str] = field(default_factory=list)
     grow: list[str] = field(default_factory=list)
@@ -106,6 +107,13 @@ def _backup(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="PARTITION",
         help="save all sectors of it, e.g. disk0:2; disk0:disk is the disk itself",
+    )
+    parser.add_argument(
+        "--luks-key",
+        action="append",
+        default=[],
+        metavar="PARTITION=FILE",
+        help="the passphrase of an encrypted one, in a file, or - for standard input",
     )
     parser.add_argument(
         "--max-unreadable",

@@ -43,6 +43,8 @@ SESSION_FILE = Path("/run/slipway/session.json")
 NONCE_FILE = Path("/run/slipway/nonce")
 SITE_FILE = Path("/etc/slipway/site.json")
 DIFFERS = 1
+# As much as cryptsetup takes from a key file.
+_MAX_KEY = 8 << 20
 
 
 @dataclass
@@ -175,6 +177,7 @@ def backup(arguments: Arguments, view: View) -> int:
             whole=resolve_whole(arguments.whole, disks),
             max_unreadable=arguments.max_unreadable,
             rescue_seconds=60.0 * arguments.rescue_minutes,
+            keys=_keys(arguments, disks),
         )
         facts = hardware()
         machine = Machine(
@@ -187,6 +190,23 @@ def backup(arguments: Arguments, view: View) -> int:
         machine = recorded(machine)
         job.done(engine_backup(disks, name, job.store, job.meter, machine, options))
     return 0
+
+
+def _keys(arguments: Arguments, disks: tuple[BlockDisk, ...]) -> dict[str, bytes]:
+    """Passphrases by volume id. They come by file: a command line is for everyone to see."""
+    keys: dict[str, bytes] = {}
+    for text in arguments.luks_key:
+        name, separator, file = text.partition("=")
+        if not separator or not file:
+            # Not quoted: it may be the passphrase itself.
+            raise UsageError("--luks-key needs PARTITION=FILE", "write --luks-key disk0:2=FILE")
+        [volume] = resolve_whole([name], disks, "--luks-key")
+        try:
+            with Path("/dev/stdin" if file == "-" else file).open("rb") as stream:
+                keys[volume] = stream.read(_MAX_KEY)
+        except OSError as error:
+            raise UsageError(f"{file} can't be read: {error.strerror}") from error
+    return keys
 
 
 def restore(arguments: Arguments, view: View) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -40,6 +40,8 @@ class Options:
     """Bytes; when the disks lack more, nothing is published."""
     rescue_seconds: float = MAX_SECONDS
     """How long failing reads may take altogether."""
+    keys: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    """Passphrases by volume id."""
 
 
 @dataclass
@@ -92,7 +94,7 @@ def backup(
     """Save the disks as a new version of image `name`."""
     with ExitStack() as stack:
         handles = [stack.enter_context(open_read_only(disk)) for disk in disks]
-        maps = _map_all(disks, handles, options.whole, meter)
+        maps = _map_all(disks, handles, options, meter)
         budget = Budget(options.max_unreadable, options.rescue_seconds)
         rescuers = [Rescuer(disk, budget) for disk in disks]
         sources = [
@@ -132,13 +134,13 @@ def backup(
 
 
 def _map_all(
-    disks: Sequence[BlockDisk], handles: Sequence[int], whole: Collection[str], meter: Meter
+    disks: Sequence[BlockDisk], handles: Sequence[int], options: Options, meter: Meter
 ) -> list[DiskMap]:
     maps = []
     with meter.phase("map", 0):
         for index, (disk, handle) in enumerate(zip(disks, handles, strict=True)):
             meter.at(f"disk{index}", "")
-            maps.append(map_disk(disk, handle, f"disk{index}", whole))
+            maps.append(map_disk(disk, handle, f"disk{index}", options.whole, options.keys))
     return maps
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from slipway.engine.readable import (
     read_tables,
     table_needed,
 )
-from slipway.engine.table import Stretch, is_container, layout, read_table
+from slipway.engine.table import Stretch, is_container, is_vendors, layout, read_table
 from slipway.format import Extents, Identity, Table
 
 WHOLE_DISK = "disk"
@@ -67,8 +67,17 @@ class Preview:
     label: str = ""
 
 
-def map_disk(disk: BlockDisk, handle: int, disk_id: str, whole: Collection[str]) -> DiskMap:
-    """Find out everything about an opened disk. `whole` holds ids such as `disk0:2`."""
+def map_disk(
+    disk: BlockDisk,
+    handle: int,
+    disk_id: str,
+    whole: Collection[str],
+    keys: Mapping[str, bytes],
+) -> DiskMap:
+    """Find out everything about an opened disk.
+
+    `whole` holds ids such as `disk0:2`, `keys` the passphrase of such a volume.
+    """
     table, stretches = _stretches(disk, handle, disk_id, whole)
     parts = []
     for stretch in stretches:
@@ -78,10 +87,10 @@ def map_disk(disk: BlockDisk, handle: int, disk_id: str, whole: Collection[str])
             continue
         name = volume_id(disk_id, stretch.partition)
         place = (disk.path, stretch.offset, stretch.size, disk.logical_sector)
-        with open_volume(name, *place) as volume, metadata_needed(name, disk):
+        with open_volume(name, *place, key=keys.get(name)) as volume, metadata_needed(name, disk):
             if name not in whole:
                 read_head(volume)
-            decision = decide(volume, name in whole)
+            decision = _decide(volume, table, stretch, name in whole)
             used = used_map(volume, decision)
             uuid, label = label_of(volume.fields)
             if table.kind == "none":
@@ -100,17 +109,23 @@ def preview_disk(disk: BlockDisk, handle: int, disk_id: str) -> tuple[Table, tup
         name = volume_id(disk_id, stretch.partition)
         place = (disk.path, stretch.offset, stretch.size, disk.logical_sector)
         with open_volume(name, *place) as volume:
-            previews.append(_preview(volume, stretch, disk))
+            previews.append(_preview(volume, table, stretch, disk))
     return table, tuple(previews)
 
 
-def _preview(volume: Volume, stretch: Stretch, disk: BlockDisk) -> Preview:
+def _decide(volume: Volume, table: Table, stretch: Stretch, whole: bool) -> Decision:
+    if not whole and is_vendors(table, stretch.partition):
+        return Decision("whole", "a vendor's hidden partition: its files alone would not start it")
+    return decide(volume, whole)
+
+
+def _preview(volume: Volume, table: Table, stretch: Stretch, disk: BlockDisk) -> Preview:
     uuid, label = label_of(volume.fields)
     method, reason, remedy = "refused", "", ""
     try:
         with metadata_needed(volume.id, disk):
             read_head(volume)
-            decision = decide(volume, whole=False)
+            decision = _decide(volume, table, stretch, whole=False)
         method, reason = decision.method, decision.reason
     except SlipwayError as error:
         reason, remedy = error.message, error.remedy
@@ -167,8 +182,10 @@ def volume_id(disk_id: str, partition: int | None) -> str:
     return f"{disk_id}:{partition or WHOLE_DISK}"
 
 
-def resolve_whole(names: Iterable[str], disks: Iterable[BlockDisk]) -> frozenset[str]:
-    """What users write behind --whole, as volume ids; each has to exist.
+def resolve_whole(
+    names: Iterable[str], disks: Iterable[BlockDisk], option: str = "--whole"
+) -> frozenset[str]:
+    """What users write behind an option, as volume ids; each has to exist.
 
     Accepted are `disk0:2`, `/dev/sda2` and, with one disk, `2`; `disk` in place of the number
     means all of the disk without looking at its table.
@@ -181,7 +198,7 @@ def resolve_whole(names: Iterable[str], disks: Iterable[BlockDisk]) -> frozenset
         matches = matches or _matches(name, listed, _numbers)
         if len(matches) != 1:
             raise UsageError(
-                f"--whole {name}: there is no such partition",
+                f"{option} {name}: there is no such partition",
                 "name it as slipway probe does, for example disk0:2",
             )
         ids.update(matches)

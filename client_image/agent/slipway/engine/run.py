@@ -18,11 +18,13 @@ log = logging.getLogger(__name__)
 PACKAGES = {
     "blkid": "util-linux",
     "btrfs": "btrfs-progs",
+    "cryptsetup": "cryptsetup-bin",
     "debugreiserfs": "reiserfsprogs",
     "dumpe2fs": "e2fsprogs",
     "e2fsck": "e2fsprogs",
     "lsblk": "util-linux",
     "ntfsresize": "ntfs-3g",
+    "pvck": "lvm2",
     "resize2fs": "e2fsprogs",
     "sfdisk": "fdisk",
     "xfs_db": "xfsprogs",
@@ -47,9 +49,14 @@ class Finished:
         return "; ".join([line for line in lines if line][-_ERROR_LINES:])
 
 
-def run(argv: Sequence[str], ok: Sequence[int] | None = (0,)) -> Finished:
-    """Run a program to its end. An exit code outside `ok` is a ToolError; None allows all."""
-    with _start(argv) as process:
+def run(
+    argv: Sequence[str], ok: Sequence[int] | None = (0,), input: bytes | None = None
+) -> Finished:
+    """Run a program to its end. An exit code outside `ok` is a ToolError; None allows all.
+
+    Secrets go in by `input`, its standard input: arguments are for everyone to see.
+    """
+    with _fed(input) as stdin, _start(argv, stdin=stdin) as process:
         stdout, stderr = process.communicate()
     result = Finished(tuple(argv), process.returncode, stdout, stderr)
     if ok is not None and result.code not in ok:
@@ -85,7 +92,21 @@ def head(argv: Sequence[str], size: int) -> str:
     return text
 
 
-def _start(argv: Sequence[str], stderr: int = subprocess.PIPE) -> subprocess.Popen[str]:
+@contextmanager
+def _fed(content: bytes | None) -> Generator[int, None, None]:
+    """A standard input that holds this, in memory alone."""
+    if content is None:
+        yield subprocess.DEVNULL
+        return
+    with os.fdopen(os.memfd_create("input"), "w+b") as file:
+        file.write(content)
+        file.seek(0)
+        yield file.fileno()
+
+
+def _start(
+    argv: Sequence[str], stderr: int = subprocess.PIPE, stdin: int = subprocess.DEVNULL
+) -> subprocess.Popen[str]:
     log.debug("run: %s", shlex.join(argv))
     environment = {
         "LC_ALL": "C",
@@ -95,7 +116,7 @@ def _start(argv: Sequence[str], stderr: int = subprocess.PIPE) -> subprocess.Pop
     try:
         return subprocess.Popen(
             list(argv),
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=stderr,
             env=environment,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -26,6 +27,10 @@ class Volume:
     """By blkid's names; `unknown` when it knows none."""
     fields: dict[str, str] = field(default_factory=dict)
     """Everything blkid says, for example `ID_FS_VERSION`."""
+    inside: str = ""
+    """Name of the volume in a container, when it is one: `root`."""
+    key: bytes | None = field(default=None, repr=False)
+    """The passphrase for what is encrypted. Never logged, stored or sent."""
 
     def read(self, offset: int, size: int) -> bytes:
         """Bytes of the volume; fewer at its end."""
@@ -44,15 +49,35 @@ class Decision:
 
     method: Method
     reason: str = ""
-    """Why it is saved whole although Slipway knows its kind."""
+    """Why it is saved whole although Slipway knows its kind; of a container, what is inside."""
 
 
 def refusal(volume: Volume, why: str, remedy: str) -> SourceRefused:
     """The error for content whose used map can't be trusted; whole is always a way out."""
+    where = f"{volume.id}, {volume.inside}" if volume.inside else volume.id
     return SourceRefused(
-        f"{volume.id} ({volume.type}) {why}",
+        f"{where} ({volume.type}) {why}",
         f"{remedy}, or save it sector by sector with --whole {volume.id}",
     )
+
+
+@dataclass(frozen=True)
+class Inner:
+    """What is in a volume inside a container."""
+
+    type: str
+    decision: Decision
+    used: Extents
+    """Empty unless it was asked for."""
+
+    def __str__(self) -> str:
+        """For a container's reason."""
+        why = f" ({self.decision.reason})" if self.decision.reason else ""
+        return f"{self.type} {self.decision.method}{why}"
+
+
+Look = Callable[[Volume, bool], Inner]
+"""Identifies a volume inside a container and decides; maps it, too, when told to."""
 
 
 class Handler(Protocol):

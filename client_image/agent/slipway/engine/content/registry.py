@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from slipway.engine.content.base import Decision, Handler, Volume
+from slipway.engine.content.base import Decision, Handler, Inner, Volume
 from slipway.engine.content.btrfs import Btrfs
 from slipway.engine.content.ext import Ext
 from slipway.engine.content.fat import Fat
+from slipway.engine.content.fixed import RaidMember, Unmapped
+from slipway.engine.content.luks import Luks
+from slipway.engine.content.lvm import Lvm
 from slipway.engine.content.ntfs import Ntfs
 from slipway.engine.content.reiserfs import Reiserfs
 from slipway.engine.content.simple import ExFat, F2fs, HfsPlus
@@ -21,6 +25,17 @@ from slipway.engine.loop import read_only_loop
 from slipway.engine.run import run
 from slipway.format import Extents
 
+
+def _look(volume: Volume, mapped: bool) -> Inner:
+    """Look into a container's volume, whose type is not known yet."""
+    fields = identify(volume.device)
+    kind = clean(fields.get("ID_FS_TYPE", UNKNOWN))
+    found = replace(volume, type=kind, fields=fields)
+    decision = decide(found, whole=False)
+    used = used_map(found, decision) if mapped else Extents.of(())
+    return Inner(kind, decision, used)
+
+
 HANDLERS: tuple[Handler, ...] = (
     Btrfs(),
     ExFat(),
@@ -28,9 +43,13 @@ HANDLERS: tuple[Handler, ...] = (
     F2fs(),
     Fat(),
     HfsPlus(),
+    Luks(_look),
+    Lvm(_look),
     Ntfs(),
+    RaidMember(),
     Reiserfs(),
     Swap(),
+    Unmapped(),
     Xfs(),
 )
 UNKNOWN = "unknown"
@@ -41,13 +60,13 @@ _NOTHING, _AMBIVALENT = 2, 8
 
 @contextmanager
 def open_volume(
-    id: str, path: Path, offset: int, size: int, sector: int
+    id: str, path: Path, offset: int, size: int, sector: int, key: bytes | None = None
 ) -> Generator[Volume, None, None]:
     """Show a stretch of a disk as a volume of its own, with what blkid says about it."""
     with read_only_loop(path, offset, size, sector) as device:
         fields = identify(device)
         kind = fields.get("ID_FS_TYPE", UNKNOWN)
-        yield Volume(id, device, size, sector, clean(kind), fields)
+        yield Volume(id, device, size, sector, clean(kind), fields, key=key)
 
 
 def identify(device: Path) -> dict[str, str]:
