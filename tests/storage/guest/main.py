@@ -23,6 +23,7 @@ class Reports:
             return
         name = report.nodeid.rpartition("/")[2]
         fields = {"name": name, "outcome": report.outcome, "text": report.longreprtext}
+        print(f"{name}: {report.outcome}, {report.duration:.1f} s", flush=True)
         with self.port.open("w") as port:
             port.write(json.dumps(fields) + "\n")
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from slipway_lab import config, down, owner
+from slipway_lab import config, down, owner, traces
 from slipway_lab.errors import LabError
 from slipway_lab.tools import TAG, remove_tree
 
@@ -19,9 +19,9 @@ SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for module in (config, owner, down):
+    for module in (config, owner, down, traces):
         monkeypatch.setattr(module, "run_dir", lambda namespace: tmp_path / "run" / namespace)
-    monkeypatch.setattr(down, "NSPAWN_RUN", tmp_path / "nspawn")
+    monkeypatch.setattr(traces, "NSPAWN_RUN", tmp_path / "nspawn")
     folder = tmp_path / "checkout" / ".lab"
     folder.mkdir(parents=True)
     return folder
@@ -67,7 +67,7 @@ def test_logs_and_caches_stay_and_nothing_else(state: Path) -> None:
     assert sorted(p.name for p in state.iterdir()) == ["consoles", "logs", "power.log"]
     assert [p.name for p in cache.iterdir()] == ["server-1.tar"]
     assert not owner.record(NAMESPACE).exists()
-    assert down.leftovers(NAMESPACE, state) == []
+    assert traces.leftovers(NAMESPACE, state) == []
 
 
 def test_twice_is_fine(state: Path) -> None:
@@ -75,23 +75,40 @@ def test_twice_is_fine(state: Path) -> None:
     assert down.down(NAMESPACE, state, state.parent / ".cache") == []
 
 
-def test_the_lab_of_another_checkout_is_left_alone(state: Path, tmp_path: Path) -> None:
-    theirs = tmp_path / "elsewhere" / ".lab"
-    theirs.mkdir(parents=True)
-    owner.claim(NAMESPACE, theirs)
-    for attempt in (
+def attempts(state: Path) -> list[Callable[[], object]]:
+    return [
         lambda: owner.claim(NAMESPACE, state),
         lambda: down.down(NAMESPACE, state, state.parent / ".cache"),
-    ):
-        with pytest.raises(LabError, match=f"belongs to the checkout {theirs.parent}"):
-            attempt()
+    ]
+
+
+def test_the_running_lab_of_another_checkout_is_left_alone(
+    state: Path, tmp_path: Path, settled: Settle
+) -> None:
+    theirs = tmp_path / "elsewhere" / ".lab"
+    owner.claim(NAMESPACE, theirs)
+    with subprocess.Popen(SLEEP, env={**os.environ, TAG: str(theirs)}) as process:
+        settled(process)
+        for attempt in attempts(state):
+            with pytest.raises(LabError, match=f"belongs to the checkout {theirs.parent}"):
+                attempt()
+        assert process.poll() is None
+        process.kill()
     assert json.loads(owner.record(NAMESPACE).read_text())["state"] == str(theirs)
 
 
-def test_the_lab_of_a_deleted_checkout_can_be_taken_over(state: Path, tmp_path: Path) -> None:
-    owner.claim(NAMESPACE, tmp_path / "deleted" / ".lab")
-    owner.claim(NAMESPACE, state)
-    assert json.loads(owner.record(NAMESPACE).read_text())["state"] == str(state)
+@pytest.mark.parametrize("attempt", [0, 1])
+def test_a_dead_lab_of_another_checkout_is_cleared_away(
+    state: Path, tmp_path: Path, attempt: int
+) -> None:
+    theirs = tmp_path / "elsewhere" / ".lab"
+    theirs.mkdir(parents=True)
+    (theirs / "disk").touch()
+    owner.claim(NAMESPACE, theirs)
+    (owner.record(NAMESPACE).parent / "server.pid").write_text("1\n")
+    attempts(state)[attempt]()
+    assert not (owner.record(NAMESPACE).parent / "server.pid").exists()
+    assert (theirs / "disk").exists()
 
 
 def test_work_on_the_lab_is_done_by_one_at_a_time(state: Path) -> None:

@@ -1,69 +1,41 @@
-"""Taking the lab down, whatever state it is in.
-
-Nothing here reads the lab's description: a half-built lab has none. What
-belongs to the lab is found by four marks that survive any kill: the network
-namespace, the cgroups, the tag in the environment of every process that the lab
-started, and paths under the state folder.
-"""
+"""Taking the lab down, whatever state it is in: its traces are found without its description."""
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-from slipway_lab import owner, server
+from slipway_lab import owner, traces
 from slipway_lab.config import run_dir
 from slipway_lab.errors import LabError
-from slipway_lab.tools import TAG, mounts, remove_tree
+from slipway_lab.tools import remove_tree
 
 # Logs stay: they are what one reads after a lab that failed.
 KEPT = {"consoles", "logs", "power.log"}
 PATIENCE = 20.0
 NSPAWN_GRACE = 3.0
-NSPAWN_RUN = Path("/run/systemd/nspawn")
 
 
 def down(namespace: str, state: Path, cache: Path) -> list[str]:
     """Remove everything of the lab but its caches; return what there was to remove."""
-    owner.refuse_others(namespace, state)
-    removed = _kill_worker(state)
+    removed = owner.refuse_others(namespace, state)
+    removed += _kill_worker(state)
     # A killed process gives its lock back when the kernel is done with it, not at once.
     with owner.busy(state, PATIENCE):
         removed += _remove_all(namespace, state, cache)
     (state / "lock").unlink(missing_ok=True)
-    left = leftovers(namespace, state)
+    left = traces.leftovers(namespace, state)
     if left:
         raise LabError(f"The lab left something behind: {'; '.join(left)}.", "Please report this.")
     return removed
 
 
 def _remove_all(namespace: str, state: Path, cache: Path) -> list[str]:
-    removed = []
-    removed += _kill_all(namespace, state)
-    removed += _unmount(state)
-    removed += _detach_loops(state)
-    removed += _remove_namespace(namespace)
-    removed += _remove_cgroups(namespace)
-    removed += _remove_nspawn_leftovers(namespace, state)
-    removed += _remove_files(namespace, state, cache)
-    return removed
-
-
-def leftovers(namespace: str, state: Path) -> list[str]:
-    """Name everything of the lab that this host still carries, files in the state folder apart."""
-    left = [f"process {pid} ({_comm(pid)})" for pid in _processes(namespace, state)]
-    left += [f"mount {path}" for path in mounts(state)]
-    left += [f"loop device {device}" for device in _loops(state)]
-    if _namespace_file(namespace).exists():
-        left.append(f"network namespace {namespace}")
-    left += [f"cgroup {folder}" for folder in _cgroups(namespace)]
-    if run_dir(namespace).exists():
-        left.append(f"folder {run_dir(namespace)}")
-    return left
+    removed = _kill_all(namespace, state)
+    removed += traces.remove(namespace, state)
+    return removed + _remove_files(namespace, state, cache)
 
 
 def _kill_worker(state: Path) -> list[str]:
@@ -83,73 +55,21 @@ def _kill_all(namespace: str, state: Path) -> list[str]:
     quiet = 0
     # A process shows its environment a moment after it was started, so look twice.
     while quiet < 2:
-        alive = _processes(namespace, state)
+        alive = traces.processes(namespace, state)
         quiet = 0 if alive else quiet + 1
         # nspawn cleans up after itself when its payload dies, so it is killed last of all.
-        spared = {pid for pid in alive if _comm(pid) == "systemd-nspawn"}
+        spared = {pid for pid in alive if traces.comm(pid) == "systemd-nspawn"}
         if time.monotonic() > grace:
             spared = set()
         for pid in alive:
-            victims.setdefault(pid, _comm(pid))
+            victims.setdefault(pid, traces.comm(pid))
             if pid not in spared:
                 _kill(pid)
         if alive and time.monotonic() > deadline:
-            names = ", ".join(f"{pid} ({_comm(pid)})" for pid in alive)
+            names = ", ".join(f"{pid} ({traces.comm(pid)})" for pid in alive)
             raise LabError(f"These processes of the lab cannot be killed: {names}.")
         time.sleep(0.1)
     return [f"process {pid} ({name})" for pid, name in sorted(victims.items())]
-
-
-def _processes(namespace: str, state: Path) -> list[int]:
-    """Return all processes of the lab but this one and those that wait for it."""
-    tag = f"{TAG}={state}".encode()
-    mark = _namespace_id(namespace)
-    cgroup_members = {
-        int(pid)
-        for folder in _cgroups(namespace)
-        for file in folder.rglob("cgroup.procs")
-        for pid in _read(file).split()
-    }
-    found = []
-    spared = _ancestors()
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) in spared:
-            continue
-        pid = int(entry.name)
-        inside = mark is not None and _net_of(pid) == mark
-        if inside or pid in cgroup_members or tag in _read(entry / "environ").split(b"\0"):
-            found.append(pid)
-    return sorted(found)
-
-
-def _ancestors() -> set[int]:
-    """Return this process and its parents: `make lab-down` must not kill its own caller."""
-    spared, pid = set(), os.getpid()
-    while pid > 1:
-        spared.add(pid)
-        stat = _read(Path(f"/proc/{pid}/stat")).rpartition(b")")[2].split()
-        pid = int(stat[1]) if len(stat) > 1 else 0
-    return spared
-
-
-def _namespace_file(namespace: str) -> Path:
-    return Path("/run/netns") / namespace
-
-
-def _namespace_id(namespace: str) -> tuple[int, int] | None:
-    try:
-        stat = _namespace_file(namespace).stat()
-    except OSError:
-        return None
-    return stat.st_dev, stat.st_ino
-
-
-def _net_of(pid: int) -> tuple[int, int] | None:
-    try:
-        stat = Path(f"/proc/{pid}/ns/net").stat()
-    except OSError:
-        return None
-    return stat.st_dev, stat.st_ino
 
 
 def _kill(pid: int) -> None:
@@ -157,92 +77,6 @@ def _kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
         return
-
-
-def _comm(pid: int) -> str:
-    return _read(Path(f"/proc/{pid}/comm")).decode(errors="replace").strip() or "gone"
-
-
-def _read(path: Path) -> bytes:
-    """Read a file of /proc or /sys that may vanish at any moment."""
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
-
-
-def _unmount(state: Path) -> list[str]:
-    points = mounts(state)
-    for point in points:
-        _tool("umount", "--lazy", point)
-    return [f"mount {point}" for point in points]
-
-
-def _loops(state: Path) -> Iterator[str]:
-    """Yield loop devices whose file lies (or lay) under the state folder."""
-    for file in Path("/sys/block").glob("loop*/loop/backing_file"):
-        backing = _read(file).decode(errors="replace").strip()
-        if backing and Path(backing.removesuffix(" (deleted)")).is_relative_to(state):
-            yield f"/dev/{file.parts[3]}"
-
-
-def _detach_loops(state: Path) -> list[str]:
-    devices = list(_loops(state))
-    for device in devices:
-        _tool("losetup", "--detach", device)
-    return [f"loop device {device}" for device in devices]
-
-
-def _remove_namespace(namespace: str) -> list[str]:
-    file = _namespace_file(namespace)
-    if not file.exists():
-        return []
-    _tool("ip", "netns", "delete", namespace)
-    # A reboot in the middle leaves an empty file that is no namespace.
-    file.unlink(missing_ok=True)
-    return [f"network namespace {namespace}"]
-
-
-def _cgroups(namespace: str) -> list[Path]:
-    named = [root / namespace for root in server.CGROUP_ROOTS]
-    return [folder for folder in named if folder.is_dir()]
-
-
-def _remove_cgroups(namespace: str) -> list[str]:
-    """Remove our cgroups, leaves first; a dying member keeps its group busy for a moment."""
-    folders = _cgroups(namespace)
-    deadline = time.monotonic() + 5
-    for folder in folders:
-        while folder.exists() and time.monotonic() < deadline:
-            for path, _, _ in os.walk(folder, topdown=False):
-                try:
-                    Path(path).rmdir()
-                except OSError:
-                    time.sleep(0.02)
-    return [f"cgroup {folder}" for folder in folders]
-
-
-def _remove_nspawn_leftovers(namespace: str, state: Path) -> list[str]:
-    """Remove what nspawn leaves when it is killed: lock files and an empty folder."""
-    root = state / "server"
-    paths = [
-        state / ".#server.lck",
-        NSPAWN_RUN / "propagate" / namespace,
-        NSPAWN_RUN / "unix-export" / namespace,
-    ]
-    if root.exists():
-        stat = root.stat()
-        paths.append(NSPAWN_RUN / "locks" / f"inode-{stat.st_dev}:{stat.st_ino}")
-    removed = []
-    for path in paths:
-        if path.is_dir():
-            path.rmdir()
-        elif path.exists():
-            path.unlink()
-        else:
-            continue
-        removed.append(f"{path}")
-    return removed
 
 
 def _remove_files(namespace: str, state: Path, cache: Path) -> list[str]:
@@ -257,9 +91,3 @@ def _remove_files(namespace: str, state: Path, cache: Path) -> list[str]:
             continue
         removed.append(str(path))
     return removed
-
-
-def _tool(*argv: str) -> None:
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise LabError(f"`{' '.join(argv)}` failed: {done.stderr.strip()}.")

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from slipway_lab import traces
 from slipway_lab.config import run_dir
 from slipway_lab.errors import LabError
-from slipway_lab.tools import alive
+from slipway_lab.tools import alive, remove_tree
 
 
 def record(namespace: str) -> Path:
@@ -21,18 +22,26 @@ def record(namespace: str) -> Path:
     return run_dir(namespace) / "owner.json"
 
 
-def refuse_others(namespace: str, state: Path) -> None:
-    """Raise when the namespace belongs to another checkout that still exists."""
+def refuse_others(namespace: str, state: Path) -> list[str]:
+    """Raise when the lab of another checkout is running; clear away what a dead one left here.
+
+    Its files stay in its checkout. Returns what was removed.
+    """
     try:
         owner = Path(json.loads(record(namespace).read_text())["state"])
     except (OSError, ValueError, KeyError):
-        return
-    if owner != state and owner.exists():
+        return []
+    if owner == state:
+        return []
+    if worker(owner) or traces.processes(namespace, owner):
         raise LabError(
             f"The lab {namespace} belongs to the checkout {owner.parent}.",
             "Take it down there first (`make lab-down`), or give this one another "
             "virtual_lab_namespace.",
         )
+    removed = traces.remove(namespace, owner)
+    remove_tree(run_dir(namespace))
+    return removed
 
 
 def claim(namespace: str, state: Path) -> None:
