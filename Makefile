@@ -64,7 +64,7 @@ test-unit: setup ## fast tests, no root needed
 	$(PY) -m pytest -q -n auto tests/unit
 
 test-storage: setup ## real file systems on loop devices, bytes compared (root)
-	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -n auto -m storage tests/storage
+	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -n auto --dist loadgroup -m storage tests/storage
 
 test-e2e: setup ## whole trips in the virtual lab (root)
 	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m e2e tests/e2e

@@ -24,6 +24,8 @@ def reports(space: Path) -> dict[str, dict[str, Any]]:
     return run_tests(space)
 
 
+# One worker boots the guest once for all of them, and, as the largest group, first.
+@pytest.mark.xdist_group("guest")
 @pytest.mark.parametrize("name", list(names()))
 def test_in_guest(name: str, reports: dict[str, dict[str, Any]]) -> None:
     mine = [r for key, r in reports.items() if key.partition("[")[0] == name]
