@@ -51,7 +51,9 @@ demo: setup ## the main job on two virtual PCs: back up, wipe, restore, boot
 # --- tests ---------------------------------------------------------------------
 .PHONY: test lint test-unit test-storage test-e2e
 test: setup ## everything: lint, unit, storage, e2e
-	$(MAKE) --no-print-directory lint test-unit test-storage test-e2e
+	$(MAKE) --no-print-directory lint test-unit
+	# Whole trips mostly wait for PCs that boot: the storage tier has the cores meanwhile.
+	$(MAKE) --no-print-directory -j2 --output-sync=target test-storage test-e2e
 
 lint: setup ## ruff, mypy, yamllint, ansible-lint
 	ruff format --check .
@@ -64,10 +66,10 @@ test-unit: setup ## fast tests, no root needed
 	$(PY) -m pytest -q -n auto tests/unit
 
 test-storage: setup ## real file systems on loop devices, bytes compared (root)
-	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -n auto --dist loadgroup -m storage tests/storage
+	$(SUDO) env PATH="$$PATH" nice $(PY) -m pytest -q -n auto --dist loadgroup -m storage tests/storage
 
 test-e2e: setup ## whole trips in the virtual lab (root)
-	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m e2e tests/e2e
+	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m e2e tests/e2e --durations=20
 
 .PHONY: bench
 bench: SIZE := 2G

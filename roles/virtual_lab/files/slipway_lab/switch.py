@@ -23,6 +23,7 @@ from typing import Any
 from slipway_lab import magic, qemu
 from slipway_lab.config import Config
 from slipway_lab.errors import LabError
+from slipway_lab.router import Router
 from slipway_lab.tools import alive, give, in_namespace, module, say, spawn
 
 ETH_P_ALL = 0x0003
@@ -31,7 +32,7 @@ SO_ATTACH_FILTER = 26
 PACKET_LOOPBACK = 5
 REQUEST_LIMIT = 4096
 # The modules that a running switch consists of.
-CODE = ("config.py", "magic.py", "nvram.py", "qemu.py", "switch.py", "tools.py")
+CODE = ("config.py", "magic.py", "nvram.py", "qemu.py", "router.py", "switch.py", "tools.py")
 
 # Classic BPF: let everything pass but TCP over IPv4, so that a restore at full speed costs
 # the switch nothing. Instructions are (code, jump if true, jump if false, operand).
@@ -142,15 +143,19 @@ def serve(config: Config) -> None:
     switch = Switch(config, qemu.choose_accelerator(config))
     wire = _listen_to_bridge(config.bridge)
     door = _open_door(config)
+    router = Router(config.bridge)
     selector = selectors.DefaultSelector()
     selector.register(wire, selectors.EVENT_READ)
     selector.register(door, selectors.EVENT_READ)
+    selector.register(router.socket, selectors.EVENT_READ)
     while True:
         for key, _ in selector.select():
             if key.fileobj is wire:
                 frame, address = wire.recvfrom(65535)
                 if address[2] != PACKET_LOOPBACK:
                     switch.on_frame(frame)
+            elif key.fileobj is router.socket:
+                router.answer()
             else:
                 _answer(switch, door.accept()[0])
 
