@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fat_reader import fat12
+
 MIB = 1 << 20
 FILL = 0xA5
 
@@ -309,7 +311,9 @@ def used_ranges(path: Path, content: str) -> list[tuple[int, int]]:
         return _complement(free, size)
     if content == "swap":
         return [(0, 4096)]
-    if content in ("noise", "random", "fat12"):
+    if content == "fat12":
+        return fat12(path)
+    if content in ("noise", "random"):
         return [(0, size)]
     program = {"fat16": "fat", "fat32": "fat"}.get(content, content)
     with attached(path) as device:

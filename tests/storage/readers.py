@@ -5,6 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from disk_builder import used_ranges
+from fat_reader import fat12
+
+__all__ = ["Ranges", "ext", "fat12", "first_page", "partclone", "reiserfs", "whole"]
 
 Ranges = list[tuple[int, int]]
 

@@ -181,17 +181,6 @@ def test_mounted_disk(through: str, agent: Agent, room: Path, tree: Path) -> Non
     assert agent("list").ok()["images"] == before
 
 
-def test_fat12_is_saved_whole(agent: Agent, room: Path, tree: Path) -> None:
-    path = room / "fat12"
-    with path.open("wb") as file:
-        file.truncate(12 * MIB)
-    MAKERS["fat12"](path, 512, tree)
-    assert method(agent("backup", path, "--name", "pc")) == "whole"
-    target = filled(room / "target", 12 * MIB)
-    agent("restore", "pc", target).ok()
-    assert sha256(path) == sha256(target)
-
-
 def test_ntfs_backup_boot_sector(agent: Agent, room: Path, tree: Path) -> None:
     """It lies behind the last cluster, where partclone's map does not reach."""
     path = make(room, "ntfs", tree)
