@@ -14,6 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, clean
+from ansible_collections.slipway.imaging.plugins.module_utils._key_files import (
+    key_files,
+    passphrases,
+)
 from ansible_collections.slipway.imaging.plugins.module_utils._names import (
     check_name,
     split_reference,
@@ -42,8 +46,7 @@ def backup_command(params: Mapping[str, Any]) -> list[str]:
     """Return the agent's arguments for a backup."""
     command = ["backup", *devices(params["disks"]), "--name", check_name(params["image"])]
     command += ["--level", str(params["level"])]
-    for partition in params["whole"]:
-        command += ["--whole", identity(partition)]
+    command += _each("--whole", params["whole"])
     for option in ("max_unreadable", "rescue_minutes"):
         if params[option] is not None:
             command += [f"--{option.replace('_', '-')}", str(params[option])]
@@ -53,9 +56,7 @@ def backup_command(params: Mapping[str, Any]) -> list[str]:
 def restore_command(params: Mapping[str, Any], dry_run: bool) -> list[str]:
     """Return the agent's arguments for a restore."""
     command = ["restore", *_image_and_disks(params)]
-    for option, names in (("--partition", params["partitions"]), ("--grow", params["grow"])):
-        for name in names:
-            command += [option, identity(name)]
+    command += [*_each("--partition", params["partitions"]), *_each("--grow", params["grow"])]
     flags = {
         "--dry-run": dry_run,
         "--allow-degraded": params["allow_degraded"],
@@ -66,7 +67,11 @@ def restore_command(params: Mapping[str, Any], dry_run: bool) -> list[str]:
 
 def compare_command(params: Mapping[str, Any]) -> list[str]:
     """Return the agent's arguments for a comparison."""
-    return ["compare", *_image_and_disks(params)]
+    return ["compare", *_image_and_disks(params), *_each("--partition", params["partitions"])]
+
+
+def _each(option: str, names: Sequence[str]) -> list[str]:
+    return [word for name in names for word in (option, identity(name))]
 
 
 def _image_and_disks(params: Mapping[str, Any]) -> list[str]:
@@ -105,10 +110,30 @@ def identity(text: object) -> str:
     return text
 
 
-def start_job(module: AnsibleModule, command: Sequence[str]) -> dict[str, Any]:
-    """Start the agent as a transient unit and return where to follow it."""
+def new_job(verb: str) -> str:
+    """Return a name for a job that no other has."""
+    return f"{verb}-{secrets.token_hex(4)}"
+
+
+def unit_and_log(job: str, jobs_dir: str) -> tuple[str, str]:
+    """Return the job's systemd unit, and the file of its JSON lines."""
+    return f"slipway-job-{job}", str(Path(jobs_dir) / f"{job}.jsonl")
+
+
+def luks_keys(params: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return passphrases by the names of their partitions, after a check."""
+    return passphrases({identity(name): key for name, key in params["luks_keys"].items()})
+
+
+def start_job(
+    module: AnsibleModule, command: Sequence[str], keys: Mapping[str, bytes] | None = None
+) -> dict[str, Any]:
+    """Start the agent as a transient unit and return where to follow it.
+
+    `keys` are passphrases by partition; they reach the agent by files that go with the unit.
+    """
     params = module.params
-    job = params["job"] or f"{command[0]}-{secrets.token_hex(4)}"
+    job = params["job"] or new_job(command[0])
     if not _JOB.fullmatch(job):
         raise SlipwayError(
             f"{clean(job, 80)!r} is no name of a job.",
@@ -117,11 +142,10 @@ def start_job(module: AnsibleModule, command: Sequence[str]) -> dict[str, Any]:
         )
     jobs = Path(params["jobs_dir"])
     jobs.mkdir(parents=True, exist_ok=True)
-    log = jobs / f"{job}.jsonl"
+    unit, log = unit_and_log(job, params["jobs_dir"])
     agent = [agent_path(module), *command, "--session", params["session_file"], "--json"]
     if params["threads"]:
         agent += ["--threads", str(params["threads"])]
-    unit = f"slipway-job-{job}"
     starter = [
         _tool(module, "systemd-run"),
         "--quiet",
@@ -129,14 +153,16 @@ def start_job(module: AnsibleModule, command: Sequence[str]) -> dict[str, Any]:
         f"--description=Slipway {command[0]}",
         f"--property=StandardOutput=truncate:{log}",
     ]
-    code, _output, problem = module.run_command([*starter, "--", *agent])
-    if code != 0:
-        raise SlipwayError(
-            f"The agent could not be started: {clean(problem)}",
-            f"Look at `systemctl status {unit}` on the machine.",
-            "agent_not_started",
-        )
-    return {"job": job, "unit": unit, "log": str(log), "command": agent}
+    with key_files(keys or {}, job) as files:
+        agent += files.options
+        code, _output, problem = module.run_command([*starter, *files.properties, "--", *agent])
+        if code != 0:
+            raise SlipwayError(
+                f"The agent could not be started: {clean(problem)}",
+                f"Look at `systemctl status {unit}` on the machine.",
+                "agent_not_started",
+            )
+    return {"job": job, "unit": unit, "log": log, "command": agent}
 
 
 def probe(module: AnsibleModule) -> list[dict[str, Any]]:

@@ -40,6 +40,14 @@ options:
     type: list
     elements: str
     default: []
+  luks_keys:
+    description:
+      - Passphrases of encrypted partitions, by names like V(disk0:3). With one, only what is in
+        use inside is saved, still encrypted; without one, the whole partition.
+      - They reach the agent by files in the machine's memory that only root can read and that are
+        gone with the job. None is stored, logged, or shown to other processes.
+    type: dict
+    default: {}
   max_unreadable:
     description:
       - Bytes that the disks may fail to give. When they lack more, no version is published; V(0)
@@ -55,6 +63,12 @@ EXAMPLES = r"""
 - name: Save all fixed disks
   slipway.imaging.disk_backup:
     image: pc1
+
+- name: Save what is in use of an encrypted partition, too
+  slipway.imaging.disk_backup:
+    image: pc1
+    luks_keys:
+      disk0:3: "{{ vault_pc1_passphrase }}"
 """
 
 RETURN = r"""
@@ -110,6 +124,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.imaging.plugins.module_utils._agent import (
     JOB_ARGUMENTS,
     backup_command,
+    luks_keys,
     probe,
     refuse_refused,
     start_job,
@@ -124,6 +139,7 @@ def main() -> NoReturn:
             "image": {"type": "str", "required": True},
             "level": {"type": "int", "default": 3},
             "whole": {"type": "list", "elements": "str", "default": []},
+            "luks_keys": {"type": "dict", "default": {}, "no_log": True},
             "max_unreadable": {"type": "int"},
             "rescue_minutes": {"type": "int"},
             **JOB_ARGUMENTS,
@@ -131,12 +147,12 @@ def main() -> NoReturn:
         supports_check_mode=True,
     )
     try:
-        command = backup_command(module.params)
+        command, keys = backup_command(module.params), luks_keys(module.params)
         if module.check_mode:
             disks = probe(module)
             refuse_refused(disks)
             module.exit_json(changed=True, image=module.params["image"], disks=disks)
-        module.exit_json(changed=True, **start_job(module, command))
+        module.exit_json(changed=True, **start_job(module, command, keys))
     except SlipwayError as failure:
         fail(module, failure)
 

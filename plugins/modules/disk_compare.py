@@ -25,6 +25,11 @@ options:
         are names of the image's disks like V(disk0), values are paths of disks of this machine.
     type: dict
     default: {}
+  partitions:
+    description: Only these partitions, named like V(disk0:2).
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -88,6 +93,7 @@ def main() -> NoReturn:
         argument_spec={
             "image": {"type": "str", "required": True},
             "targets": {"type": "dict", "default": {}},
+            "partitions": {"type": "list", "elements": "str", "default": []},
             **JOB_ARGUMENTS,
         },
         supports_check_mode=True,

@@ -8,6 +8,11 @@ from typing import Any
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.slipway.imaging.plugins.module_utils._agent import (
+    JOBS,
+    new_job,
+    unit_and_log,
+)
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, clean
 from ansible_collections.slipway.imaging.plugins.plugin_utils._differences import reference
 from ansible_collections.slipway.imaging.plugins.plugin_utils._follow import Ending, Follower, Job
@@ -38,6 +43,7 @@ _OPTIONS = {
     "--target": """-e '{"disk_targets": {"disk0": "/dev/disk/by-id/..."}}'""",
     "--whole": """-e '{"disk_whole": ["disk0:2"]}'""",
     "--allow-degraded": "-e allow_degraded=true",
+    "--luks-key": "the variable disk_luks_keys",
     "--partition": """-e '{"disk_partitions": ["disk0:2"]}'""",
     "--grow": """-e '{"disk_grow": ["last"]}'""",
     "--max-unreadable": "-e disk_max_unreadable=BYTES",
@@ -62,15 +68,20 @@ class JobAction(ActionBase):
         super().run(tmp, task_vars)
         task_vars = task_vars or {}
         host = str(task_vars.get("inventory_hostname", "machine"))
+        # Named here: in what the module returns, all that equals a passphrase is masked.
+        arguments = {**self._task.args}
+        job = arguments["job"] = str(arguments.get("job") or new_job(self.module.replace("_", "-")))
         try:
             started = self._execute_module(
-                module_name=f"slipway.imaging.{self.module}", task_vars=task_vars
+                module_name=f"slipway.imaging.{self.module}",
+                module_args=arguments,
+                task_vars=task_vars,
             )
         except AnsibleConnectionFailure as failure:
             return self._failed(self.not_started(host, clean(failure, 300)))
         if started.get("failed") or "unit" not in started:
             return started
-        ending = self._follow(host, Job(str(started["unit"]), str(started["log"])))
+        ending = self._follow(host, Job(*unit_and_log(job, str(arguments.get("jobs_dir", JOBS)))))
         if ending.kind != "result":
             return self._failed(self.failure(host, ending), ending)
         Display().display(summary(host, ending.record, self._task.check_mode))

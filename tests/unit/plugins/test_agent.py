@@ -129,6 +129,10 @@ def test_a_comparison(
         ("disk_restore", {"grow": ["last; reboot"]}, "bad_disk"),
         ("disk_restore", {"targets": {"a=b": "/dev/sda"}}, "bad_disk"),
         ("disk_compare", {"image": "pc1@newest"}, "bad_version"),
+        ("disk_compare", {"partitions": ["--whole"]}, "bad_disk"),
+        ("disk_backup", {"luks_keys": {"disk0:3=/etc/shadow": "x"}}, "bad_disk"),
+        ("disk_backup", {"luks_keys": {"disk0:3": ""}}, "bad_passphrase"),
+        ("disk_backup", {"luks_keys": {"disk0:3": 20261124}}, "bad_passphrase"),
     ],
 )
 def test_nothing_is_started_for_bad_values(
@@ -154,6 +158,7 @@ def test_nothing_is_started_for_bad_values(
         ("disk_restore", {"partitions": ["disk0:2", "disk1:5"], "read_back": True}),
         ("disk_restore", {"grow": ["last", "disk1:3"]}),
         ("disk_restore", {"targets": {"disk0": "/dev/sda"}, "disks": ["/dev/sda"]}),
+        ("disk_compare", {"partitions": ["disk0:2", "disk1:5"]}),
         ("disk_compare", {"image": "pc1@20260131T235959Z", "targets": {"disk0": "/dev/sda"}}),
     ],
 )

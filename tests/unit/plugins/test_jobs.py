@@ -122,9 +122,11 @@ def act(
         name: str, check_mode: bool = False, diff: bool = False, **started: Any
     ) -> dict[str, Any]:
         module = import_module(f"ansible_collections.slipway.imaging.plugins.action.{name}")
+        arguments = {"image": "pc1", "job": "job", "jobs_dir": str(machine.log.parent)}
         task = SimpleNamespace(
-            async_val=0, args={}, action=name, check_mode=check_mode, diff=diff, environment=None
-        )
+            async_val=0, args=arguments, action=name, check_mode=check_mode, diff=diff,
+            environment=None,
+        )  # fmt: skip
         action = module.ActionModule(task, machine, PlayContext(), None, None, None)
         monkeypatch.setattr(action, "_get_remote_user", lambda: "root")
         monkeypatch.setattr(action, "get_become_option", lambda *_args: None)
@@ -315,3 +317,12 @@ def test_a_failed_start_is_passed_on(act: Callable[..., Any]) -> None:
 
 def test_check_mode_of_a_backup_follows_nothing(act: Callable[..., Any]) -> None:
     assert act("disk_backup", check_mode=True, changed=True, disks=[])["disks"] == []
+
+
+def test_a_passphrase_that_is_masked_in_the_modules_answer(
+    machine: Machine, act: Callable[..., Any]
+) -> None:
+    """Ansible masks it wherever it occurs, also in `/run/slipway`."""
+    machine.batches = [[{**RESULT, "verb": "backup"}]]
+    masked = {"unit": "********-job-1", "log": "/run/********/jobs/job.jsonl", "changed": True}
+    assert act("disk_backup", **masked)["version"] == RESULT["version"]
