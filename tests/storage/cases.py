@@ -118,6 +118,20 @@ def _reflinked_xfs(path: Path, sector: int, tree: Path) -> None:
             file.write(b"no longer shared" * 1000)
 
 
+def _snapshots(path: Path, sector: int, tree: Path) -> None:
+    """Several rounds, for trees of several levels: partclone loses a block in one of three."""
+    _filled_by_mount("mkfs.btrfs", "-q")(path, sector, tree)
+    options = ("-o", "compress-force=zstd")
+    with attached(path) as device, mounted(device_link(device, path), *options) as point:
+        for number in range(4):
+            origin = point / f"origin{number}"
+            sh("btrfs", "-q", "subvolume", "create", origin)
+            shutil.copytree(tree, origin / "tree")
+            sh("btrfs", "-q", "subvolume", "snapshot", origin, point / f"snapshot{number}")
+            shutil.rmtree(origin / "tree")
+            sh("sync", "-f", point)
+
+
 def _ntfs(*options: object, also: Callable[[Path, Path], None] | None = None) -> Maker:
     def make(path: Path, sector: int, tree: Path) -> None:
         sh("mkfs.ntfs", "-q", "-F", "-Q", "-s", sector, *options, path)
@@ -189,16 +203,18 @@ CASES = (
     Case("xfs-reflink", "xfs", "reflink, rmap, disk of 4096-byte sectors", _reflinked_xfs, "used",
          ("xfs_repair", "files"), 320, 4096, readers.partclone("xfs")),
     Case("btrfs-dup", "btrfs", "metadata DUP", _filled_by_mount("mkfs.btrfs", "-q", "-m", "dup"),
-         "used", ("btrfs check", "btrfs scrub", "files"), 160, used=readers.partclone("btrfs")),
+         "used", ("btrfs check", "btrfs scrub", "files"), 160, used=readers.btrfs),
     Case("btrfs-dup-data", "btrfs", "data and metadata DUP",
          _filled_by_mount("mkfs.btrfs", "-q", "-m", "dup", "-d", "dup"),
-         "used", ("btrfs check", "btrfs scrub", "files"), 320, used=readers.partclone("btrfs")),
+         "used", ("btrfs check", "btrfs scrub", "files"), 320, used=readers.btrfs),
     Case("btrfs-single", "btrfs", "all single",
          _filled_by_mount("mkfs.btrfs", "-q", "-m", "single", "-d", "single"), "used",
-         ("btrfs check", "btrfs scrub", "files"), 160, used=readers.partclone("btrfs")),
+         ("btrfs check", "btrfs scrub", "files"), 160, used=readers.btrfs),
     Case("btrfs-mixed", "btrfs", "mixed block groups",
          _filled_by_mount("mkfs.btrfs", "-q", "--mixed"), "used",
-         ("btrfs check", "btrfs scrub", "files"), 160, used=readers.partclone("btrfs")),
+         ("btrfs check", "btrfs scrub", "files"), 160, used=readers.btrfs),
+    Case("btrfs-snapshots", "btrfs", "compressed, with snapshots of what was deleted",
+         _snapshots, "used", ("btrfs check", "btrfs scrub", "files"), 300, used=readers.btrfs),
     Case("ntfs-512", "ntfs", "512-byte clusters", _ntfs("-c", 512), "used",
          ("ntfsresize", "files"), used=readers.partclone("ntfs")),
     Case("ntfs", "ntfs", "4 KiB clusters; compressed and sparse files",

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from btrfs_reader import btrfs
 from fat_reader import fat12
 
 MIB = 1 << 20
@@ -311,6 +312,8 @@ def used_ranges(path: Path, content: str) -> list[tuple[int, int]]:
         return _complement(free, size)
     if content == "swap":
         return [(0, 4096)]
+    if content == "btrfs":
+        return btrfs(path)
     if content == "fat12":
         return fat12(path)
     if content in ("noise", "random"):

@@ -4,10 +4,11 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
+from btrfs_reader import btrfs
 from disk_builder import used_ranges
 from fat_reader import fat12
 
-__all__ = ["Ranges", "ext", "fat12", "first_page", "partclone", "reiserfs", "whole"]
+__all__ = ["Ranges", "btrfs", "ext", "fat12", "first_page", "partclone", "reiserfs", "whole"]
 
 Ranges = list[tuple[int, int]]
 

@@ -1,9 +1,9 @@
-"""Used maps: partclone's text, and the second copies of btrfs."""
+"""Used maps: partclone's text, and the trees of btrfs."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from slipway.engine.content.btrfs import mirrored
+from slipway.engine.content.btrfs import Chunk, parse_chunks, parse_extents, placed
 from slipway.engine.content.partclone import parse_map
 from slipway.engine.errors import SourceRefused, ToolError
 from slipway.format import Extents
@@ -58,10 +58,43 @@ def test_file_system_larger_than_its_partition() -> None:
         parse_map(LINES, 0x1800)
 
 
-def test_both_copies_of_dup() -> None:
-    used = Extents.of([(100, 110), (150, 160), (500, 510), (990, 1000)])
-    both = mirrored(used, [(100, [100, 300]), (50, [500, 600])])
-    assert list(both) == [
-        (100, 110), (150, 160), (300, 310), (350, 360), (500, 510), (600, 610), (990, 1000),
+EXTENTS = """\
+extent tree key (EXTENT_TREE ROOT_ITEM 0)
+node 30441472 level 1 items 2 free space 491 generation 9 owner EXTENT_TREE
+\tkey (1000 EXTENT_ITEM 4096) block 30457856 gen 9
+leaf 30408704 items 12 free space 15614 generation 6 owner EXTENT_TREE
+\titem 0 key (1000 EXTENT_ITEM 50) itemoff 16259 itemsize 24
+\t\trefs 1 gen 6 flags DATA
+\t\t(178 0x7b) extent data backref root FS_TREE objectid 257 offset 0 count 1
+\titem 1 key (1000 BLOCK_GROUP_ITEM 8388608) itemoff 16235 itemsize 24
+\titem 2 key (1050 EXTENT_ITEM 10) itemoff 16202 itemsize 33
+\titem 3 key (2000 METADATA_ITEM 1) itemoff 16202 itemsize 33
+\t\ttree block skinny level 1
+"""
+CHUNKS = """\
+\titem 0 key (DEV_ITEMS DEV_ITEM 1) itemoff 16185 itemsize 98
+\titem 1 key (FIRST_CHUNK_TREE CHUNK_ITEM 1000) itemoff 16105 itemsize 80
+\t\tlength 100 owner 2 stripe_len 65536 type DATA|single
+\t\t\tstripe 0 devid 1 offset 9000000
+\titem 2 key (FIRST_CHUNK_TREE CHUNK_ITEM 2000) itemoff 15993 itemsize 112
+\t\tlength 50 owner 2 stripe_len 65536 type METADATA|DUP
+\t\t\tstripe 0 devid 1 offset 8000000
+\t\t\tstripe 1 devid 1 offset 7000000
+"""
+
+
+def test_trees_of_btrfs() -> None:
+    extents = list(parse_extents(EXTENTS.splitlines(), 16))
+    assert extents == [(1000, 1050), (1050, 1060), (2000, 2016)]
+    chunks = list(parse_chunks(CHUNKS.splitlines()))
+    assert chunks == [Chunk(1000, 100, (9000000,)), Chunk(2000, 50, (8000000, 7000000))]
+    used = placed(Extents.of(extents), chunks, 10_000_000, 10_000_100)
+    assert list(used) == [
+        (0, 1 << 20), (7000000, 7000016), (8000000, 8000016), (9000000, 9000060),
+        (10_000_000, 10_000_100),
     ]  # fmt: skip
-    assert mirrored(both, [(100, [300, 100]), (50, [600, 500])]) == both
+
+
+def test_super_blocks_of_btrfs() -> None:
+    used = placed(Extents.of(()), [], 300 << 30, 300 << 30)
+    assert list(used)[1:] == [(64 << 20, (64 << 20) + 4096), (256 << 30, (256 << 30) + 4096)]
