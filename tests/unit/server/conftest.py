@@ -11,6 +11,7 @@ import re
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -170,7 +171,9 @@ class Service:
 
     def _signal(self, number: int) -> None:
         if self._process is not None and self._process.pid and self._process.is_alive():
-            os.kill(self._process.pid, number)
+            # It may have ended since, and whoever started it may have seen it go.
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, number)
 
     def pause(self) -> None:
         """Let the process hang: it accepts nothing and answers nobody. `stop` ends it, too."""
