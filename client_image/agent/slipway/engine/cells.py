@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Iterable
 from functools import lru_cache
@@ -23,6 +24,11 @@ class ReadError(DeviceError):
 def zeros(size: int) -> memoryview:
     """A view of `size` zero bytes, at most one cell."""
     return _ZEROS[:size]
+
+
+def aligned_buffer(size: int) -> memoryview:
+    """Memory that begins at a page, as reading and writing past the page cache asks for."""
+    return memoryview(mmap.mmap(-1, size))
 
 
 def digest_of_cell(content: memoryview) -> str:

@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import Literal
 
-from slipway.engine.cells import Runs, digest_of_cell, read_cell, zeros
+from slipway.engine.cells import Runs, aligned_buffer, digest_of_cell, read_cell, zeros
 from slipway.engine.content.swap import resized
 from slipway.engine.devices import open_read_only
 from slipway.engine.errors import DeviceError, ImageDegraded, SlipwayError, TargetRefused
@@ -251,7 +251,7 @@ class _Work:
         return not found.is_set()
 
     def _worker(self, job: _DiskJob, plain: bool) -> Callable[[_Task], None]:
-        buffer = memoryview(bytearray(self.cell_size))
+        buffer = aligned_buffer(self.cell_size)
 
         def work(task: _Task) -> None:
             self.meter.at(job.pair.image.id, task.segment.id)
@@ -260,7 +260,8 @@ class _Work:
                 with self.lock:
                     job.note(task.segment, used, 1)
                 if self.mode == "restore":
-                    content = self._content(job, task)
+                    content = buffer[: task.cell.size]
+                    content[:] = self._content(job, task)
                     written = job.target.write_cell(content, task.cell.offset, task.runs)
                     self.meter.add(written=written)
             self.meter.add(done=used)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import mmap
 import os
 import threading
 from contextlib import suppress
 
-from slipway.engine.cells import Runs, read_at, write_at, write_cell
+from slipway.engine.cells import Runs, aligned_buffer, read_at, write_at, write_cell
 from slipway.engine.devices import BlockDisk
 from slipway.engine.errors import DeviceError
 from slipway.format import MIN_CELL, Disk, Segment
@@ -17,6 +18,8 @@ _BLKFLSBUF = 0x1261
 _GPT_SIGNATURE = b"EFI PART"
 # Written data goes to the disk in steps of this size, so that the end is not one long wait.
 _FLUSH = 256 << 20
+# Shorter runs than this are better off in the page cache, which joins them.
+_LONG = 64 << 10
 
 
 class Target:
@@ -28,6 +31,7 @@ class Target:
         self.handle = handle
         self._image = image
         self._writer = -1
+        self._direct = -1
         self._disarmed = False
         self._only: Segment | None = None
         self._unflushed = 0
@@ -45,8 +49,14 @@ class Target:
         return bytes(buffer)
 
     def write_cell(self, content: memoryview, offset: int, runs: Runs) -> int:
-        """Write the used runs of a cell; the table is out of force before the first byte."""
+        """Write the used runs of a cell; the table is out of force before the first byte.
+
+        Long runs go past the page cache when `content` is an aligned buffer, as it is in a
+        restore: copying them there and from there takes as long as unpacking them.
+        """
         handle = self.disarm()
+        if self._direct >= 0 and _suits_direct(offset, runs):
+            return write_cell(self._direct, content, offset, runs)
         count = write_cell(handle, content, offset, runs)
         with self._lock:
             self._unflushed += count
@@ -75,6 +85,7 @@ class Target:
                     raise DeviceError(
                         f"{self.disk.path} can't be opened to write: {error.strerror}"
                     ) from error
+                self._direct = _open_direct(self.disk)
             if not self._disarmed:
                 self._clear_marks(self._writer)
                 self._disarmed = True
@@ -128,8 +139,33 @@ class Target:
 
     def close(self) -> None:
         """Give up the right to write."""
-        if self._writer >= 0:
-            os.close(self._writer)
+        for handle in (self._writer, self._direct):
+            if handle >= 0:
+                os.close(handle)
+
+
+def _open_direct(disk: BlockDisk) -> int:
+    """The disk opened to be written without the page cache, or -1 where that does not work."""
+    if disk.is_file:
+        return -1
+    try:
+        handle = os.open(disk.path, os.O_RDWR | os.O_CLOEXEC | os.O_DIRECT)
+    except OSError:
+        return -1
+    try:
+        read_at(handle, aligned_buffer(mmap.PAGESIZE), 0)
+    except DeviceError:
+        os.close(handle)
+        return -1
+    return handle
+
+
+def _suits_direct(offset: int, runs: Runs) -> bool:
+    """Whether these are few and whole pages: no page may be written in both ways."""
+    size = sum(end - start for start, end in runs)
+    return size >= _LONG * len(runs) and not any(
+        (offset + edge) % mmap.PAGESIZE for run in runs for edge in run
+    )
 
 
 def _sync(handle: int, disk: BlockDisk) -> None:
