@@ -28,9 +28,12 @@ def span(seconds: float) -> str:
 
 
 def number(record: Mapping[str, Any], key: str) -> float:
-    """Return a number of a record, 0 when it is missing or no number: the agent is not trusted."""
+    """Return a number of a record, 0 when missing or no amount there can be: the agent is not trusted."""
     value = record.get(key)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0.0
+    # No disk reaches 2^63 bytes; NaN and the infinities fail this comparison too.
+    return float(value) if abs(value) < 2**63 else 0.0
 
 
 def line(host: str, record: Mapping[str, Any]) -> str:
