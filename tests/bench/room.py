@@ -43,7 +43,8 @@ def memory_folder(size: int) -> Iterator[Path]:
             Path(folder).chmod(0o755)
             yield Path(folder)
         finally:
-            sh("umount", folder)
+            # A pipeline that was stopped half-way may hold a file for a moment longer.
+            sh("umount", "--lazy", folder)
 
 
 def _available() -> int:
