@@ -28,7 +28,7 @@ def span(seconds: float) -> str:
 
 
 def number(record: Mapping[str, Any], key: str) -> float:
-    """Return a number of a record, 0 when missing or no amount there can be: the agent is not trusted."""
+    """Return an amount of a record, 0 when there is none: the agent is not trusted."""
     value = record.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 0.0
