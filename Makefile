@@ -75,7 +75,7 @@ test-e2e: setup ## whole trips in the virtual lab (root)
 bench: SIZE := 2G
 bench: ROUNDS := 3
 bench: setup ## speed beside Clonezilla, FOG and a plain pipe (root; SIZE=2G ROUNDS=3)
-	@$(SUDO) env PATH="$$PATH" PYTHONPATH=tests:client_image/agent:roles/image_server/files \
+	@$(SUDO) env PATH="$$PATH" PYTHONPATH=tests:tests/storage:client_image/agent:roles/image_server/files \
 	  $(PY) -m bench --size $(SIZE) --rounds $(ROUNDS)
 
 .PHONY: table
