@@ -2,9 +2,10 @@
 
 Left alone, OVMF tries PXE and HTTP over IPv4 and IPv6 before the disk, a minute
 each where nobody answers, and QEMU's bootindex cannot tell them apart. So each
-UEFI PC gets a copy of the empty variable store with two entries written into it,
+UEFI PC gets a copy of Debian's variable store with two entries written into it,
 byte for byte the ones that OVMF would make itself, in this order: PXE over IPv4,
-disk. OVMF appends what else it finds.
+disk. OVMF appends what else it finds. The store is empty, or holds the keys of
+Secure Boot and no boot order.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ STORE_GUID = uuid.UUID("aaf32c78-947b-439a-a180-2e144ec37792")
 STORE_HEADER = 28
 VARIABLE_START = 0x55AA
 VARIABLE_ADDED = 0x3F
+VARIABLE_HEADER = 60
 NON_VOLATILE_BOOT_RUNTIME = 0x7
 ACTIVE = 1
 FV_HEADER_LENGTH = 48
@@ -35,7 +37,7 @@ END = bytes.fromhex("7fff0400")
 
 
 def write(template: Path, target: Path, mac: str) -> None:
-    """Copy the empty variable store and write the boot order into it."""
+    """Copy a variable store without a boot order and write one into it."""
     store = bytearray(template.read_bytes())
     at = _first_free(store, template)
     for name, data in variables(mac).items():
@@ -95,10 +97,17 @@ def _variable(name: str, data: bytes) -> bytes:
 
 
 def _first_free(store: bytearray, template: Path) -> int:
-    """Return where the first variable goes; refuse a store that is not what we know."""
+    """Return where the next variable goes; refuse a store that is not what we know."""
     length: int = struct.unpack_from("<H", store, FV_HEADER_LENGTH)[0]
+    if store[40:44] != b"_FVH" or store[length : length + 16] != STORE_GUID.bytes_le:
+        raise LabError(f"{template} is no variable store of OVMF.", "Install Debian's ovmf.")
     at = length + STORE_HEADER
-    known = store[40:44] == b"_FVH" and store[length : length + 16] == STORE_GUID.bytes_le
-    if not known or store[at : at + 2] != b"\xff\xff":
-        raise LabError(f"{template} is no empty variable store of OVMF.", "Install Debian's ovmf.")
+    while store[at : at + 2] == struct.pack("<H", VARIABLE_START):
+        name_length, data_length = struct.unpack_from("<II", store, at + 36)
+        name = store[at + VARIABLE_HEADER : at + VARIABLE_HEADER + name_length]
+        if name.decode("utf-16-le").rstrip("\0") == "BootOrder":
+            raise LabError(f"{template} has a boot order already.", "Install Debian's ovmf anew.")
+        at = (at + VARIABLE_HEADER + name_length + data_length + 3) & ~3
+    if store[at : at + 2] != b"\xff\xff":
+        raise LabError(f"{template} ends in the middle.", "Install Debian's ovmf anew.")
     return at
