@@ -20,6 +20,9 @@ from slipway.net.session import Session
 _HOST_KEY = "etc/ssh/ssh_host_ed25519_key.pub"
 _PAUSES = (1.0, 2.0, 4.0, 8.0)
 _HEARTBEAT = 10.0
+_NEXT_PAUSE = 2.0
+# A machine that was sent away is gone by then; one that still runs was forgotten, and may work on.
+_LEAVE_SECONDS = 60.0
 _REFUSED = {
     404: "start the session again, and check the MAC addresses in the machine's host_vars",
     409: "end the session and start it again; if this repeats, another machine answers in its name",
@@ -211,3 +214,32 @@ def stay(session: Session, say: Say, beats: int | None = None) -> None:
             say(error.message)
         time.sleep(_HEARTBEAT)
         beats = None if beats is None else beats - 1
+
+
+def next_session(site: Site, told_to_stay: Path, say: Say, root: Path = Path("/")) -> str:
+    """Wait until a session is pending for this machine, which stayed on, and return its id.
+
+    A machine that is about to leave must not take the session that it shall be booted for next:
+    so nothing is asked before the file `told_to_stay` is there, or a minute has passed.
+    """
+    began = time.monotonic()
+    while not told_to_stay.exists() and time.monotonic() - began < _LEAVE_SECONDS:
+        time.sleep(_NEXT_PAUSE)
+    told_to_stay.unlink(missing_ok=True)
+    say("waiting for the next session")
+    client = Client(site.server, site.ca, patience=0)
+    body = {"macs": wired_macs(root)[:_MAX_MACS]}
+    problem = ""
+    while True:
+        try:
+            answer = client.request("POST", "/v1/pending", body)
+            if session := answer.json().get("session"):
+                return str(session)
+            news = "" if answer.ok else f"the server answered {answer.status}"
+        except StoreUnreachable as error:
+            news = error.message
+        # This may last for days: say what is new, not every try.
+        if news and news != problem:
+            say(news)
+        problem = news
+        time.sleep(_NEXT_PAUSE)

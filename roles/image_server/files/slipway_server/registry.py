@@ -106,13 +106,19 @@ class Registry:
             machine=other.machine,
         )
 
-    def boot(self, mac: str) -> Session | None:
-        """The pending session whose script a booting MAC gets."""
+    def pending(self, *macs: str) -> Session | None:
+        """The session that waits for a machine with one of these MACs."""
         for item in self.open_sessions():
-            if item.state == "requested" and mac in item.macs:
-                self._set(dataclasses.replace(item, boot_script_served=item.boot_script_served + 1))
+            if item.state == "requested" and set(macs) & set(item.macs):
                 return item
         return None
+
+    def boot(self, mac: str) -> Session | None:
+        """The pending session whose script a booting MAC gets."""
+        item = self.pending(mac)
+        if item is not None:
+            self._set(dataclasses.replace(item, boot_script_served=item.boot_script_served + 1))
+        return item
 
     async def check_in(self, session_id: str, report: CheckIn) -> tuple[Session, str]:
         """Bind the session to its machine; return it with the token, which is kept nowhere."""
