@@ -1,8 +1,8 @@
 """What a DHCP server that is not ours must be told, in the words of each of four.
 
-Every text says the same: a boot loader for BIOS, one for x86-64 UEFI, and the first script for iPXE,
-which both loaders are. Architectures as in RFC 4578, 2.1: 0 is BIOS, 7 and 9 are both used for x86-64
-UEFI. iPXE calls itself `iPXE` in the user class (option 77).
+Every text says the same: a boot loader for BIOS, one for x86-64 UEFI, and the first script for
+iPXE, which both loaders are. Architectures as in RFC 4578, 2.1: 0 is BIOS, 7 and 9 are both used
+for x86-64 UEFI. iPXE calls itself `iPXE` in the user class (option 77).
 """
 
 from __future__ import annotations

@@ -142,9 +142,10 @@ def _colours(menu: Menu) -> Iterator[str]:
 
 def _shown(menu: Menu, items: Iterable[Item]) -> Iterator[str]:
     yield f"menu -- {words(screen.title(menu))}"
-    for line in screen.banner(menu):
+    banner = screen.banner(menu)
+    for line in banner:
         yield f"item --gap -- {words(line)}".rstrip()
-    if menu.banner:
+    if banner:
         yield "item --gap"
     for item in items:
         yield f"item -- {item.id} {words(screen.item_text(item))}"

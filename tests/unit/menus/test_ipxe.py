@@ -213,7 +213,7 @@ def shape(script: str) -> list[list[tuple[str, ...]]]:
     def bare(words: list[str]) -> tuple[str, ...]:
         if words and words[0] in ("menu", "item") and "--" in words:
             at = words.index("--") + 1
-            return tuple(words[: at + (words[0] == "item" and "--gap" not in words)])
+            return tuple(words[: at + (words[0] == "item" and words[1] != "--gap")])
         return tuple(words)
 
     return [

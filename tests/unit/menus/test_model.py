@@ -21,7 +21,7 @@ HASH = _password_hash.make("secret", salt=b"0123456789abcdef")
 def test_a_menu_holds_what_was_said() -> None:
     menu = parse(
         data(
-            {"id": "save", "action": "backup", "title": "  Сохранить\tфайлы ", "order": -1},
+            {"id": "save", "action": "backup", "title": "  Сохранить\tвид ", "order": -1},
             {"id": "back", "action": "restore", "hidden": True, "password_hash": HASH},
             {"id": "pick", "action": "restore", "images": ["a", "b@20260131T235959Z"]},
             {"id": "base", "action": "restore", "image": "base"},
@@ -33,7 +33,7 @@ def test_a_menu_holds_what_was_said() -> None:
     )
     assert [item.id for item in menu.items] == ["save", "local", "back", "pick", "base"]
     save, local, back, pick, _base = menu.items
-    assert (save.title, save.image, local.method) == ("Сохранить файлы", "pc1", "exit")
+    assert (save.title, save.image, local.method) == ("Сохранить вид", "pc1", "exit")
     assert (back.image, back.password_hash) == ("pc1", HASH)
     assert menu.hidden == (back,)
     assert (pick.image, pick.images) == (None, ("a", "b@20260131T235959Z"))

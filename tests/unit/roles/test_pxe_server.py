@@ -1,4 +1,4 @@
-"""The role's own templates and preflight, run by Ansible once for many servers; dnsmasq's word on it."""
+"""The role's templates and preflight, run by Ansible for many servers; dnsmasq's word on it."""
 
 import json
 import os
