@@ -213,7 +213,9 @@ def _entries(menu: Menu, items: Iterable[Item]) -> Iterator[str]:
 
 
 def _entry(title: str, actions: Iterable[str]) -> Iterator[str]:
-    yield f"menuentry --unrestricted {quoted(title)} {{"
+    # Quoted or not, what begins with a dash is an option.
+    shown = f" {title}" if title.startswith("-") else title
+    yield f"menuentry --unrestricted {quoted(shown)} {{"
     for line in actions:
         yield f"  {line}"
     yield "}"
@@ -255,9 +257,9 @@ def _others(item: Item) -> Iterator[str]:
         yield "if chainloader /items/memtest.efi; then"
         yield "  boot"
         yield "fi"
-        yield "echo 'The memory test could not be started. With Secure Boot the firmware refuses it.'"
+        yield "echo 'The memory test did not start. With Secure Boot the firmware refuses it.'"
     elif item.action == "floppy":
-        yield "echo 'UEFI firmware boots no floppy disks. In BIOS mode, if this PC has one, it can.'"
+        yield "echo 'UEFI firmware boots no floppy disks. In BIOS mode, if there is one, it can.'"
     else:
         yield "echo 'This script is one of iPXE, which Secure Boot does not start.'"
     yield "slw_wait"
