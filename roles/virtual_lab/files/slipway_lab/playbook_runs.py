@@ -67,7 +67,8 @@ def run_playbook(
 ) -> PlaybookRun:
     """Run ``playbooks/NAME.yml`` against the lab, as ``ansible-playbook`` would from the checkout.
 
-    ``inventories`` come after the lab's own and may add machines. ``variables`` become ``-e KEY=VALUE``, ``options`` further options such as ``--check --diff``.
+    ``variables`` become ``-e KEY=VALUE``, ``options`` further options such as ``--check --diff``.
+    ``inventories`` come after the lab's own and may add machines.
     A failed play raises nothing: look at ``returncode`` and ``failures``.
     """
     run = PlaybookRun()
