@@ -19,14 +19,13 @@ from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_ipxe import 
 
 HEADER = "# Made by Ansible from boot_menu_* of the inventory: what is changed here is lost.\n"
 
-# Loaders on the EFI system partitions of local disks, in the order they are looked for: a
-# distribution's own loader offers Windows too, and the fallback is everybody's last.
+# Boot loaders on local disks, in the order they are looked for, as in the role's disk.cfg: one that
+# offers several systems comes before one that offers one, and the fallback is everybody's last.
 LOADERS = (
-    *(f"/EFI/{name}/shimx64.efi" for name in ("debian", "ubuntu", "fedora", "redhat", "centos")),
-    *(f"/EFI/{name}/shimx64.efi" for name in ("rocky", "almalinux", "opensuse")),
-    "/EFI/opensuse/shim.efi",
-    "/EFI/Microsoft/Boot/bootmgfw.efi",
-    "/EFI/BOOT/BOOTX64.EFI",
+    "(hd*,*)/EFI/*/shimx64.efi",
+    "(hd*,*)/EFI/opensuse/shim.efi",
+    "(hd*,*)/EFI/Microsoft/Boot/bootmgfw.efi",
+    "(hd*,*)/EFI/BOOT/BOOTX64.EFI",
 )
 
 # GRUB's names; a background has the eight dark ones alone.
@@ -76,13 +75,13 @@ function slw_wait {
   sleep --interruptible 15
 }
 
-# Starts a loader from a local disk, if one has it. Without root, shim would look for GRUB on the
-# card instead of the disk.
-function slw_try {
-  for slw_part in (hd*,gpt*) (hd*,msdos*); do
-    if [ -f "$slw_part$1" ]; then
-      regexp --set=1:root '^.(.*).$' "$slw_part"
-      if chainloader "$1"; then
+# Comes back only when no disk has a loader that the firmware takes. Without root, shim would look
+# for its second stage on the card instead of the disk.
+function slw_disk {
+  for slw_loader in @LOADERS@; do
+    if [ -f "$slw_loader" ]; then
+      regexp --set=1:root --set=2:slw_path '^.([^)]*).(.*)$' "$slw_loader"
+      if chainloader "$slw_path"; then
         boot
       fi
       set root="$slw_net"
@@ -92,7 +91,7 @@ function slw_try {
 
 function slw_local_chain {
   echo 'Booting the local disk.'
-@LOADERS@
+  slw_disk
   slw_no_disk
 }
 
@@ -109,7 +108,7 @@ function slw_no_disk {
     echo 'The image server is asked again in 30 seconds. Press Esc for the menu.'
     if sleep --interruptible 30; then
       slw_session
-@RETRY@
+      slw_disk
     else
       return
     fi
@@ -151,12 +150,7 @@ fi
 def first_script(server: Server) -> str:
     """Return grub.cfg, which every GRUB loads first."""
     arguments = " ".join(quoted(word) for word in server.boot_args.split())
-    tries = [f"slw_try {quoted(loader)}" for loader in LOADERS]
-    functions = (
-        _FUNCTIONS.replace("@ARGUMENTS@", arguments)
-        .replace("@LOADERS@", "\n".join(f"  {line}" for line in tries))
-        .replace("@RETRY@", "\n".join(f"      {line}" for line in tries))
-    )
+    functions = _FUNCTIONS.replace("@ARGUMENTS@", arguments).replace("@LOADERS@", " ".join(LOADERS))
     return HEADER + functions + _FIRST
 
 
