@@ -18,6 +18,7 @@ from slipway.net.client import Answer, Client
 from slipway.net.session import Session
 
 _HOST_KEY = "etc/ssh/ssh_host_ed25519_key.pub"
+_SECURE_BOOT = "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 _PAUSES = (1.0, 2.0, 4.0, 8.0)
 _HEARTBEAT = 10.0
 _NEXT_PAUSE = 2.0
@@ -104,6 +105,15 @@ def firmware(root: Path = Path("/")) -> str:
     return "uefi" if (root / "sys/firmware/efi").is_dir() else "bios"
 
 
+def secure_boot(root: Path = Path("/")) -> bool | None:
+    """Whether the firmware starts what is signed and nothing else; None where it can't say."""
+    try:
+        # Four bytes of attributes come before the variable's one.
+        return (root / _SECURE_BOOT).read_bytes()[4:] == b"\1"
+    except OSError:
+        return None
+
+
 def boot_nonce(path: Path) -> str:
     """This boot's nonce, made at the first call."""
     if not path.exists():
@@ -151,7 +161,7 @@ def check_in(
         "session": session,
         "macs": wired_macs(root)[:_MAX_MACS],
         "host_key": " ".join(host_key.split()[:2]),
-        "hardware": hardware(root),
+        "hardware": hardware(root) | {"secure_boot": secure_boot(root)},
         "agent_version": __version__,
         "nonce": nonce,
     }

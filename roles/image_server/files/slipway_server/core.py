@@ -23,6 +23,7 @@ from .session import Session, ended
 from .session_db import SessionDb
 from .store import ChunkStore
 from .sync_marks import SyncMarks, read_boot_id
+from .tftp_files import TftpFiles
 
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -48,7 +49,8 @@ class Core:
         )
         self.images = Images(self.store, self.memory)
         self._db = SessionDb(config.state_dir / "sessions.sqlite3")
-        self.sessions = Registry(self._db)
+        self.tftp_files = TftpFiles(config.tftp_dir)
+        self.sessions = Registry(self._db, show=self.tftp_files.show)
         self.checker = Checker(
             self.store, self.images, self.memory, config.check_threads, config.check_memory_days
         )

@@ -21,6 +21,8 @@ NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 INTERFACE = re.compile(r"[a-z][a-z0-9-]{0,14}")
 FILE_SYSTEMS = ("ext4", "ext3", "vfat", "swap")
+# The last one enforces Secure Boot, with Microsoft's keys alone, as PCs are sold.
+FIRMWARE = ("bios", "uefi", "uefi_secure")
 
 
 def default_state_dir() -> Path:
@@ -66,6 +68,16 @@ class Machine:
     ram_mib: int
     cpus: int
     disk: Disk
+
+    @property
+    def is_uefi(self) -> bool:
+        """Whether its firmware is UEFI, with Secure Boot or without."""
+        return self.firmware != "bios"
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether its firmware runs what is signed and nothing else."""
+        return self.firmware == "uefi_secure"
 
 
 @dataclass(frozen=True)
@@ -224,9 +236,9 @@ def _machine(data: dict[str, Any]) -> Machine:
     for mac in macs:
         if not isinstance(mac, str) or not MAC.fullmatch(mac):
             raise LabError(f"{name}: {mac!r} is no MAC address.", "Write aa:bb:cc:dd:ee:ff.")
-    firmware = _choice(data, "firmware", name, ("bios", "uefi"))
+    firmware = _choice(data, "firmware", name, FIRMWARE)
     disk = _disk(data.get("disk") or {}, name)
-    if firmware == "uefi" and not any(p.mount == "/boot/efi" for p in disk.partitions):
+    if firmware != "bios" and not any(p.mount == "/boot/efi" for p in disk.partitions):
         raise LabError(f"{name}: UEFI needs a vfat partition mounted at /boot/efi.")
     if firmware == "bios" and disk.table != "mbr":
         raise LabError(f"{name}: the lab's BIOS PCs boot from an MBR disk.", "Set table: mbr.")
