@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e.control import versions
+from e2e.control import admin, versions
 from slipway_lab.api import Lab, Pc, Server
 from slipway_lab.playbook_runs import ROOT, run_playbook
 
@@ -52,11 +52,10 @@ def stranger(lab: Lab) -> Iterator[Pc]:
         assert run_playbook(playbook, quiet=True).returncode == 0
 
 
-def waits(server: Server, name: str) -> list[dict[str, object]]:
-    text = server.succeed(
-        "curl -s --unix-socket /run/slipway/admin.sock http://localhost/v1/registrations"
-    )
-    return [each for each in json.loads(text)["registrations"] if each["name"] == name]
+def waits(server: Server, name: str) -> bool:
+    status, answer = admin(server, "GET", "/v1/registrations")
+    assert status == 200
+    return name in [each["name"] for each in answer["registrations"]]
 
 
 def wait_until_it_asks(server: Server, name: str) -> None:
