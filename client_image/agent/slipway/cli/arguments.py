@@ -42,6 +42,8 @@ class Arguments(argparse.Namespace):
     timeout: float | None = None
     jobs: Path = Path("/run/slipway/jobs")
     once: bool = False
+    screen: list[Path] = field(default_factory=list)
+    leave: bool = False
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> Arguments:
@@ -59,6 +61,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> Arguments:
     _verify(verbs.add_parser("verify", help="read an image through and check every chunk"))
     _list(verbs.add_parser("list", help="show images and their versions"))
     _checkin(verbs.add_parser("checkin", help="join the session that this machine was booted for"))
+    _register(verbs.add_parser("register", help="ask the server to register this PC, and wait"))
     _console(verbs.add_parser("console", help="show on this screen what the machine is doing"))
     return parser.parse_args(argv, namespace=Arguments())
 
@@ -191,6 +194,21 @@ def _list(parser: argparse.ArgumentParser) -> None:
 def _checkin(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stay", action="store_true", help="then keep the session alive")
     parser.add_argument("--timeout", type=float, metavar="S", help="give up after S seconds")
+    _common(parser)
+
+
+def _register(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--screen",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="TTY",
+        help="talk there, e.g. /dev/tty1; default: standard input and output",
+    )
+    parser.add_argument(
+        "--leave", action="store_true", help="in the end reboot, or switch off when refused"
+    )
     _common(parser)
 
 

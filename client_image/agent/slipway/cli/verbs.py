@@ -13,6 +13,8 @@ from typing import Any
 from slipway import __version__
 from slipway.cli.arguments import Arguments
 from slipway.cli.console import Console, follow
+from slipway.cli.register import register as ask_to_register
+from slipway.cli.screens import Screens
 from slipway.cli.units import size
 from slipway.cli.views import JsonView, View, as_slipway_error, degraded_lines, error_json
 from slipway.engine import devices
@@ -21,6 +23,8 @@ from slipway.engine.backup import backup as engine_backup
 from slipway.engine.boot_entries import recorded, restore_entries
 from slipway.engine.devices import BlockDisk
 from slipway.engine.errors import (
+    CheckinRefused,
+    SlipwayError,
     SourceRefused,
     UsageError,
 )
@@ -46,6 +50,7 @@ from slipway.net.checkin import (
 )
 from slipway.net.client import Client
 from slipway.net.http_store import HttpStore
+from slipway.net.registration import Registration
 from slipway.net.session import Reporter, Session
 
 SESSION_FILE = Path("/run/slipway/session.json")
@@ -338,6 +343,19 @@ def checkin(arguments: Arguments, view: View) -> int:
         stay(session, _say)
         # Most machines leave now. One that was told to stay works on without another boot.
         wanted = next_session(site, STAY_FILE, _say)
+
+
+def register(arguments: Arguments, view: View) -> int:
+    """Ask to be registered, and wait for the administrator's decision."""
+    screens = Screens(arguments.screen)
+    try:
+        site = Site.load(SITE_FILE)
+        registration = Registration(site, boot_nonce(NONCE_FILE))
+        approved = ask_to_register(registration, screens, site.server, arguments.leave)
+    except SlipwayError as error:
+        screens.say(f"This PC can't be registered: {error.message}. What helps: {error.remedy}.")
+        raise
+    return 0 if approved else CheckinRefused.exit_code
 
 
 def _say(message: str) -> None:

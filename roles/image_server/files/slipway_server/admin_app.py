@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, FastAPI, Response
 from fastapi import Query as Parameter
 
-from . import __version__, models
+from . import __version__, models, registration_app
 from .core import Core
 from .errors import ServiceError
 from .http_common import CoreDep, make_app, refusals
@@ -152,4 +152,5 @@ def build(core: Core) -> FastAPI:
     """The administrator's application."""
     app = make_app(core, "Slipway image server, administration", lambda *_: False)
     app.include_router(router)
+    app.include_router(registration_app.admin)
     return app

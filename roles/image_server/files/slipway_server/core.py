@@ -18,6 +18,8 @@ from .errors import ServiceError
 from .image_check import Check, Checker
 from .images import Images, read_manifest
 from .memory import Memory
+from .registration_db import RegistrationDb
+from .registrations import Registrations
 from .registry import Registry, view
 from .session import Session, ended
 from .session_db import SessionDb
@@ -51,6 +53,13 @@ class Core:
         self._db = SessionDb(config.state_dir / "sessions.sqlite3")
         self.tftp_files = TftpFiles(config.tftp_dir)
         self.sessions = Registry(self._db, show=self.tftp_files.show)
+        self._registration_db = RegistrationDb(config.state_dir / "registrations.sqlite3")
+        self.registrations = Registrations(
+            self._registration_db,
+            config.registration_limit,
+            config.registration_name,
+            config.registrations_per_second,
+        )
         self.checker = Checker(
             self.store, self.images, self.memory, config.check_threads, config.check_memory_days
         )
@@ -89,6 +98,7 @@ class Core:
             log.error("%s", error.message)
         self._pool.shutdown()
         self._db.close()
+        self._registration_db.close()
         self.memory.close()
         self.store.close()
 
@@ -186,6 +196,7 @@ class Core:
         if now - self._last_forget > _FORGET_SECONDS:
             self._last_forget = now
             await self.sessions.forget(time.time() - self.config.keep_days * 86400)
+            await self.registrations.sweep(self.config.keep_days * 86400)
         if self.store.dirty and now - self._last_sync > _SYNC_SECONDS:
             self._last_sync = now
             await self.run(self.store.sync)

@@ -11,7 +11,7 @@ from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from slipway.format.frames import MAX_FRAME
 
-from . import boot_script, models
+from . import boot_script, models, registration_app
 from .core import Core
 from .errors import ServiceError
 from .http_common import CoreDep, make_app, peer, read_body, refusals
@@ -97,6 +97,7 @@ async def check_in(report: models.CheckInRequest, request: Request, core: CoreDe
             nonce=report.nonce,
         ),
     )
+    await core.registrations.saw(item.machine, tuple(report.macs), report.hardware)
     brief = {"id": item.id} | {
         key: getattr(item, key) for key in ("machine", "verb", "image", "version")
     }
@@ -250,4 +251,5 @@ def build(core: Core) -> FastAPI:
     """The public application."""
     app = make_app(core, "Slipway image server", _is_streamed)
     app.include_router(router)
+    app.include_router(registration_app.public)
     return app
