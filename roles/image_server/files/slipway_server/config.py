@@ -39,8 +39,15 @@ class Config:
     sweep_seconds: float = 5.0
     # How long a sound read of a chunk is trusted while the file has not changed.
     check_memory_days: int = 7
-    # How long ended sessions are kept for reports.
+    # How long ended sessions and jobs are kept for reports, and how many jobs at most.
     keep_days: int = 7
+    keep_jobs: int = 2000
+    # What each machine may choose, as the role boot_menu writes it.
+    menu_dir: Path = Path("/etc/slipway/menus")
+    # A job ends after that long: without a sign of the runner, in the queue, at work.
+    runner_silent_seconds: int = 60
+    job_wait_seconds: int = 6 * 3600
+    job_seconds: int = 24 * 3600
 
     def __post_init__(self) -> None:
         """Refuse values that would end up in a boot script or break the service."""
@@ -49,7 +56,17 @@ class Config:
         for argument in self.boot_args.split(" "):
             if argument and not _BOOT_ARGUMENT.match(argument):
                 raise ConfigError(f"boot_args: {argument!r} has characters iPXE would interpret")
-        for key in ("threads", "check_threads", "upload_slots", "silent_seconds", "keep_days"):
+        for key in (
+            "threads",
+            "check_threads",
+            "upload_slots",
+            "silent_seconds",
+            "keep_days",
+            "keep_jobs",
+            "runner_silent_seconds",
+            "job_wait_seconds",
+            "job_seconds",
+        ):
             if getattr(self, key) < 1:
                 raise ConfigError(f"{key} must be at least 1")
         if self.store_reserve_bytes < 0:

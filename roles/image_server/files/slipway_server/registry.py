@@ -18,6 +18,7 @@ from . import session as rules
 from . import tokens
 from .errors import ServiceError
 from .images import iso
+from .job import Job
 from .session import CheckIn, Session
 from .session_db import SessionDb
 
@@ -68,6 +69,7 @@ class Registry:
         image: str | None,
         version: str | None,
         ttl_seconds: int,
+        job: Job | None = None,
     ) -> Session:
         """Ask for a session; a machine, and a MAC, can be in one open session only."""
         for other in self.open_sessions():
@@ -81,6 +83,9 @@ class Registry:
             version=version,
             created=time.time(),
             ttl_seconds=ttl_seconds,
+            job=job.id if job else None,
+            nonce_hash=job.nonce_hash if job else None,
+            host_key=job.host_key if job else None,
         )
         self._sessions[made.id] = made
         self._heard[made.id] = self._clock()
@@ -109,7 +114,7 @@ class Registry:
     def boot(self, mac: str) -> Session | None:
         """The pending session whose script a booting MAC gets."""
         for item in self.open_sessions():
-            if item.state == "requested" and mac in item.macs:
+            if item.state == "requested" and item.job is None and mac in item.macs:
                 self._set(dataclasses.replace(item, boot_script_served=item.boot_script_served + 1))
                 return item
         return None
