@@ -42,6 +42,7 @@ class Arguments(argparse.Namespace):
     timeout: float | None = None
     jobs: Path = Path("/run/slipway/jobs")
     once: bool = False
+    terminal: list[Path] = field(default_factory=list)
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> Arguments:
@@ -59,6 +60,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> Arguments:
     _verify(verbs.add_parser("verify", help="read an image through and check every chunk"))
     _list(verbs.add_parser("list", help="show images and their versions"))
     _checkin(verbs.add_parser("checkin", help="join the session that this machine was booted for"))
+    _choice(verbs.add_parser("choice", help="ask for what this machine's user chose in the menu"))
     _console(verbs.add_parser("console", help="show on this screen what the machine is doing"))
     return parser.parse_args(argv, namespace=Arguments())
 
@@ -191,6 +193,19 @@ def _list(parser: argparse.ArgumentParser) -> None:
 def _checkin(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stay", action="store_true", help="then keep the session alive")
     parser.add_argument("--timeout", type=float, metavar="S", help="give up after S seconds")
+    _common(parser)
+
+
+def _choice(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--terminal",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="TTY",
+        help="where a person may sit; may be given several times",
+    )
+    parser.add_argument("--jobs", type=Path, default=Path("/run/slipway/jobs"), metavar="DIR")
     _common(parser)
 
 

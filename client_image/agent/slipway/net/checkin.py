@@ -26,7 +26,7 @@ _REFUSED = {
     410: "start the session again",
 }
 _ETHERNET = "1"
-_MAX_MACS = 16
+MAX_MACS = 16
 
 Say = Callable[[str], None]
 
@@ -111,6 +111,16 @@ def boot_nonce(path: Path) -> str:
     return path.read_text()
 
 
+def host_key_of(root: Path = Path("/")) -> str:
+    """The machine's public SSH host key, without its comment."""
+    host_key = _read(root / _HOST_KEY)
+    if not host_key:
+        raise CheckinRefused(
+            "this machine has no SSH host key yet", "look at the unit that makes it"
+        )
+    return " ".join(host_key.split()[:2])
+
+
 def _read(path: Path) -> str:
     try:
         return clean(path.read_text(errors="replace"))
@@ -139,15 +149,10 @@ def check_in(
 
     The `nonce` is the same for the whole boot: with it, an answer that got lost can be had again.
     """
-    host_key = _read(root / _HOST_KEY)
-    if not host_key:
-        raise CheckinRefused(
-            "this machine has no SSH host key yet", "look at the unit that makes it"
-        )
     body = {
         "session": session,
-        "macs": wired_macs(root)[:_MAX_MACS],
-        "host_key": " ".join(host_key.split()[:2]),
+        "macs": wired_macs(root)[:MAX_MACS],
+        "host_key": host_key_of(root),
         "hardware": hardware(root),
         "agent_version": __version__,
         "nonce": nonce,
