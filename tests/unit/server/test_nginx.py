@@ -129,6 +129,23 @@ def test_bodies_that_are_too_long_get_the_same_form_of_refusal(front: Front, siz
     assert (answer.status_code, answer.json()["error"]) == (413, "too_long")
 
 
+def test_whoever_asks_to_be_registered_too_often_reaches_nobody(front: Front) -> None:
+    """All of a unix socket's clients are one address to nginx."""
+    answers = [front.tls.post("/v1/registrations", json={}) for _ in range(60)]
+    codes = [answer.status_code for answer in answers]
+    assert codes[:5] == [422] * 5
+    assert codes.count(429) > 40
+    assert answers[-1].json()["error"] == "too_many"
+    assert answers[-1].json()["remedy"]
+    # Everything else goes on.
+    assert front.tls.get("/v1/session").status_code == 401
+    log = front.service.folder.parent / "slipway.log"
+    time.sleep(6)
+    assert "/v1/registrations" in log.read_text()
+    assert " 429 " not in log.read_text()
+    assert "limiting" not in (log.parent / "error.log").read_text()
+
+
 def test_a_hung_or_stopped_service_leaves_the_menus(front: Front) -> None:
     front.service.pause()
     assert front.clear.get(f"/boot/{OTHER}.ipxe").text == "#!ipxe unknown"

@@ -42,7 +42,8 @@ class Arguments(argparse.Namespace):
     timeout: float | None = None
     jobs: Path = Path("/run/slipway/jobs")
     once: bool = False
-    terminal: list[Path] = field(default_factory=list)
+    screen: list[Path] = field(default_factory=list)
+    leave: bool = False
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> Arguments:
@@ -61,6 +62,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> Arguments:
     _list(verbs.add_parser("list", help="show images and their versions"))
     _checkin(verbs.add_parser("checkin", help="join the session that this machine was booted for"))
     _choice(verbs.add_parser("choice", help="ask for what this machine's user chose in the menu"))
+    _register(verbs.add_parser("register", help="ask the server to register this PC, and wait"))
     _console(verbs.add_parser("console", help="show on this screen what the machine is doing"))
     return parser.parse_args(argv, namespace=Arguments())
 
@@ -197,16 +199,28 @@ def _checkin(parser: argparse.ArgumentParser) -> None:
 
 
 def _choice(parser: argparse.ArgumentParser) -> None:
+    _screens(parser)
+    parser.add_argument("--jobs", type=Path, default=Path("/run/slipway/jobs"), metavar="DIR")
+    _common(parser)
+
+
+def _register(parser: argparse.ArgumentParser) -> None:
+    _screens(parser)
     parser.add_argument(
-        "--terminal",
+        "--leave", action="store_true", help="in the end reboot, or switch off when refused"
+    )
+    _common(parser)
+
+
+def _screens(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--screen",
         action="append",
         type=Path,
         default=[],
         metavar="TTY",
-        help="where a person may sit; may be given several times",
+        help="talk there, e.g. /dev/tty1; default: standard input and output",
     )
-    parser.add_argument("--jobs", type=Path, default=Path("/run/slipway/jobs"), metavar="DIR")
-    _common(parser)
 
 
 def _console(parser: argparse.ArgumentParser) -> None:

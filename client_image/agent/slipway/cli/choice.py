@@ -34,7 +34,7 @@ class Desk(Protocol):
 
 
 class Terminal(Protocol):
-    """What the person sees and types on: `slipway.cli.screen.Terminals`."""
+    """What the person sees and types on: `slipway.cli.terminals.Terminals`."""
 
     def draw(self, lines: Sequence[str]) -> None:
         """Show lines."""

@@ -25,6 +25,7 @@ _VERBS: dict[str, Callable[[Arguments, View], int]] = {
     "list": verbs.list_images,
     "checkin": verbs.checkin,
     "choice": verbs.choice,
+    "register": verbs.register,
     "console": verbs.console,
 }
 

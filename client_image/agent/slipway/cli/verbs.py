@@ -14,7 +14,9 @@ from slipway import __version__
 from slipway.cli.arguments import Arguments
 from slipway.cli.choice import Conversation, heart
 from slipway.cli.console import Console, follow
-from slipway.cli.screen import Terminals
+from slipway.cli.register import register as ask_to_register
+from slipway.cli.screens import Screens
+from slipway.cli.terminals import Terminals
 from slipway.cli.units import size
 from slipway.cli.views import JsonView, View, as_slipway_error, degraded_lines, error_json
 from slipway.engine import devices
@@ -23,6 +25,8 @@ from slipway.engine.backup import backup as engine_backup
 from slipway.engine.boot_entries import recorded, restore_entries
 from slipway.engine.devices import BlockDisk
 from slipway.engine.errors import (
+    CheckinRefused,
+    SlipwayError,
     SourceRefused,
     UsageError,
 )
@@ -41,6 +45,7 @@ from slipway.net.checkin import Site, boot_nonce, check_in, firmware, hardware, 
 from slipway.net.choice import Desk, wish
 from slipway.net.client import Client
 from slipway.net.http_store import HttpStore
+from slipway.net.registration import Registration
 from slipway.net.session import Reporter, Session
 
 SESSION_FILE = Path("/run/slipway/session.json")
@@ -353,12 +358,25 @@ def choice(arguments: Arguments, view: View) -> int:
 
     conversation = Conversation(
         desk,
-        Terminals(arguments.terminal),
+        Terminals(arguments.screen),
         join,
         lambda: (console_view.title(), console_view.status()),
     )
     run(_NEXT[conversation.run()])
     return 0
+
+
+def register(arguments: Arguments, view: View) -> int:
+    """Ask to be registered, and wait for the administrator's decision."""
+    screens = Screens(arguments.screen)
+    try:
+        site = Site.load(SITE_FILE)
+        registration = Registration(site, boot_nonce(NONCE_FILE))
+        approved = ask_to_register(registration, screens, site.server, arguments.leave)
+    except SlipwayError as error:
+        screens.say(f"This PC can't be registered: {error.message}. What helps: {error.remedy}.")
+        raise
+    return 0 if approved else CheckinRefused.exit_code
 
 
 def _say(message: str) -> None:

@@ -62,16 +62,25 @@ def session_id(command_line: str) -> str:
     )
 
 
-def wired_macs(root: Path = Path("/")) -> list[str]:
-    """MAC addresses of the machine's own wired network cards."""
-    macs = []
+def wired_cards(root: Path = Path("/")) -> list[dict[str, str]]:
+    """The machine's own wired network cards: MAC address, driver, vendor and device."""
+    cards = []
     for card in sorted((root / "sys/class/net").glob("*")):
-        if not (card / "device").exists() or (card / "phy80211").exists():
+        device = card / "device"
+        if not device.exists() or (card / "phy80211").exists():
             continue
         mac = _read(card / "address")
         if _read(card / "type") == _ETHERNET and mac.strip("0:"):
-            macs.append(mac)
-    return macs
+            ids = [_read(device / key).removeprefix("0x") for key in ("vendor", "device")]
+            driver = device / "driver"
+            name = clean(driver.resolve().name) if driver.exists() else ""
+            cards.append({"mac": mac, "driver": name, "device": ":".join(filter(None, ids))})
+    return cards
+
+
+def wired_macs(root: Path = Path("/")) -> list[str]:
+    """MAC addresses of the machine's own wired network cards."""
+    return [card["mac"] for card in wired_cards(root)]
 
 
 def hardware(root: Path = Path("/")) -> dict[str, Any]:
@@ -93,6 +102,7 @@ def hardware(root: Path = Path("/")) -> dict[str, Any]:
             for disk in list_disks()
             if disk.fixed
         ],
+        "cards": wired_cards(root),
     }
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, FastAPI, Response
 from fastapi import Query as Parameter
 
-from . import __version__, choice_app, models
+from . import __version__, choice_app, models, registration_app
 from .core import Core
 from .errors import ServiceError
 from .http_common import CoreDep, make_app, refusals
@@ -155,4 +155,5 @@ def build(core: Core) -> FastAPI:
     app = make_app(core, "Slipway image server, administration", lambda *_: False)
     app.include_router(router)
     app.include_router(choice_app.admin_router)
+    app.include_router(registration_app.admin)
     return app

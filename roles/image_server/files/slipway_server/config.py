@@ -9,6 +9,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from .registration import PLACEHOLDERS, is_pattern
+
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\Z")
 # Nothing iPXE expands or ends a command with: no $, {, }, &, |, ;, # and no quotes.
@@ -48,6 +50,10 @@ class Config:
     runner_silent_seconds: int = 60
     job_wait_seconds: int = 6 * 3600
     job_seconds: int = 24 * 3600
+    # PCs that may wait to be registered, and what they are called unless somebody says otherwise.
+    registration_limit: int = 500
+    registrations_per_second: int = 5
+    registration_name: str = "pc-{serial}"
 
     def __post_init__(self) -> None:
         """Refuse values that would end up in a boot script or break the service."""
@@ -66,9 +72,17 @@ class Config:
             "runner_silent_seconds",
             "job_wait_seconds",
             "job_seconds",
+            "registration_limit",
+            "registrations_per_second",
         ):
             if getattr(self, key) < 1:
                 raise ConfigError(f"{key} must be at least 1")
+        if not is_pattern(self.registration_name):
+            words = ", ".join(f"{{{word}}}" for word in PLACEHOLDERS)
+            raise ConfigError(
+                f"registration_name {self.registration_name!r} makes no names of machines: use "
+                f"lower-case letters, digits, '-' and {words}"
+            )
         if self.store_reserve_bytes < 0:
             raise ConfigError("store_reserve_bytes must not be negative")
 

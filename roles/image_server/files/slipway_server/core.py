@@ -20,6 +20,8 @@ from .image_check import Check, Checker
 from .images import Images, read_manifest
 from .job import Job
 from .memory import Memory
+from .registration_db import RegistrationDb
+from .registrations import Registrations
 from .registry import Registry, view
 from .session import Session, ended
 from .session_db import SessionDb
@@ -52,6 +54,13 @@ class Core:
         self._db = SessionDb(config.state_dir / "sessions.sqlite3")
         self.sessions = Registry(self._db)
         self.choices = Choices(self)
+        self._registration_db = RegistrationDb(config.state_dir / "registrations.sqlite3")
+        self.registrations = Registrations(
+            self._registration_db,
+            config.registration_limit,
+            config.registration_name,
+            config.registrations_per_second,
+        )
         self.checker = Checker(
             self.store, self.images, self.memory, config.check_threads, config.check_memory_days
         )
@@ -91,6 +100,7 @@ class Core:
             log.error("%s", error.message)
         self._pool.shutdown()
         self._db.close()
+        self._registration_db.close()
         self.memory.close()
         self.store.close()
 
@@ -191,6 +201,7 @@ class Core:
         if now - self._last_forget > _FORGET_SECONDS:
             self._last_forget = now
             await self.sessions.forget(keep_since)
+            await self.registrations.sweep(self.config.keep_days * 86400)
         if self.store.dirty and now - self._last_sync > _SYNC_SECONDS:
             self._last_sync = now
             await self.run(self.store.sync)

@@ -11,6 +11,8 @@ ERRORS: dict[str, tuple[int, str]] = {
     "bad_token": (401, "Check in again: start a new session for the machine."),
     "wrong_verb": (403, "Start a session with the verb that needs this request."),
     "wrong_image": (403, "Start a session for that image: a token is good for one image."),
+    "registration_refused": (403, "Ask the administrator, who can approve it all the same."),
+    "no_such_registration": (404, "List them with register.yml."),
     "no_such_route": (404, "See the OpenAPI description at /v1/openapi.json."),
     "no_such_session": (404, "Start a session for the machine, then boot it again."),
     "unknown_image": (404, "List the images with images.yml."),
@@ -24,6 +26,11 @@ ERRORS: dict[str, tuple[int, str]] = {
         "If that was not you: end the session and look for a second "
         "machine with this MAC. Otherwise start a new session.",
     ),
+    "mac_taken": (
+        409,
+        "Look for a second PC with this MAC address; the administrator sees both.",
+    ),
+    "already_decided": (409, "List the registrations with register.yml."),
     "session_exists": (409, "End it first: session_end.yml."),
     "missing_chunks": (409, "Send the chunks, then publish again."),
     "already_published": (409, "Start a new session for another version."),
@@ -42,6 +49,8 @@ ERRORS: dict[str, tuple[int, str]] = {
     "machine_busy": (409, "Wait until it has ended, or end it: jobs.yml, session_end.yml."),
     "image_required": (409, "Pick one of the images and ask again with it."),
     "too_many_tries": (429, "Wait, then type it again."),
+    "too_many": (429, "Ask again in a few seconds."),
+    "queue_full": (429, "Approve or refuse PCs that wait, with register.yml; then ask again."),
     "internal": (500, "Read the journal of slipway.service on the image server."),
     "store_failed": (500, "Look at the image server's kernel log and at the store's disk."),
     "store_full": (

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from slipway.format.frames import MAX_FRAME
 
-from . import boot_script, choice_app, models
+from . import boot_script, choice_app, models, registration_app
 from .core import Core
 from .errors import ServiceError
 from .http_common import CoreDep, TokenDep, make_app, peer, read_body, refusals
@@ -95,6 +95,7 @@ async def check_in(report: models.CheckInRequest, request: Request, core: CoreDe
             nonce=report.nonce,
         ),
     )
+    await core.registrations.saw(item.machine, tuple(report.macs), report.hardware)
     brief = {"id": item.id} | {
         key: getattr(item, key) for key in ("machine", "verb", "image", "version")
     }
@@ -242,4 +243,5 @@ def build(core: Core) -> FastAPI:
     app = make_app(core, "Slipway image server", _is_streamed)
     app.include_router(router)
     app.include_router(choice_app.public_router)
+    app.include_router(registration_app.public)
     return app
