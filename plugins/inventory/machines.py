@@ -8,6 +8,7 @@ from typing import Any
 from ansible.plugins.inventory import BaseInventoryPlugin
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.imaging.plugins.module_utils._machine_file import (
+    CONFIG_NAMES,
     FOLDER,
     BrokenFile,
     MachineFile,
@@ -46,7 +47,6 @@ plugin: slipway.imaging.machines
 # {"name": "pc3", "groups": ["room_3"], "vars": {"machine_macs": ["52:54:00:77:00:03"]}}
 """
 
-_CONFIG_NAMES = ("machines.yml", "machines.yaml")
 MACHINES = "machines"
 
 
@@ -59,7 +59,7 @@ class InventoryModule(BaseInventoryPlugin):
 
     def verify_file(self, path: str) -> bool:
         """Tell whether a source is this plugin's configuration."""
-        return super().verify_file(path) and Path(path).name in _CONFIG_NAMES
+        return super().verify_file(path) and Path(path).name in CONFIG_NAMES
 
     def parse(self, inventory: Any, loader: Any, path: str, cache: bool = True) -> None:
         """Add every machine."""

@@ -85,6 +85,19 @@ class AdminApi:
         path = f"/v1/sessions/{quote(identifier, safe='')}?{urlencode({'outcome': outcome})}"
         return self._request("DELETE", path)
 
+    def registrations(self) -> list[dict[str, Any]]:
+        """Return the PCs that ask to be registered, and what was decided lately."""
+        return list(self._request("GET", "/v1/registrations").get("registrations", []))
+
+    def identities(self) -> list[dict[str, Any]]:
+        """Return what machines said about themselves when they last checked in."""
+        return list(self._request("GET", "/v1/identities").get("identities", []))
+
+    def decide(self, identifier: str, verb: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Approve or refuse a registration."""
+        path = f"/v1/registrations/{quote(identifier, safe='')}/{verb}"
+        return self._request("POST", path, body)
+
     def images(self) -> list[dict[str, Any]]:
         """Return all images with their versions."""
         return list(self._request("GET", "/v1/images").get("images", []))

@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import stat
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,8 @@ from ansible_collections.slipway.imaging.plugins.module_utils._names import (
 
 FOLDER = "machines.d"
 SUFFIX = ".json"
+# The inventory source that reads the folder beside it.
+CONFIG_NAMES = ("machines.yml", "machines.yaml")
 # A PC with 64 disks and 64 cards needs about 30 kB.
 LARGEST = 256 << 10
 
@@ -120,6 +124,86 @@ def read_all(folder: Path) -> Iterator[MachineFile | BrokenFile]:
             yield parse(path.stem, _content(path))
         except SlipwayError as problem:
             yield BrokenFile(path, path.stem if is_name(path.stem) else None, problem)
+
+
+def read(path: Path) -> MachineFile | None:
+    """Return what a file says, None when there is none."""
+    return parse(path.stem, _content(path)) if os.path.lexists(path) else None
+
+
+def merged(before: MachineFile | None, new: MachineFile) -> MachineFile:
+    """Return a machine's file with new variables, and new groups if there are any."""
+    if before is None:
+        raise SlipwayError(
+            f"{new.name} has no file that could be replaced.",
+            "Change it where it stands in the inventory, or leave replace out to add it.",
+            "no_machine_file",
+        )
+    return MachineFile(new.name, new.groups or before.groups, {**before.vars, **new.vars})
+
+
+def create(path: Path, machine: MachineFile) -> None:
+    """Write a file that must not be there yet; whole or not at all."""
+    with _draft(path, machine) as draft:
+        try:
+            path.hardlink_to(draft)
+        except FileExistsError as failure:
+            raise SlipwayError(
+                f"{path} was written by somebody else at this moment; it was left alone.",
+                "Run it again.",
+                "machine_exists",
+            ) from failure
+
+
+def overwrite(path: Path, machine: MachineFile) -> None:
+    """Put a file in the place of the one that is there; whole or not at all."""
+    with _draft(path, machine) as draft:
+        draft.rename(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file."""
+    try:
+        path.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+    except OSError as failure:
+        raise _unwritten(path, failure) from failure
+
+
+@contextmanager
+def _draft(path: Path, machine: MachineFile) -> Iterator[Path]:
+    """Yield a file with the content, on disk, under a name that nobody reads."""
+    content = render(machine)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        path.parent.mkdir(mode=0o755, exist_ok=True)
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(handle)
+        yield draft
+        _sync_folder(path.parent)
+    except OSError as failure:
+        raise _unwritten(path, failure) from failure
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _unwritten(path: Path, failure: OSError) -> SlipwayError:
+    return SlipwayError(
+        f"{path} could not be changed: {failure.strerror}. What was there is there still.",
+        "See whether its folder is yours to write and has room.",
+        "not_written",
+    )
 
 
 def _content(path: Path) -> bytes:
