@@ -77,6 +77,28 @@ def test_a_second_pc_with_the_same_mac_gets_nothing(service: Service) -> None:
     service.admin.delete(f"/v1/jobs/{again.json()['job']['id']}")
 
 
+def test_a_pc_with_a_copied_mac_is_recognised(service: Service) -> None:
+    pc, runner = make_chooser(service), Runner(service)
+    own = {"uuid": "b9a6e3a0-93f4-4c43-9a55-0c1b7a0de001", "serial": "SLW-1"}
+    pc.choose("backup", hardware=own)
+    runner.poll(free=64)
+    for each in list(runner.holds):
+        runner.end(each)
+    for other in ({}, own | {"serial": "SLW-2"}, {"uuid": own["uuid"].replace("b9", "c9")}):
+        assert error_of(pc.choose("backup", hardware=other, nonce="r" * 32)) == (
+            403, "another_machine",
+        )  # fmt: skip
+    # The administrator has looked at the machine with its new mainboard.
+    session = service.ask(machine=pc.name, macs=[pc.mac], verb="verify", image="none")
+    assert session.status_code == 404
+    session = service.ask(machine=pc.name, macs=[pc.mac], verb="service").json()["id"]
+    assert pc.check_in(session, hardware=own | {"serial": "SLW-2"}).status_code == 200
+    service.admin.delete(f"/v1/sessions/{session}")
+    taken = pc.choose("backup", hardware=own | {"serial": "SLW-2"})
+    assert taken.status_code == 201, taken.text
+    service.admin.delete(f"/v1/jobs/{taken.json()['job']['id']}")
+
+
 def test_a_machine_with_a_session_is_busy(service: Service) -> None:
     pc = make_chooser(service)
     session = service.ask(machine=pc.name, macs=[pc.mac], verb="backup", image="x").json()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from slipway.format.names import parse_image_ref
@@ -24,6 +25,7 @@ from .menu_files import MachineMenu, MenuFiles, MenuItem
 from .next_boot import NextBoot, NextBoots
 from .passwords import Passwords
 from .record_db import RecordDb
+from .registration import identity
 from .session import Session
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class Wish:
     host_key: str
     agent_version: str
     address: str | None
+    hardware: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     password: str | None = None
     image: str | None = None
     once: str | None = None
@@ -79,6 +82,7 @@ class Choices:
         if (mine := self._same_choice(menu, wish)) is not None:
             return await self.jobs.renew(mine)
         self._refuse_busy(menu)
+        self._refuse_stranger(menu, wish)
         order = self.next_boots.permission(wish.once or "", menu.machine, item.id)
         if item.password is not None and order is None:
             await self._passwords.check(menu.machine, item.password, wish.password)
@@ -107,6 +111,8 @@ class Choices:
                 **_granted() if item.action == "rescue_shell" else {},
             )
         )
+        if self._core.registrations.identity_of(menu.machine) is None:
+            await self._core.registrations.saw(menu.machine, wish.macs, wish.hardware)
         log.info("job %s: %s of %s by %s at %s", job.id, item.id, menu.machine, image, wish.address)
         return job, token
 
@@ -132,6 +138,29 @@ class Choices:
                     "machine_busy",
                     f"{menu.machine} is at work already ({session.verb}, {session.state}).",
                     session=session.id,
+                )
+
+    def _refuse_stranger(self, menu: MachineMenu, wish: Wish) -> None:
+        """Refuse a PC that has the machine's MAC address, but is another one than it ever was.
+
+        What a firmware says can be forged. This stops a PC whose card was exchanged or whose
+        address was copied, and an attacker who has not seen the machine itself.
+        """
+        known = self._core.registrations.identity_of(menu.machine)
+        found = identity(wish.macs, wish.hardware)
+        if known is None:
+            return
+        for before, now in ((known.uuid, found.uuid), (known.serial, found.serial)):
+            if before is not None and before != now:
+                log.warning(
+                    "choice %s at %s has a card of %s, but is another PC",
+                    wish.item,
+                    wish.address,
+                    menu.machine,
+                )
+                raise ServiceError(
+                    "another_machine",
+                    f"This PC has a card of {menu.machine}, but its firmware is another's.",
                 )
 
     async def _image(self, menu: MachineMenu, item: MenuItem, picked: str | None) -> str | None:

@@ -41,6 +41,11 @@ ERRORS: dict[str, tuple[int, str]] = {
     "password_required": (401, "Type it."),
     "wrong_password": (403, "Type it again; after several the pause grows."),
     "no_such_item": (403, "Choose another item, or have the menus rendered anew: menus.yml."),
+    "another_machine": (
+        403,
+        "If the machine got a new mainboard, run verify.yml or backup.yml for it once: then the "
+        "server knows it. Otherwise look for a PC with a copied MAC address.",
+    ),
     "not_offered": (403, "Choose one that the item offers."),
     "wrong_job": (403, "The job runner opens sessions for jobs that it holds, and no others."),
     "unknown_machine": (404, "Add the machine to the inventory, then run menus.yml."),
