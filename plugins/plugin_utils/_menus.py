@@ -167,6 +167,11 @@ def _given(variables: Mapping[str, Any]) -> dict[str, Any]:
 def _machine(
     name: str, variables: Mapping[str, Mapping[str, Any]], own: Mapping[str, Any]
 ) -> MachineMenu | None:
+    if problem := variables[name].get("machine_problem"):
+        # Its file is broken: without this, the machine would silently lose the menu it has.
+        raise SlipwayError(
+            f"{name}: {problem}", "Correct the file, or remove it to remove the machine."
+        )
     macs = variables[name].get("machine_macs")
     if not macs:
         return None

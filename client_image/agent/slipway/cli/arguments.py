@@ -61,6 +61,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> Arguments:
     _verify(verbs.add_parser("verify", help="read an image through and check every chunk"))
     _list(verbs.add_parser("list", help="show images and their versions"))
     _checkin(verbs.add_parser("checkin", help="join the session that this machine was booted for"))
+    _choice(verbs.add_parser("choice", help="ask for what this machine's user chose in the menu"))
     _register(verbs.add_parser("register", help="ask the server to register this PC, and wait"))
     _console(verbs.add_parser("console", help="show on this screen what the machine is doing"))
     return parser.parse_args(argv, namespace=Arguments())
@@ -197,7 +198,21 @@ def _checkin(parser: argparse.ArgumentParser) -> None:
     _common(parser)
 
 
+def _choice(parser: argparse.ArgumentParser) -> None:
+    _screens(parser)
+    parser.add_argument("--jobs", type=Path, default=Path("/run/slipway/jobs"), metavar="DIR")
+    _common(parser)
+
+
 def _register(parser: argparse.ArgumentParser) -> None:
+    _screens(parser)
+    parser.add_argument(
+        "--leave", action="store_true", help="in the end reboot, or switch off when refused"
+    )
+    _common(parser)
+
+
+def _screens(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--screen",
         action="append",
@@ -206,10 +221,6 @@ def _register(parser: argparse.ArgumentParser) -> None:
         metavar="TTY",
         help="talk there, e.g. /dev/tty1; default: standard input and output",
     )
-    parser.add_argument(
-        "--leave", action="store_true", help="in the end reboot, or switch off when refused"
-    )
-    _common(parser)
 
 
 def _console(parser: argparse.ArgumentParser) -> None:

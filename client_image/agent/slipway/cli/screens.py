@@ -27,7 +27,11 @@ class Screens:
 
     def say(self, *lines: str) -> None:
         """Write lines to all of them; what hardware or a server said was cleaned before."""
-        data = "".join(f"{line}\r\n" for line in lines).encode()
+        self.put("".join(f"{line}\r\n" for line in lines))
+
+    def put(self, text: str) -> None:
+        """Write text as it is to all of them."""
+        data = text.encode()
         for _, out in self._pairs:
             try:
                 os.write(out, data)
@@ -36,6 +40,10 @@ class Screens:
 
     def typed(self, seconds: float) -> str | None:
         """A line that somebody types within so many seconds."""
+        line = self._line(seconds)
+        return None if line is None else clean(line)
+
+    def _line(self, seconds: float) -> str | None:
         ears = [ear for ear, _ in self._pairs if ear not in self._deaf]
         if not ears:
             time.sleep(seconds)
@@ -49,7 +57,7 @@ class Screens:
                 # Hung up: asking it again would never wait.
                 self._deaf.add(ear)
                 continue
-            return clean(data.decode("utf-8", "replace"))
+            return data.decode("utf-8", "replace").strip("\r\n")
         return None
 
 

@@ -30,7 +30,7 @@ _REFUSED = {
     410: "start the session again",
 }
 _ETHERNET = "1"
-_MAX_MACS = 16
+MAX_MACS = 16
 
 Say = Callable[[str], None]
 
@@ -134,6 +134,16 @@ def boot_nonce(path: Path) -> str:
     return path.read_text()
 
 
+def host_key_of(root: Path = Path("/")) -> str:
+    """The machine's public SSH host key, without its comment."""
+    host_key = _read(root / _HOST_KEY)
+    if not host_key:
+        raise CheckinRefused(
+            "this machine has no SSH host key yet", "look at the unit that makes it"
+        )
+    return " ".join(host_key.split()[:2])
+
+
 def _read(path: Path) -> str:
     try:
         return clean(path.read_text(errors="replace"))
@@ -162,15 +172,10 @@ def check_in(
 
     The `nonce` is the same for the whole boot: with it, an answer that got lost can be had again.
     """
-    host_key = _read(root / _HOST_KEY)
-    if not host_key:
-        raise CheckinRefused(
-            "this machine has no SSH host key yet", "look at the unit that makes it"
-        )
     body = {
         "session": session,
-        "macs": wired_macs(root)[:_MAX_MACS],
-        "host_key": " ".join(host_key.split()[:2]),
+        "macs": wired_macs(root)[:MAX_MACS],
+        "host_key": host_key_of(root),
         "hardware": hardware(root) | {"secure_boot": secure_boot(root)},
         "agent_version": __version__,
         "nonce": nonce,
@@ -248,7 +253,7 @@ def next_session(site: Site, told_to_stay: Path, say: Say, root: Path = Path("/"
     told_to_stay.unlink(missing_ok=True)
     say("waiting for the next session")
     client = Client(site.server, site.ca, patience=0)
-    body = {"macs": wired_macs(root)[:_MAX_MACS]}
+    body = {"macs": wired_macs(root)[:MAX_MACS]}
     problem = ""
     while True:
         try:

@@ -43,8 +43,15 @@ class Config:
     sweep_seconds: float = 5.0
     # How long a sound read of a chunk is trusted while the file has not changed.
     check_memory_days: int = 7
-    # How long ended sessions are kept for reports.
+    # How long ended sessions and jobs are kept for reports, and how many jobs at most.
     keep_days: int = 7
+    keep_jobs: int = 2000
+    # What each machine may choose, as the role boot_menu writes it.
+    menu_dir: Path = Path("/etc/slipway/menus")
+    # A job ends after that long: without a sign of the runner, in the queue, at work.
+    runner_silent_seconds: int = 60
+    job_wait_seconds: int = 6 * 3600
+    job_seconds: int = 24 * 3600
     # PCs that may wait to be registered, and what they are called unless somebody says otherwise.
     registration_limit: int = 500
     registrations_per_second: int = 5
@@ -63,6 +70,10 @@ class Config:
             "upload_slots",
             "silent_seconds",
             "keep_days",
+            "keep_jobs",
+            "runner_silent_seconds",
+            "job_wait_seconds",
+            "job_seconds",
             "registration_limit",
             "registrations_per_second",
         ):

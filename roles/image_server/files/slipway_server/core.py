@@ -13,10 +13,12 @@ from typing import Any, TypeVar
 
 from slipway.format.names import make_version
 
+from .choices import Choices
 from .config import Config
 from .errors import ServiceError
 from .image_check import Check, Checker
 from .images import Images, read_manifest
+from .job import Job
 from .memory import Memory
 from .registration_db import RegistrationDb
 from .registrations import Registrations
@@ -53,6 +55,7 @@ class Core:
         self._db = SessionDb(config.state_dir / "sessions.sqlite3")
         self.tftp_files = TftpFiles(config.tftp_dir)
         self.sessions = Registry(self._db, show=self.tftp_files.show)
+        self.choices = Choices(self)
         self._registration_db = RegistrationDb(config.state_dir / "registrations.sqlite3")
         self.registrations = Registrations(
             self._registration_db,
@@ -90,6 +93,7 @@ class Core:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.checker.stop()
         await self.sessions.flush()
+        self.choices.close()
         try:
             # After a clean stop a reboot leaves no suspects.
             if self.store.dirty:
@@ -114,11 +118,12 @@ class Core:
         image: str | None,
         version: str | None,
         ttl_seconds: int,
+        job: Job | None = None,
     ) -> Session:
         """Create a session; a version to restore is made concrete and its check begins."""
         if verb in ("restore", "verify") and image is not None:
             version = await self.run(self.images.resolve, image, version)
-        made = await self.sessions.create(machine, macs, verb, image, version, ttl_seconds)
+        made = await self.sessions.create(machine, macs, verb, image, version, ttl_seconds, job)
         log.info("session %s: %s %s of %s", made.id, verb, machine, image)
         if verb in ("restore", "verify"):
             self._check_for(made)
@@ -192,10 +197,12 @@ class Core:
         for item in await self.sessions.sweep(self.config.silent_seconds):
             log.warning("session %s of %s: %s", item.id, item.machine, item.outcome)
         await self.sessions.flush()
+        keep_since = time.time() - self.config.keep_days * 86400
+        await self.choices.sweep(keep_since)
         now = time.monotonic()
         if now - self._last_forget > _FORGET_SECONDS:
             self._last_forget = now
-            await self.sessions.forget(time.time() - self.config.keep_days * 86400)
+            await self.sessions.forget(keep_since)
             await self.registrations.sweep(self.config.keep_days * 86400)
         if self.store.dirty and now - self._last_sync > _SYNC_SECONDS:
             self._last_sync = now

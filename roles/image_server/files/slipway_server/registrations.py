@@ -147,6 +147,10 @@ class Registrations:
             return found
         return await self._decide(found, state="refused", machine=None, reason=reason)
 
+    def identity_of(self, machine: str) -> Identity | None:
+        """What a machine of the inventory said about itself last."""
+        return self._machines.get(machine)
+
     async def saw(self, machine: str, macs: tuple[str, ...], hardware: Mapping[str, Any]) -> None:
         """Remember what a machine of the inventory says about itself."""
         found = identity(macs, hardware)

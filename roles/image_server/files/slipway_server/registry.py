@@ -19,6 +19,7 @@ from . import session as rules
 from . import tokens
 from .errors import ServiceError
 from .images import iso
+from .job import Job
 from .session import CheckIn, Session
 from .session_db import SessionDb
 
@@ -81,6 +82,7 @@ class Registry:
         image: str | None,
         version: str | None,
         ttl_seconds: int,
+        job: Job | None = None,
     ) -> Session:
         """Ask for a session; a machine, and a MAC, can be in one open session only."""
         for other in self.open_sessions():
@@ -94,6 +96,9 @@ class Registry:
             version=version,
             created=time.time(),
             ttl_seconds=ttl_seconds,
+            job=job.id if job else None,
+            nonce_hash=job.nonce_hash if job else None,
+            host_key=job.host_key if job else None,
         )
         self._sessions[made.id] = made
         self._heard[made.id] = self._clock()
@@ -122,9 +127,12 @@ class Registry:
         )
 
     def pending(self, *macs: str) -> Session | None:
-        """The session that waits for a machine with one of these MACs."""
+        """The session that waits for a machine with one of these MACs.
+
+        A job's session is for the machine that chose an item and waits in the environment.
+        """
         for item in self.open_sessions():
-            if item.state == "requested" and set(macs) & set(item.macs):
+            if item.state == "requested" and item.job is None and set(macs) & set(item.macs):
                 return item
         return None
 
