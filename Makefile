@@ -49,7 +49,7 @@ demo: setup ## the main job on two virtual PCs: back up, wipe, restore, boot
 	PYTHONPATH=roles/virtual_lab/files $(PY) -m slipway_lab.demo
 
 # --- tests ---------------------------------------------------------------------
-.PHONY: test lint test-unit test-storage test-e2e
+.PHONY: test lint test-unit test-storage test-e2e test-slow
 test: setup ## everything: lint, unit, storage, e2e
 	$(MAKE) --no-print-directory lint test-unit
 	# Whole trips mostly wait for PCs that boot: the storage tier has the cores meanwhile.
@@ -69,7 +69,10 @@ test-storage: setup ## real file systems on loop devices, bytes compared (root)
 	$(SUDO) env PATH="$$PATH" nice $(PY) -m pytest -q -n auto --dist loadgroup -m storage tests/storage
 
 test-e2e: setup ## whole trips in the virtual lab (root)
-	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m e2e tests/e2e --durations=20
+	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m "e2e and not slow" tests/e2e --durations=20
+
+test-slow: setup ## rarer trips in the virtual lab: other networks, boot media (root)
+	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m "e2e and slow" tests/e2e --durations=20
 
 .PHONY: bench
 bench: SIZE := 2G

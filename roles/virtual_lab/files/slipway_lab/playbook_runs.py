@@ -9,7 +9,7 @@ import os
 import shlex
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,10 +62,12 @@ def run_playbook(
     limit: str | None = None,
     variables: Mapping[str, object] | None = None,
     options: str = "",
+    inventories: Sequence[str] = (),
     quiet: bool = False,
 ) -> PlaybookRun:
     """Run ``playbooks/NAME.yml`` against the lab, as ``ansible-playbook`` would from the checkout.
 
+    ``inventories`` are further ones, as paths from the top of the checkout.
     ``variables`` become ``-e KEY=VALUE``, ``options`` further options such as ``--check --diff``.
     A failed play raises nothing: look at ``returncode`` and ``failures``.
     """
@@ -78,7 +80,7 @@ def run_playbook(
             private_data_dir=folder,
             project_dir=str(ROOT),
             playbook=str(ROOT / "playbooks" / f"{name}.yml"),
-            inventory=str(ROOT / "inventory" / "lab"),
+            inventory=[str(ROOT / path) for path in ("inventory/lab", *inventories)],
             limit=limit,
             cmdline=" ".join([options, *words]).strip() or None,
             envvars={"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PATH": os.environ["PATH"]},
