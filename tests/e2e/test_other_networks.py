@@ -1,4 +1,4 @@
-"""Networks that are not ours, and PCs without PXE: each goes as far as the check-in of a session."""
+"""Networks that are not ours, and PCs without PXE: each comes to the check-in of a session."""
 
 import json
 import shutil
