@@ -50,7 +50,7 @@ demo: setup ## the main job on two virtual PCs: back up, wipe, restore, boot
 
 # --- tests ---------------------------------------------------------------------
 .PHONY: test lint test-unit test-storage test-e2e test-slow
-test: setup ## everything: lint, unit, storage, e2e
+test: setup ## everything but the slow tests: lint, unit, storage, e2e
 	$(MAKE) --no-print-directory lint test-unit
 	# Whole trips mostly wait for PCs that boot: the storage tier has the cores meanwhile.
 	$(MAKE) --no-print-directory -j2 --output-sync=target test-storage test-e2e
@@ -71,8 +71,8 @@ test-storage: setup ## real file systems on loop devices, bytes compared (root)
 test-e2e: setup ## whole trips in the virtual lab (root)
 	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m "e2e and not slow" tests/e2e --durations=20
 
-test-slow: setup ## rarer trips in the virtual lab: other networks, boot media (root)
-	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m "e2e and slow" tests/e2e --durations=20
+test-slow: setup ## trips that take long: other networks, Secure Boot (root)
+	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m slow tests/e2e --durations=20
 
 .PHONY: bench
 bench: SIZE := 2G

@@ -15,19 +15,19 @@ from slipway_lab.playbook_runs import ROOT, run_playbook
 
 pytestmark = pytest.mark.slow
 
-PC3 = ("tests/fixtures/pc_without_pxe.yml",)
+PC4 = (ROOT / "tests/fixtures/pc_without_pxe.yml",)
 FIXED = "10.77.0.30"
 BOOT_SECONDS = 300
 
 
 def play(name: str, **variables: str) -> None:
-    run = run_playbook(name, variables=variables, inventories=PC3, quiet=True)
+    run = run_playbook(name, variables=variables, inventories=PC4, quiet=True)
     assert run.returncode == 0, run.output[-3000:]
 
 
 @pytest.fixture(scope="module")
 def network(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Lab, Foreign]]:
-    """The lab with a third PC and a foreign DHCP server; ours is in proxy mode."""
+    """The lab with a further PC and a foreign DHCP server; ours is in proxy mode."""
     play("lab_up")
     with foreign_dhcp(lab, tmp_path_factory.mktemp("foreign")) as foreign:
         play("site", pxe_server_dhcp_mode="proxy")
@@ -63,7 +63,7 @@ def wait_for_check_in(lab: Lab, pc: Pc, session: str) -> dict[str, Any]:
 
 
 def insert(lab: Lab, made: str, drive: str) -> None:
-    """Put a medium into one drive of pc3, and nothing into the other."""
+    """Put a medium into one drive of pc4, and nothing into the other."""
     drives = lab.config.paths.state / "drives"
     shutil.rmtree(drives, ignore_errors=True)
     drives.mkdir()
@@ -115,44 +115,44 @@ def test_the_floppy_boots_a_pc_whose_card_has_no_rom(
     """A relay host wakes it: the image server itself, by Debian's own Python."""
     _, foreign = network
     play("boot_media")
-    insert(here, str(ROOT / "media/img-floppy.img"), "pc3-floppy.img")
-    pc3 = here.pc("pc3")
-    session = open_session(here, pc3)
-    since, log = pc3.console_offset(), here.power_log_offset()
+    insert(here, str(ROOT / "media/img-floppy.img"), "pc4-floppy.img")
+    pc4 = here.pc("pc4")
+    session = open_session(here, pc4)
+    since, log = pc4.console_offset(), here.power_log_offset()
     run = run_playbook(
         "wake",
-        limit="pc3",
+        limit="pc4",
         variables={"machine_wake_relay": "img"},
-        inventories=PC3,
+        inventories=PC4,
         quiet=True,
     )
     assert run.returncode == 0, run.output
     (woken,) = {event.pc for event in here.power_events(log) if event.action == "turned on"}
-    assert woken == "pc3"
-    seen = wait_for_check_in(here, pc3, session)
+    assert woken == "pc4"
+    seen = wait_for_check_in(here, pc4, session)
     assert foreign.lent(seen["address"]), seen
-    assert "SYSLINUX" in pc3.console(since)
+    assert "SYSLINUX" in pc4.console(since)
 
 
 def test_the_cd_boots_it_without_any_dhcp(here: Lab) -> None:
-    play("boot_media", boot_media_name="pc3", boot_media_address=f"{FIXED}/24")
-    insert(here, str(ROOT / "media/pc3.iso"), "pc3-cd.iso")
-    pc3 = here.pc("pc3")
-    session = open_session(here, pc3)
-    since = pc3.console_offset()
-    pc3.power_on()
-    seen = wait_for_check_in(here, pc3, session)
+    play("boot_media", boot_media_name="pc4", boot_media_address=f"{FIXED}/24")
+    insert(here, str(ROOT / "media/pc4.iso"), "pc4-cd.iso")
+    pc4 = here.pc("pc4")
+    session = open_session(here, pc4)
+    since = pc4.console_offset()
+    pc4.power_on()
+    seen = wait_for_check_in(here, pc4, session)
     assert seen["address"] == FIXED, seen
-    assert "ISOLINUX" in pc3.console(since)
+    assert "ISOLINUX" in pc4.console(since)
 
 
 def test_without_a_session_it_comes_to_its_menu_and_its_own_disk(here: Lab) -> None:
     """With the CD still in its drive."""
-    pc3 = here.pc("pc3")
-    assert (here.config.paths.state / "drives/pc3-cd.iso").exists()
-    since = pc3.console_offset()
-    pc3.power_on()
-    pc3.wait_for_own_disk(since, timeout=BOOT_SECONDS)
+    pc4 = here.pc("pc4")
+    assert (here.config.paths.state / "drives/pc4-cd.iso").exists()
+    since = pc4.console_offset()
+    pc4.power_on()
+    pc4.wait_for_own_disk(since, timeout=BOOT_SECONDS)
 
 
 def test_the_media_are_always_the_same(lab: Lab, tmp_path: Path) -> None:

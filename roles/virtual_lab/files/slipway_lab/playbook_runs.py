@@ -62,13 +62,13 @@ def run_playbook(
     limit: str | None = None,
     variables: Mapping[str, object] | None = None,
     options: str = "",
-    inventories: Sequence[str] = (),
     quiet: bool = False,
+    inventories: Sequence[Path] = (),
 ) -> PlaybookRun:
     """Run ``playbooks/NAME.yml`` against the lab, as ``ansible-playbook`` would from the checkout.
 
-    ``inventories`` are further ones, as paths from the top of the checkout.
     ``variables`` become ``-e KEY=VALUE``, ``options`` further options such as ``--check --diff``.
+    ``inventories`` come after the lab's own and may add machines.
     A failed play raises nothing: look at ``returncode`` and ``failures``.
     """
     run = PlaybookRun()
@@ -80,7 +80,7 @@ def run_playbook(
             private_data_dir=folder,
             project_dir=str(ROOT),
             playbook=str(ROOT / "playbooks" / f"{name}.yml"),
-            inventory=[str(ROOT / path) for path in ("inventory/lab", *inventories)],
+            inventory=[str(path) for path in (ROOT / "inventory" / "lab", *inventories)],
             limit=limit,
             cmdline=" ".join([options, *words]).strip() or None,
             envvars={"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PATH": os.environ["PATH"]},
