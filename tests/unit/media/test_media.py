@@ -97,7 +97,9 @@ def test_the_usb_stick(tmp_path: Path) -> None:
 def test_the_cd(tmp_path: Path) -> None:
     image = tmp_path / "img.iso"
     listed = output("xorriso", "-indev", image, "-report_el_torito", "plain").decode()
-    assert [line.split(":")[1].split()[1] for line in listed.splitlines() if "boot img :" in line] == [
+    assert [
+        line.split(":")[1].split()[1] for line in listed.splitlines() if "boot img :" in line
+    ] == [
         "BIOS",
         "UEFI",
     ]

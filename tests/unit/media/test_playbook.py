@@ -1,4 +1,4 @@
-"""playbooks/boot_media.yml: made once, compared in check mode, refused in the program's own words."""
+"""playbooks/boot_media.yml: made once, compared in check mode, refused in plain words."""
 
 import os
 import subprocess
