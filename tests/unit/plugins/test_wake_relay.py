@@ -117,3 +117,16 @@ def test_a_relay_that_nobody_knows_is_refused(inventory: Path, card: Card, servi
         in (done.stdout)
     )
     assert (card.heard, service.asked) == ([], [])
+
+
+def test_nobody_wakes_when_the_command_line_forbids_it(
+    inventory: Path, card: Card, service: Any, session: Callable[..., Any]
+) -> None:
+    """`-e imaging_session_wake=false` is text, not a truth value."""
+    service.answer("POST", "/v1/sessions", session(), status=201)
+    service.answer("GET", "/v1/sessions/0123456789abcdef", session(state="ended", outcome="failed"))
+    service.answer("DELETE", "/v1/sessions/0123456789abcdef", session())
+    done = play(inventory, "playbooks/backup.yml", "-l", "pc1", "-e", "imaging_session_wake=false")
+    assert done.returncode != 0
+    assert "ended meanwhile" in done.stdout
+    assert card.heard == []
