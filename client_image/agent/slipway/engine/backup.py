@@ -9,8 +9,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from slipway import __version__
-from slipway.engine.cells import ReadError, Runs, digest_of_cell, read_cell
+from slipway.engine.cells import ReadError, Runs, aligned_buffer, digest_of_cell, read_cell
 from slipway.engine.devices import BlockDisk, open_read_only
+from slipway.engine.direct import cell_reader
 from slipway.engine.errors import DeviceError
 from slipway.engine.mapping import DiskMap, Mapped, known_identity, map_disk
 from slipway.engine.memory import give_back
@@ -97,9 +98,13 @@ def backup(
         maps = _map_all(disks, handles, options, meter)
         budget = Budget(options.max_unreadable, options.rescue_seconds)
         rescuers = [Rescuer(disk, budget) for disk in disks]
+        readers = [
+            stack.enter_context(cell_reader(disk, handle))
+            for disk, handle in zip(disks, handles, strict=True)
+        ]
         sources = [
-            _Source(disk_map, part, handle, rescuer)
-            for disk_map, handle, rescuer in zip(maps, handles, rescuers, strict=True)
+            _Source(disk_map, part, reader, rescuer)
+            for disk_map, reader, rescuer in zip(maps, readers, rescuers, strict=True)
             for part in disk_map.parts
         ]
         job = _Job(store, meter, options)
@@ -177,7 +182,7 @@ class _Job:
                 yield batch
 
     def _worker(self) -> Callable[[list[_Task]], None]:
-        buffers = [memoryview(bytearray(CELL_SIZE)) for _ in range(self.batch)]
+        buffers = [aligned_buffer(CELL_SIZE) for _ in range(self.batch)]
 
         def work(batch: list[_Task]) -> None:
             source = batch[0].source
