@@ -224,8 +224,9 @@ def _environment(server: Server) -> Iterator[str]:
     yield ""
     yield ":slw-environment"
     yield "imgfree ||"
+    # A boot medium with a fixed address sets slwip, else it is nothing.
     yield (
-        f"kernel {env}/vmlinuz initrd=initrd.img initrd=site.cpio {arguments} ${{slwwish}}"
+        f"kernel {env}/vmlinuz initrd=initrd.img initrd=site.cpio {arguments} ${{slwip}} ${{slwwish}}"
         " || goto slw-failed"
     )
     yield f"initrd --name initrd.img {env}/initrd.img || goto slw-failed"
