@@ -74,10 +74,19 @@ test-e2e: setup ## whole trips in the virtual lab (root)
 test-slow: setup ## trips that take long: other networks, Secure Boot (root)
 	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m slow tests/e2e --durations=20
 
+# Unpacked, not installed: nobody wants a web server to be started here.
+NGINX := .cache/nginx/usr/sbin/nginx
+$(NGINX): | apt
+	@mkdir -p .cache/nginx
+	cd .cache/nginx
+	apt-get download -q nginx
+	dpkg-deb --extract nginx_*.deb .
+	rm nginx_*.deb
+
 .PHONY: bench
 bench: SIZE := 2G
 bench: ROUNDS := 3
-bench: setup ## speed beside Clonezilla, FOG and a plain pipe (root; SIZE=2G ROUNDS=3)
+bench: setup $(NGINX) ## speed beside Clonezilla, FOG and a plain pipe (root; SIZE=2G ROUNDS=3)
 	@$(SUDO) env PATH="$$PATH" PYTHONPATH=tests:tests/storage:client_image/agent:roles/image_server/files \
 	  $(PY) -m bench --size $(SIZE) --rounds $(ROUNDS)
 

@@ -24,7 +24,7 @@ from slipway.format import Disk, Extents, Machine, Manifest, Segment, make_frame
 
 CELL_SIZE = 2 << 20
 _BATCH = 8
-_BUFFERS = 96 << 20
+_BUFFERS = 48 << 20
 # A set of this many digests takes about 30 MB; beyond it the store is asked again.
 _REMEMBERED = 200_000
 
@@ -156,12 +156,16 @@ class _Job:
         self.store = store
         self.meter = meter
         self.level = options.level
-        self.threads = options.threads or max(cores(), store.threads)
+        # Those beyond the cores wait for the store; more of them only crowd the caches.
+        self.threads = options.threads or min(max(cores(), store.threads), 2 * cores())
         self.batch = max(1, min(_BATCH, _BUFFERS // CELL_SIZE // self.threads))
         self.known: set[bytes] = set()
         self.lock = threading.Lock()
         # One thread reads at a time: a disk serves one long run better than many short ones.
         self.reading = threading.Lock()
+        # More threads than cores wait for a server; packing at once, they only evict each other
+        # from the caches.
+        self.packing = threading.Semaphore(cores())
         self.total = self.sent = 0
         self.aside: list[_Task] = []
 
@@ -240,7 +244,8 @@ class _Job:
         for digest, view in zip(digests, views, strict=True):
             if digest in lacking:
                 lacking.remove(digest)
-                frame = make_frame(view, self.level)
+                with self.packing:
+                    frame = make_frame(view, self.level)
                 self.store.put(digest, frame)
                 self.meter.add(sent=len(frame))
                 sent += 1
