@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, clean
@@ -55,8 +56,13 @@ def collect(
     machines: Iterable[str],
     variables: Mapping[str, Mapping[str, Any]],
     own: Mapping[str, Any],
+    server: str,
 ) -> Menus:
-    """Read the menus of machines that have MAC addresses; ``own`` are the server's variables."""
+    """Read the menus of machines that have MAC addresses.
+
+    What a machine does not say comes from the variables of the image server with this name, and
+    what that does not say, from ``own``, the role's values.
+    """
     problems: list[str] = []
     read: list[MachineMenu] = []
 
@@ -69,8 +75,9 @@ def collect(
             problems.append(f"{what}: its variables can't be read: {clean(failure)}")
         return None
 
+    own = {**own, **(attempt(server, lambda: _given(variables[server])) or {})}
     for name in machines:
-        found = attempt(name, lambda name=name: _machine(name, variables[name], own))  # type: ignore[misc]
+        found = attempt(name, partial(_machine, name, variables, own))
         if found is not None:
             read.append(found)
     unknown = attempt("The menu of unknown machines", lambda: parse(_unknown(own), None))
@@ -110,11 +117,12 @@ def needs(menus: Menus) -> dict[str, bool]:
     items = [item for menu in menus.all for item in menu.items]
     actions = {item.action for item in items}
     methods = {menu.method for menu in menus.all} | {item.method for item in items}
-    return {
+    wanted = {
         "memtest": "memtest" in actions,
         "cdrom": "cdrom" in actions,
         "disk": "chain" in methods,
     }
+    return {**wanted, "grub": wanted["cdrom"] or wanted["disk"]}
 
 
 def service_text(machine: MachineMenu) -> str:
@@ -139,8 +147,19 @@ def _file(content: str, whose: str) -> dict[str, str]:
     return {"content": content, "label": whose}
 
 
-def _machine(name: str, variables: Mapping[str, Any], own: Mapping[str, Any]) -> MachineMenu | None:
-    macs = variables.get("machine_macs")
+def _given(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a host says of its menu; a mistyped name is refused."""
+    given = {
+        key.removeprefix(PREFIX): variables[key] for key in variables if key.startswith(PREFIX)
+    }
+    check_keys(given, (*KEYS, *SERVER_KEYS), "Role boot_menu", PREFIX)
+    return given
+
+
+def _machine(
+    name: str, variables: Mapping[str, Mapping[str, Any]], own: Mapping[str, Any]
+) -> MachineMenu | None:
+    macs = variables[name].get("machine_macs")
     if not macs:
         return None
     try:
@@ -150,16 +169,10 @@ def _machine(name: str, variables: Mapping[str, Any], own: Mapping[str, Any]) ->
                 "machine_macs is no list.", 'Write ["52:54:00:12:34:56"].', "bad_mac"
             )
         cards = tuple(dict.fromkeys(check_mac(mac) for mac in macs))
-        given = {
-            key.removeprefix(PREFIX): variables[key] for key in variables if key.startswith(PREFIX)
-        }
-        check_keys(given, (*KEYS, *SERVER_KEYS), "Role boot_menu", PREFIX)
+        data = {**own, **_given(variables[name])}
     except SlipwayError as failure:
         raise SlipwayError(f"{name}: {failure.message}", failure.remedy, failure.error) from None
-    data = {
-        key: given[key] if key in given else own[key] for key in KEYS if key in given or key in own
-    }
-    return MachineMenu(name, cards, parse(data, name))
+    return MachineMenu(name, cards, parse({key: data[key] for key in KEYS if key in data}, name))
 
 
 def _unknown(own: Mapping[str, Any]) -> dict[str, Any]:

@@ -132,3 +132,15 @@ def test_image_info_checks_the_newest_version(service: Any, run_module: Callable
     result = run_module("image_info", image="pc1", check=True, admin_socket=service.path)
     assert result["image_check"] == sound
     assert result["version"] == "20260101T000000Z-10"
+
+
+def test_image_info_warns_of_images_that_are_expected(
+    service: Any, run_module: Callable[..., Any]
+) -> None:
+    there = {"name": "pc1", "versions": [{"version": "20260131T235959Z"}]}
+    service.answer("GET", "/v1/images", {"images": [there, {"name": "empty", "versions": []}]})
+    expect = ["pc1", "pc1@20260131T235959Z", "pc1@20260131T235958Z", "empty", "pc2"]
+    result = run_module("image_info", expect=expect, admin_socket=service.path)
+    assert result["missing"] == expect[2:]
+    assert len(result["warnings"]) == 3
+    assert all(name in str(result["warnings"]) for name in expect[2:])
