@@ -27,24 +27,26 @@ description:
     the controller, and so does what describes the controller itself.
 options:
   _input:
-    description: The machines' variables, C(hostvars) of each.
+    description: Names of the machines.
     type: list
-    elements: dict
+    elements: str
+    required: true
+  hostvars:
+    description: The variables of all hosts.
+    type: dict
     required: true
   server:
     description: Name of the image server.
     type: str
     required: true
-positional: [server]
+positional: [hostvars, server]
 """
 
 EXAMPLES = r"""
 - name: Write the files
   slipway.imaging.text_folder:
     path: /etc/slipway/runner/inventory/machines.d
-    files: "{{ machines | slipway.imaging.runner_machines(inventory_hostname) }}"
-  vars:
-    machines: "{{ groups['machines'] | map('extract', hostvars) }}"
+    files: "{{ groups['machines'] | slipway.imaging.runner_machines(hostvars, 'img') }}"
 """
 
 RETURN = r"""
@@ -67,11 +69,13 @@ _STAY_HERE = {
 }
 
 
-def runner_machines(machines: Iterable[Mapping[str, Any]], server: str) -> dict[str, Any]:
+def runner_machines(
+    names: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]], server: str
+) -> dict[str, Any]:
     """Return the files of the machines that `server` serves."""
     files = {}
-    for variables in machines:
-        name = str(variables["inventory_hostname"])
+    for name in map(str, names):
+        variables = hostvars[name]
         servers = list(variables["groups"].get("image_servers", []))
         if variables.get("machine_image_server", servers[0] if servers else "") != server:
             continue
