@@ -85,6 +85,11 @@ def render(menu: Menu, server: Server) -> str:
     return HEADER + _lines(
         *(() if menu.machine else _other_cards(server)),
         *_colours(menu),
+        # An administrator has said what this boot does (boot_once): the service sets slwonce.
+        "isset ${slwonce} || goto slw-menu",
+        "set slwchoice ${slwonce}",
+        "clear slwonce",
+        "goto item-${slwchoice} || goto slw-menu",
         "",
         ":slw-menu",
         *_shown(menu, menu.visible),

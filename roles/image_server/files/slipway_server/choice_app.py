@@ -69,7 +69,7 @@ async def current(token: TokenDep, core: CoreDep) -> Any:
 
 def shown(core: Core, job: Job) -> dict[str, Any]:
     """A job as the administrator and the runner see it."""
-    return jobs.view(job) | {"place": core.choices.jobs.place(job)}
+    return jobs.view(job) | {"place": core.choices.jobs.place(job.id)}
 
 
 @admin_router.get("/jobs", response_model=models.JobList, responses=refusals())

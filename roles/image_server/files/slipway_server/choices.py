@@ -191,7 +191,8 @@ class Choices:
         return {"image": reference, "versions": len(versions), "newest": newest}
 
     def status(self, job: Job) -> dict[str, Any]:
-        """What the machine of a job is told."""
+        """What the machine of a job is told: how it is by now."""
+        job = self.jobs.get(job.id)
         session = self._session(job)
         return {
             "id": job.id,
@@ -204,7 +205,7 @@ class Choices:
             "outcome": job.outcome,
             "message": job.message,
             "remedy": job.remedy,
-            "place": self.jobs.place(job),
+            "place": self.jobs.place(job.id),
             "runner": self.jobs.runner_is_there,
             "session": session.id if session and session.open else None,
         }

@@ -73,11 +73,10 @@ class Jobs:
         """The open job of a machine."""
         return next((item for item in self.open_jobs() if item.machine == machine), None)
 
-    def place(self, item: Job) -> int:
+    def place(self, job_id: str) -> int:
         """How many are served before it, itself counted; 0 once it is running."""
-        if item.state != "queued":
-            return 0
-        return [each.id for each in self.open_jobs() if each.state == "queued"].index(item.id) + 1
+        queued = [item.id for item in self.open_jobs() if item.state == "queued"]
+        return queued.index(job_id) + 1 if job_id in queued else 0
 
     @property
     def runner_is_there(self) -> bool:

@@ -24,6 +24,7 @@ from slipway_lab.tools import alive, environment, give, run
 QEMU = "qemu-system-x86_64"
 OVMF = Path("/usr/share/OVMF")
 PROBE_SECONDS = 3.0
+KEY_SECONDS = 0.3
 
 TUNSETIFF = 0x400454CA
 IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x0002, 0x1000, 0x4000
@@ -218,6 +219,16 @@ class Monitor:
             if "return" in answer:
                 return answer["return"]
         raise LabError(f"QEMU went away during {verb}.")
+
+
+def press(config: Config, name: str, keys: list[str]) -> None:
+    """Press keys one after the other, by QEMU's names: `down`, `ret`, `a`."""
+    with monitor(config, name) as connection:
+        for key in keys:
+            pressed = [{"type": "qcode", "data": key}]
+            connection.execute("send-key", keys=pressed, **{"hold-time": 50})
+            # A guest in software emulation must see the key go up again.
+            time.sleep(KEY_SECONDS)
 
 
 def choose_accelerator(config: Config) -> str:
