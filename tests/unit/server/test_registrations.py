@@ -333,7 +333,7 @@ def bodies(draw: st.DrawFn) -> Any:
             body[draw(st.sampled_from([*_FIELDS, "\ud800"]))] = value
         elif isinstance(body.get("hardware"), dict):
             part = body["hardware"]
-            if place != "hardware" and isinstance(part[place], list):
+            if place != "hardware" and isinstance(part.get(place), list):
                 part[place][0][draw(st.sampled_from(["path", "size", "mac", "\ud800"]))] = value
             else:
                 part[draw(st.sampled_from(_PARTS))] = value
