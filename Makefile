@@ -82,6 +82,14 @@ bench: setup ## speed beside Clonezilla, FOG and a plain pipe (root; SIZE=2G ROU
 table: setup ## write the table of proven contents into the agent's README
 	$(PY) tests/storage/table.py
 
+.PHONY: boot-programs
+boot-programs: FILES := roles/boot_menu/files
+boot-programs: ## assemble the boot program of CDs again, after a change of its source
+	as --32 -o $(FILES)/cdrom.o $(FILES)/cdrom.S
+	ld -m elf_i386 -Ttext 0x600 --oformat binary -o $(FILES)/cdrom.0 $(FILES)/cdrom.o
+	rm $(FILES)/cdrom.o
+	chmod 0644 $(FILES)/cdrom.0
+
 .PHONY: clean
 clean: lab-down ## lab down, and every cache and built file removed
 	$(SUDO) rm -rf .lab .cache .venv
