@@ -42,7 +42,7 @@ def stranger(lab: Lab) -> Iterator[Pc]:
     FILE.unlink(missing_ok=True)
     up = run_playbook("lab_up", options=extra(virtual_lab_strangers=[STRANGER]), quiet=True)
     assert up.returncode == 0, up.output
-    auto = run_playbook("site", variables={"boot_menu_unknown_default": "register"}, quiet=True)
+    auto = run_playbook("menus", variables={"boot_menu_unknown_default": "register"}, quiet=True)
     assert auto.returncode == 0, auto.output
     pc = Lab.load().pc("stranger")
     yield pc
