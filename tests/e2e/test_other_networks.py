@@ -104,7 +104,8 @@ def test_what_firmware_and_ipxe_are_offered(here: Lab, network: tuple[Lab, Forei
     offers = json.loads(said)
     assert {offer["address"] for offer in offers.values()} == {"0.0.0.0"}
     script = f"http://{here.server.address}/boot.ipxe"
-    assert {offers[name]["file"] for name in offers if "ipxe" in name} == {script}
+    ipxe = {(offers[name]["file"], offers[name]["server"]) for name in offers if "ipxe" in name}
+    assert ipxe == {(script, here.server.address)}
     assert b"Slipway".hex() in offers["bios"]["options"]["43"]
     assert offers["uefi file"]["file"] == offers["uefi file 9"]["file"] == "snponly.efi"
 
