@@ -148,7 +148,7 @@ def service_text(machine: MachineMenu) -> str:
         if item.boots_environment
     ]
     document = {"machine": machine.name, "macs": list(machine.macs), "items": items}
-    return json.dumps(document, indent=2) + "\n"
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def _file(content: str, whose: str) -> dict[str, str]:
