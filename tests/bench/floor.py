@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import mmap
 import os
 import sys
 import threading
 from pathlib import Path
 
 import zstandard
+from slipway.engine.cells import aligned_buffer
 
 CELL = 2 << 20
 
@@ -26,7 +26,7 @@ def main() -> None:
     handle = os.open(device, os.O_RDONLY | os.O_DIRECT)
 
     def loop() -> None:
-        buffer = memoryview(mmap.mmap(-1, CELL))
+        buffer = aligned_buffer(CELL)
         packer = zstandard.ZstdCompressor(level=int(work)) if work.isdigit() else None
         while True:
             with lock:
