@@ -107,7 +107,7 @@ def render(menu: Menu, server: Server) -> str:
 
 def words(text: str) -> str:
     """Return text as words that iPXE shows as they are and never acts on."""
-    parts = text.replace("{", "(").replace("}", ")").split()
+    parts = text.translate(screen.BRACES).split()
     safe = " ".join("${}" + part if part.startswith(_ACTS_ON_COMMANDS) else part for part in parts)
     return safe + "${}" if safe.endswith("\\") else safe
 

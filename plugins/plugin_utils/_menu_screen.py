@@ -14,6 +14,9 @@ ITEM_COLUMNS = LINE_COLUMNS - 7
 # The key that shows the hidden items, too.
 HIDDEN_KEY = "h"
 
+# iPXE expands ${name} wherever it stands, so that braces can't be shown.
+BRACES = str.maketrans("{}", "()")
+
 UNKNOWN_NOTE = "This PC is not in the inventory. It booted from the card "
 
 
@@ -37,7 +40,7 @@ def item_text(item: Item) -> str:
 def _fit(text: str, columns: int, instead: str) -> str:
     """Return text in ASCII that fits, or another one when most of its letters can't be shown."""
     shown, lost = to_ascii(text)
-    shown = " ".join(shown.split())
+    shown = " ".join(shown.translate(BRACES).split())
     if not shown or (lost and 2 * lost >= sum(char.isalnum() for char in text)):
         shown = instead
     return shown if len(shown) <= columns else shown[: columns - 3].rstrip() + "..."

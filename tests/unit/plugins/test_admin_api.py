@@ -142,5 +142,7 @@ def test_image_info_warns_of_images_that_are_expected(
     expect = ["pc1", "pc1@20260131T235959Z", "pc1@20260131T235958Z", "empty", "pc2"]
     result = run_module("image_info", expect=expect, admin_socket=service.path)
     assert result["missing"] == expect[2:]
-    assert len(result["warnings"]) == 3
-    assert all(name in str(result["warnings"]) for name in expect[2:])
+    # Warnings of other modules that ran in this process stand there, too.
+    warned = [str(warning) for warning in result["warnings"] if "There is no image" in str(warning)]
+    assert len(warned) == 3
+    assert all(name in " ".join(warned) for name in expect[2:])
