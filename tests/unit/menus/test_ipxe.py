@@ -93,6 +93,17 @@ def test_the_environment_is_booted_as_for_a_session(item: str, wish: str) -> Non
         assert f"initrd --name {name} {URL}/env/{name}".split() in done
 
 
+@pytest.mark.parametrize(
+    ("item", "ends"),
+    [("ram", f"chain {URL}/items/memtest.bin"), ("local", "sanboot --no-describe --drive 0x80")],
+)
+def test_boot_once_leads_to_its_item_without_a_question(item: str, ends: str) -> None:
+    played = run(data(*ALL), settings={"slwonce": item})
+    assert played.ended == ends
+    assert played.screens == []
+    assert ["clear", "slwonce"] in played.done, "what leads back to the menu shows it"
+
+
 def test_an_own_script_is_chained_and_leads_back() -> None:
     played = run(data(*ALL), "own", "")
     assert f"chain {URL}/items/pc1.own.ipxe".split() in played.done
