@@ -37,9 +37,7 @@ def test_a_token_renewed_while_jobs_are_taken_back_stays_valid(tmp_path: Path) -
         assert len(given) == 2
         second = jobs.of_machine("pc2")
         assert second is not None
-        _, (renewed, token) = await asyncio.gather(
-            jobs.poll("run-1", [], 0, 0), jobs.renew(second)
-        )
+        _, (renewed, token) = await asyncio.gather(jobs.poll("run-1", [], 0, 0), jobs.renew(second))
         assert jobs.authenticate(token).id == renewed.id
         assert Jobs(db, LIMITS).authenticate(token).id == renewed.id
 
