@@ -264,7 +264,7 @@ class _Work:
                     job.note(task.segment, used, 1)
                 if self.mode == "restore":
                     content = buffer[: task.cell.size]
-                    content[:] = self._content(job, task)
+                    self._fill(job, task, content)
                     written = job.target.write_cell(content, task.cell.offset, task.runs)
                     self.meter.add(written=written)
             self.meter.add(done=used)
@@ -280,17 +280,21 @@ class _Work:
             # An unreadable sector of the target may well be cured by writing it.
             return False
         if (task.segment.id, task.cell.number) in job.pair.fit.partial:
-            content = self._content(job, task)
+            content = memoryview(bytearray(task.cell.size))
+            self._fill(job, task, content)
             return all(view[start:end] == content[start:end] for start, end in task.runs)
         return digest_of_cell(view) == task.cell.digest
 
-    def _content(self, job: _DiskJob, task: _Task) -> memoryview:
+    def _fill(self, job: _DiskJob, task: _Task, content: memoryview) -> None:
+        """Make `content` what the task's cell holds."""
         cell = task.cell
         if cell.digest == self.zero_digest and cell.size == self.cell_size:
-            return zeros(self.cell_size)
-        content = fetch_content(self.store, cell.digest, cell.size)
+            content[:] = zeros(self.cell_size)
+            return
+        fetch_content(self.store, cell.digest, cell.size, content)
         size = job.pair.fit.swaps.get(task.segment.id)
-        return memoryview(content if size is None else resized(content, size))
+        if size is not None:
+            content[:] = resized(bytes(content), size)
 
     def _table(self, job: _DiskJob) -> None:
         if self.mode == "restore" and (job.differs or job.target.touched):

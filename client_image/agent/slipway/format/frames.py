@@ -91,19 +91,25 @@ def _frame_end(frame: bytes, header: int) -> int:
     return position
 
 
-def decode_frame(digest: str, frame: bytes) -> bytes:
-    """The content of chunk `digest`, proven to be what the name says."""
+def decode_frame(digest: str, frame: bytes, buffer: memoryview | None = None) -> memoryview:
+    """The content of chunk `digest`, proven to be what its name says; in `buffer` if given."""
     check_digest(digest)
     size = frame_content_size(frame)
+    if buffer is None:
+        buffer = memoryview(bytearray(size))
+    elif size > len(buffer):
+        raise FrameTooLong(f"the frame unpacks to {size} bytes, there is room for {len(buffer)}")
     decompressor = getattr(_local, "decompressor", None)
     if decompressor is None:
         decompressor = _local.decompressor = zstandard.ZstdDecompressor()
+    content = buffer[:size]
     try:
-        content: bytes = decompressor.decompress(frame, max_output_size=size)
+        with decompressor.stream_reader(frame) as reader:
+            count = reader.readinto(content) if size else 0
     except zstandard.ZstdError as error:
         raise FrameError(f"the frame can't be unpacked: {error}") from error
-    if len(content) != size:
-        raise FrameError(f"the frame declares {size} bytes but holds {len(content)}")
+    if count != size:
+        raise FrameError(f"the frame declares {size} bytes but holds {count}")
     if (actual := digest_of(content)) != digest:
         raise FrameError(f"the content's digest is {actual}")
     return content
@@ -111,4 +117,7 @@ def decode_frame(digest: str, frame: bytes) -> bytes:
 
 def check_frame(digest: str, frame: bytes) -> int:
     """Prove that `frame` is the chunk `digest`; return the size of its content."""
-    return len(decode_frame(digest, frame))
+    scratch = getattr(_local, "scratch", None)
+    if scratch is None:
+        scratch = _local.scratch = memoryview(bytearray(MAX_CELL))
+    return len(decode_frame(digest, frame, scratch))
