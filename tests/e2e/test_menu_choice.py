@@ -8,9 +8,13 @@ import os
 import time
 from pathlib import Path
 
+import pytest
 from e2e.control import admin, versions
 from slipway_lab.api import Lab, Pc, Server
 from slipway_lab.playbook_runs import ROOT, run_playbook
+
+# Several boots of a PC: more than make test has time for.
+pytestmark = pytest.mark.slow
 
 BOOT_SECONDS = 300
 MENU = "Back up this PC"

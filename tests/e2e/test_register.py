@@ -17,6 +17,9 @@ from e2e.control import admin, versions
 from slipway_lab.api import Lab, Pc, Server
 from slipway_lab.playbook_runs import ROOT, run_playbook
 
+# Several boots of a PC: more than make test has time for.
+pytestmark = pytest.mark.slow
+
 MAC = "52:54:00:77:00:63"
 STRANGER = {"name": "stranger", "like": "pc1", "macs": [MAC], "disk_serial": "SLW-PC9-4799"}
 FILE = ROOT / "inventory/lab/machines.d/pc3.json"
