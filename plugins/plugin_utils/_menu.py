@@ -199,11 +199,15 @@ class _Parser:
             title=_title(self._data.get("title"), "boot_menu_title"),
             banner=_banner(self._data.get("banner")),
             timeout=timeout,
-            default=_default(self._data.get("default"), items, timeout),
+            default=_default(self._data.get("default"), items, timeout, self._timed()),
             colours=_colours(self._data.get("colours")),
             items=items,
             method=method,
         )
+
+    def _timed(self) -> tuple[str, ...]:
+        """Return what may start by itself: a machine that nobody knows may ask to be registered."""
+        return TIMED_ACTIONS if self._machine is not None else (*TIMED_ACTIONS, "register")
 
     def _items(self, method: str) -> tuple[Item, ...]:
         listed = _listed(self._data.get("items"), "boot_menu_items")
@@ -393,7 +397,7 @@ def _colours(value: object) -> Colours:
     return Colours(**chosen)
 
 
-def _default(value: object, items: Sequence[Item], timeout: int) -> str:
+def _default(value: object, items: Sequence[Item], timeout: int, timed: Sequence[str]) -> str:
     """Return the id of the default item, which must be seen and must be safe to start alone."""
     visible = [item.id for item in items if not item.hidden]
     remedy = f"Set boot_menu_default to one of the items that are shown: {', '.join(visible)}."
@@ -406,7 +410,7 @@ def _default(value: object, items: Sequence[Item], timeout: int) -> str:
         raise SlipwayError(f"no item has the id of the default, {clip(value)}.", remedy, "bad_menu")
     if chosen.hidden:
         raise SlipwayError(f"the default, {chosen.id}, is hidden.", remedy, "bad_menu")
-    if timeout and chosen.action not in TIMED_ACTIONS:
+    if timeout and chosen.action not in timed:
         raise SlipwayError(
             f"the default, {chosen.id}, is a {chosen.action}: it would start by itself after "
             f"{timeout} seconds, at every boot again.",

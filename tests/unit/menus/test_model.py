@@ -97,6 +97,13 @@ def test_machines_that_nobody_knows_get_no_image(action: str) -> None:
     assert parse(data({"id": "x", "action": "register"}), None).items[1].action == "register"
 
 
+def test_only_a_machine_that_nobody_knows_registers_by_itself() -> None:
+    wanted = data({"id": "x", "action": "register"}, default="x", timeout=5)
+    assert parse(wanted, None).default == "x"
+    with pytest.raises(SlipwayError, match="would start by itself"):
+        parse(wanted, "pc1")
+
+
 def test_a_backup_may_be_the_default_when_nothing_starts_by_itself() -> None:
     assert parse(data({"id": "x", "action": "backup"}, default="x", timeout=0), "pc1").timeout == 0
 

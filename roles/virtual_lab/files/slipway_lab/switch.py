@@ -190,10 +190,9 @@ def ensure_running(config: Config, timeout: float = 15) -> bool:
         if request(config, "ping").get("version") == version(config):
             return False
     except (LabError, OSError, ValueError):
-        pass  # Not running, or killed in the middle of an answer: either way start a new one.
+        # Not running, or killed in the middle of an answer: either way start a new one.
+        config.paths.control.unlink(missing_ok=True)
     stop(config)
-    # One that was just killed is still dying, and nobody shall knock at its door.
-    config.paths.control.unlink(missing_ok=True)
     log = config.paths.logs / "switch.log"
     spawn(config, in_namespace(config, *module(config, "switch")), log)
     deadline = time.monotonic() + timeout
