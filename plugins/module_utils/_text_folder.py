@@ -20,7 +20,7 @@ from pathlib import Path
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.imaging.plugins.module_utils._names import clip
 
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,250}")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:-]{0,250}")
 # Whoever reads a diff need not see a hash, but should see that it changed.
 _HASH = re.compile(r"scrypt\$[0-9$A-Za-z+/=]+")
 

@@ -229,9 +229,10 @@ def _environment(server: Server) -> Iterator[str]:
     yield ""
     yield ":slw-environment"
     yield "imgfree ||"
+    # A boot medium with a fixed address sets slwip, else it is nothing.
     yield (
-        f"kernel {env}/vmlinuz initrd=initrd.img initrd=site.cpio {arguments} ${{slwwish}}"
-        " || goto slw-failed"
+        f"kernel {env}/vmlinuz initrd=initrd.img initrd=site.cpio {arguments}"
+        " ${slwip} ${slwwish} || goto slw-failed"
     )
     yield f"initrd --name initrd.img {env}/initrd.img || goto slw-failed"
     yield f"initrd --name site.cpio {env}/site.cpio || goto slw-failed"

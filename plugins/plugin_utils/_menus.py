@@ -14,6 +14,7 @@ from typing import Any
 
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, clean
 from ansible_collections.slipway.imaging.plugins.module_utils._names import check_mac, check_name
+from ansible_collections.slipway.imaging.plugins.plugin_utils import _menu_grub as grub
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu import Menu, check_keys, parse
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_ipxe import (
     Server,
@@ -90,20 +91,27 @@ def files(menus: Menus, server: Server) -> dict[str, dict[str, dict[str, str]]]:
 
     ``menu`` holds a script for each card, ``items`` the administrator's own scripts, ``service``
     what the control service reads, and ``first`` the script that every machine loads first.
+    ``grub_menu`` and ``grub_first`` are the same for machines that start with GRUB.
     """
     found: dict[str, dict[str, dict[str, str]]] = {
         "first": {"boot.ipxe": _file(first_script(server), "every machine")},
         "menu": {},
         "items": {},
         "service": {},
+        "grub_first": {"grub.cfg": _file(grub.first_script(server), "every machine with GRUB")},
+        "grub_menu": {},
     }
     for machine in menus.machines:
         script = render(machine.menu, server)
         for mac in machine.macs:
             found["menu"][f"{mac.replace(':', '-')}.ipxe"] = _file(script, machine.name)
+        entries = grub.render(machine.menu)
+        for mac in machine.macs:
+            found["grub_menu"][f"{mac}.cfg"] = _file(entries, machine.name)
         found["service"][f"{machine.name}.json"] = _file(service_text(machine), machine.name)
     if menus.unknown:
         found["menu"]["unknown.ipxe"] = _file(render(menus.unknown, server), "unknown machines")
+        found["grub_menu"]["unknown.cfg"] = _file(grub.render(menus.unknown), "unknown machines")
     for menu in menus.all:
         for item in menu.items:
             if item.script is not None:
@@ -140,7 +148,7 @@ def service_text(machine: MachineMenu) -> str:
         if item.boots_environment
     ]
     document = {"machine": machine.name, "macs": list(machine.macs), "items": items}
-    return json.dumps(document, indent=2) + "\n"
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def _file(content: str, whose: str) -> dict[str, str]:
@@ -159,6 +167,11 @@ def _given(variables: Mapping[str, Any]) -> dict[str, Any]:
 def _machine(
     name: str, variables: Mapping[str, Mapping[str, Any]], own: Mapping[str, Any]
 ) -> MachineMenu | None:
+    if problem := variables[name].get("machine_problem"):
+        # Its file is broken: without this, the machine would silently lose the menu it has.
+        raise SlipwayError(
+            f"{name}: {problem}", "Correct the file, or remove it to remove the machine."
+        )
     macs = variables[name].get("machine_macs")
     if not macs:
         return None

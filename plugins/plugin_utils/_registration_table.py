@@ -1,8 +1,8 @@
-"""The queue of registrations as a table for a person."""
+"""The queue of registrations as lines for a person."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import clean
@@ -11,43 +11,39 @@ from ansible_collections.slipway.imaging.plugins.plugin_utils._registrations imp
     findings,
 )
 
-_HEADING = ("ID", "NAME", "STATE", "MAC", "MODEL", "SERIAL", "FROM", "SINCE (UTC)", "NOTE")
-
 
 def table(queue: Sequence[Mapping[str, Any]], known: Sequence[Known]) -> list[str]:
-    """Return the queue as lines for a person."""
-    if not queue:
-        return ["No PC waits to be registered."]
-    rows = [_HEADING, *(_row(pc, queue, known) for pc in queue)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADING))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    """Return a few lines for each PC: what it asks for, what it is, what to think of it."""
+    lines = [line for pc in queue for line in _lines(pc, queue, known)]
+    return lines or ["No PC waits to be registered."]
 
 
-def _row(
+def _lines(
     pc: Mapping[str, Any], queue: Sequence[Mapping[str, Any]], known: Sequence[Known]
-) -> tuple[str, ...]:
+) -> Iterator[str]:
     hardware = pc["hardware"]
-    notes = [each.text for each in findings(pc, queue, known)]
-    if pc["refused_reports"]:
-        notes.append(
-            f"{pc['refused_reports']} reports of another PC with its MAC were refused, the last one"
-            f" from {clean(pc['refused_from'], 40)}"
-        )
-    if pc["state"] == "approved":
-        notes = [f"as {clean(pc['machine'], 63)}"]
-    elif pc["reason"]:
-        notes.append(clean(pc["reason"], 128))
-    return (
-        clean(pc["id"], 16),
-        clean(pc["name"], 63),
-        clean(pc["state"], 16),
-        " ".join(clean(mac, 17) for mac in pc["macs"]),
-        clean(f"{hardware.get('vendor', '')} {hardware.get('model', '')}", 40),
-        clean(pc["serial"] or "", 32),
-        clean(pc["address"] or "", 40),
-        clean(pc["created"])[:16].replace("T", " "),
-        "; ".join(notes),
+    since = clean(pc["created"])[:16].replace("T", " ")
+    yield (
+        f"{clean(pc['id'], 16)}  {clean(pc['name'], 63)}  {_state(pc)}, since {since} UTC,"
+        f" from {clean(pc['address'] or 'nowhere', 40)}"
     )
+    words = [clean(f"{hardware.get('vendor', '')} {hardware.get('model', '')}", 60) or "PC"]
+    if pc["serial"]:
+        words.append(f"serial number {clean(pc['serial'], 40)}")
+    words += [clean(mac, 17) for mac in pc["macs"]]
+    yield f"- {', '.join(words)}"
+    if pc["state"] != "approved":
+        yield from (f"- {each.text}" for each in findings(pc, queue, known))
+    if pc["refused_reports"]:
+        yield (
+            f"- {pc['refused_reports']} reports of another PC with its MAC were refused,"
+            f" the last one from {clean(pc['refused_from'], 40)}"
+        )
+
+
+def _state(pc: Mapping[str, Any]) -> str:
+    if pc["state"] == "approved":
+        return f"approved as {clean(pc['machine'], 63)}"
+    if pc["state"] == "refused" and pc["reason"]:
+        return f"refused ({clean(pc['reason'], 128)})"
+    return clean(pc["state"], 16)

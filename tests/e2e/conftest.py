@@ -33,10 +33,11 @@ def lab() -> Iterator[Lab]:
 
 
 @pytest.fixture(autouse=True)
-def all_pcs_are_off(lab: Lab) -> None:
-    """A PC that is on can't be woken: no test inherits one."""
-    for pc in lab.pcs:
-        pc.cut_power()
+def all_pcs_are_off(request: pytest.FixtureRequest, lab: Lab) -> None:
+    """A PC that is on can't be woken: no test inherits one, unless it says so (`goes_on`)."""
+    if request.node.get_closest_marker("goes_on") is None:
+        for pc in lab.pcs:
+            pc.cut_power()
 
 
 @pytest.fixture

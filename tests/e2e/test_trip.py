@@ -1,8 +1,8 @@
 """The main job on two virtual PCs: backed up, wiped, restored, and each boots its own disk again.
 
 The tests of this file run in their order: each begins with the disks and images that the one
-before left. Every trip boots both PCs at once, since booting is what takes the time; pc2 is the
-one whose plug is pulled.
+before left. Booting is what takes the time, so trips take both PCs at once, and a PC that can
+stays in the imaging environment for the next one; pc2 is the one whose plug is pulled.
 """
 
 import hashlib
@@ -20,7 +20,8 @@ from slipway_lab.playbook_runs import PlaybookRun, run_playbook
 
 BOOT_SECONDS = 300
 OFF = {"imaging_session_after": "poweroff"}
-EACH_ITS_OWN = {"image": "{{ inventory_hostname }}", **OFF}
+STAY = {"imaging_session_after": "stay"}
+EACH_ITS_OWN = {"image": "{{ inventory_hostname }}"}
 KIB = 1024
 MIB = 1024 * KIB
 
@@ -78,6 +79,11 @@ def assert_sound(image: str) -> None:
     assert check.returncode == 0, check.output
 
 
+def turned_on(lab: Lab, since: int) -> set[str | None]:
+    """Return the PCs that were turned on since an offset of the power log."""
+    return {event.pc for event in lab.power_events(since) if event.action == "turned on"}
+
+
 @pytest.mark.parametrize("options", ["", "--check --diff"])
 def test_configuring_twice_changes_nothing(lab: Lab, options: str) -> None:
     run = run_playbook("site", options=options, quiet=True)
@@ -92,11 +98,10 @@ def test_a_power_cut_costs_that_backup_and_no_other(
     known = {pc.name: versions(server, pc.name) for pc in lab.pcs}
     before = {pc.name: sha256(pc.disk_path) for pc in lab.pcs}
     since = lab.power_log_offset(), pc2.console_offset()
-    with running("backup", "pc1,pc2", OFF) as future:
+    with running("backup", "pc1,pc2", STAY) as future:
         pull_the_plug(pc2, "backup", since[1])
     run = future.result()
-    turned_on = {e.pc for e in lab.power_events(since[0]) if e.action == "turned on"}
-    assert turned_on == {"pc1", "pc2"}
+    assert turned_on(lab, since[0]) == {"pc1", "pc2"}
 
     assert run.returncode != 0
     assert "stopped answering" in " ".join(run.failures["pc2"])
@@ -107,21 +112,23 @@ def test_a_power_cut_costs_that_backup_and_no_other(
     assert result["changed"] and result["image"] == "pc1"
     assert result["read"] > 100 * MIB
     assert len(versions(server, "pc1")) == len(known["pc1"]) + 1
-    pc1.wait_until_off()
     for pc in lab.pcs:
         assert sha256(pc.disk_path) == before[pc.name], "a backup wrote to its source"
 
 
+@pytest.mark.goes_on
 def test_the_next_backup_sends_only_what_is_missing(
     lab: Lab, server: Server, pc1: Pc, pc2: Pc
 ) -> None:
     known = {pc.name: versions(server, pc.name) for pc in lab.pcs}
     before = {pc.name: sha256(pc.disk_path) for pc in lab.pcs}
     since = {pc.name: pc.console_offset() for pc in lab.pcs}
-    run = run_playbook("backup", limit="pc1,pc2", variables=OFF, quiet=True)
+    power = lab.power_log_offset()
+    run = run_playbook("backup", limit="pc1,pc2", variables=STAY, quiet=True)
     assert run.returncode == 0, run.output
+    # pc1 stayed in the environment and took its next session there.
+    assert turned_on(lab, power) == {"pc2"}
     for pc in lab.pcs:
-        pc.wait_until_off()
         assert sha256(pc.disk_path) == before[pc.name], "a backup wrote to its source"
         assert len(versions(server, pc.name)) == len(known[pc.name]) + 1
         assert versions(server, pc.name)[1:] == known[pc.name]
@@ -135,6 +142,7 @@ def test_the_next_backup_sends_only_what_is_missing(
     assert saved["pc2"]["sent"] < saved["pc2"]["stored"]
 
 
+@pytest.mark.goes_on
 def test_damage_is_shown_and_nothing_is_written(lab: Lab, pc1: Pc, pc2: Pc) -> None:
     root = independent.partitions(pc1.disk_path)[0]
     position = blocks_of_a_file(pc1, root)
@@ -146,7 +154,7 @@ def test_damage_is_shown_and_nothing_is_written(lab: Lab, pc1: Pc, pc2: Pc) -> N
     run = run_playbook(
         "restore",
         limit="pc1,pc2",
-        variables=EACH_ITS_OWN,
+        variables=EACH_ITS_OWN | STAY,
         options="--check --diff",
         quiet=True,
     )
@@ -158,13 +166,13 @@ def test_damage_is_shown_and_nothing_is_written(lab: Lab, pc1: Pc, pc2: Pc) -> N
     assert 64 * KIB <= differing[0]["differs"] <= 4 * MIB
     assert run.results["pc2"]["disk_restore"]["changed"] is False
     for pc in lab.pcs:
-        pc.wait_until_off()
         assert sha256(pc.disk_path) == before[pc.name], "--check wrote to the disk"
 
 
+@pytest.mark.goes_on
 def test_only_what_differs_is_written(lab: Lab, pc1: Pc, pc2: Pc) -> None:
     before = sha256(pc2.disk_path)
-    run = run_playbook("restore", limit="pc1,pc2", variables=EACH_ITS_OWN, quiet=True)
+    run = run_playbook("restore", limit="pc1,pc2", variables=EACH_ITS_OWN | STAY, quiet=True)
     assert run.returncode == 0, run.output
     mended = run.results["pc1"]["disk_restore"]
     assert mended["changed"] is True
@@ -172,12 +180,12 @@ def test_only_what_differs_is_written(lab: Lab, pc1: Pc, pc2: Pc) -> None:
     same = run.results["pc2"]["disk_restore"]
     assert same["changed"] is False and same["written"] == 0
     assert "pc2" not in run.changed
-    for pc in lab.pcs:
-        pc.wait_until_off()
     assert sha256(pc2.disk_path) == before
 
 
+@pytest.mark.goes_on
 def test_a_power_cut_leaves_no_half_system_that_boots(pc1: Pc, pc2: Pc) -> None:
+    pc2.cut_power()
     pc2.overwrite_disk()
     since = pc2.console_offset()
     with running("restore", "pc2", EACH_ITS_OWN) as restoring:
@@ -195,7 +203,7 @@ def test_wiped_and_half_restored_pcs_come_back_byte_for_byte(
     lab: Lab, pc1: Pc, originals: dict[str, Path], tmp_path: Path
 ) -> None:
     pc1.overwrite_disk()
-    run = run_playbook("restore", limit="pc1,pc2", variables=EACH_ITS_OWN, quiet=True)
+    run = run_playbook("restore", limit="pc1,pc2", variables=EACH_ITS_OWN | OFF, quiet=True)
     assert run.returncode == 0, run.output
     for pc in lab.pcs:
         pc.wait_until_off()

@@ -154,7 +154,7 @@ def build_grub(program: Path, config: Path, modules: str) -> None:
 
 
 def efi_volume(path: Path, program: Path, place: str, disc: bool) -> Path:
-    """A FAT file system with one EFI program: the whole of a disc, the first partition of a disk."""
+    """A FAT file system with one EFI program: a whole disc, or the first partition of a disk."""
     size, start, sector = 32 << 20, 0 if disc else 1 << 20, 2048 if disc else 512
     path.write_bytes(bytes(start + size + (1 << 20)))
     if not disc:

@@ -14,6 +14,8 @@ from slipway.net.checkin import (
     check_in,
     firmware,
     hardware,
+    next_session,
+    secure_boot,
     session_id,
     stay,
     wired_macs,
@@ -69,6 +71,16 @@ def test_hardware(root: Path) -> None:
     assert all(text.isprintable() for text in (facts["model"], facts["disks"][0]["model"]))
     (root / "sys/firmware/efi").mkdir(parents=True)
     assert firmware(root) == "uefi"
+
+
+def test_secure_boot_is_what_the_firmware_says(root: Path) -> None:
+    assert secure_boot(root) is None
+    name = "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+    variable = root / "sys/firmware/efi/efivars" / name
+    variable.parent.mkdir(parents=True)
+    for value, said in ((b"\1", True), (b"\0", False)):
+        variable.write_bytes(b"\6\0\0\0" + value)
+        assert secure_boot(root) is said
 
 
 def test_only_wired_cards_of_the_machine(root: Path) -> None:
@@ -145,6 +157,39 @@ def test_heartbeats_end_with_the_session(server: Any, monkeypatch: pytest.Monkey
     stay(Session(server.url, str(server.ca), "T", "s1", "pc1", "backup", "pc1"), said.append)
     assert answers == []
     assert said[-1] == "the session has ended"
+
+
+def test_machine_told_to_stay_takes_its_next_session(
+    server: Any, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(checkin.time, "sleep", pauses.append)
+    answers = [(503, {}), (503, {}), (200, {"session": None}), (200, {"session": "s2"})]
+    server.answer = lambda *_: answers.pop(0)
+    told = tmp_path / "stay"
+    told.touch()
+    said: list[str] = []
+    assert next_session(Site(server.url, server.ca), told, said.append, root) == "s2"
+    assert not told.exists(), "the next leave says anew whether to stay"
+    assert json.loads(server.asked[0][2]) == {"macs": ["52:54:00:00:00:01", "52:54:00:00:00:02"]}
+    assert len(said) == 2, "the same trouble is said once"
+
+
+def test_machine_that_is_about_to_leave_asks_nothing(
+    server: Any, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    asked_at: list[float] = []
+    monkeypatch.setattr(checkin.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(checkin.time, "sleep", lambda pause: now.__setitem__(0, now[0] + pause))
+
+    def answer(*_: Any) -> tuple[int, Any]:
+        asked_at.append(now[0])
+        return 200, {"session": "s2"}
+
+    server.answer = answer
+    assert next_session(Site(server.url, server.ca), tmp_path / "stay", print, root) == "s2"
+    assert asked_at == [60.0]
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"server": "https://x"}'])

@@ -87,7 +87,8 @@ def test_the_environment_is_booted_as_for_a_session(item: str, wish: str) -> Non
     kernel = (
         f"kernel {URL}/env/vmlinuz initrd=initrd.img initrd=site.cpio console=tty0 quiet {wish}"
     )
-    assert kernel.split() in done
+    # A boot medium with a fixed address would say it in one more word, which is empty here.
+    assert kernel.split() in [[word for word in line if word] for line in done]
     for name in ("initrd.img", "site.cpio"):
         assert f"initrd --name {name} {URL}/env/{name}".split() in done
 

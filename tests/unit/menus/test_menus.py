@@ -65,7 +65,15 @@ def test_every_card_gets_a_script_and_the_service_what_boots_the_environment() -
              "images": ["a", "b"], "password_hash": None},
         ],
     }  # fmt: skip
-    scripts = [file for folder in ("first", "menu", "items") for file in files[folder].values()]
+    assert sorted(files["grub_menu"]) == [
+        "52:54:00:77:00:0a.cfg",
+        "52:54:00:77:00:0b.cfg",
+        "unknown.cfg",
+    ]
+    assert "slipway.item=save" in files["grub_menu"]["52:54:00:77:00:0a.cfg"]["content"]
+    assert list(files["grub_first"]) == ["grub.cfg"]
+    booted = ("first", "menu", "items", "grub_first", "grub_menu")
+    scripts = [file for folder in booted for file in files[folder].values()]
     assert "scrypt" not in repr(scripts)
 
 

@@ -192,3 +192,30 @@ def test_what_is_written_is_what_is_read(serial: str, cards: list[str]) -> None:
 def test_no_bytes_raise_anything_else(content: bytes) -> None:
     with pytest.raises(SlipwayError):
         _machine_file.parse("pc3", content)
+
+
+@pytest.mark.parametrize("role", ["boot_menu", "pxe_server"])
+def test_no_role_takes_a_broken_file_for_a_machine_that_left(
+    inventory: Path, tmp_path: Path, role: str
+) -> None:
+    put(inventory, "pc4", "{")
+    playbook = tmp_path / "play.yml"
+    playbook.write_text(
+        f"""
+- hosts: img
+  connection: local
+  gather_facts: false
+  vars:
+    ansible_python_interpreter: /usr/bin/python3
+    image_server_address: 192.0.2.1
+    pxe_server_interface: lo
+    pxe_server_dhcp_range: {{first: 192.0.2.10, last: 192.0.2.20}}
+  tasks:
+    - ansible.builtin.include_role:
+        name: slipway.imaging.{role}
+        tasks_from: preflight
+"""
+    )
+    done = run("ansible-playbook", "-i", str(inventory), str(playbook))
+    assert done.returncode != 0
+    assert "pc4:" in done.stdout and "menu and address stay" in " ".join(done.stdout.split())

@@ -35,7 +35,7 @@ class Front:
 @pytest.fixture(scope="module")
 def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     folder = tmp_path_factory.mktemp("nginx")
-    for name in ("service", "boot/menu", "boot/env"):
+    for name in ("service", "boot/menu", "boot/env", "boot/items"):
         (folder / name).mkdir(parents=True)
     # nginx answers as another user when the tests run as root.
     for place in (folder, *folder.parents[:2]):
@@ -46,6 +46,7 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     (folder / "boot/menu/unknown.ipxe").write_text("#!ipxe unknown")
     (folder / "boot/env/vmlinuz").write_text("kernel")
     (folder / "boot/boot.ipxe").write_text("#!ipxe first")
+    (folder / "boot/items/pc1.own.ipxe").write_text("#!ipxe own")
     site = render(
         "etc/nginx/conf.d/slipway.conf.j2",
         _image_server_http_socket=str(folder / "service/http"),
@@ -84,8 +85,9 @@ def test_in_clear_there_is_what_machines_boot_and_nothing_else(front: Front) -> 
     get = front.clear.get
     assert get("/boot.ipxe").text == "#!ipxe first"
     assert get("/env/vmlinuz").text == "kernel"
+    assert get("/items/pc1.own.ipxe").text == "#!ipxe own"
     for path in ("/", "/env/", "/menu/unknown.ipxe", "/v1/session", "/v1/openapi.json",
-                 "/boot/x.ipxe", "/internal/chunks/x"):  # fmt: skip
+                 "/boot/x.ipxe", "/internal/chunks/x", "/items/", "/items/nosuch"):  # fmt: skip
         assert get(path).status_code in (403, 404), path
     assert front.clear.post("/boot.ipxe").status_code == 405
     assert "nginx/" not in get("/").headers["server"]

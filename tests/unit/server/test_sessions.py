@@ -80,6 +80,20 @@ def made_bytes(service: Service) -> int:
     return service.chunk_path(cell("what there is")).stat().st_size
 
 
+def test_a_machine_that_is_on_is_told_of_its_pending_session(service: Service) -> None:
+    pc = service.machine(arrived=False)
+    other = "52:54:00:ee:00:66"
+
+    def pending(*macs: str) -> Any:
+        return service.http.post("/v1/pending", json={"macs": macs}).json()["session"]
+
+    assert pending(other, pc.mac) == pc.session
+    assert pending(other) is None
+    assert pc.check_in().status_code == 200
+    assert pending(pc.mac) is None
+    assert service.http.post("/v1/pending", json={"macs": []}).status_code == 422
+
+
 def test_the_boot_script_is_handed_out_while_the_session_is_pending(service: Service) -> None:
     pc = service.machine(arrived=False)
     path = f"/boot/{pc.mac.replace(':', '-')}.ipxe"
@@ -87,7 +101,7 @@ def test_the_boot_script_is_handed_out_while_the_session_is_pending(service: Ser
     assert script.splitlines() == [
         "#!ipxe",
         "kernel http://10.77.0.1/env/vmlinuz initrd=initrd.img initrd=site.cpio "
-        f"console=tty0 console=ttyS0,115200 quiet slipway.session={pc.session}",
+        f"console=tty0 console=ttyS0,115200 quiet ${{slwip}} slipway.session={pc.session}",
         "initrd --name initrd.img http://10.77.0.1/env/initrd.img",
         "initrd --name site.cpio http://10.77.0.1/env/site.cpio",
         "boot",

@@ -41,7 +41,16 @@ from slipway.engine.run import run
 from slipway.engine.selection import Growing, growing, select
 from slipway.engine.store import Store, damaged, read_through
 from slipway.format import ImageRef, Machine, Manifest, check_name, parse_image_ref
-from slipway.net.checkin import Site, boot_nonce, check_in, firmware, hardware, session_id, stay
+from slipway.net.checkin import (
+    Site,
+    boot_nonce,
+    check_in,
+    firmware,
+    hardware,
+    next_session,
+    session_id,
+    stay,
+)
 from slipway.net.choice import Desk, wish
 from slipway.net.client import Client
 from slipway.net.http_store import HttpStore
@@ -50,6 +59,7 @@ from slipway.net.session import Reporter, Session
 
 SESSION_FILE = Path("/run/slipway/session.json")
 NONCE_FILE = Path("/run/slipway/nonce")
+STAY_FILE = Path("/run/slipway/stay")
 SITE_FILE = Path("/etc/slipway/site.json")
 DIFFERS = 1
 _NEXT = {
@@ -329,19 +339,18 @@ def list_images(arguments: Arguments, view: View) -> int:
 
 
 def checkin(arguments: Arguments, view: View) -> int:
-    """Join the session, then, with --stay, keep it alive until the server ends it."""
-    session = check_in(
-        Site.load(SITE_FILE),
-        session_id(Path("/proc/cmdline").read_text()),
-        _say,
-        boot_nonce(NONCE_FILE),
-        timeout=arguments.timeout,
-    )
-    session.save(SESSION_FILE)
-    _say(f"checked in at {session.server} as {session.machine}")
-    if arguments.stay:
+    """Join the session; with --stay keep it alive, and join each one that follows."""
+    site = Site.load(SITE_FILE)
+    wanted = session_id(Path("/proc/cmdline").read_text())
+    while True:
+        session = check_in(site, wanted, _say, boot_nonce(NONCE_FILE), timeout=arguments.timeout)
+        session.save(SESSION_FILE)
+        _say(f"checked in at {session.server} as {session.machine}")
+        if not arguments.stay:
+            return 0
         stay(session, _say)
-    return 0
+        # Most machines leave now. One that was told to stay works on without another boot.
+        wanted = next_session(site, STAY_FILE, _say)
 
 
 def choice(arguments: Arguments, view: View) -> int:

@@ -11,6 +11,7 @@ from typing import Literal
 from slipway.engine.cells import Runs, aligned_buffer, digest_of_cell, read_cell, zeros
 from slipway.engine.content.swap import resized
 from slipway.engine.devices import open_read_only
+from slipway.engine.direct import cell_reader
 from slipway.engine.errors import DeviceError, ImageDegraded, SlipwayError, TargetRefused
 from slipway.engine.grow import grow
 from slipway.engine.mapping import table_of
@@ -52,7 +53,8 @@ def restore(
         for pair in pairs:
             handle = stack.enter_context(open_read_only(pair.target, TargetRefused))
             target = stack.enter_context(closing(Target(pair.target, pair.image, handle)))
-            jobs.append(_DiskJob(pair, target))
+            reader = stack.enter_context(cell_reader(pair.target, handle))
+            jobs.append(_DiskJob(pair, target, reader))
             if not is_whole(pair.image):
                 check_places(pair.image, table_of(pair.target), pair.target.path)
         if mode != "compare":
@@ -113,6 +115,7 @@ def refuse_degraded(manifest: Manifest) -> None:
 class _DiskJob:
     pair: Pair
     target: Target
+    reader: int
     table: TableWriter = field(init=False)
     differs: dict[str, int] = field(default_factory=dict)
     differing: dict[str, int] = field(default_factory=dict)
@@ -206,7 +209,7 @@ class _Work:
         job.target.drop_caches()
 
         def worker() -> Callable[[_Task], None]:
-            buffer = memoryview(bytearray(self.cell_size))
+            buffer = aligned_buffer(self.cell_size)
 
             def look(task: _Task) -> None:
                 self.meter.at(job.pair.image.id, task.segment.id)
@@ -221,7 +224,7 @@ class _Work:
     def _disarm_for(self, job: _DiskJob, gaps: Sequence[Segment]) -> None:
         """Clear the old table's marks before the gaps are compared: one may lie in a gap."""
         if self.mode == "restore" and not job.target.touched:
-            buffer = memoryview(bytearray(self.cell_size))
+            buffer = aligned_buffer(self.cell_size)
             if not all(self._same(job, task, buffer) for task in self._tasks(gaps)):
                 job.target.disarm()
 
@@ -239,7 +242,7 @@ class _Work:
         found = threading.Event()
 
         def worker() -> Callable[[_Task], None]:
-            buffer = memoryview(bytearray(self.cell_size))
+            buffer = aligned_buffer(self.cell_size)
 
             def look(task: _Task) -> None:
                 if not found.is_set() and self._same(job, task, buffer):
@@ -272,7 +275,7 @@ class _Work:
         view = buffer[: task.cell.size]
         try:
             with self.reading:
-                read_cell(job.target.handle, view, task.cell.offset, task.runs)
+                read_cell(job.reader, view, task.cell.offset, task.runs)
         except DeviceError:
             # An unreadable sector of the target may well be cured by writing it.
             return False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections import defaultdict
 
 import zstandard
 
@@ -26,6 +27,7 @@ _BLOCK_RLE, _BLOCK_RESERVED = 1, 3
 _MAX_BLOCK = 128 << 10
 
 _local = threading.local()
+_packers: dict[int, list[zstandard.ZstdCompressor]] = defaultdict(list)
 
 
 def digest_of(content: bytes | bytearray | memoryview) -> str:
@@ -34,11 +36,17 @@ def digest_of(content: bytes | bytearray | memoryview) -> str:
 
 
 def make_frame(content: bytes | bytearray | memoryview, level: int = 3) -> bytes:
-    """Pack a cell's content. Contexts are kept per thread, since they are costly to make."""
-    compressor = getattr(_local, "compressor", None)
-    if compressor is None or compressor[0] != level:
-        compressor = _local.compressor = (level, zstandard.ZstdCompressor(level=level))
-    frame: bytes = compressor[1].compress(content)
+    """Pack a cell's content.
+
+    Contexts are costly to make, and their tables fill a core's cache: the one used last goes first.
+    """
+    idle = _packers[level]
+    try:
+        packer = idle.pop()
+    except IndexError:
+        packer = zstandard.ZstdCompressor(level=level)
+    frame: bytes = packer.compress(content)
+    idle.append(packer)
     return frame
 
 

@@ -18,8 +18,12 @@ from slipway.net.client import Answer, Client
 from slipway.net.session import Session
 
 _HOST_KEY = "etc/ssh/ssh_host_ed25519_key.pub"
+_SECURE_BOOT = "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 _PAUSES = (1.0, 2.0, 4.0, 8.0)
 _HEARTBEAT = 10.0
+_NEXT_PAUSE = 2.0
+# A machine that was sent away is gone by then; one that still runs was forgotten, and may work on.
+_LEAVE_SECONDS = 60.0
 _REFUSED = {
     404: "start the session again, and check the MAC addresses in the machine's host_vars",
     409: "end the session and start it again; if this repeats, another machine answers in its name",
@@ -111,6 +115,15 @@ def firmware(root: Path = Path("/")) -> str:
     return "uefi" if (root / "sys/firmware/efi").is_dir() else "bios"
 
 
+def secure_boot(root: Path = Path("/")) -> bool | None:
+    """Whether the firmware starts what is signed and nothing else; None where it can't say."""
+    try:
+        # Four bytes of attributes come before the variable's one.
+        return (root / _SECURE_BOOT).read_bytes()[4:] == b"\1"
+    except OSError:
+        return None
+
+
 def boot_nonce(path: Path) -> str:
     """This boot's nonce, made at the first call."""
     if not path.exists():
@@ -163,7 +176,7 @@ def check_in(
         "session": session,
         "macs": wired_macs(root)[:MAX_MACS],
         "host_key": host_key_of(root),
-        "hardware": hardware(root),
+        "hardware": hardware(root) | {"secure_boot": secure_boot(root)},
         "agent_version": __version__,
         "nonce": nonce,
     }
@@ -226,3 +239,32 @@ def stay(session: Session, say: Say, beats: int | None = None) -> None:
             say(error.message)
         time.sleep(_HEARTBEAT)
         beats = None if beats is None else beats - 1
+
+
+def next_session(site: Site, told_to_stay: Path, say: Say, root: Path = Path("/")) -> str:
+    """Wait until a session is pending for this machine, which stayed on, and return its id.
+
+    A machine that is about to leave must not take the session that it shall be booted for next:
+    so nothing is asked before the file `told_to_stay` is there, or a minute has passed.
+    """
+    began = time.monotonic()
+    while not told_to_stay.exists() and time.monotonic() - began < _LEAVE_SECONDS:
+        time.sleep(_NEXT_PAUSE)
+    told_to_stay.unlink(missing_ok=True)
+    say("waiting for the next session")
+    client = Client(site.server, site.ca, patience=0)
+    body = {"macs": wired_macs(root)[:MAX_MACS]}
+    problem = ""
+    while True:
+        try:
+            answer = client.request("POST", "/v1/pending", body)
+            if session := answer.json().get("session"):
+                return str(session)
+            news = "" if answer.ok else f"the server answered {answer.status}"
+        except StoreUnreachable as error:
+            news = error.message
+        # This may last for days: say what is new, not every try.
+        if news and news != problem:
+            say(news)
+        problem = news
+        time.sleep(_NEXT_PAUSE)

@@ -37,9 +37,11 @@ def _environment(config: Config, words: str) -> str:
     """The address and the arguments were checked when Config was made."""
     env = f"http://{config.url_host}/env"
     arguments = " ".join(config.boot_args.split())
+    # A boot medium with a fixed address sets slwip, else it is nothing.
     return (
         "#!ipxe\n"
-        f"kernel {env}/vmlinuz initrd=initrd.img initrd=site.cpio {arguments} {words}\n"
+        f"kernel {env}/vmlinuz initrd=initrd.img initrd=site.cpio {arguments} "
+        f"${{slwip}} {words}\n"
         f"initrd --name initrd.img {env}/initrd.img\n"
         f"initrd --name site.cpio {env}/site.cpio\n"
         "boot\n"

@@ -29,6 +29,8 @@ class Config:
     store_dir: Path
     state_dir: Path
     boot_args: str = "console=tty0 console=ttyS0,115200 quiet"
+    # Where pending sessions lie as files for boot loaders that speak TFTP alone; None: nowhere.
+    tftp_dir: Path | None = None
     store_reserve_bytes: int = 1 << 30
     # nginx's internal location for chunks; None: the service sends the bytes itself.
     accel_redirect: str | None = None
@@ -117,7 +119,7 @@ def from_mapping(values: dict[str, Any]) -> Config:
 
 def _typed(key: str, wanted: str, value: Any) -> Any:
     ok: bool
-    if wanted == "Path":
+    if wanted in ("Path", "Path | None"):
         ok = isinstance(value, str) and value.startswith("/")
         value = Path(value) if ok else value
     elif wanted == "int":

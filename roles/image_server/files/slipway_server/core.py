@@ -27,6 +27,7 @@ from .session import Session, ended
 from .session_db import SessionDb
 from .store import ChunkStore
 from .sync_marks import SyncMarks, read_boot_id
+from .tftp_files import TftpFiles
 
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -52,7 +53,8 @@ class Core:
         )
         self.images = Images(self.store, self.memory)
         self._db = SessionDb(config.state_dir / "sessions.sqlite3")
-        self.sessions = Registry(self._db)
+        self.tftp_files = TftpFiles(config.tftp_dir)
+        self.sessions = Registry(self._db, show=self.tftp_files.show)
         self.choices = Choices(self)
         self._registration_db = RegistrationDb(config.state_dir / "registrations.sqlite3")
         self.registrations = Registrations(

@@ -28,8 +28,8 @@ _BODY_SECONDS = 120.0
 _STATUS_TYPES = {404: "no_such_route", 405: "wrong_method", 400: "bad_body"}
 
 
-def get_core(request: Request) -> Core:
-    """The core that both applications share."""
+async def get_core(request: Request) -> Core:
+    """The core that both applications share. Not a plain function: those run in another thread."""
     core: Core = request.app.state.core
     return core
 

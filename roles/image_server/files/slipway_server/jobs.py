@@ -122,7 +122,9 @@ class Jobs:
         """
         self._runner_heard, self._runner_was_here = self._clock(), True
         lost = []
-        for item in self.open_jobs():
+        for job_id in [item.id for item in self.open_jobs()]:
+            # As it is now: while the one before was saved, a machine may have got a new token.
+            item = self._jobs[job_id]
             if item.state != "running" or item.id in holds:
                 continue
             if item.runner == runner and item.session is None:

@@ -132,6 +132,18 @@ class CheckInRequest(Strict):
     )
 
 
+class PendingRequest(Strict):
+    """Who asks whether a session waits for it."""
+
+    macs: Macs
+
+
+class Pending(BaseModel):
+    """The session that waits for a machine."""
+
+    session: str | None
+
+
 class SessionBrief(BaseModel):
     """What a machine is told about its session."""
 

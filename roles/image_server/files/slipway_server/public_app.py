@@ -102,6 +102,13 @@ async def check_in(report: models.CheckInRequest, request: Request, core: CoreDe
     return JSONResponse({"token": token, "session": brief}, headers={"Cache-Control": "no-store"})
 
 
+@router.post("/v1/pending", response_model=models.Pending, responses=refusals(*_BODY))
+async def pending(asks: models.PendingRequest, core: CoreDep) -> Any:
+    """Does a session wait for this machine? Says what the boot script says, behind TLS."""
+    item = core.sessions.pending(*asks.macs)
+    return {"session": None if item is None else item.id}
+
+
 @router.get("/v1/session", response_model=models.OwnSession, responses=refusals(*_AUTH))
 async def own_session(item: SessionDep, core: CoreDep) -> Any:
     """The token's own session."""

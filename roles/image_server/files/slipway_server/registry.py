@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 import secrets
 import time
 from collections.abc import Callable
@@ -22,6 +23,8 @@ from .job import Job
 from .session import CheckIn, Session
 from .session_db import SessionDb
 
+log = logging.getLogger(__name__)
+
 _PRIVATE = {"nonce_hash", "token_hash", "token_used", "manifest_hash", "ttl_seconds"}
 _TIMES = ("created", "checked_in_at", "last_heard", "ended_at")
 
@@ -29,9 +32,18 @@ _TIMES = ("created", "checked_in_at", "last_heard", "ended_at")
 class Registry:
     """The sessions of this image server."""
 
-    def __init__(self, db: SessionDb, clock: Callable[[], float] = time.monotonic) -> None:
-        """Load every session; those that are open get their time anew from now on."""
+    def __init__(
+        self,
+        db: SessionDb,
+        clock: Callable[[], float] = time.monotonic,
+        show: Callable[[list[Session]], None] = lambda _: None,
+    ) -> None:
+        """Load every session; those that are open get their time anew from now on.
+
+        ``show`` is told the open sessions whenever one of them has changed its state.
+        """
         self._db = db
+        self._show = show
         self._clock = clock
         self._sessions: dict[str, Session] = {item.id: item for item in db.load()}
         self._by_token = {
@@ -45,6 +57,7 @@ class Registry:
         for item in self.open_sessions():
             waited = max(0.0, wall - item.created) if item.state == "requested" else 0.0
             self._heard[item.id] = now - waited
+        self._show_open()
 
     def all(self) -> list[Session]:
         """Every session that is kept, oldest first."""
@@ -90,9 +103,11 @@ class Registry:
         self._sessions[made.id] = made
         self._heard[made.id] = self._clock()
         try:
+            self._show(self.open_sessions())
             await self._db.save(made)
         except BaseException:
             del self._sessions[made.id]
+            self._show_open()
             raise
         return made
 
@@ -111,13 +126,22 @@ class Registry:
             machine=other.machine,
         )
 
-    def boot(self, mac: str) -> Session | None:
-        """The pending session whose script a booting MAC gets."""
+    def pending(self, *macs: str) -> Session | None:
+        """The session that waits for a machine with one of these MACs.
+
+        A job's session is for the machine that chose an item and waits in the environment.
+        """
         for item in self.open_sessions():
-            if item.state == "requested" and item.job is None and mac in item.macs:
-                self._set(dataclasses.replace(item, boot_script_served=item.boot_script_served + 1))
+            if item.state == "requested" and item.job is None and set(macs) & set(item.macs):
                 return item
         return None
+
+    def boot(self, mac: str) -> Session | None:
+        """The pending session whose script a booting MAC gets."""
+        item = self.pending(mac)
+        if item is not None:
+            self._set(dataclasses.replace(item, boot_script_served=item.boot_script_served + 1))
+        return item
 
     async def check_in(self, session_id: str, report: CheckIn) -> tuple[Session, str]:
         """Bind the session to its machine; return it with the token, which is kept nowhere."""
@@ -238,6 +262,13 @@ class Registry:
         if (event := self._changed.pop(session_id, None)) is not None:
             event.set()
 
+    def _show_open(self) -> None:
+        try:
+            self._show(self.open_sessions())
+        except ServiceError as error:
+            # The session itself is as it should be; a boot loader may see what was true before.
+            log.error("%s", error.message)
+
     def _set(self, item: Session) -> None:
         self._sessions[item.id] = item
         self._dirty.add(item.id)
@@ -245,6 +276,7 @@ class Registry:
     async def _commit(self, item: Session) -> None:
         """Visible at once, durable when this returns."""
         self._set(item)
+        self._show_open()
         self._wake(item.id)
         await self._db.save(item)
         if self._sessions.get(item.id) is item:

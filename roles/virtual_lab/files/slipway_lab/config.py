@@ -20,7 +20,12 @@ from slipway_lab.errors import LabError
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 INTERFACE = re.compile(r"[a-z][a-z0-9-]{0,14}")
+DRIVES = ("floppy", "cdrom", "usb")
+# QEMU separates options by commas.
+MEDIUM = re.compile(r"/[^,]*")
 FILE_SYSTEMS = ("ext4", "ext3", "vfat", "swap")
+# The last one enforces Secure Boot, with Microsoft's keys alone, as PCs are sold.
+FIRMWARE = ("bios", "uefi", "uefi_secure")
 
 
 def default_state_dir() -> Path:
@@ -57,6 +62,14 @@ class Disk:
 
 
 @dataclass(frozen=True)
+class Medium:
+    """A drive that a PC may boot from, and the file that lies in it while that file is there."""
+
+    kind: str
+    file: Path
+
+
+@dataclass(frozen=True)
 class Machine:
     """One PC."""
 
@@ -66,6 +79,18 @@ class Machine:
     ram_mib: int
     cpus: int
     disk: Disk
+    media: tuple[Medium, ...] = ()
+    nic_rom: bool = True
+
+    @property
+    def is_uefi(self) -> bool:
+        """Whether its firmware is UEFI, with Secure Boot or without."""
+        return self.firmware != "bios"
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether its firmware runs what is signed and nothing else."""
+        return self.firmware == "uefi_secure"
 
 
 @dataclass(frozen=True)
@@ -224,9 +249,9 @@ def _machine(data: dict[str, Any]) -> Machine:
     for mac in macs:
         if not isinstance(mac, str) or not MAC.fullmatch(mac):
             raise LabError(f"{name}: {mac!r} is no MAC address.", "Write aa:bb:cc:dd:ee:ff.")
-    firmware = _choice(data, "firmware", name, ("bios", "uefi"))
+    firmware = _choice(data, "firmware", name, FIRMWARE)
     disk = _disk(data.get("disk") or {}, name)
-    if firmware == "uefi" and not any(p.mount == "/boot/efi" for p in disk.partitions):
+    if firmware != "bios" and not any(p.mount == "/boot/efi" for p in disk.partitions):
         raise LabError(f"{name}: UEFI needs a vfat partition mounted at /boot/efi.")
     if firmware == "bios" and disk.table != "mbr":
         raise LabError(f"{name}: the lab's BIOS PCs boot from an MBR disk.", "Set table: mbr.")
@@ -237,7 +262,16 @@ def _machine(data: dict[str, Any]) -> Machine:
         ram_mib=_number(data, "ram_mib", name, 256),
         cpus=_number(data, "cpus", name, 1),
         disk=disk,
+        media=_media(data, name, firmware),
+        nic_rom=_yes_or_no(data, "nic_rom", name, True),
     )
+
+
+def _media(data: dict[str, Any], name: str, firmware: str) -> tuple[Medium, ...]:
+    kinds = [kind for kind in DRIVES if data.get(kind)]
+    if firmware != "bios" and "floppy" in kinds:
+        raise LabError(f"{name}: UEFI PCs of the lab have no floppy drive.", "Use usb or cdrom.")
+    return tuple(Medium(kind, Path(_text(data, kind, name, MEDIUM))) for kind in kinds)
 
 
 def _disk(data: dict[str, Any], name: str) -> Disk:
@@ -304,6 +338,13 @@ def _choice(data: dict[str, Any], key: str, where: str, choices: tuple[str, ...]
     if value not in choices:
         raise LabError(f"{where}: {key} must be one of {', '.join(choices)}, not {value!r}.")
     return str(value)
+
+
+def _yes_or_no(data: dict[str, Any], key: str, where: str, usual: bool) -> bool:
+    value = data.get(key, usual)
+    if not isinstance(value, bool):
+        raise LabError(f"{where}: {key} must be true or false, not {value!r}.")
+    return value
 
 
 def _number(data: dict[str, Any], key: str, where: str, least: int) -> int:

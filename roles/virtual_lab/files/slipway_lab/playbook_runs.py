@@ -9,7 +9,7 @@ import os
 import shlex
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,10 +63,12 @@ def run_playbook(
     variables: Mapping[str, object] | None = None,
     options: str = "",
     quiet: bool = False,
+    inventories: Sequence[Path] = (),
 ) -> PlaybookRun:
     """Run ``playbooks/NAME.yml`` against the lab, as ``ansible-playbook`` would from the checkout.
 
     ``variables`` become ``-e KEY=VALUE``, ``options`` further options such as ``--check --diff``.
+    ``inventories`` come after the lab's own and may add machines.
     A failed play raises nothing: look at ``returncode`` and ``failures``.
     """
     run = PlaybookRun()
@@ -78,7 +80,7 @@ def run_playbook(
             private_data_dir=folder,
             project_dir=str(ROOT),
             playbook=str(ROOT / "playbooks" / f"{name}.yml"),
-            inventory=str(ROOT / "inventory" / "lab"),
+            inventory=[str(path) for path in (ROOT / "inventory" / "lab", *inventories)],
             limit=limit,
             cmdline=" ".join([options, *words]).strip() or None,
             envvars={"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PATH": os.environ["PATH"]},

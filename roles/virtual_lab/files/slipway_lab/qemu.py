@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from slipway_lab import nvram
-from slipway_lab.config import Config, Machine
+from slipway_lab.config import Config, Machine, Medium
 from slipway_lab.errors import LabError
 from slipway_lab.tools import alive, environment, give, run
 
 QEMU = "qemu-system-x86_64"
-OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
-OVMF_VARS = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
+OVMF = Path("/usr/share/OVMF")
 PROBE_SECONDS = 3.0
 KEY_SECONDS = 0.3
 
@@ -41,6 +40,11 @@ def wwn(machine: Machine) -> str:
 def firmware_variables(config: Config, machine: Machine) -> Path:
     """Return this PC's own copy of the UEFI variables."""
     return config.paths.state / "pcs" / f"{machine.name}.vars.fd"
+
+
+def _ovmf(machine: Machine, part: str) -> Path:
+    """Return CODE or VARS of the PC's firmware; the .ms ones hold Microsoft's keys."""
+    return OVMF / f"OVMF_{part}_4M{'.ms' if machine.is_secure else ''}.fd"
 
 
 def tap_name(config: Config, machine: Machine, card: int) -> str:
@@ -62,25 +66,36 @@ def command(config: Config, machine: Machine, accel: str, taps: list[int]) -> li
     words += ["-nodefaults", "-display", "none", "-device", "VGA,addr=0x4"]
     # graphics=off makes SeaBIOS repeat on the serial port what it, iPXE and GRUB show on the
     # screen, which stays; OVMF does so anyway.
-    words += ["-machine", "q35" if machine.firmware == "uefi" else "pc,graphics=off"]
+    if machine.is_secure:
+        # Only firmware, in system management mode, may write its variables: no system can turn
+        # Secure Boot off behind its back.
+        words += ["-machine", "q35,smm=on", "-global", "cfi.pflash01.secure=on"]
+        words += ["-global", "ICH9-LPC.disable_s3=1"]
+    else:
+        words += ["-machine", "q35" if machine.is_uefi else "pc,graphics=off"]
     if accel == "kvm":
         words += ["-accel", "kvm", "-cpu", "host"]
     else:
         words += ["-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max"]
     words += ["-m", str(machine.ram_mib), "-smp", str(machine.cpus)]
     words += ["-smbios", f"type=1,manufacturer=Slipway,product=Lab PC,serial={machine.disk.serial}"]
-    if machine.firmware == "uefi":
-        words += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={OVMF_CODE}"]
+    if machine.is_uefi:
+        code = _ovmf(machine, "CODE")
+        words += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={code}"]
         variables = firmware_variables(config, machine)
         words += ["-drive", f"if=pflash,unit=1,format=raw,file={variables}"]
         # PXE over IPv6 would wait a minute for a router that the lab does not have.
         words += ["-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=no"]
-    words += _cards(machine, taps)
+    media = [medium for medium in machine.media if medium.file.exists()]
+    order = _boot_order(machine, media)
+    words += _cards(machine, taps, order)
     words += ["-blockdev", f"driver=file,node-name=file0,filename={paths.disk(machine.name)}"]
     words += ["-blockdev", "driver=raw,node-name=disk0,file=file0"]
     words += ["-device", f"virtio-scsi-pci,id=scsi0,addr={nvram.SCSI_SLOT:#x}"]
     hard = f"scsi-hd,drive=disk0,serial={machine.disk.serial},wwn={wwn(machine)}"
-    words += ["-device", hard + _boot_index(machine, len(taps))]
+    words += ["-device", hard + _boot_index(order, "disk")]
+    for medium in media:
+        words += _drive(medium, _boot_index(order, medium.kind))
     words += ["-device", "virtio-rng-pci"]
     console = paths.console(machine.name)
     words += ["-chardev", f"file,id=serial0,path={console},append=on"]
@@ -89,9 +104,9 @@ def command(config: Config, machine: Machine, accel: str, taps: list[int]) -> li
     return words
 
 
-def _cards(machine: Machine, taps: list[int]) -> list[str]:
+def _cards(machine: Machine, taps: list[int], order: list[str]) -> list[str]:
     # OVMF brings a PXE stack of its own and shall use it; SeaBIOS needs QEMU's iPXE ROM.
-    rom = ",romfile=" if machine.firmware == "uefi" else ""
+    rom = ",romfile=" if machine.is_uefi or not machine.nic_rom else ""
     words = []
     for card, (mac, tap) in enumerate(zip(machine.macs, taps, strict=True)):
         # The first card has the slot that the UEFI boot order knows, others come far behind.
@@ -100,14 +115,41 @@ def _cards(machine: Machine, taps: list[int]) -> list[str]:
         words += [
             "-device",
             f"virtio-net-pci,netdev=net{card},mac={mac},addr={slot:#x}{rom}"
-            + _boot_index(machine, card),
+            + _boot_index(order, f"net{card}"),
         ]
     return words
 
 
-def _boot_index(machine: Machine, place: int) -> str:
-    """Network first, then disk. UEFI PCs have it in their variables instead: see nvram."""
-    return "" if machine.firmware == "uefi" else f",bootindex={place + 1}"
+def _drive(medium: Medium, boot_index: str) -> list[str]:
+    """Put a medium into a drive. It is read only, as it is after the write-protect tab is shut."""
+    node = f"{medium.kind}0"
+    device = {
+        "floppy": f"floppy,unit=0,drive={node}",
+        "cdrom": f"ide-cd,drive={node}",
+        "usb": f"usb-storage,bus=xhci.0,drive={node}",
+    }[medium.kind]
+    file = f"driver=file,node-name={node}-file,read-only=on,filename={medium.file}"
+    words = ["-blockdev", file]
+    words += ["-blockdev", f"driver=raw,node-name={node},read-only=on,file={node}-file"]
+    if medium.kind == "usb":
+        words += ["-device", "qemu-xhci,id=xhci"]
+    return [*words, "-device", device + boot_index]
+
+
+def _boot_order(machine: Machine, media: list[Medium]) -> list[str]:
+    """Media first, then network, then disk; a card without a ROM is no boot device.
+
+    UEFI PCs have the last two in their variables instead (see nvram), and hear of an order from
+    outside only when there is a medium that must come before.
+    """
+    if machine.is_uefi and not media:
+        return []
+    cards = [f"net{card}" for card in range(len(machine.macs)) if machine.nic_rom]
+    return [*(medium.kind for medium in media), *cards, "disk"]
+
+
+def _boot_index(order: list[str], device: str) -> str:
+    return f",bootindex={order.index(device) + 1}" if device in order else ""
 
 
 def start(config: Config, machine: Machine, accel: str) -> None:
@@ -115,8 +157,8 @@ def start(config: Config, machine: Machine, accel: str) -> None:
     disk = config.paths.disk(machine.name)
     if not disk.exists():
         raise LabError(f"{machine.name} has no disk at {disk}.", "Make it: `make lab`.")
-    if machine.firmware == "uefi" and not firmware_variables(config, machine).exists():
-        nvram.write(OVMF_VARS, firmware_variables(config, machine), machine.macs[0])
+    if machine.is_uefi and not firmware_variables(config, machine).exists():
+        nvram.write(_ovmf(machine, "VARS"), firmware_variables(config, machine), machine.macs[0])
     console = config.paths.console(machine.name)
     console.parent.mkdir(parents=True, exist_ok=True)
     console.touch()
