@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from .choosing import Chooser, item, make_chooser, password_hash
-from .conftest import Service
+from .choosing import Chooser, Runner, item, make_chooser, password_hash
+from .conftest import Service, cell
 
 
 def order(service: Service, pc: Chooser, wanted: str = "backup", **more: Any) -> str:
@@ -115,3 +116,41 @@ def test_an_image_for_an_item_with_a_list(service: Service) -> None:
     taken = pc.choose("pick", once=made)
     assert taken.json()["job"]["image"] == name
     service.admin.delete(f"/v1/jobs/{taken.json()['job']['id']}")
+
+
+@pytest.mark.parametrize("steps", range(6))
+@pytest.mark.parametrize("number", [None, signal.SIGKILL])
+def test_a_power_cut_at_any_step_is_followed_by_an_ordinary_boot(
+    own_service: Callable[..., Service], steps: int, number: signal.Signals | None
+) -> None:
+    """Of a restore that an administrator ordered; with and without a crash of the service."""
+    service = own_service(silent_seconds=2)
+    name, _ = service.image(cell("power cut"))
+    pc = make_chooser(service, item("r", "restore", image=name))
+    runner = Runner(service)
+    made = order(service, pc, "r")
+    assert "slipway.item=r" in pc.boot().text
+    session = ""
+    for step in range(steps):
+        if step == 0:
+            assert pc.choose("r", once=made).status_code == 201
+        elif step == 1:
+            [job] = runner.poll()["begin"]
+        elif step == 2:
+            session = runner.open_session(job).json()["id"]
+        elif step == 3:
+            assert pc.check_in(session).status_code == 200
+        elif step == 4:
+            runner.end(job["id"])
+    if number is not None:
+        service.restart(number)
+    # The power is cut here, and comes back: nothing may lead into the restore again.
+    for _ in range(3):
+        assert pc.boot().status_code == 404
+    for _ in range(100):
+        jobs = service.admin.get("/v1/jobs").json()["jobs"]
+        runner.poll(free=0)
+        if all(each["state"] == "ended" or each["session"] for each in jobs):
+            break
+        time.sleep(0.1)
+    assert pc.boot().status_code == 404

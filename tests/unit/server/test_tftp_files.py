@@ -11,6 +11,7 @@ import pytest
 from slipway_server.session import Session
 from slipway_server.tftp_files import TftpFiles
 
+from .choosing import Runner, make_chooser
 from .conftest import Service
 
 MAC = "52:54:00:77:00:31"
@@ -41,6 +42,16 @@ def test_every_card_of_a_pending_machine_has_a_file(service: Service, folder: Pa
     assert shown(folder) == {f"{MAC}.cfg": line(session), f"{OTHER}.cfg": line(session)}
     # TFTP is served by a user of its own.
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o644 for path in folder.iterdir())
+
+
+def test_the_session_of_a_job_has_no_file(service: Service, folder: Path) -> None:
+    """Its machine has booted; after a power cut the file would repeat the job."""
+    pc, runner = make_chooser(service), Runner(service)
+    assert pc.choose("backup").status_code == 201
+    [job] = runner.poll()["begin"]
+    session = runner.open_session(job).json()["id"]
+    assert shown(folder) == {}
+    assert pc.check_in(session).status_code == 200
 
 
 def test_the_file_goes_when_the_machine_is_there(service: Service, folder: Path) -> None:

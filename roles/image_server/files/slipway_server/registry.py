@@ -132,7 +132,7 @@ class Registry:
         A job's session is for the machine that chose an item and waits in the environment.
         """
         for item in self.open_sessions():
-            if item.state == "requested" and item.job is None and set(macs) & set(item.macs):
+            if item.awaits_boot and set(macs) & set(item.macs):
                 return item
         return None
 

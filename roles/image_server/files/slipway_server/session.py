@@ -58,6 +58,14 @@ class Session:
         """Whether the session has not ended."""
         return self.state != "ended"
 
+    @property
+    def awaits_boot(self) -> bool:
+        """Whether the machine's next boot shall lead into the session.
+
+        Not that of a job: its machine has booted, and a power cut must not repeat the job.
+        """
+        return self.state == "requested" and self.job is None
+
 
 @dataclass(frozen=True)
 class CheckIn:

@@ -47,9 +47,7 @@ class TftpFiles:
             raise files.as_service_error(error, "A pending session's file for TFTP") from error
 
     def _show(self, folder: Path, sessions: Iterable[Session]) -> None:
-        wanted = {
-            mac: item.id for item in sessions if item.state == "requested" for mac in item.macs
-        }
+        wanted = {mac: item.id for item in sessions if item.awaits_boot for mac in item.macs}
         for mac in self._shown.keys() - wanted.keys():
             (folder / f"{mac}.cfg").unlink(missing_ok=True)
             del self._shown[mac]
