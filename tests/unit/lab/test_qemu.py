@@ -50,7 +50,8 @@ def test_a_medium_is_booted_first_while_it_is_there(
     floppy.touch()
     cd.touch()
     command = words(lab, "old")
-    assert device(command, "floppy").endswith("bootindex=1")
+    assert "isa-fdc.bootindexA=1" in command
+    assert device(command, "floppy") == "floppy,unit=0,drive=floppy0"
     assert device(command, "ide-cd").endswith("bootindex=2")
     assert device(command, "scsi-hd").endswith("bootindex=3")
     # A card without a ROM is no boot device.

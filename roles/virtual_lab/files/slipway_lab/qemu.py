@@ -121,6 +121,10 @@ def _drive(medium: Medium, boot_index: str) -> list[str]:
     words += ["-blockdev", f"driver=raw,node-name={node},read-only=on,file={node}-file"]
     if medium.kind == "usb":
         words += ["-device", "qemu-xhci,id=xhci"]
+    if medium.kind == "floppy" and boot_index:
+        # The place in the boot order belongs to the controller, which every BIOS PC has.
+        words += ["-global", boot_index.replace(",bootindex", "isa-fdc.bootindexA")]
+        boot_index = ""
     return [*words, "-device", device + boot_index]
 
 
