@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from slipway_runner.output import Output, tidy
-from slipway_runner.play import Ending, play, variables
+from slipway_runner.play import Ending, end_leftovers, play, variables
 from slipway_runner.settings import Settings, SettingsError, load
 
 JOB = {"id": "0123456789abcdef", "machine": "pc1", "action": "backup", "image": "pc1"}
@@ -83,6 +83,24 @@ def test_it_is_stopped(settings: Settings) -> None:
     assert time.monotonic() - began < 40
     left = subprocess.run(["pgrep", "-f", "sleep 61.5"], capture_output=True, text=True)
     assert left.stdout == "", "what it started lives on"
+
+
+def test_what_starts_while_others_are_killed_is_killed_too() -> None:
+    """Parents that go on making children: one look at all processes never sees the last ones."""
+    job = f"busy{os.getpid()}"
+    breed = "while :; do sleep 62.5 & sleep 0.001; done"
+    parents = [
+        subprocess.Popen(["sh", "-c", breed], env={**os.environ, "SLIPWAY_JOB": job})
+        for _ in range(8)
+    ]
+    time.sleep(0.5)
+    end_leftovers(job)
+    left = subprocess.run(["pgrep", "-f", "sleep 62.5"], capture_output=True, text=True)
+    for parent in parents:
+        parent.kill()
+        parent.wait()
+    subprocess.run(["pkill", "-KILL", "-f", "sleep 62.5"], check=False)
+    assert left.stdout == ""
 
 
 def test_the_output_does_not_fill_the_disk(settings: Settings) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ PLAYBOOKS = {"backup": "backup.yml", "restore": "restore.yml"}
 _LOOK_SECONDS = 1
 # In the environment of everything that a job starts.
 _MARK = "SLIPWAY_JOB"
+_LEFTOVER_SECONDS = 10
 _UNHAPPY = ("runner_on_failed", "runner_on_unreachable")
 _REMEDY = "Its output says more: playbooks/jobs.yml -e job={}."
 
@@ -104,13 +106,25 @@ def end_leftovers(job_id: str) -> None:
     """Kill what a stopped playbook left: its workers lead sessions of their own.
 
     ansible-runner kills the playbook's process group alone; SSH, or a module that runs here,
-    would go on.
+    would go on. One look is not enough: what was seen may just have started something else, and
+    a killed process takes a moment to go.
     """
     mark = f"{_MARK}={job_id}".encode()
+    deadline = time.monotonic() + _LEFTOVER_SECONDS
+    while _kill_marked(mark) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def _kill_marked(mark: bytes) -> bool:
+    """Kill every process that has the mark in its environment; return whether there was one."""
+    found = False
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
+            # A dead process that nobody has waited for yet has no environment any more.
             if mark in (process / "environ").read_bytes().split(b"\0"):
                 os.kill(int(process.name), signal.SIGKILL)
+                found = True
+    return found
 
 
 def _environment(project: Path, folder: Path) -> dict[str, str]:
