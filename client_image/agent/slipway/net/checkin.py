@@ -55,12 +55,19 @@ class Site:
             ) from error
 
 
+def boot_word(command_line: str, key: str) -> str:
+    """What the boot script said by `key=VALUE` on the kernel's command line; empty if nothing."""
+    for word in command_line.split():
+        name, _, value = word.partition("=")
+        if name == key and value and value.isascii() and value.isprintable():
+            return value
+    return ""
+
+
 def session_id(command_line: str) -> str:
     """The session that the boot script named on the kernel's command line."""
-    for word in command_line.split():
-        key, _, value = word.partition("=")
-        if key == "slipway.session" and value and value.isascii() and value.isprintable():
-            return value
+    if named := boot_word(command_line, "slipway.session"):
+        return named
     raise CheckinRefused(
         "this machine was not started for a session", "start one with a playbook, e.g. backup.yml"
     )

@@ -8,7 +8,14 @@ from typing import Any
 
 from slipway import __version__
 from slipway.engine.errors import CheckinRefused, StoreUnreachable
-from slipway.net.checkin import MAX_MACS, Site, hardware, host_key_of, wired_macs
+from slipway.net.checkin import (
+    MAX_MACS,
+    Site,
+    boot_word,
+    hardware,
+    host_key_of,
+    wired_macs,
+)
 from slipway.net.client import Client
 
 # The caller decides how long to wait: the client would try again on its own.
@@ -64,13 +71,12 @@ class JobStatus:
 
 def wish(command_line: str) -> Wish:
     """The item that the boot script named on the kernel's command line."""
-    words = dict(word.partition("=")[::2] for word in command_line.split())
-    item = words.get("slipway.item", "")
-    if not item.isascii() or not item.isprintable() or not item:
+    item = boot_word(command_line, "slipway.item")
+    if not item:
         raise CheckinRefused(
             "this machine was not started from a menu's item", "choose one in the machine's menu"
         )
-    return Wish(item, words.get("slipway.once"))
+    return Wish(item, boot_word(command_line, "slipway.once") or None)
 
 
 class Desk:

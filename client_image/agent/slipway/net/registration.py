@@ -9,12 +9,12 @@ from typing import Any
 from slipway import __version__
 from slipway.engine.devices import clean
 from slipway.engine.errors import CheckinRefused, StoreUnreachable
-from slipway.net.checkin import Site, hardware
+from slipway.net.checkin import MAX_MACS, Site, hardware
 from slipway.net.client import Answer, Client
 
 WAITING, APPROVED, REFUSED = "waiting", "approved", "refused"
 # The server takes 16 KiB altogether.
-_MAX_DISKS, _MAX_CARDS, _MAX_MACS = 32, 16, 16
+_MAX_DISKS, _MAX_CARDS = 32, 16
 _CONFLICT, _FORBIDDEN, _UNAUTHORIZED = 409, 403, 401
 
 
@@ -37,7 +37,7 @@ class Registration:
         facts = hardware(root)
         facts["disks"] = facts["disks"][:_MAX_DISKS]
         facts["cards"] = facts["cards"][:_MAX_CARDS]
-        macs = [card["mac"] for card in facts["cards"]][:_MAX_MACS]
+        macs = [card["mac"] for card in facts["cards"]][:MAX_MACS]
         if not macs:
             raise CheckinRefused(
                 "this PC has no wired network card", "see whether its card needs another driver"

@@ -6,11 +6,12 @@ import asyncio
 import dataclasses
 import json
 import re
-import sqlite3
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from .sqlite_file import open_file
 
 _SCHEMA_VERSION = 1
 _SCHEMA = """
@@ -57,9 +58,10 @@ class RecordDb(Generic[_R]):
         """Open or create the file; ``path``'s folder must exist."""
         if not all(re.fullmatch("[a-z_]+", name) for name in (table, index)):
             raise ValueError((table, index))
-        self._kind, self._table, self._index = kind, table, index
+        self._kind, self._table = kind, table
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"{table}-db")
-        self._db = self._thread.submit(self._open, path).result()
+        schema = _SCHEMA.format(table=table, index=index)
+        self._db = self._thread.submit(open_file, path, schema, _SCHEMA_VERSION).result()
 
     async def save(self, *records: _R) -> None:
         """Store records as they are now, in one transaction."""
@@ -113,18 +115,6 @@ class RecordDb(Generic[_R]):
         known = {item.name for item in dataclasses.fields(self._kind)}
         body = {key: value for key, value in body.items() if key in known}
         return self._kind(**{**body, "macs": tuple(body["macs"])})
-
-    def _open(self, path: Path) -> sqlite3.Connection:
-        db = sqlite3.connect(path, check_same_thread=False)
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        found = db.execute("PRAGMA user_version").fetchone()[0]
-        if found == 0:
-            schema = _SCHEMA.format(table=self._table, index=self._index)
-            db.executescript(f"BEGIN; {schema} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;")
-        elif found != _SCHEMA_VERSION:
-            raise RuntimeError(f"{path} has schema {found}, this service knows {_SCHEMA_VERSION}")
-        return db
 
 
 def _body(item: Record) -> dict[str, Any]:

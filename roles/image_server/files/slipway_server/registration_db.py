@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+from .sqlite_file import open_file
 
 _SCHEMA_VERSION = 1
 _TABLES = ("registrations", "identities")
@@ -23,7 +24,7 @@ class RegistrationDb:
     def __init__(self, path: Path) -> None:
         """Open or create the file; ``path``'s folder must exist."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="registration-db")
-        self._db = self._thread.submit(_open, path).result()
+        self._db = self._thread.submit(open_file, path, _SCHEMA, _SCHEMA_VERSION).result()
 
     async def put(self, table: str, key: str, body: dict[str, Any], drop: Iterable[str]) -> None:
         """Keep a row and drop others, in one transaction."""
@@ -63,15 +64,3 @@ def _checked(table: str) -> str:
     if table not in _TABLES:
         raise ValueError(table)
     return table
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, check_same_thread=False)
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = FULL")
-    found = db.execute("PRAGMA user_version").fetchone()[0]
-    if found == 0:
-        db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;")
-    elif found != _SCHEMA_VERSION:
-        raise RuntimeError(f"{path} has schema {found}, this service knows {_SCHEMA_VERSION}")
-    return db
