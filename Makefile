@@ -49,11 +49,11 @@ demo: setup ## the main job on two virtual PCs: back up, wipe, restore, boot
 	PYTHONPATH=roles/virtual_lab/files $(PY) -m slipway_lab.demo
 
 # --- tests ---------------------------------------------------------------------
-.PHONY: test lint test-unit test-storage test-e2e test-slow
-test: setup ## everything but the slow tests: lint, unit, storage, e2e
+.PHONY: test lint test-unit test-plays test-storage test-e2e test-slow fuzz
+test: setup ## everything but the slow tests: lint, unit, storage, plays, e2e
 	$(MAKE) --no-print-directory lint test-unit
 	# Whole trips mostly wait for PCs that boot: the storage tier has the cores meanwhile.
-	$(MAKE) --no-print-directory -j2 --output-sync=target test-storage test-e2e
+	$(MAKE) --no-print-directory -j2 --output-sync=target test-e2e test-storage test-plays
 
 lint: setup ## ruff, mypy, yamllint, ansible-lint
 	ruff format --check .
@@ -63,7 +63,10 @@ lint: setup ## ruff, mypy, yamllint, ansible-lint
 	ansible-lint --offline --profile production
 
 test-unit: setup ## fast tests, no root needed
-	$(PY) -m pytest -q -n auto tests/unit
+	$(PY) -m pytest -q -n auto -m "not plays" tests/unit
+
+test-plays: setup ## whole playbooks without a lab, the service under load; no root needed
+	nice $(PY) -m pytest -q -n auto --dist loadgroup -m plays tests/unit
 
 test-storage: setup ## real file systems on loop devices, bytes compared (root)
 	$(SUDO) env PATH="$$PATH" nice $(PY) -m pytest -q -n auto --dist loadgroup -m storage tests/storage
@@ -73,6 +76,10 @@ test-e2e: setup ## whole trips in the virtual lab (root)
 
 test-slow: setup ## trips that take long: other networks, Secure Boot (root)
 	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m slow tests/e2e --durations=20
+
+fuzz: COUNT := 100000
+fuzz: setup ## hostile registrations and menus, COUNT=100000 of each kind (half an hour)
+	SLIPWAY_FUZZ=$(COUNT) $(PY) -m pytest -q -n auto -m fuzz --timeout 14400 tests/unit --durations=6
 
 # Unpacked, not installed: nobody wants a web server to be started here.
 NGINX := .cache/nginx/usr/sbin/nginx

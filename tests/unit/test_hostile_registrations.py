@@ -2,7 +2,7 @@
 
 A seeded generator puts something hostile into every field of a report; each report goes the whole
 way that a PC's words go: the service's model, its queue, the plan, the machine's file, and at the
-end Ansible itself with the roles' own templates. SLIPWAY_FUZZ=100000 tries as many.
+end Ansible itself with the roles' own templates. `make fuzz` tries a hundred thousand.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from pydantic import ValidationError
 from slipway_server.errors import ServiceError
 from slipway_server.registration_models import RegistrationRequest, RegistrationView
 from slipway_server.registrations import Registrations
+
+pytestmark = pytest.mark.plays
 
 ROOT = Path(__file__).resolve().parents[2]
 COUNT = int(os.environ.get("SLIPWAY_FUZZ", "4000"))
@@ -168,6 +170,7 @@ PLAYBOOK = """
 """
 
 
+@pytest.mark.fuzz
 def test_no_words_of_a_pc_are_more_than_words(tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     clock = iter(range(10**9))

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+pytestmark = [pytest.mark.plays, pytest.mark.xdist_group("example")]
+
 ROOT = Path(__file__).resolve().parents[3]
 
 

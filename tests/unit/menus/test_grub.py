@@ -16,7 +16,7 @@ from ansible_collections.slipway.imaging.plugins.plugin_utils import _menu_grub 
 from ansible_collections.slipway.imaging.plugins.plugin_utils import _menu_screen as screen
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu import ACTIONS, parse
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_ipxe import Server
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from .conftest import data
@@ -165,9 +165,9 @@ def test_the_first_script_boots_what_a_session_boots() -> None:
 texts = st.one_of(st.text(max_size=120), st.lists(st.sampled_from(HOSTILE)).map(" ".join))
 
 
+@pytest.mark.fuzz
 @given(texts, texts, texts)
 @example("".join(HOSTILE), "\n".join(HOSTILE[:7]), " ".join(HOSTILE))
-@settings(max_examples=150, deadline=None)
 def test_no_text_is_ever_script(title: str, banner: str, item_title: str) -> None:
     changes = {
         "title": title.strip() or "x",

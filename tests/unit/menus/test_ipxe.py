@@ -234,6 +234,7 @@ def shape(script: str) -> list[list[tuple[str, ...]]]:
     ]
 
 
+@pytest.mark.fuzz
 @given(title=HOSTILE, banner=HOSTILE, item=HOSTILE)
 @example(title="$", banner="{net0/mac}", item="\\")
 @example(title="${}", banner="${}\\", item="|| reboot")

@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.imaging.plugins.plugin_utils import _password_hash
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu import ACTIONS, parse
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from .conftest import LOCAL, data
@@ -125,6 +125,7 @@ ITEM = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.fuzz
 @given(
     st.fixed_dictionaries(
         {"title": ANY, "default": ANY | st.just("x"), "items": st.lists(ITEM, max_size=3) | ANY},
@@ -143,6 +144,8 @@ def test_any_data_is_a_menu_or_a_refusal_with_a_remedy(
         assert parsed.default in {item.id for item in parsed.visible}
 
 
+# A hash is slow on purpose.
+@settings(max_examples=10)
 @given(st.text(min_size=1, max_size=30).filter(str.isprintable))
 def test_hashes_of_passwords_are_what_the_service_reads(password: str) -> None:
     text = _password_hash.make(password)

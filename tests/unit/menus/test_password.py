@@ -10,7 +10,11 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
+
 from .test_example import ROOT, ansible
+
+pytestmark = pytest.mark.plays
 
 
 def at_a_terminal(password: str) -> str:

@@ -269,6 +269,7 @@ def test_modules(service: Any, run_module: Callable[..., dict[str, Any]]) -> Non
     assert run_module("registration", **decision | {"id": "x"})["failed"]
 
 
+@pytest.mark.plays
 def test_the_playbook_shows_what_it_would_do(
     service: Any,
     inventory: Path,

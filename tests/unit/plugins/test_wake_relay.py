@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+pytestmark = pytest.mark.plays
+
 ROOT = Path(__file__).resolve().parents[3]
 PACKET = b"\xff" * 6 + bytes.fromhex("525400770001") * 16
 # Debian's own Python has no wakeonlan, as on any relay.

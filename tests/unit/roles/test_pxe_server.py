@@ -13,6 +13,8 @@ import pytest
 import yaml
 from ansible_collections.slipway.imaging.plugins.plugin_utils import _dhcp_options
 
+pytestmark = [pytest.mark.plays, pytest.mark.xdist_group("pxe_server")]
+
 ROOT = Path(__file__).resolve().parents[3]
 DNSMASQ = shutil.which("dnsmasq") or "/usr/sbin/dnsmasq"
 ROOM = {

@@ -43,6 +43,7 @@ def hostvars(**variables: Any) -> dict[str, Any]:
     return {"pc1": {"machine_macs": ["52:54:00:77:00:01"]} | SERVERS | variables}
 
 
+@pytest.mark.plays
 @pytest.mark.parametrize("verb", ["backup", "restore"])
 def test_the_playbooks_find_everything(project: Path, tmp_path: Path, verb: str) -> None:
     inventory = tmp_path / "inventory"
@@ -65,6 +66,7 @@ def test_the_playbooks_find_everything(project: Path, tmp_path: Path, verb: str)
     assert "Ask the service for a session" in found.stdout
 
 
+@pytest.mark.plays
 def test_the_runner_starts_from_what_is_packed(project: Path, tmp_path: Path) -> None:
     settings = {key: str(tmp_path) for key in ("socket", "project", "inventory", "state")}
     (tmp_path / "runner.json").write_text(json.dumps(settings))

@@ -15,6 +15,8 @@ from slipway_runner.output import Output, tidy
 from slipway_runner.play import Ending, end_leftovers, play, variables
 from slipway_runner.settings import Settings, SettingsError, load
 
+pytestmark = pytest.mark.plays
+
 JOB = {"id": "0123456789abcdef", "machine": "pc1", "action": "backup", "image": "pc1"}
 
 

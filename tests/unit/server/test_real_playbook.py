@@ -16,11 +16,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from slipway_runner.__main__ import make
 from slipway_runner.settings import Settings
 
 from .choosing import Chooser, make_chooser
 from .conftest import ROOT, Service
+
+pytestmark = pytest.mark.plays
 
 
 def deploy(service: Service, pc: Chooser, folder: Path) -> Settings:

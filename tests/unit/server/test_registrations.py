@@ -340,8 +340,9 @@ def bodies(draw: st.DrawFn) -> Any:
     return body
 
 
+@pytest.mark.fuzz
 @given(bodies())
-@settings(max_examples=300, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 def test_no_body_is_a_fault_of_the_service(busy: Service, body: Any) -> None:
     content = json.dumps(body).encode("utf-8", "surrogatepass")
     answer = busy.http.post(
@@ -351,8 +352,9 @@ def test_no_body_is_a_fault_of_the_service(busy: Service, body: Any) -> None:
     assert len(listed(busy)) <= LIMIT
 
 
+@pytest.mark.fuzz
 @given(st.binary(max_size=500), st.sampled_from(["application/json", "text/plain", "x"]))
-@settings(max_examples=100, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 def test_no_bytes_are(busy: Service, content: bytes, kind: str) -> None:
     answer = busy.http.post("/v1/registrations", content=content, headers={"Content-Type": kind})
     assert answer.status_code in (400, 422), answer.text
@@ -395,10 +397,11 @@ def test_macs_that_no_card_has(busy: Service, mac: str) -> None:
     assert ask(busy, report(macs=[mac])).status_code == 422
 
 
+@pytest.mark.fuzz
 def test_a_flood_neither_fills_the_disk_nor_disturbs_anybody(
     own_service: Callable[..., Service],
 ) -> None:
-    """SLIPWAY_FUZZ=10000 sends as many; the default is enough to fill every limit."""
+    """`make fuzz` sends ten thousand; the default is enough to fill every limit."""
     service = own_service()
     machine = service.machine()
     waiting = ask(service, report(1)).json()["token"]

@@ -23,6 +23,8 @@ from slipway_runner.runner import Runner
 from .choosing import Chooser, make_chooser
 from .conftest import Service
 
+pytestmark = pytest.mark.plays
+
 PCS, LIMIT = 20, 3
 
 
