@@ -65,7 +65,7 @@ lint: setup ## ruff, mypy, yamllint, ansible-lint
 test-unit: setup ## fast tests, no root needed
 	$(PY) -m pytest -q -n auto -m "not plays" tests/unit
 
-test-plays: setup ## whole playbooks without a lab, the service under load; no root needed
+test-plays: setup ## whole playbooks without a lab, the service killed and under load; no root needed
 	nice $(PY) -m pytest -q -n auto --dist loadgroup -m plays tests/unit
 
 test-storage: setup ## real file systems on loop devices, bytes compared (root)

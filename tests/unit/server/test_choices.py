@@ -152,6 +152,7 @@ def test_a_rescue_shell_is_granted_at_once(service: Service) -> None:
     assert listed["address"] == "10.77.0.21"
 
 
+@pytest.mark.plays
 def test_a_thousand_guesses(service: Service) -> None:
     pc = make_chooser(service, item("b", "backup", image="x", password_hash=password_hash()))
     other = make_chooser(service, item("b", "backup", image="y", password_hash=password_hash()))
@@ -230,6 +231,7 @@ def test_bodies_that_are_too_much(service: Service, sent: dict[str, Any]) -> Non
     assert error_of(make_chooser(service).choose("backup", **sent)) == (422, "bad_request")
 
 
+@pytest.mark.plays
 def test_a_pc_that_was_switched_off(own_service: Callable[..., Service]) -> None:
     service = own_service(silent_seconds=1)
     pc, other, runner = make_chooser(service), make_chooser(service), Runner(service)
@@ -400,6 +402,7 @@ def test_the_disk_does_not_fill(own_service: Callable[..., Service]) -> None:
     assert len(service.admin.get("/v1/jobs").json()["jobs"]) == 5
 
 
+@pytest.mark.plays
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_lost_over_a_restart(
     own_service: Callable[..., Service], number: signal.Signals

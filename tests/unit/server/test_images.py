@@ -248,6 +248,7 @@ def sound_or_absent(service: Service) -> int:
     return count
 
 
+@pytest.mark.plays
 @pytest.mark.parametrize("delay", [0.01, 0.05])
 def test_killed_while_chunks_arrive(own_service: Callable[..., Service], delay: float) -> None:
     service = own_service()
@@ -279,6 +280,7 @@ def test_killed_while_chunks_arrive(own_service: Callable[..., Service], delay: 
     assert check(service, name, version)["state"] == "sound"
 
 
+@pytest.mark.plays
 @pytest.mark.parametrize("delay", [0.002, 0.01])
 def test_killed_while_publishing_and_asked_again(
     own_service: Callable[..., Service], delay: float

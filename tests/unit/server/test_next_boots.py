@@ -31,6 +31,7 @@ def test_once_and_never_again(service: Service) -> None:
     assert pc.boot().status_code == 404, "the second boot is an ordinary one"
 
 
+@pytest.mark.plays
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_it_is_used_up_before_the_script_is_out(
     own_service: Callable[..., Service], number: signal.Signals
@@ -118,6 +119,7 @@ def test_an_image_for_an_item_with_a_list(service: Service) -> None:
     service.admin.delete(f"/v1/jobs/{taken.json()['job']['id']}")
 
 
+@pytest.mark.plays
 @pytest.mark.parametrize("steps", range(6))
 @pytest.mark.parametrize("number", [None, signal.SIGKILL])
 def test_a_power_cut_at_any_step_is_followed_by_an_ordinary_boot(

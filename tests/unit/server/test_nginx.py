@@ -131,6 +131,7 @@ def test_bodies_that_are_too_long_get_the_same_form_of_refusal(front: Front, siz
     assert (answer.status_code, answer.json()["error"]) == (413, "too_long")
 
 
+@pytest.mark.plays
 def test_whoever_asks_to_be_registered_too_often_reaches_nobody(front: Front) -> None:
     """All of a unix socket's clients are one address to nginx."""
     answers = [front.tls.post("/v1/registrations", json={}) for _ in range(60)]
@@ -148,6 +149,7 @@ def test_whoever_asks_to_be_registered_too_often_reaches_nobody(front: Front) ->
     assert "limiting" not in (log.parent / "error.log").read_text()
 
 
+@pytest.mark.plays
 def test_a_hung_or_stopped_service_leaves_the_menus(front: Front) -> None:
     front.service.pause()
     assert front.clear.get(f"/boot/{OTHER}.ipxe").text == "#!ipxe unknown"

@@ -186,6 +186,7 @@ def test_time_ends_sessions(own_service: Callable[..., Service]) -> None:
     assert error_of(silent.request("GET", "/v1/session")) == (410, "session_ended")
 
 
+@pytest.mark.plays
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_sessions_and_tokens_survive_a_restart(
     own_service: Callable[..., Service], number: int

@@ -71,6 +71,7 @@ def test_the_file_goes_with_a_session_that_nobody_came_for(service: Service, fol
     assert shown(folder) == {}
 
 
+@pytest.mark.plays
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_restart_shows_what_is_pending_then(
     service: Service, folder: Path, number: signal.Signals
