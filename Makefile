@@ -71,6 +71,11 @@ test-storage: setup ## real file systems on loop devices, bytes compared (root)
 test-e2e: setup ## whole trips in the virtual lab (root)
 	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m e2e tests/e2e --durations=20
 
+.PHONY: matrix
+matrix: ROWS :=
+matrix: setup ## every network card and disk controller of QEMU (root; ROWS="tulip or e1000")
+	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m matrix tests/matrix --timeout 3600 $(if $(ROWS),-k "$(ROWS)")
+
 .PHONY: bench
 bench: SIZE := 2G
 bench: ROUNDS := 3
@@ -83,5 +88,6 @@ table: setup ## write the table of proven contents into the agent's README
 	$(PY) tests/storage/table.py
 
 .PHONY: clean
-clean: lab-down ## lab down, and every cache and built file removed
-	$(SUDO) rm -rf .lab .cache .venv
+clean: lab-down ## labs down, and every cache and built file removed
+	ansible-playbook -i inventory/matrix playbooks/lab_down.yml
+	$(SUDO) rm -rf .lab .lab-matrix .cache .venv

@@ -17,6 +17,7 @@ from typing import Any
 import ansible_runner
 
 ROOT = Path(__file__).resolve().parents[4]
+LAB = ROOT / "inventory" / "lab"
 UNHAPPY = ("runner_on_failed", "runner_on_unreachable")
 
 
@@ -62,9 +63,10 @@ def run_playbook(
     limit: str | None = None,
     variables: Mapping[str, object] | None = None,
     options: str = "",
+    inventory: Path = LAB,
     quiet: bool = False,
 ) -> PlaybookRun:
-    """Run ``playbooks/NAME.yml`` against the lab, as ``ansible-playbook`` would from the checkout.
+    """Run ``playbooks/NAME.yml`` from the checkout, against the lab or another inventory.
 
     ``variables`` become ``-e KEY=VALUE``, ``options`` further options such as ``--check --diff``.
     A failed play raises nothing: look at ``returncode`` and ``failures``.
@@ -78,7 +80,7 @@ def run_playbook(
             private_data_dir=folder,
             project_dir=str(ROOT),
             playbook=str(ROOT / "playbooks" / f"{name}.yml"),
-            inventory=str(ROOT / "inventory" / "lab"),
+            inventory=str(inventory),
             limit=limit,
             cmdline=" ".join([options, *words]).strip() or None,
             envvars={"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PATH": os.environ["PATH"]},

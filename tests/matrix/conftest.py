@@ -1,0 +1,53 @@
+"""The lab of the matrix: brought up once, its PCs run two at a time."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from matrix.results import Row
+from matrix.trip import PCS, STATE, play, trip
+from slipway_lab.api import Lab
+
+KEEP = "SLIPWAY_KEEP_LAB"
+AT_A_TIME = 2
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark everything in this folder, so that no test can forget to."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.matrix)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each PC of the inventory is a test of its own."""
+    if "pc" in metafunc.fixturenames:
+        metafunc.parametrize("pc", PCS)
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """A lab that is up and configured; down again afterwards unless SLIPWAY_KEEP_LAB is set."""
+    if os.geteuid() != 0:
+        pytest.fail("The matrix needs root: `make matrix` asks for it.")
+    play("lab_up")
+    play("site")
+    found = Lab.load(STATE)
+    for pc in found.pcs:
+        pc.cut_power()
+    yield found
+    if not os.environ.get(KEEP):
+        play("lab_down")
+
+
+@pytest.fixture(scope="session")
+def trips(
+    request: pytest.FixtureRequest, lab: Lab, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[Row]]]:
+    """The trips of all PCs that were chosen, under way or done."""
+    names = [item.callspec.params["pc"] for item in request.session.items]
+    folder = tmp_path_factory.mktemp("originals")
+    with ThreadPoolExecutor(AT_A_TIME) as threads:
+        yield {name: threads.submit(trip, lab, lab.pc(name), folder) for name in names}
