@@ -47,7 +47,8 @@ def trips(
     request: pytest.FixtureRequest, lab: Lab, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Future[Row]]]:
     """The trips of all PCs that were chosen, under way or done."""
-    names = [item.callspec.params["pc"] for item in request.session.items]
+    items = [item for item in request.session.items if "pc" in item.fixturenames]
+    names = [item.callspec.params["pc"] for item in items]
     folder = tmp_path_factory.mktemp("originals")
     with ThreadPoolExecutor(AT_A_TIME) as threads:
         yield {name: threads.submit(trip, lab, lab.pc(name), folder) for name in names}

@@ -87,14 +87,15 @@ def boots_from(console: str) -> str:
 
 def drivers(lab: Lab, pc: Pc) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the drivers of card and disk, as the environment that runs on the PC has them."""
-    address = PCS[pc.name]["machine_ip"]
+    card, _, disks = on(lab, pc, LOOK, pc.macs[0]).partition("--\n")
+    found = [tuple(each for each in text.split() if each not in COMMON) for text in (card, disks)]
+    return found[0], found[1]
+
+
+def on(lab: Lab, pc: Pc, script: str, *arguments: str) -> str:
+    """Run a shell script in the imaging environment of a PC and return its output."""
     words = ["nsenter", f"--net=/run/netns/{lab.config.namespace}", "--", "ssh", "-T"]
     words += ["-i", str(lab.config.paths.ssh / "id_ed25519"), "-o", "LogLevel=ERROR"]
     words += ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
-    words += [f"root@{address}", "sh", "-s", pc.macs[0]]
-    done = subprocess.run(words, input=LOOK, capture_output=True, text=True, check=True)
-    card, disk_lines = done.stdout.split("--\n")
-    found = [
-        tuple(each for each in text.split() if each not in COMMON) for text in (card, disk_lines)
-    ]
-    return found[0], found[1]
+    words += [f"root@{PCS[pc.name]['machine_ip']}", "sh", "-se", *arguments]
+    return subprocess.run(words, input=script, capture_output=True, text=True, check=True).stdout
