@@ -10,6 +10,10 @@ from pathlib import Path
 from slipway_image.errors import BuildError
 from slipway_image.shell import run
 
+# Packages would compile while they are installed, before all headers are there.
+NOT_YET = 'mkdir -p "$1/etc/dkms" && touch "$1/etc/dkms/no-autoinstall"'
+
+_SHOWN_ERRORS = 10
 _UPDATES = "lib/modules/{}/updates/dkms"
 
 
@@ -19,7 +23,16 @@ def compile_all(forge: Path, version: str, modules: Path, log: Path) -> list[str
     `forge` holds DKMS, its packages and the headers of the kernel `version`; `modules` is that
     kernel's unpacked folder.
     """
-    run(["chroot", forge, "dkms", "autoinstall", "-k", version], log)
+    for source in sorted((forge / "usr/src").glob("*/dkms.conf")):
+        run(["chroot", forge, "dkms", "add", f"/usr/src/{source.parent.name}"], log)
+    try:
+        run(["chroot", forge, "dkms", "autoinstall", "-k", version], log)
+    except BuildError as error:
+        words = _compilers_words(forge)
+        raise BuildError(
+            f"a driver cannot be compiled for {version}:\n  {words or error}",
+            "another kernel (the drivers of a release are made for its own), or a newer driver",
+        ) from None
     made = sorted((forge / _UPDATES.format(version)).glob("*.ko*"))
     if not made:
         raise BuildError(
@@ -31,6 +44,13 @@ def compile_all(forge: Path, version: str, modules: Path, log: Path) -> list[str
     for module in made:
         shutil.copy2(module, target)
     return [module.name for module in made]
+
+
+def _compilers_words(forge: Path) -> str:
+    """Return the compiler's errors, which DKMS keeps in files of its own."""
+    logs = sorted((forge / "var/lib/dkms").glob("*/*/build/make.log"))
+    lines = [line for log in logs for line in log.read_text(errors="replace").splitlines()]
+    return "\n  ".join([line for line in lines if "error:" in line][:_SHOWN_ERRORS])
 
 
 def copy_configuration(forge: Path, root: Path, packages: tuple[str, ...]) -> None:

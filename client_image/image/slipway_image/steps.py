@@ -133,7 +133,8 @@ def _compile_drivers(build: Build, version: str, folder: Path) -> None:
     """Compile the drivers for a kernel into its unpacked folder."""
     forge, wanted = build.tmp / "forge", build.options.drivers
     build.say(f"compiling {', '.join(wanted)}")
-    _mmdebstrap(build, forge, [f"linux-headers-{version}", "dkms", *wanted])
+    packages = [f"linux-headers-{version}", "dkms", *wanted]
+    _mmdebstrap(build, forge, packages, f"--essential-hook={drivers.NOT_YET}")
     made = drivers.compile_all(forge, version, folder, build.log)
     drivers.copy_configuration(forge, build.root, wanted)
     build.say(f"compiled for {version}: {', '.join(made)}")

@@ -14,11 +14,14 @@ def forge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A root with DKMS, and a chroot that compiles what the test put there beforehand."""
     fake = tmp_path / "bin/chroot"
     fake.parent.mkdir()
-    fake.write_text(f'#!/bin/sh\n[ "$*" = "{tmp_path}/forge dkms autoinstall -k {VERSION}" ]\n')
+    fake.write_text(f'#!/bin/sh\necho "$*" >> {tmp_path}/calls\n')
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{fake.parent}:/usr/bin:/bin")
     root = tmp_path / "forge"
     (root / "lib/modules" / VERSION / "updates/dkms").mkdir(parents=True)
+    source = root / "usr/src/r8168-8.051.02/dkms.conf"
+    source.parent.mkdir(parents=True)
+    source.touch()
     return root
 
 
@@ -30,6 +33,11 @@ def test_the_modules_lie_where_depmod_prefers_them(forge: Path, tmp_path: Path) 
     folder.mkdir()
     assert drivers.compile_all(forge, VERSION, folder, tmp_path / "log") == ["r8168.ko"]
     assert [path.name for path in (folder / "updates/dkms").iterdir()] == ["r8168.ko"]
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert [call.partition(" ")[2] for call in calls] == [
+        "dkms add /usr/src/r8168-8.051.02",
+        f"dkms autoinstall -k {VERSION}",
+    ]
     needs = {"updates/dkms/r8168.ko": ["kernel/lib/a.ko"], "kernel/lib/a.ko": []}
     assert modules.select(needs, [modules.keep("updates/**")]) == set(needs)
 
@@ -37,6 +45,22 @@ def test_the_modules_lie_where_depmod_prefers_them(forge: Path, tmp_path: Path) 
 def test_a_driver_that_was_not_compiled_is_no_silent_matter(forge: Path, tmp_path: Path) -> None:
     with pytest.raises(BuildError, match=f"no driver for {VERSION}"):
         drivers.compile_all(forge, VERSION, tmp_path / "modules", tmp_path / "log")
+
+
+def test_the_compilers_own_words_are_shown(
+    forge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(argv: list[str | Path], log: Path) -> None:
+        if "autoinstall" in argv:
+            raise BuildError("dkms failed")
+
+    monkeypatch.setattr(drivers, "run", run)
+    log = forge / "var/lib/dkms/r8168/8.051.02/build/make.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("make -C\nr8168.c:1:2: error: too few arguments\nmake: *** Error 1\n")
+    with pytest.raises(BuildError, match=f"{VERSION}:\n  r8168.c:1:2: error: too few") as caught:
+        drivers.compile_all(forge, VERSION, tmp_path, tmp_path / "log")
+    assert "another kernel" in caught.value.remedy
 
 
 def test_what_the_package_says_to_modprobe_comes_along(forge: Path, tmp_path: Path) -> None:
