@@ -24,9 +24,9 @@ def compile_all(forge: Path, version: str, modules: Path, log: Path) -> list[str
     kernel's unpacked folder.
     """
     for source in sorted((forge / "usr/src").glob("*/dkms.conf")):
-        run(["chroot", forge, "dkms", "add", f"/usr/src/{source.parent.name}"], log)
+        _dkms(forge, log, "add", f"/usr/src/{source.parent.name}")
     try:
-        run(["chroot", forge, "dkms", "autoinstall", "-k", version], log)
+        _dkms(forge, log, "autoinstall", "-k", version)
     except BuildError as error:
         words = _compilers_words(forge)
         raise BuildError(
@@ -44,6 +44,12 @@ def compile_all(forge: Path, version: str, modules: Path, log: Path) -> list[str
     for module in made:
         shutil.copy2(module, target)
     return [module.name for module in made]
+
+
+def _dkms(forge: Path, log: Path, *words: str) -> None:
+    """Run DKMS in the forge. It needs /proc, which goes away with the process."""
+    inside = ["unshare", "--fork", "--pid", "--mount-proc", f"--root={forge}"]
+    run([*inside, "dkms", *words], log)
 
 
 def _compilers_words(forge: Path) -> str:

@@ -11,8 +11,8 @@ VERSION = "6.1.0-1-amd64"
 
 @pytest.fixture
 def forge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A root with DKMS, and a chroot that compiles what the test put there beforehand."""
-    fake = tmp_path / "bin/chroot"
+    """A root with DKMS, and an unshare that compiles what the test put there beforehand."""
+    fake = tmp_path / "bin/unshare"
     fake.parent.mkdir()
     fake.write_text(f'#!/bin/sh\necho "$*" >> {tmp_path}/calls\n')
     fake.chmod(0o755)
@@ -34,9 +34,10 @@ def test_the_modules_lie_where_depmod_prefers_them(forge: Path, tmp_path: Path) 
     assert drivers.compile_all(forge, VERSION, folder, tmp_path / "log") == ["r8168.ko"]
     assert [path.name for path in (folder / "updates/dkms").iterdir()] == ["r8168.ko"]
     calls = (tmp_path / "calls").read_text().splitlines()
-    assert [call.partition(" ")[2] for call in calls] == [
-        "dkms add /usr/src/r8168-8.051.02",
-        f"dkms autoinstall -k {VERSION}",
+    assert all(f"--root={forge}" in call for call in calls)
+    assert [call.partition(" dkms ")[2] for call in calls] == [
+        "add /usr/src/r8168-8.051.02",
+        f"autoinstall -k {VERSION}",
     ]
     needs = {"updates/dkms/r8168.ko": ["kernel/lib/a.ko"], "kernel/lib/a.ko": []}
     assert modules.select(needs, [modules.keep("updates/**")]) == set(needs)
