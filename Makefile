@@ -73,8 +73,9 @@ test-e2e: setup ## whole trips in the virtual lab (root)
 
 .PHONY: matrix
 matrix: ROWS :=
-matrix: setup ## every network card and disk controller of QEMU (root; ROWS="tulip or e1000")
-	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m matrix tests/matrix --timeout 3600 $(if $(ROWS),-k "$(ROWS)")
+matrix: AT_A_TIME := 2
+matrix: setup ## every network card and disk controller of QEMU (root; ROWS="tulip or e1000" AT_A_TIME=2)
+	$(SUDO) env PATH="$$PATH" AT_A_TIME=$(AT_A_TIME) $(PY) -m pytest -q -m matrix tests/matrix --timeout 3600 $(if $(ROWS),-k "$(ROWS)")
 
 .PHONY: bench
 bench: SIZE := 2G

@@ -11,7 +11,7 @@ from matrix.trip import PCS, STATE, play, trip
 from slipway_lab.api import Lab
 
 KEEP = "SLIPWAY_KEEP_LAB"
-AT_A_TIME = 2
+AT_A_TIME = int(os.environ.get("AT_A_TIME", "2"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
