@@ -49,8 +49,8 @@ demo: setup ## the main job on two virtual PCs: back up, wipe, restore, boot
 	PYTHONPATH=roles/virtual_lab/files $(PY) -m slipway_lab.demo
 
 # --- tests ---------------------------------------------------------------------
-.PHONY: test lint test-unit test-storage test-e2e
-test: setup ## everything: lint, unit, storage, e2e
+.PHONY: test lint test-unit test-storage test-e2e test-slow
+test: setup ## everything but the slow tests: lint, unit, storage, e2e
 	$(MAKE) --no-print-directory lint test-unit
 	# Whole trips mostly wait for PCs that boot: the storage tier has the cores meanwhile.
 	$(MAKE) --no-print-directory -j2 --output-sync=target test-storage test-e2e
@@ -69,7 +69,10 @@ test-storage: setup ## real file systems on loop devices, bytes compared (root)
 	$(SUDO) env PATH="$$PATH" nice $(PY) -m pytest -q -n auto --dist loadgroup -m storage tests/storage
 
 test-e2e: setup ## whole trips in the virtual lab (root)
-	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m e2e tests/e2e --durations=20
+	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m "e2e and not slow" tests/e2e --durations=20
+
+test-slow: setup ## trips that take long: other networks, Secure Boot (root)
+	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m slow tests/e2e --durations=20
 
 .PHONY: matrix
 matrix: ROWS :=

@@ -37,6 +37,9 @@ class ActionModule(ActionBase):
                 "timeout": {"type": "int", "default": 600},
                 "wake": {"type": "dict"},
                 "interval": {"type": "int", "default": 10},
+                "patience": {"type": "int"},
+                "waited": {"type": "float", "default": 0},
+                "sent": {"type": "dict"},
                 "admin_socket": {"type": "path", "default": "/run/slipway/admin.sock"},
             }
         )
@@ -68,6 +71,7 @@ class ActionModule(ActionBase):
         return {
             "changed": False,
             "session": session,
+            "reached": waiter.reached,
             "packets": waiter.packets,
             "seconds": round(waiter.elapsed, 1),
         }

@@ -88,18 +88,9 @@ def choose_route(
 
 def send(route: Route, macs: Sequence[str], port: int, repeat: int) -> int:
     """Send the magic packets and return how many were sent."""
-    try:
-        import wakeonlan
-    except ImportError as failure:
-        raise SlipwayError(
-            f"The Python library wakeonlan is missing: {failure}.",
-            "Run this module with the service's Python: set ansible_python_interpreter to"
-            " /opt/slipway/venv/bin/python for this task (playbooks/site.yml installs it).",
-            "no_wakeonlan",
-        ) from failure
     for _turn in range(repeat):
         try:
-            wakeonlan.wake(*macs, host=route.broadcast, port=port, interface=route.source_address)
+            _wake(route, macs, port)
         except OSError as failure:
             raise SlipwayError(
                 f"Magic packets from {route.source_address} ({route.interface}) to"
@@ -108,6 +99,21 @@ def send(route: Route, macs: Sequence[str], port: int, repeat: int) -> int:
                 "not_sent",
             ) from failure
     return repeat * len(macs)
+
+
+def _wake(route: Route, macs: Sequence[str], port: int) -> None:
+    try:
+        import wakeonlan
+    except ImportError:
+        # A relay host has Python and nothing of ours; the packets are the same.
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+            sender.bind((route.source_address, 0))
+            for mac in macs:
+                card = bytes.fromhex(mac.replace(":", ""))
+                sender.sendto(b"\xff" * 6 + card * 16, (route.broadcast, port))
+        return
+    wakeonlan.wake(*macs, host=route.broadcast, port=port, interface=route.source_address)
 
 
 def _first(addresses: Sequence[Address]) -> Address | None:

@@ -50,6 +50,20 @@ options:
     description: Seconds from one magic packet to the next.
     type: int
     default: 10
+  patience:
+    description:
+      - Seconds after which this call ends well although the session is not there yet, so that a
+        playbook can do something meanwhile and call again.
+    type: int
+  waited:
+    description: Seconds of earlier calls for the same wait; they count for O(timeout).
+    type: float
+    default: 0
+  sent:
+    description:
+      - What M(slipway.imaging.wake) returned on another host, C(packets) being those of all calls.
+        It is named when the time is over.
+    type: dict
 """
 
 EXAMPLES = r"""
@@ -71,12 +85,16 @@ session:
   description: The session as it is now.
   type: dict
   returned: success
+reached:
+  description: Whether the session is where it should be. False only with O(patience).
+  type: bool
+  returned: success
 packets:
   description: How many magic packets were sent.
   type: int
   returned: success
 seconds:
-  description: How long it took.
+  description: How long it took, O(waited) included.
   type: float
   returned: success
 """

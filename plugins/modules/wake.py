@@ -52,9 +52,9 @@ options:
     type: int
     default: 1
 requirements:
-  - The Python library wakeonlan. The service's virtual environment on the image server has it, so
-    set C(ansible_python_interpreter) to V(/opt/slipway/venv/bin/python) for this task.
   - The program C(ip) of iproute2.
+  - The Python library wakeonlan is used where it is installed, as in the service's virtual
+    environment on the image server. Elsewhere Python alone does.
 """
 
 EXAMPLES = r"""
@@ -63,8 +63,18 @@ EXAMPLES = r"""
     macs: ["52:54:00:77:00:01"]
     machine_address: 10.77.0.21
   delegate_to: img
-  vars:
-    ansible_python_interpreter: /opt/slipway/venv/bin/python
+
+- name: Wake pc2 from a host that is in its subnet
+  slipway.imaging.wake:
+    macs: ["52:54:00:77:00:02"]
+  delegate_to: printserver
+
+- name: Wake pc3 in a subnet whose router lets directed broadcasts through
+  slipway.imaging.wake:
+    macs: ["52:54:00:77:00:03"]
+    source_address: 10.77.0.1
+    broadcast: 10.78.0.255
+  delegate_to: img
 """
 
 RETURN = r"""

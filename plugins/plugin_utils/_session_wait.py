@@ -32,42 +32,56 @@ class Waiter:
         self.timeout = args["timeout"]
         self.interval = max(1, args["interval"])
         self.wakes = args["wake"] is not None and self.until == CHECKED_IN
+        # A wait in several calls: what came before, and how long this one may last.
+        self._waited = args.get("waited") or 0
+        self._patience = args.get("patience") or math.inf
         self._wake = wake
         self._look = look
         self._show = show
         self._clock = clock
         self._start = clock()
-        self._sent: dict[str, Any] = {}
-        self.packets = 0
+        self._sent: Mapping[str, Any] = args.get("sent") or {}
+        self.packets = int(self._sent.get("packets", 0))
+        self.reached = False
 
     @property
     def elapsed(self) -> float:
-        """Return how long the wait has lasted."""
+        """Return how long the wait has lasted, earlier calls included."""
+        return self._waited + self._here
+
+    @property
+    def _here(self) -> float:
         return self._clock() - self._start
 
     def wait(self) -> dict[str, Any]:
-        """Return the session once it is where it should be, else raise SlipwayError."""
+        """Return the session once it is there or patience ends, else raise SlipwayError.
+
+        `reached` says which of the two it was.
+        """
         while True:
             if self.wakes:
                 self._sent = self._wake()
                 self.packets += self._sent["packets"]
-            left = self.timeout - self.elapsed
+            left = min(self.timeout - self.elapsed, self._patience - self._here)
             seen = self._look(max(1, min(self.interval, math.ceil(left))))
             session = seen["session"]
-            if seen["reached"]:
+            self.reached = seen["reached"]
+            if self.reached:
                 return session
             if session["state"] == "ended" and session["outcome"] != "expired":
                 raise self._ended(session)
             if session["state"] == "ended" or self.elapsed >= self.timeout:
                 raise self._timed_out(session)
             self._show(f"{self.host}  {self._line(session)}")
+            if self._here >= self._patience:
+                return session
 
     def _line(self, session: Mapping[str, Any]) -> str:
         if self.until == IMAGE_CHECKED:
             check = session.get("image_check") or {}
             done, total = number(check, "bytes_done"), number(check, "bytes_total")
             return f"the server reads the image through: {size(done)} of {size(total)}"
-        sent = f"{_packets(self.packets)} sent, " if self.wakes else ""
+        sent = f"{_packets(self.packets)} sent, " if self._sent else ""
         fetched = "fetched" if session["boot_script_served"] else "not fetched yet"
         waited = f"{span(self.elapsed)} of {span(self.timeout)}"
         return f"waiting for the machine: {sent}boot script {fetched}, {waited}"
@@ -109,7 +123,7 @@ class Waiter:
         )
 
     def _what_was_sent(self) -> str:
-        if not self.wakes or not self._sent:
+        if not self._sent:
             return "No magic packet was sent."
         sent = self._sent
         return (

@@ -34,6 +34,7 @@ def lab() -> Iterator[Lab]:
         pytest.fail("The matrix needs root: `make matrix` asks for it.")
     play("lab_up")
     play("site")
+    play("boot_media")
     found = Lab.load(STATE)
     for pc in found.pcs:
         pc.cut_power()

@@ -41,7 +41,7 @@ done
 
 def play(name: str, **arguments: Any) -> PlaybookRun:
     """Run a playbook against the matrix' lab; it must succeed."""
-    run = run_playbook(name, inventory=INVENTORY, quiet=True, **arguments)
+    run = run_playbook(name, inventories=[INVENTORY], quiet=True, **arguments)
     assert run.returncode == 0, run.output
     return run
 

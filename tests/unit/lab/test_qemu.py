@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from slipway_lab import hardware, qemu
@@ -38,6 +39,38 @@ def test_uefi_uses_its_own_pxe_stack_and_its_own_boot_order(lab: Config) -> None
     assert card.endswith("romfile=")
     assert "addr=0x2" in card
     assert "addr=0x3" in device(command, "virtio-scsi-pci")
+
+
+def test_a_medium_is_booted_first_while_it_is_there(
+    make_lab: Callable[[], Config], description: dict[str, Any], tmp_path: Path
+) -> None:
+    floppy, cd = tmp_path / "floppy.img", tmp_path / "cd.iso"
+    description["machines"][0] |= {"floppy": str(floppy), "cdrom": str(cd), "nic_rom": False}
+    lab = make_lab()
+    assert not [word for word in words(lab, "old") if word.startswith(("floppy", "ide-cd"))]
+    floppy.touch()
+    cd.touch()
+    command = words(lab, "old")
+    assert device(command, "floppy").endswith("bootindex=1")
+    assert device(command, "ide-cd").endswith("bootindex=2")
+    assert device(command, "scsi-hd").endswith("bootindex=3")
+    # A card without a ROM is no boot device.
+    assert device(command, "virtio-net-pci").endswith("romfile=")
+    assert f"driver=file,node-name=floppy0-file,read-only=on,filename={floppy}" in command
+
+
+def test_a_usb_stick_comes_before_the_boot_order_of_a_uefi_pc(
+    make_lab: Callable[[], Config], description: dict[str, Any], tmp_path: Path
+) -> None:
+    stick = tmp_path / "usb.img"
+    description["machines"][1] |= {"usb": str(stick)}
+    lab = make_lab()
+    assert not any("bootindex" in word for word in words(lab, "new"))
+    stick.touch()
+    command = words(lab, "new")
+    assert command.index("qemu-xhci,id=xhci") < command.index(device(command, "usb-storage"))
+    assert device(command, "usb-storage").endswith("bootindex=1")
+    assert device(command, "scsi-hd").endswith("bootindex=3")
 
 
 def test_the_disk_has_an_identity(lab: Config) -> None:

@@ -46,7 +46,8 @@ class World:
 
     def wait(self, **changes: Any) -> dict[str, Any]:
         args = {"until": "checked_in", "timeout": 35, "interval": 10, "wake": {}, **changes}
-        return Waiter("pc1", args, self.wake, self.look, self.shown.append, lambda: self.now).wait()
+        self.waiter = Waiter("pc1", args, self.wake, self.look, self.shown.append, lambda: self.now)
+        return self.waiter.wait()
 
 
 def test_packets_are_sent_again_until_the_machine_is_there(session: Callable[..., Any]) -> None:
@@ -87,6 +88,26 @@ def test_nothing_is_sent_when_nobody_wants_it(session: Callable[..., Any]) -> No
     with pytest.raises(SlipwayError, match="No magic packet was sent"):
         world.wait(wake=None)
     assert world.woken == 0
+
+
+def test_a_wait_in_several_calls_lets_another_host_wake(session: Callable[..., Any]) -> None:
+    world = World(session())
+    first = {"patience": 20, "wake": None, "sent": SENT}
+    assert world.wait(**first)["state"] == "requested"
+    assert not world.waiter.reached
+    assert (world.woken, world.waiter.elapsed) == (0, 20)
+    assert "1 magic packet sent, boot script not fetched yet, 0:20 of 0:35" in world.shown[-1]
+    with pytest.raises(SlipwayError) as failure:
+        world.wait(**first | {"waited": 20, "sent": SENT | {"packets": 2}})
+    assert world.waiter.elapsed == 35, "the last call ends with the time, not with its patience"
+    assert "did not boot from the network within 0:35. Sent: 2 magic" in failure.value.message
+
+
+def test_a_wait_in_several_calls_ends_with_the_machine(session: Callable[..., Any]) -> None:
+    world = World(session(state="checked_in"))
+    world.wait(patience=10, waited=300, timeout=600, wake=None)
+    assert world.waiter.reached
+    assert world.waiter.elapsed == 310
 
 
 def test_the_service_may_be_first_to_lose_patience(session: Callable[..., Any]) -> None:

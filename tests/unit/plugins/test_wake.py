@@ -2,6 +2,7 @@
 
 import json
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -65,7 +66,11 @@ def test_the_only_interface_needs_no_name() -> None:
     assert choose_route([Address("wg0", "10.0.0.1", 32)]).broadcast == "255.255.255.255"
 
 
-def test_what_is_sent() -> None:
+@pytest.mark.parametrize("library", [True, False])
+def test_what_is_sent(library: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relay host has no library, and sends the same."""
+    if not library:
+        monkeypatch.setitem(sys.modules, "wakeonlan", None)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
         receiver.bind(("127.0.0.1", 0))
         receiver.settimeout(5)

@@ -101,7 +101,7 @@ def test_the_boot_script_is_handed_out_while_the_session_is_pending(service: Ser
     assert script.splitlines() == [
         "#!ipxe",
         "kernel http://10.77.0.1/env/vmlinuz initrd=initrd.img initrd=site.cpio "
-        f"console=tty0 console=ttyS0,115200 quiet slipway.session={pc.session}",
+        f"console=tty0 console=ttyS0,115200 quiet ${{slwip}} slipway.session={pc.session}",
         "initrd --name initrd.img http://10.77.0.1/env/initrd.img",
         "initrd --name site.cpio http://10.77.0.1/env/site.cpio",
         "boot",

@@ -15,10 +15,11 @@ def render(config: Config, session_id: str) -> str:
         raise ValueError(f"not a session id: {session_id!r}")
     env = f"http://{config.url_host}/env"
     arguments = " ".join(config.boot_args.split())
+    # A boot medium with a fixed address sets slwip, else it is nothing.
     return (
         "#!ipxe\n"
         f"kernel {env}/vmlinuz initrd=initrd.img initrd=site.cpio {arguments} "
-        f"slipway.session={session_id}\n"
+        f"${{slwip}} slipway.session={session_id}\n"
         f"initrd --name initrd.img {env}/initrd.img\n"
         f"initrd --name site.cpio {env}/site.cpio\n"
         "boot\n"

@@ -21,6 +21,9 @@ from slipway_lab.hardware import BOOTABLE_BUS, BUSES, CARDS
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 INTERFACE = re.compile(r"[a-z][a-z0-9-]{0,14}")
+DRIVES = ("floppy", "cdrom", "usb")
+# QEMU separates options by commas.
+MEDIUM = re.compile(r"/[^,]*")
 FILE_SYSTEMS = ("ext4", "ext3", "vfat", "swap")
 
 
@@ -61,6 +64,14 @@ class Disk:
 
 
 @dataclass(frozen=True)
+class Medium:
+    """A drive that a PC may boot from, and the file that lies in it while that file is there."""
+
+    kind: str
+    file: Path
+
+
+@dataclass(frozen=True)
 class Machine:
     """One PC."""
 
@@ -72,6 +83,8 @@ class Machine:
     card: str
     bus: str
     disk: Disk
+    media: tuple[Medium, ...] = ()
+    nic_rom: bool = True
 
 
 @dataclass(frozen=True)
@@ -256,7 +269,16 @@ def _machine(data: dict[str, Any]) -> Machine:
         card=_choice(data, "nic", name, CARDS),
         bus=bus,
         disk=disk,
+        media=_media(data, name, firmware),
+        nic_rom=_yes_or_no(data, "nic_rom", name, True),
     )
+
+
+def _media(data: dict[str, Any], name: str, firmware: str) -> tuple[Medium, ...]:
+    kinds = [kind for kind in DRIVES if data.get(kind)]
+    if firmware == "uefi" and "floppy" in kinds:
+        raise LabError(f"{name}: UEFI PCs of the lab have no floppy drive.", "Use usb or cdrom.")
+    return tuple(Medium(kind, Path(_text(data, kind, name, MEDIUM))) for kind in kinds)
 
 
 def _disk(data: dict[str, Any], name: str) -> Disk:
@@ -327,6 +349,13 @@ def _choice(data: dict[str, Any], key: str, where: str, choices: tuple[str, ...]
     if value not in choices:
         raise LabError(f"{where}: {key} must be one of {', '.join(choices)}, not {value!r}.")
     return str(value)
+
+
+def _yes_or_no(data: dict[str, Any], key: str, where: str, usual: bool) -> bool:
+    value = data.get(key, usual)
+    if not isinstance(value, bool):
+        raise LabError(f"{where}: {key} must be true or false, not {value!r}.")
+    return value
 
 
 def _number(data: dict[str, Any], key: str, where: str, least: int) -> int:

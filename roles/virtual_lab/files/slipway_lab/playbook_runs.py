@@ -9,7 +9,7 @@ import os
 import shlex
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,10 +63,10 @@ def run_playbook(
     limit: str | None = None,
     variables: Mapping[str, object] | None = None,
     options: str = "",
-    inventory: Path = LAB,
+    inventories: Sequence[Path] = (LAB,),
     quiet: bool = False,
 ) -> PlaybookRun:
-    """Run ``playbooks/NAME.yml`` from the checkout, against the lab or another inventory.
+    """Run ``playbooks/NAME.yml`` from the checkout, against the lab or other inventories.
 
     ``variables`` become ``-e KEY=VALUE``, ``options`` further options such as ``--check --diff``.
     A failed play raises nothing: look at ``returncode`` and ``failures``.
@@ -80,7 +80,7 @@ def run_playbook(
             private_data_dir=folder,
             project_dir=str(ROOT),
             playbook=str(ROOT / "playbooks" / f"{name}.yml"),
-            inventory=str(inventory),
+            inventory=[str(path) for path in inventories],
             limit=limit,
             cmdline=" ".join([options, *words]).strip() or None,
             envvars={"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PATH": os.environ["PATH"]},

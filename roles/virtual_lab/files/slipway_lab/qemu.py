@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from slipway_lab import hardware, nvram
-from slipway_lab.config import Config, Machine
+from slipway_lab.config import Config, Machine, Medium
 from slipway_lab.errors import LabError
 from slipway_lab.tools import alive, environment, give, run
 
@@ -74,14 +74,18 @@ def command(config: Config, machine: Machine, accel: str, taps: list[int]) -> li
         words += ["-drive", f"if=pflash,unit=1,format=raw,file={variables}"]
         # PXE over IPv6 would wait a minute for a router that the lab does not have.
         words += ["-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=no"]
-    words += _cards(machine, taps)
+    media = [medium for medium in machine.media if medium.file.exists()]
+    order = _boot_order(machine, media)
+    words += _cards(machine, taps, order)
     words += ["-blockdev", f"driver=file,node-name=file0,filename={paths.disk(machine.name)}"]
     words += ["-blockdev", "driver=raw,node-name=disk0,file=file0"]
     *controller, disk = hardware.disk_devices(
         machine.bus, nvram.DISK_SLOT, "disk0", machine.disk.serial, wwn(machine)
     )
-    for device in (*controller, disk + _boot_index(machine, len(taps))):
+    for device in (*controller, disk + _boot_index(order, "disk")):
         words += ["-device", device]
+    for medium in media:
+        words += _drive(medium, _boot_index(order, medium.kind))
     words += ["-device", "virtio-rng-pci"]
     console = paths.console(machine.name)
     words += ["-chardev", f"file,id=serial0,path={console},append=on"]
@@ -90,10 +94,10 @@ def command(config: Config, machine: Machine, accel: str, taps: list[int]) -> li
     return words
 
 
-def _cards(machine: Machine, taps: list[int]) -> list[str]:
+def _cards(machine: Machine, taps: list[int], order: list[str]) -> list[str]:
     # OVMF brings a PXE stack of its own and shall use it; SeaBIOS needs QEMU's iPXE ROM.
     own = machine.firmware == "uefi" and machine.card == hardware.OVMF_CARD
-    rom = ",romfile=" if own else ""
+    rom = ",romfile=" if own or not machine.nic_rom else ""
     words = []
     for card, (mac, tap) in enumerate(zip(machine.macs, taps, strict=True)):
         # The first card has the slot that the UEFI boot order knows, others come far behind.
@@ -102,14 +106,41 @@ def _cards(machine: Machine, taps: list[int]) -> list[str]:
         words += [
             "-device",
             f"{machine.card},netdev=net{card},mac={mac},addr={slot:#x}{rom}"
-            + _boot_index(machine, card),
+            + _boot_index(order, f"net{card}"),
         ]
     return words
 
 
-def _boot_index(machine: Machine, place: int) -> str:
-    """Network first, then disk. UEFI PCs have it in their variables instead: see nvram."""
-    return "" if machine.firmware == "uefi" else f",bootindex={place + 1}"
+def _drive(medium: Medium, boot_index: str) -> list[str]:
+    """Put a medium into a drive. It is read only, as it is after the write-protect tab is shut."""
+    node = f"{medium.kind}0"
+    device = {
+        "floppy": f"floppy,unit=0,drive={node}",
+        "cdrom": f"ide-cd,drive={node}",
+        "usb": f"usb-storage,bus=xhci.0,drive={node}",
+    }[medium.kind]
+    file = f"driver=file,node-name={node}-file,read-only=on,filename={medium.file}"
+    words = ["-blockdev", file]
+    words += ["-blockdev", f"driver=raw,node-name={node},read-only=on,file={node}-file"]
+    if medium.kind == "usb":
+        words += ["-device", "qemu-xhci,id=xhci"]
+    return [*words, "-device", device + boot_index]
+
+
+def _boot_order(machine: Machine, media: list[Medium]) -> list[str]:
+    """Media first, then network, then disk; a card without a ROM is no boot device.
+
+    UEFI PCs have the last two in their variables instead (see nvram), and hear of an order from
+    outside only when there is a medium that must come before.
+    """
+    if machine.firmware == "uefi" and not media:
+        return []
+    cards = [f"net{card}" for card in range(len(machine.macs)) if machine.nic_rom]
+    return [*(medium.kind for medium in media), *cards, "disk"]
+
+
+def _boot_index(order: list[str], device: str) -> str:
+    return f",bootindex={order.index(device) + 1}" if device in order else ""
 
 
 def start(config: Config, machine: Machine, accel: str) -> None:

@@ -1,0 +1,153 @@
+"""What a DHCP server that is not ours must be told, in the words of each of four.
+
+Every text says the same: a boot loader for BIOS, one for x86-64 UEFI, and the first script for
+iPXE, which both loaders are. Architectures as in RFC 4578, 2.1: 0 is BIOS, 7 and 9 are both used
+for x86-64 UEFI. iPXE calls itself `iPXE` in the user class (option 77).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, clean
+
+BIOS_LOADER = "undionly.kpxe"
+UEFI_LOADER = "snponly.efi"
+UEFI = (7, 9)
+
+
+@dataclass(frozen=True)
+class Boot:
+    """What is told: the TFTP server's address, the script's URL, and the networks it is told to."""
+
+    server: str
+    url: str
+    networks: tuple[str, ...]
+
+
+def isc(boot: Boot) -> list[str]:
+    """Return lines for ISC dhcpd's dhcpd.conf."""
+    uefi = " or ".join(f"option slipway-arch = 00:{arch:02x}" for arch in UEFI)
+    return [
+        "option slipway-arch code 93 = unsigned integer 16;",
+        'class "slipway" {',
+        '  match if substring(option vendor-class-identifier, 0, 9) = "PXEClient";',
+        f"  next-server {boot.server};",
+        '  if exists user-class and option user-class = "iPXE" {',
+        f'    filename "{boot.url}";',
+        "  } elsif option slipway-arch = 00:00 {",
+        f'    filename "{BIOS_LOADER}";',
+        f"  }} elsif {uefi} {{",
+        f'    filename "{UEFI_LOADER}";',
+        "  }",
+        "}",
+    ]
+
+
+def kea(boot: Boot) -> list[str]:
+    """Return classes for the `Dhcp4` object of Kea's kea-dhcp4.conf."""
+    pxe = "substring(option[60].hex,0,9) == 'PXEClient'"
+    ipxe = "option[77].exists and substring(option[77].hex,0,4) == 'iPXE'"
+    uefi = " or ".join(f"option[93].hex == 0x{arch:04x}" for arch in UEFI)
+    tests = {
+        "slipway-ipxe": (ipxe, boot.url),
+        "slipway-bios": (
+            f"{pxe} and option[93].hex == 0x0000 and not ({ipxe})",
+            BIOS_LOADER,
+        ),
+        "slipway-uefi": (f"{pxe} and ({uefi}) and not ({ipxe})", UEFI_LOADER),
+    }
+    classes = [
+        {"name": name, "test": test, "next-server": boot.server, "boot-file-name": file}
+        for name, (test, file) in tests.items()
+    ]
+    # A member of the Dhcp4 object: its lines without the braces around it.
+    return json.dumps({"client-classes": classes}, indent=2).splitlines()[1:-1]
+
+
+def windows(boot: Boot) -> list[str]:
+    """Return PowerShell lines for Windows DHCP: one policy for each kind of client and scope.
+
+    No option 60: it belongs only where DHCP and TFTP server are the same machine.
+    """
+    kinds = {"BIOS": (0,), "UEFI": UEFI}
+    classes = {
+        f"Slipway {kind} {arch}": f"PXEClient:Arch:{arch:05}"
+        for kind, archs in kinds.items()
+        for arch in archs
+    }
+    lines = ['Add-DhcpServerv4Class -Name "Slipway iPXE" -Type User -Data "iPXE"']
+    lines += [
+        f'Add-DhcpServerv4Class -Name "{name}" -Type Vendor -Data "{data}"'
+        for name, data in classes.items()
+    ]
+    scopes = ", ".join(f'"{network}"' for network in boot.networks)
+    lines.append(f"foreach ($scope in {scopes}) {{")
+    policies = [("Slipway iPXE", '-UserClass EQ,"Slipway iPXE"', boot.url)]
+    for name in classes:
+        match = f'-VendorClass EQ,"{name}*" -UserClass NE,"Slipway iPXE"'
+        policies.append((name, match, BIOS_LOADER if "BIOS" in name else UEFI_LOADER))
+    for name, match, file in policies:
+        policy = f'-PolicyName "{name}" -ScopeId $scope'
+        lines += [
+            f'  Add-DhcpServerv4Policy -Name "{name}" -ScopeId $scope -Condition AND {match}',
+            f'  Set-DhcpServerv4OptionValue {policy} -OptionId 66 -Value "{boot.server}"',
+            f'  Set-DhcpServerv4OptionValue {policy} -OptionId 67 -Value "{file}"',
+        ]
+    return [*lines, "}"]
+
+
+def dnsmasq(boot: Boot) -> list[str]:
+    """Return lines for another dnsmasq's configuration."""
+    lines = ["dhcp-match=set:slipway-ipxe,175", "dhcp-userclass=set:slipway-ipxe,iPXE"]
+    lines.append("dhcp-match=set:slipway-bios,option:client-arch,0")
+    lines += [f"dhcp-match=set:slipway-uefi,option:client-arch,{arch}" for arch in UEFI]
+    # The server's name stays empty: some firmware would try to resolve it.
+    for tags, file in (
+        ("tag:slipway-ipxe", boot.url),
+        ("tag:!slipway-ipxe,tag:slipway-bios", BIOS_LOADER),
+        ("tag:!slipway-ipxe,tag:slipway-uefi", UEFI_LOADER),
+    ):
+        lines.append(f"dhcp-boot={tags},{file},,{boot.server}")
+    return lines
+
+
+SERVERS: dict[str, tuple[str, Callable[[Boot], list[str]]]] = {
+    "isc": ("ISC dhcpd, in dhcpd.conf", isc),
+    "kea": ("Kea, in the Dhcp4 object of kea-dhcp4.conf", kea),
+    "windows": ("Windows DHCP, in an administrator's PowerShell", windows),
+    "dnsmasq": ("dnsmasq, in its configuration", dnsmasq),
+}
+
+
+def lines(networks: Mapping[str, object], server: str, url: str, kinds: Sequence[str]) -> list[str]:
+    """Return the texts for some servers, or for all of them, each under its heading."""
+    if unknown := [kind for kind in kinds if kind not in SERVERS]:
+        raise SlipwayError(
+            f"There are no lines for {clean(', '.join(unknown), 60)}.",
+            f"Say one of {', '.join(SERVERS)}, or nothing for all of them.",
+            "bad_server",
+        )
+    try:
+        address = str(ipaddress.IPv4Address(server))
+    except ValueError as failure:
+        raise SlipwayError(
+            f"{clean(server, 60)} is no IPv4 address, and DHCP names a TFTP server by one.",
+            "Set pxe_server_address.",
+            "bad_address",
+        ) from failure
+    boot = Boot(address, url, tuple(_addresses(networks)))
+    shown = []
+    for kind in kinds or SERVERS:
+        title, text = SERVERS[kind]
+        shown += [f"# --- {title}", *text(boot), ""]
+    return shown[:-1]
+
+
+def _addresses(networks: Mapping[str, object]) -> list[str]:
+    own, subnets = networks["own"], networks["subnets"]
+    assert isinstance(own, Mapping) and isinstance(subnets, Sequence)
+    return [str(network["address"]) for network in (own, *subnets)]

@@ -1,0 +1,1 @@
+"""Makes boot media for PCs that can't boot from the network by themselves."""

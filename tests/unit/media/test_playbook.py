@@ -1,0 +1,48 @@
+"""playbooks/boot_media.yml: made once, compared in check mode, refused in plain words."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def inventory(tmp_path: Path) -> Path:
+    path = tmp_path / "hosts.yml"
+    path.write_text("image_servers: {hosts: {img: {image_server_address: 192.0.2.10}}}\n")
+    return path
+
+
+def play(inventory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    program = str(Path(sys.executable).with_name("ansible-playbook"))
+    folder = f"boot_media_folder={inventory.parent / 'media'}"
+    return subprocess.run(
+        [program, "-i", str(inventory), "playbooks/boot_media.yml", "-e", folder, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1", "COLUMNS": "5000"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_media_are_made_once_and_check_mode_makes_none(inventory: Path) -> None:
+    media = inventory.parent / "media"
+    done = play(inventory, "--check")
+    assert "changed=1" in done.stdout, done.stdout + done.stderr
+    assert not media.exists()
+    done = play(inventory)
+    assert "changed=1" in done.stdout
+    assert str(media / "img.iso") in done.stdout
+    assert "changed=0" in play(inventory).stdout
+
+
+def test_what_cannot_be_made_is_said(inventory: Path) -> None:
+    done = play(inventory, "-e", "boot_media_router=192.0.2.1")
+    assert done.returncode != 0
+    assert "no address. Remedy: Set boot_media_address too" in done.stdout + done.stderr
+    assert not (inventory.parent / "media").exists()

@@ -1,0 +1,258 @@
+"""The role's templates and preflight, run by Ansible for many servers; dnsmasq's word on it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.slipway.imaging.plugins.plugin_utils import _dhcp_options
+
+ROOT = Path(__file__).resolve().parents[3]
+DNSMASQ = shutil.which("dnsmasq") or "/usr/sbin/dnsmasq"
+ROOM = {
+    "network": "10.78.0.0/24",
+    "range": {"first": "10.78.0.100", "last": "10.78.0.200"},
+    "router": "10.78.0.1",
+}
+RANGE = {"first": "10.77.0.100", "last": "10.77.0.200"}
+
+GOOD: dict[str, dict[str, Any]] = {
+    "full": {"pxe_server_dhcp_range": RANGE, "pxe_server_dns": ["10.77.0.53"]},
+    "full-rooms": {
+        "pxe_server_dhcp_range": RANGE,
+        "pxe_server_router": "10.77.0.254",
+        "pxe_server_subnets": [ROOM, {**ROOM, "network": "10.79.0.0/16", "router": "10.79.0.1",
+                                      "range": {"first": "10.79.0.9", "last": "10.79.9.9"}}],
+    },
+    "proxy": {"pxe_server_dhcp_mode": "proxy"},
+    "proxy-rooms": {"pxe_server_dhcp_mode": "proxy",
+                    "pxe_server_subnets": [{"network": "10.78.0.0/24"}]},
+    "none": {"pxe_server_dhcp_mode": "none"},
+}  # fmt: skip
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    "bad-no-range": ({}, "set pxe_server_dhcp_range"),
+    "bad-mode": ({"pxe_server_dhcp_mode": "proxi"}, "full, proxy, none"),
+    "bad-interface": (
+        {"pxe_server_dhcp_range": RANGE, "pxe_server_interface": "eth9"},
+        "has no network interface eth9",
+    ),
+    "bad-interface-text": ({"pxe_server_interface": "lab0\nuser=x"}, "must hold an interface"),
+    "bad-subnet": (
+        {"pxe_server_dhcp_range": RANGE, "pxe_server_subnets": [{**ROOM, "router": "10.9.9.9"}]},
+        "router 10.9.9.9 is not in 10.78.0.0/24",
+    ),
+    "bad-subnet-key": (
+        {"pxe_server_dhcp_range": RANGE, "pxe_server_subnets": [{**ROOM, "gateway": "10.78.0.1"}]},
+        "gateway",
+    ),
+}
+FACTS = {
+    "interfaces": ["lab0"],
+    "lab0": {"device": "lab0", "ipv4": {"address": "10.77.0.1", "netmask": "255.255.255.0"}},
+}
+PLAY = """
+- hosts: image_servers
+  gather_facts: false
+  tasks:
+    - name: Run the role's own tasks
+      block:
+        - name: Stand in for the facts of a server
+          ansible.builtin.set_fact:
+            cacheable: true
+            interfaces: "{{ facts.interfaces }}"
+            lab0: "{{ facts.lab0 }}"
+        - name: Preflight
+          ansible.builtin.include_role:
+            name: slipway.imaging.pxe_server
+            tasks_from: preflight
+            public: true
+        - name: Render
+          ansible.builtin.template:
+            src: "etc/{{ item }}.j2"
+            dest: "{{ out }}/{{ inventory_hostname }}.{{ item | basename }}"
+            mode: "0644"
+          loop: [dnsmasq.d/slipway.conf, slipway/dhcp-hosts]
+      rescue:
+        - name: Keep the refusal
+          ansible.builtin.copy:
+            content: "{{ ansible_failed_result | to_json }}"
+            dest: "{{ out }}/{{ inventory_hostname }}.refused"
+            mode: "0644"
+"""
+
+
+def run(folder: Path, playbook: str, *arguments: str) -> str:
+    """Run a playbook against servers that are only described."""
+    environment = {
+        **os.environ,
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+    }
+    command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "hosts.yml", playbook]
+    done = subprocess.run(
+        [*command, *arguments], cwd=folder, env=environment, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what each server would get, and each refusal."""
+    folder = tmp_path_factory.mktemp("pxe")
+    cases = GOOD | {name: variables for name, (variables, _) in BAD.items()}
+    servers = {
+        name: {"pxe_server_interface": "lab0", "image_server_address": "10.77.0.1", **variables}
+        for name, variables in cases.items()
+    }
+    inventory = {
+        "all": {"vars": {"ansible_connection": "local", "out": str(folder), "facts": FACTS,
+                         "ansible_python_interpreter": sys.executable}},
+        "image_servers": {"hosts": servers},
+        "machines": {"hosts": {
+            "pc1": {"machine_macs": ["52:54:00:77:00:01"], "machine_ip": "10.77.0.21",
+                    "machine_image_server": "full"},
+            "pc2": {"machine_macs": ["52:54:00:77:00:02"]},
+        }},
+    }  # fmt: skip
+    (folder / "hosts.yml").write_text(yaml.safe_dump(inventory))
+    (folder / "play.yml").write_text(PLAY)
+    (folder / "templates").symlink_to(ROOT / "roles/pxe_server/templates")
+    run(folder, "play.yml")
+    return folder
+
+
+def lines(rendered: Path, server: str) -> list[str]:
+    text = (rendered / f"{server}.slipway.conf").read_text()
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+
+@pytest.mark.parametrize("server", GOOD)
+def test_dnsmasq_accepts_every_mode(rendered: Path, server: str) -> None:
+    file = rendered / f"{server}.slipway.conf"
+    done = subprocess.run(
+        [DNSMASQ, "--test", f"--conf-file={file}"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("server", GOOD)
+def test_tftp_is_there_and_a_name_server_is_not(rendered: Path, server: str) -> None:
+    assert {"port=0", "interface=lab0", "enable-tftp"} <= set(lines(rendered, server))
+
+
+def test_full_dhcp_hands_out_addresses_and_bids_ipxe_not_to_wait(rendered: Path) -> None:
+    found = lines(rendered, "full")
+    assert "dhcp-range=set:own,10.77.0.100,10.77.0.200,255.255.255.0,1h" in found
+    assert "dhcp-option=tag:own,option:dns-server,10.77.0.53" in found
+    # Without a router none is told: dnsmasq would name itself.
+    assert "dhcp-option=tag:own,option:router" in found
+    assert "dhcp-option=tag:ipxe,encap:175,176,1b" in found
+    assert "dhcp-boot=tag:ipxe,http://10.77.0.1/boot.ipxe" in found
+    hosts = (rendered / "full.dhcp-hosts").read_text()
+    assert "52:54:00:77:00:01,10.77.0.21,pc1\n" in hosts
+
+
+def test_each_subnet_is_told_its_own_router(rendered: Path) -> None:
+    found = lines(rendered, "full-rooms")
+    assert "dhcp-range=set:subnet1,10.78.0.100,10.78.0.200,255.255.255.0,1h" in found
+    assert "dhcp-range=set:subnet2,10.79.0.9,10.79.9.9,255.255.0.0,1h" in found
+    routers = [line for line in found if "option:router" in line]
+    assert routers == [
+        "dhcp-option=tag:own,option:router,10.77.0.254",
+        "dhcp-option=tag:subnet1,option:router,10.78.0.1",
+        "dhcp-option=tag:subnet2,option:router,10.79.0.1",
+    ]
+
+
+@pytest.mark.parametrize("server", ["proxy", "proxy-rooms"])
+def test_proxy_dhcp_hands_out_no_address_and_lets_ipxe_wait_for_it(
+    rendered: Path, server: str
+) -> None:
+    found = lines(rendered, server)
+    ranges = [line for line in found if line.startswith("dhcp-range=")]
+    assert ranges[0] == "dhcp-range=set:own,10.77.0.0,proxy,255.255.255.0"
+    assert all(",proxy," in line for line in ranges)
+    assert len(ranges) == (2 if server == "proxy-rooms" else 1)
+    assert [line for line in found if "175,176" in line or "authoritative" in line] == []
+    assert "dhcp-boot=tag:ipxe,http://10.77.0.1/boot.ipxe" in found
+    # Firmware alone is offered a service: for iPXE, a menu would come before its script.
+    services = [line for line in found if line.startswith("pxe-service=")]
+    assert [line.split(",")[1] for line in services] == ["x86PC", "7", "9"]
+    assert all(line.startswith("pxe-service=tag:!ipxe,") for line in services)
+
+
+def test_no_dhcp_at_all(rendered: Path) -> None:
+    assert [line for line in lines(rendered, "none") if "dhcp" in line or "pxe" in line] == []
+
+
+@pytest.mark.parametrize("server", BAD)
+def test_what_cannot_be_is_refused_before_anything_is_changed(rendered: Path, server: str) -> None:
+    refusal = (rendered / f"{server}.refused").read_text()
+    assert BAD[server][1] in refusal
+    assert not (rendered / f"{server}.slipway.conf").exists()
+
+
+def test_the_playbook_prints_the_lines_for_other_servers(rendered: Path) -> None:
+    said = run(
+        rendered,
+        str(ROOT / "playbooks/dhcp_options.yml"),
+        *("-l", "proxy-rooms", "-e", "dhcp_server=isc"),
+        *("-e", json.dumps({"ansible_facts": FACTS})),
+    )
+    assert "next-server 10.77.0.1;" in said
+    assert "Kea" not in said
+
+
+NETWORKS = {"own": {"address": "10.77.0.0"}, "subnets": [{"address": "10.78.0.0"}]}
+URL = "http://10.77.0.1/boot.ipxe"
+
+
+def text(kind: str) -> str:
+    return "\n".join(_dhcp_options.lines(NETWORKS, "10.77.0.1", URL, [kind]))
+
+
+@pytest.mark.parametrize("kind", _dhcp_options.SERVERS)
+def test_every_server_is_told_about_bios_uefi_and_ipxe(kind: str) -> None:
+    said = text(kind)
+    for word in ("undionly.kpxe", "snponly.efi", URL, "10.77.0.1", "iPXE"):
+        assert word in said
+    assert "176" not in said, "another proxyDHCP server may be there"
+
+
+def test_another_dnsmasq_accepts_its_lines() -> None:
+    config = text("dnsmasq") + "\ndhcp-range=10.77.0.100,10.77.0.200\n"
+    done = subprocess.run(
+        [DNSMASQ, "--test", "--conf-file=-"], input=config, text=True, capture_output=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_keas_lines_are_a_member_of_an_object() -> None:
+    body = "\n".join(text("kea").splitlines()[1:])
+    classes = json.loads("{" + body + "}")["client-classes"]
+    assert [entry["boot-file-name"] for entry in classes] == [URL, "undionly.kpxe", "snponly.efi"]
+    assert all("not (option[77]" in entry["test"] for entry in classes[1:])
+
+
+def test_windows_has_a_policy_for_each_kind_in_each_scope() -> None:
+    said = text("windows").splitlines()
+    assert 'foreach ($scope in "10.77.0.0", "10.78.0.0") {' in said
+    policies = [line for line in said if "Add-DhcpServerv4Policy" in line]
+    assert len(policies) == 4
+    assert all('-UserClass NE,"Slipway iPXE"' in line for line in policies[1:])
+    # A condition names a class, so each class must be there before.
+    assert sum("Add-DhcpServerv4Class" in line for line in said[:5]) == 4
+
+
+def test_isc_gives_ipxe_its_script_first() -> None:
+    said = text("isc")
+    assert said.index('"iPXE"') < said.index("00:00") < said.index("00:07")
+    assert said.count("{") == said.count("}")
