@@ -1,17 +1,20 @@
 """The lab of the matrix: brought up once, its PCs run two at a time."""
 
 import os
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from matrix import results
 from matrix.results import Row
 from matrix.trip import PCS, STATE, play, trip
-from slipway_lab.api import Lab
+from slipway_lab.api import Lab, Pc
 
 KEEP = "SLIPWAY_KEEP_LAB"
 AT_A_TIME = int(os.environ.get("AT_A_TIME", "2"))
+_ONE_WRITER = threading.Lock()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -52,4 +55,12 @@ def trips(
     names = [item.callspec.params["pc"] for item in items]
     folder = tmp_path_factory.mktemp("originals")
     with ThreadPoolExecutor(AT_A_TIME) as threads:
-        yield {name: threads.submit(trip, lab, lab.pc(name), folder) for name in names}
+        yield {name: threads.submit(measure, lab, lab.pc(name), folder) for name in names}
+
+
+def measure(lab: Lab, pc: Pc, folder: Path) -> Row:
+    """Make the trip, and keep its row at once: what was measured survives a run that is ended."""
+    row = trip(lab, pc, folder)
+    with _ONE_WRITER:
+        results.keep(pc.name, row)
+    return row

@@ -2,11 +2,9 @@
 
 from concurrent.futures import Future
 
-from matrix import results
 from matrix.results import Row
 
 
 def test_it_comes_back_byte_for_byte(pc: str, trips: dict[str, Future[Row]]) -> None:
     row = trips[pc].result()
     assert row.card_drivers and row.disk_drivers
-    results.keep(pc, row)
