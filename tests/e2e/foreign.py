@@ -98,6 +98,7 @@ def offer(data):
         at += 2 + length
     return {
         "address": socket.inet_ntoa(fields[8]),
+        "server": socket.inet_ntoa(fields[9]),
         "file": fields[13].rstrip(b"\0").decode(),
         "options": options,
     }

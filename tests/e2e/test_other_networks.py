@@ -104,7 +104,8 @@ def test_what_firmware_and_ipxe_are_offered(here: Lab, network: tuple[Lab, Forei
     offers = json.loads(said)
     assert {offer["address"] for offer in offers.values()} == {"0.0.0.0"}
     script = f"http://{here.server.address}/boot.ipxe"
-    assert {offers[name]["file"] for name in offers if "ipxe" in name} == {script}
+    ipxe = {(offers[name]["file"], offers[name]["server"]) for name in offers if "ipxe" in name}
+    assert ipxe == {(script, here.server.address)}
     assert b"Slipway".hex() in offers["bios"]["options"]["43"]
     assert offers["uefi file"]["file"] == offers["uefi file 9"]["file"] == "snponly.efi"
 
@@ -127,8 +128,11 @@ def test_the_floppy_boots_a_pc_whose_card_has_no_rom(
         quiet=True,
     )
     assert run.returncode == 0, run.output
-    (woken,) = {event.pc for event in here.power_events(log) if event.action == "turned on"}
-    assert woken == "pc4"
+    deadline = time.monotonic() + 30
+    while not any(event.pc == "pc4" for event in here.power_events(log)):
+        assert time.monotonic() < deadline, "no magic packet came by"
+        time.sleep(0.2)
+    assert "turned on" in [event.action for event in here.power_events(log)]
     seen = wait_for_check_in(here, pc4, session)
     assert foreign.lent(seen["address"]), seen
     assert "SYSLINUX" in pc4.console(since)

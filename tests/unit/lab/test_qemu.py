@@ -1,5 +1,6 @@
 """What QEMU is told, and whether a PC counts as on."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -51,7 +52,8 @@ def test_a_medium_is_booted_first_while_it_is_there(
     floppy.touch()
     cd.touch()
     command = words(lab, "old")
-    assert device(command, "floppy").endswith("bootindex=1")
+    assert "isa-fdc.bootindexA=1" in command
+    assert device(command, "floppy") == "floppy,unit=0,drive=floppy0"
     assert device(command, "ide-cd").endswith("bootindex=2")
     assert device(command, "scsi-hd").endswith("bootindex=3")
     # A card without a ROM is no boot device.
@@ -121,6 +123,24 @@ def test_tap_names_fit_into_the_kernel(lab: Config) -> None:
     names = {qemu.tap_name(lab, machine, 0) for machine in lab.machines}
     assert len(names) == 2
     assert all(len(name) <= 15 for name in names)
+
+
+@pytest.mark.parametrize("code", [errno.EBUSY, errno.EPERM])
+def test_a_tap_is_waited_for_while_a_killed_pc_still_holds_it(
+    monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    answers = iter([OSError(code, "no"), OSError(code, "no"), None])
+
+    def ioctl(*_words: object) -> None:
+        if problem := next(answers):
+            raise problem
+
+    monkeypatch.setattr(qemu.fcntl, "ioctl", ioctl)
+    if code == errno.EBUSY:
+        qemu._claim(0, b"")
+    else:
+        with pytest.raises(PermissionError):
+            qemu._claim(0, b"")
 
 
 def test_a_pc_is_on_when_its_own_qemu_lives(lab: Config, settled: Settle) -> None:

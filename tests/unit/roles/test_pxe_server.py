@@ -154,7 +154,7 @@ def test_full_dhcp_hands_out_addresses_and_bids_ipxe_not_to_wait(rendered: Path)
     # Without a router none is told: dnsmasq would name itself.
     assert "dhcp-option=tag:own,option:router" in found
     assert "dhcp-option=tag:ipxe,encap:175,176,1b" in found
-    assert "dhcp-boot=tag:ipxe,http://10.77.0.1/boot.ipxe" in found
+    assert "dhcp-boot=tag:ipxe,http://10.77.0.1/boot.ipxe,,10.77.0.1" in found
     hosts = (rendered / "full.dhcp-hosts").read_text()
     assert "52:54:00:77:00:01,10.77.0.21,pc1\n" in hosts
 
@@ -181,7 +181,7 @@ def test_proxy_dhcp_hands_out_no_address_and_lets_ipxe_wait_for_it(
     assert all(",proxy," in line for line in ranges)
     assert len(ranges) == (2 if server == "proxy-rooms" else 1)
     assert [line for line in found if "175,176" in line or "authoritative" in line] == []
-    assert "dhcp-boot=tag:ipxe,http://10.77.0.1/boot.ipxe" in found
+    assert "dhcp-boot=tag:ipxe,http://10.77.0.1/boot.ipxe,,10.77.0.1" in found
     # Firmware alone is offered a service: for iPXE, a menu would come before its script.
     services = [line for line in found if line.startswith("pxe-service=")]
     assert [line.split(",")[1] for line in services] == ["x86PC", "7", "9"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -25,6 +26,7 @@ QEMU = "qemu-system-x86_64"
 OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 OVMF_VARS = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 PROBE_SECONDS = 3.0
+TAP_SECONDS = 5.0
 
 TUNSETIFF = 0x400454CA
 IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x0002, 0x1000, 0x4000
@@ -124,6 +126,10 @@ def _drive(medium: Medium, boot_index: str) -> list[str]:
     words += ["-blockdev", f"driver=raw,node-name={node},read-only=on,file={node}-file"]
     if medium.kind == "usb":
         words += ["-device", "qemu-xhci,id=xhci"]
+    if medium.kind == "floppy" and boot_index:
+        # The place in the boot order belongs to the controller, which every BIOS PC has.
+        words += ["-global", boot_index.replace(",bootindex", "isa-fdc.bootindexA")]
+        boot_index = ""
     return [*words, "-device", device + boot_index]
 
 
@@ -257,9 +263,22 @@ def _open_tap(config: Config, name: str) -> int:
     tap = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
     try:
         flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR
-        fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
+        _claim(tap, struct.pack("16sH22x", name.encode(), flags))
         run(config, "ip", "link", "set", name, "master", config.bridge, "up")
     except (OSError, LabError):
         os.close(tap)
         raise
     return tap
+
+
+def _claim(tap: int, request: bytes) -> None:
+    """Name a tap. A PC whose plug was just pulled may hold its name for a moment longer."""
+    deadline = time.monotonic() + TAP_SECONDS
+    while True:
+        try:
+            fcntl.ioctl(tap, TUNSETIFF, request)
+            return
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(0.05)

@@ -16,6 +16,7 @@ import signal
 import socket
 import struct
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -202,11 +203,11 @@ def ensure_running(config: Config, timeout: float = 15) -> bool:
     spawn(config, in_namespace(config, *module(config, "switch")), log)
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
-        try:
-            request(config, "ping")
-            return True
-        except LabError:
-            time.sleep(0.1)
+        # The one before may still hold the socket for a moment, and die in the middle of an answer.
+        with suppress(LabError, OSError, ValueError):
+            if request(config, "ping").get("version") == version(config):
+                return True
+        time.sleep(0.1)
     raise LabError("The power switch did not start.", f"See {log}.")
 
 
