@@ -79,17 +79,33 @@ matrix: ROWS :=
 matrix: AT_A_TIME := 2
 matrix: setup ## every network card and disk controller of QEMU (root; ROWS="tulip or e1000" AT_A_TIME=2)
 	$(SUDO) env PATH="$$PATH" AT_A_TIME=$(AT_A_TIME) $(PY) -m pytest -q -m matrix tests/matrix --timeout 3600 $(if $(ROWS),-k "$(ROWS)")
+# Unpacked, not installed: nobody wants a web server to be started here.
+NGINX := .cache/nginx/usr/sbin/nginx
+$(NGINX): | apt
+	@mkdir -p .cache/nginx
+	cd .cache/nginx
+	apt-get download -q nginx
+	dpkg-deb --extract nginx_*.deb .
+	rm nginx_*.deb
 
 .PHONY: bench
 bench: SIZE := 2G
 bench: ROUNDS := 3
-bench: setup ## speed beside Clonezilla, FOG and a plain pipe (root; SIZE=2G ROUNDS=3)
+bench: setup $(NGINX) ## speed beside Clonezilla, FOG and a plain pipe (root; SIZE=2G ROUNDS=3)
 	@$(SUDO) env PATH="$$PATH" PYTHONPATH=tests:tests/storage:client_image/agent:roles/image_server/files \
 	  $(PY) -m bench --size $(SIZE) --rounds $(ROUNDS)
 
 .PHONY: table
 table: setup ## write the table of proven contents into the agent's README
 	$(PY) tests/storage/table.py
+
+.PHONY: boot-programs
+boot-programs: FILES := roles/boot_menu/files
+boot-programs: ## assemble the boot program of CDs again, after a change of its source
+	as --32 -o $(FILES)/cdrom.o $(FILES)/cdrom.S
+	ld -m elf_i386 -Ttext 0x600 --oformat binary -o $(FILES)/cdrom.0 $(FILES)/cdrom.o
+	rm $(FILES)/cdrom.o
+	chmod 0644 $(FILES)/cdrom.0
 
 .PHONY: clean
 clean: lab-down ## labs down, and every cache and built file removed

@@ -25,6 +25,8 @@ ANSWER_TIMEOUT = 60
 # Reading a whole image through takes minutes.
 CHECK_TIMEOUT = 6 * 3600
 LARGEST_ANSWER = 64 << 20
+# What the service keeps of a job's last words.
+LONGEST_MESSAGE = 2000
 
 ADMIN_ARGUMENTS: dict[str, Any] = {"admin_socket": {"type": "path", "default": ADMIN_SOCKET}}
 
@@ -84,6 +86,59 @@ class AdminApi:
         """End a session; its token dies at once."""
         path = f"/v1/sessions/{quote(identifier, safe='')}?{urlencode({'outcome': outcome})}"
         return self._request("DELETE", path)
+
+    def registrations(self) -> list[dict[str, Any]]:
+        """Return the PCs that ask to be registered, and what was decided lately."""
+        return list(self._request("GET", "/v1/registrations").get("registrations", []))
+
+    def identities(self) -> list[dict[str, Any]]:
+        """Return what machines said about themselves when they last checked in."""
+        return list(self._request("GET", "/v1/identities").get("identities", []))
+
+    def decide(self, identifier: str, verb: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Approve or refuse a registration."""
+        path = f"/v1/registrations/{quote(identifier, safe='')}/{verb}"
+        return self._request("POST", path, body)
+
+    def poll_jobs(self, runner: str, holds: list[str], free: int, wait: float) -> dict[str, Any]:
+        """Say which jobs a runner has; return those to begin and the ids of those to stop."""
+        asked = {"runner": runner, "holds": holds, "free": free, "wait": wait}
+        return self._request("POST", "/v1/jobs/poll", asked, timeout=wait + ANSWER_TIMEOUT)
+
+    def end_job(self, identifier: str, outcome: str, message: str, remedy: str) -> dict[str, Any]:
+        """Say how a job ended, in the runner's words."""
+        path = f"/v1/jobs/{quote(identifier, safe='')}/end"
+        how = {
+            "outcome": outcome,
+            "message": message[:LONGEST_MESSAGE],
+            "remedy": remedy[:LONGEST_MESSAGE],
+        }
+        return self._request("POST", path, how)
+
+    def jobs(self) -> dict[str, Any]:
+        """Return the jobs that the service remembers, and whether a runner is there."""
+        return self._request("GET", "/v1/jobs")
+
+    def job(self, identifier: str) -> dict[str, Any]:
+        """Return one job."""
+        return self._request("GET", f"/v1/jobs/{quote(identifier, safe='')}")
+
+    def cancel_job(self, identifier: str) -> dict[str, Any]:
+        """Cancel a job: its playbook is stopped, its session ended."""
+        return self._request("DELETE", f"/v1/jobs/{quote(identifier, safe='')}")
+
+    def next_boots(self) -> list[dict[str, Any]]:
+        """Return the orders for next boots that the service remembers."""
+        return list(self._request("GET", "/v1/next-boots").get("next_boots", []))
+
+    def set_next_boot(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Say what a machine does at its next boot, once."""
+        return self._request("POST", "/v1/next-boots", dict(request))
+
+    def cancel_next_boot(self, machine: str) -> list[dict[str, Any]]:
+        """Take back the order that waits for a machine's boot; return it, or nothing."""
+        answer = self._request("DELETE", f"/v1/next-boots/{quote(machine, safe='')}")
+        return list(answer.get("next_boots", []))
 
     def images(self) -> list[dict[str, Any]]:
         """Return all images with their versions."""

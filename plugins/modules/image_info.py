@@ -25,6 +25,12 @@ options:
       - Needs O(image).
     type: bool
     default: false
+  expect:
+    description:
+      - Images, C(NAME) or C(NAME@VERSION), that something relies on. Each that is not there is
+        named in a warning and in RV(missing).
+    type: list
+    elements: str
 """
 
 EXAMPLES = r"""
@@ -38,6 +44,12 @@ EXAMPLES = r"""
   slipway.imaging.image_info:
     image: pc1
     check: true
+  delegate_to: img
+  become: true
+
+- name: Be warned when an image is not there
+  slipway.imaging.image_info:
+    expect: [lab-base, "pc1@20260131T235959Z"]
   delegate_to: img
   become: true
 """
@@ -72,6 +84,11 @@ version:
   description: The version that was read through.
   type: str
   returned: when O(check) is true
+missing:
+  description: Those of O(expect) that are not there.
+  type: list
+  elements: str
+  returned: when O(image) was not given
 """
 
 from typing import Any, NoReturn
@@ -89,7 +106,12 @@ def look(params: dict[str, Any]) -> dict[str, Any]:
     """Return what the service says about images."""
     api = AdminApi(params["admin_socket"])
     if params["image"] is None:
-        return {"changed": False, "images": api.images()}
+        images = api.images()
+        return {
+            "changed": False,
+            "images": images,
+            "missing": missing(images, params["expect"] or []),
+        }
     name, version = split_reference(params["image"])
     image = api.image(name)
     result: dict[str, Any] = {"changed": False, "images": [image]}
@@ -100,6 +122,14 @@ def look(params: dict[str, Any]) -> dict[str, Any]:
         result["image_check"] = api.check(name, version)
         result["version"] = version
     return result
+
+
+def missing(images: list[dict[str, Any]], expected: list[str]) -> list[str]:
+    """Return the references that no image and no version answers to."""
+    there = {image["name"] for image in images if image["versions"]} | {
+        f"{image['name']}@{entry['version']}" for image in images for entry in image["versions"]
+    }
+    return [reference for reference in expected if reference not in there]
 
 
 def newest(image: dict[str, Any]) -> str:
@@ -118,13 +148,21 @@ def main() -> NoReturn:
         argument_spec={
             "image": {"type": "str"},
             "check": {"type": "bool", "default": False},
+            "expect": {"type": "list", "elements": "str"},
             **ADMIN_ARGUMENTS,
         },
         required_if=[("check", True, ("image",))],
+        mutually_exclusive=[("image", "expect")],
         supports_check_mode=True,
     )
     try:
-        module.exit_json(**look(module.params))
+        result = look(module.params)
+        for reference in result.get("missing", []):
+            module.warn(
+                f"There is no image {reference}. Remedy: correct the name, as "
+                "playbooks/images.yml lists them, or back up a machine under it."
+            )
+        module.exit_json(**result)
     except SlipwayError as failure:
         fail(module, failure)
 

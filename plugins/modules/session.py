@@ -57,6 +57,11 @@ options:
     description: Seconds that the machine may take to check in.
     type: int
     default: 600
+  job:
+    description:
+      - The job of the job runner that the session is for. Its machine waits in the imaging
+        environment already.
+    type: str
   outcome:
     description: What a session that is ended is remembered as.
     type: str
@@ -141,6 +146,8 @@ class Session:
             "version": version,
             "ttl_seconds": self.params["ttl"],
         }
+        if self.params["job"]:
+            request["job"] = self.params["job"]
         if self.check_mode:
             return {"changed": True}
         return {"changed": True, "session": self.api.open_session(request)}
@@ -180,6 +187,7 @@ def main() -> NoReturn:
             "verb": {"type": "str", "choices": ["backup", "restore", "verify", "service"]},
             "image": {"type": "str"},
             "ttl": {"type": "int", "default": 600},
+            "job": {"type": "str"},
             "outcome": {
                 "type": "str",
                 "choices": ["done", "failed", "cancelled"],

@@ -114,7 +114,7 @@ class Waiter:
             )
         return SlipwayError(
             f"{self.host} did not boot from the network within {waited}. {self._what_was_sent()}"
-            " Its boot script was fetched 0 times.",
+            " Its boot script was fetched 0 times (GRUB's, by TFTP, is not counted).",
             f"Is {self.host} off, or already on? A machine that runs does not react to magic"
             " packets: restart it. Else see whether its MAC address is right, wake-on-LAN and"
             " network boot are enabled in its firmware, it has power, its switch port is in that"

@@ -17,6 +17,13 @@ from bench.server import Server, serving
 from bench.tools import CLONEZILLA_SEND, LEVEL, Cost, Slipway, Tool, flush, peers, timed
 
 CASES = ("first", "restore", "restore_changed", "unchanged", "changed", "twin", "service")
+# What no tool can do without: the case, its name in the table, and the work.
+_BESIDE = (
+    ("first", "floor", str(LEVEL)),
+    ("first", "read", "read"),
+    ("unchanged", "floor", "hash"),
+    ("restore_changed", "floor", "hash"),
+)
 
 
 class Round:
@@ -40,7 +47,7 @@ class Round:
         """
         chosen = [each for each in self.tools if each.name in tools]
         self.tools = chosen[turn % len(chosen) :] + chosen[: turn % len(chosen)]
-        self._beside()
+        self._beside(cases)
         for tool in self.tools:
             self._first(tool, cases)
         for case, disk in (
@@ -85,16 +92,17 @@ class Round:
         self.results.add(case, tool, cost)
         self.say(f"{case:16} {tool:11} {cost.seconds:7.2f} s, processor {cost.cpu:7.2f} s")
 
-    def _beside(self) -> None:
-        """The floor and plain reading, over the same bytes of the same device."""
+    def _beside(self, cases: Sequence[str]) -> None:
+        """The floor of each case and plain reading, over the same bytes of the same device."""
         ranges = self.folder / "ranges.json"
         ranges.write_text(json.dumps(self.disks.used(self.disks.source)))
-        line = '"$PYTHON" -m bench.floor $DEV $RANGES $LEVEL'
-        for tool, level in (("floor", LEVEL), ("read", 0)):
-            with attached(self.disks.source) as device:
-                values = {"DEV": str(device), "RANGES": str(ranges), "LEVEL": str(level)}
-                cost = timed(line, self.folder, values | {"PYTHON": sys.executable})
-            self._note("first", tool, cost)
+        line = '"$PYTHON" -m bench.floor $DEV $RANGES $WORK'
+        for case, tool, work in _BESIDE:
+            if case == "first" or case in cases:
+                with attached(self.disks.source) as device:
+                    values = {"DEV": str(device), "RANGES": str(ranges), "WORK": work}
+                    cost = timed(line, self.folder, values | {"PYTHON": sys.executable})
+                self._note(case, tool, cost)
 
     def _service(self) -> None:
         with self._server() as server:

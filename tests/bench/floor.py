@@ -1,6 +1,7 @@
-"""The floor: SHA-256 and zstd over the used bytes on all cores, and nothing else.
+"""The floor: SHA-256, and zstd or not, over the used bytes on all cores, and nothing else.
 
-Run as `python -m bench.floor DEVICE RANGES LEVEL`; level 0 only reads. RANGES is a JSON file.
+Run as `python -m bench.floor DEVICE RANGES WORK`, where WORK is `read`, `hash` or a zstd level.
+RANGES is a JSON file. Bytes come past the page cache, which is the fastest way to get them.
 """
 
 from __future__ import annotations
@@ -13,19 +14,20 @@ import threading
 from pathlib import Path
 
 import zstandard
+from slipway.engine.cells import aligned_buffer
 
 CELL = 2 << 20
 
 
 def main() -> None:
-    device, ranges, level = sys.argv[1], json.loads(Path(sys.argv[2]).read_text()), sys.argv[3]
+    device, ranges, work = sys.argv[1], json.loads(Path(sys.argv[2]).read_text()), sys.argv[3]
     pieces = iter(_pieces(ranges))
     lock = threading.Lock()
-    handle = os.open(device, os.O_RDONLY)
+    handle = os.open(device, os.O_RDONLY | os.O_DIRECT)
 
-    def work() -> None:
-        buffer = memoryview(bytearray(CELL))
-        packer = zstandard.ZstdCompressor(level=int(level)) if level != "0" else None
+    def loop() -> None:
+        buffer = aligned_buffer(CELL)
+        packer = zstandard.ZstdCompressor(level=int(work)) if work.isdigit() else None
         while True:
             with lock:
                 piece = next(pieces, None)
@@ -33,12 +35,13 @@ def main() -> None:
                 return
             offset, size = piece
             assert os.preadv(handle, [buffer[:size]], offset) == size
-            if packer is not None:
+            if work != "read":
                 hashlib.sha256(buffer[:size]).digest()
+            if packer is not None:
                 packer.compress(buffer[:size])
 
-    count = len(os.sched_getaffinity(0)) if level != "0" else 1
-    threads = [threading.Thread(target=work) for _ in range(count)]
+    count = len(os.sched_getaffinity(0)) if work != "read" else 1
+    threads = [threading.Thread(target=loop) for _ in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -81,7 +81,8 @@ def _configuration(folder: Path, store: Path, api: int, put: int) -> str:
     return (
         f"pid {folder}/pid; error_log {folder}/error.log; daemon off; user root;\n"
         "worker_processes auto;\n"
-        f"events {{}} http {{ client_body_temp_path {folder}/body; proxy_temp_path {folder}/px;\n"
+        f"events {{}} http {{ access_log off;\n"
+        f"client_body_temp_path {folder}/body; proxy_temp_path {folder}/px;\n"
         f"fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;\n"
         f"{site}\n"
         f"server {{ listen {_ADDRESS}:{put} ssl; ssl_protocols TLSv1.2 TLSv1.3;\n"

@@ -38,11 +38,13 @@ def ip(*words: str) -> None:
 @contextmanager
 def foreign_dhcp(lab: Lab, folder: Path) -> Iterator[Foreign]:
     """Plug a foreign DHCP server into the lab's bridge."""
-    subprocess.run(["ip", "netns", "del", NAMESPACE], check=False, stderr=subprocess.DEVNULL)
+    inside = ("-n", lab.config.namespace)
+    # What a killed test left.
+    for left in (("netns", "del", NAMESPACE), (*inside, "link", "del", PORT)):
+        subprocess.run(["ip", *left], check=False, stderr=subprocess.DEVNULL)
     ip("netns", "add", NAMESPACE)
     server = None
     try:
-        inside = ("-n", lab.config.namespace)
         ip(*inside, "link", "add", PORT, "type", "veth", "peer", "name", "eth0", "netns", NAMESPACE)
         ip(*inside, "link", "set", PORT, "master", lab.config.bridge, "up")
         ip("-n", NAMESPACE, "addr", "add", f"{ADDRESS}/24", "brd", "+", "dev", "eth0")

@@ -12,6 +12,7 @@ import py_compile
 import re
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from slipway_image import cpio
@@ -23,7 +24,9 @@ _URL = re.compile(r"https://[A-Za-z0-9.:\[\]-]+")
 _AGENT = "usr/lib/slipway/slipway"
 
 
-def members(server: str, ca: bytes, ssh_key: str, agent: Path, epoch: int) -> list[cpio.Member]:
+def members(
+    server: str, ca: bytes, ssh_keys: Sequence[str], agent: Path, epoch: int
+) -> list[cpio.Member]:
     """Return what the overlay is made of; equal inputs give equal members."""
     if not _URL.fullmatch(server):
         raise BuildError(f"{server!r} is no https address", "set image_server_address")
@@ -31,9 +34,10 @@ def members(server: str, ca: bytes, ssh_key: str, agent: Path, epoch: int) -> li
         raise BuildError("the CA certificate is not in PEM form", "run role image_server again")
     if b"PRIVATE KEY" in ca:
         raise BuildError("a private key lies in the CA certificate's file", "take it out")
-    if not _KEY.fullmatch(ssh_key.strip()):
+    keys = list(dict.fromkeys(key.strip() for key in ssh_keys))
+    if not keys or not all(_KEY.fullmatch(key) for key in keys):
         raise BuildError(
-            "the SSH public key is not one line like `ssh-ed25519 AAAA... name`",
+            "an SSH public key is not one line like `ssh-ed25519 AAAA... name`",
             "set client_image_ssh_public_key to the content of the .pub file",
         )
     site = json.dumps({"server": server, "ca": "/etc/slipway/ca.crt"}, indent=2) + "\n"
@@ -42,7 +46,9 @@ def members(server: str, ca: bytes, ssh_key: str, agent: Path, epoch: int) -> li
         cpio.regular("etc/slipway/ca.crt", ca),
         cpio.folder("root", 0o700),
         cpio.folder("root/.ssh", 0o700),
-        cpio.regular("root/.ssh/authorized_keys", f"{ssh_key.strip()}\n".encode(), 0o600),
+        cpio.regular(
+            "root/.ssh/authorized_keys", "".join(f"{key}\n" for key in keys).encode(), 0o600
+        ),
         # systemd never lets the clock be earlier than this file's time: on a PC with an empty
         # clock battery the server's certificate would not be valid yet.
         cpio.regular("usr/lib/clock-epoch", b"", mtime=epoch),
@@ -120,7 +126,13 @@ def parser() -> argparse.ArgumentParser:
     add = result.add_argument
     add("--server", required=True, metavar="URL", help="https address that machines use")
     add("--ca", required=True, type=Path, metavar="FILE", help="CA certificate; - reads stdin")
-    add("--ssh-key", required=True, metavar="LINE", help="the controller's public key")
+    add(
+        "--ssh-key",
+        required=True,
+        action="append",
+        metavar="LINE",
+        help="public key of who comes in: the controller's; may be given several times",
+    )
     add("--agent", type=Path, default=HOME.parent / "agent/slipway", metavar="DIR")
     add("--epoch", type=int, default=0, help="the environment's clock is never before this")
     add("--output", required=True, type=Path, metavar="FILE")

@@ -1,6 +1,7 @@
-"""Pack the service's code on the controller: one deterministic tar, named by its content.
+"""Pack code on the controller: one deterministic tar, named by its content.
 
-Usage: pack_code.py PROJECT CACHE. Prints the tar's digest; the tar is CACHE/server-<digest>.tar.
+Usage: pack_code.py PROJECT CACHE WHAT. WHAT is `server`, the control service, or `runner`, the job
+runner with the playbooks that it runs. Prints the tar's digest; the tar is CACHE/WHAT-<digest>.tar.
 Copying a folder file by file would take a second each and bring __pycache__ along.
 """
 
@@ -13,23 +14,44 @@ import tarfile
 from pathlib import Path
 
 # Of the agent the server needs the image format alone: a new engine does not restart it.
-SOURCES = (
-    ("client_image/agent", "slipway/__init__.py"),
-    ("client_image/agent", "slipway/format/*.py"),
-    ("roles/image_server/files", "slipway_server/*.py"),
-)
+# Root of the pattern, pattern, folder in the tar.
+SOURCES = {
+    "server": (
+        ("client_image/agent", "slipway/__init__.py", ""),
+        ("client_image/agent", "slipway/format/*.py", ""),
+        ("roles/image_server/files", "slipway_server/*.py", ""),
+    ),
+    "runner": (
+        (".", "ansible.cfg", ""),
+        (".", "galaxy.yml", ""),
+        (".", "meta/runtime.yml", ""),
+        (".", "playbooks/backup.yml", ""),
+        (".", "playbooks/restore.yml", ""),
+        (".", "plugins/**/*.py", ""),
+        (".", "plugins/**/*.yml", ""),
+        (".", "roles/_common/**/*.yml", ""),
+        (".", "roles/imaging_session/**/*.yml", ""),
+        ("roles/job_runner/files", "slipway_runner/*.py", "lib/"),
+    ),
+}
+# What makes the collection's names work in place.
+LINKS = {"runner": {".collections/ansible_collections/slipway/imaging": "../../.."}}
 
 
-def pack(project: Path) -> bytes:
+def pack(project: Path, what: str) -> bytes:
     """The tar's bytes; the same sources give the same bytes everywhere."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for root, pattern in SOURCES:
+        for root, pattern, target in SOURCES[what]:
             files = sorted((project / root).glob(pattern))
             if not files:
                 sys.exit(f"pack_code: nothing matches {root}/{pattern} in {project}")
             for file in files:
-                add(tar, str(file.relative_to(project / root)), file.read_bytes())
+                add(tar, target + str(file.relative_to(project / root)), file.read_bytes())
+        for name, destination in LINKS.get(what, {}).items():
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = tarfile.SYMTYPE, destination
+            tar.addfile(link)
         # Last: whoever finds it knows that everything before was unpacked.
         add(tar, "COMPLETE", b"")
     return buffer.getvalue()
@@ -44,16 +66,16 @@ def add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
 
 def main() -> None:
     """Write the tar unless it is there, print its digest."""
-    project, cache = Path(sys.argv[1]), Path(sys.argv[2])
-    data = pack(project)
+    project, cache, what = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+    data = pack(project, what)
     digest = hashlib.sha256(data).hexdigest()[:16]
-    target = cache / f"server-{digest}.tar"
+    target = cache / f"{what}-{digest}.tar"
     if not target.exists():
         cache.mkdir(parents=True, exist_ok=True)
         temporary = target.with_suffix(".new")
         temporary.write_bytes(data)
         temporary.rename(target)
-        for other in cache.glob("server-*.tar"):
+        for other in cache.glob(f"{what}-*.tar"):
             if other != target:
                 other.unlink()
     print(digest)

@@ -15,6 +15,7 @@ from slipway.net.checkin import (
     firmware,
     hardware,
     next_session,
+    secure_boot,
     session_id,
     stay,
     wired_macs,
@@ -70,6 +71,16 @@ def test_hardware(root: Path) -> None:
     assert all(text.isprintable() for text in (facts["model"], facts["disks"][0]["model"]))
     (root / "sys/firmware/efi").mkdir(parents=True)
     assert firmware(root) == "uefi"
+
+
+def test_secure_boot_is_what_the_firmware_says(root: Path) -> None:
+    assert secure_boot(root) is None
+    name = "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+    variable = root / "sys/firmware/efi/efivars" / name
+    variable.parent.mkdir(parents=True)
+    for value, said in ((b"\1", True), (b"\0", False)):
+        variable.write_bytes(b"\6\0\0\0" + value)
+        assert secure_boot(root) is said
 
 
 def test_only_wired_cards_of_the_machine(root: Path) -> None:

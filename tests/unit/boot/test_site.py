@@ -36,7 +36,7 @@ def unpacked(archive: Path, target: Path) -> dict[str, Path]:
 
 def test_it_holds_what_the_environment_needs(agent: Path, tmp_path: Path) -> None:
     archive = tmp_path / "site.cpio"
-    assert site.pack(site.members(URL, CA, KEY, agent, 1_700_000_000), agent, archive)
+    assert site.pack(site.members(URL, CA, [KEY], agent, 1_700_000_000), agent, archive)
     found = unpacked(archive, tmp_path / "out")
     assert '"https://10.0.0.1"' in found["etc/slipway/site.json"].read_text()
     assert found["etc/slipway/ca.crt"].read_bytes() == CA
@@ -50,13 +50,13 @@ def test_it_holds_what_the_environment_needs(agent: Path, tmp_path: Path) -> Non
 
 def test_it_is_written_only_when_an_input_changed(agent: Path, tmp_path: Path) -> None:
     archive = tmp_path / "site.cpio"
-    assert site.pack(site.members(URL, CA, KEY, agent, 0), agent, archive)
+    assert site.pack(site.members(URL, CA, [KEY], agent, 0), agent, archive)
     before = archive.stat()
-    assert not site.pack(site.members(URL, CA, KEY, agent, 0), agent, archive)
+    assert not site.pack(site.members(URL, CA, [KEY], agent, 0), agent, archive)
     assert archive.stat().st_mtime_ns == before.st_mtime_ns
     (agent / "cli/main.py").write_text("x = 2\n")
     os.utime(agent / "cli/main.py", (0, 0))
-    assert site.pack(site.members(URL, CA, KEY, agent, 0), agent, archive)
+    assert site.pack(site.members(URL, CA, [KEY], agent, 0), agent, archive)
 
 
 @pytest.mark.parametrize(
@@ -75,10 +75,10 @@ def test_bad_inputs_are_refused_with_a_remedy(
     agent: Path, server: str, ca: bytes, key: str, says: str
 ) -> None:
     with pytest.raises(BuildError, match=says) as caught:
-        site.members(server, ca, key, agent, 0)
+        site.members(server, ca, [key], agent, 0)
     assert caught.value.remedy
 
 
 def test_a_folder_without_the_agent_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="agent"):
-        site.members(URL, CA, KEY, tmp_path, 0)
+        site.members(URL, CA, [KEY], tmp_path, 0)

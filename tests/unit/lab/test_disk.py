@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from slipway_lab import disk
+from slipway_lab import disk, grub
 from slipway_lab.config import Config
 from slipway_lab.errors import LabError
 from slipway_lab.layout import place
@@ -74,6 +74,29 @@ def test_a_uefi_disk(lab: Config, master: Path, tmp_path: Path) -> None:
     ).stdout
     assert loader[:2] == b"MZ"
     assert json.loads(lab.paths.record("new").read_text())["root_uuid"].encode() in loader
+
+
+def test_a_disk_for_secure_boot(
+    make_lab: Callable[[], Config],
+    description: dict[str, Any],
+    master: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    signed = {name: tmp_path / name for name in grub.SIGNED}
+    for name, path in signed.items():
+        path.write_text(f"signed {name}")
+    monkeypatch.setattr(grub, "SIGNED", signed)
+    description["machines"][1]["firmware"] = "uefi_secure"
+    lab = make_lab()
+    machine = lab.machine("new")
+    disk.make(lab, machine, master)
+    esp = place(machine.disk)[0]
+    fat = cut(lab.paths.disk("new"), esp.offset, esp.kib * 1024, tmp_path / "esp")
+    for name in signed:
+        assert output("mtype", "-i", fat, f"::/EFI/BOOT/{name}") == f"signed {name}"
+    start = output("mtype", "-i", fat, "::/EFI/debian/grub.cfg")
+    assert json.loads(lab.paths.record("new").read_text())["root_uuid"] in start
 
 
 def test_a_disk_of_data_alone_needs_no_debian(

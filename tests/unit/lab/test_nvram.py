@@ -1,6 +1,7 @@
 """The boot order written into a variable store is what OVMF would have written itself."""
 
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -56,11 +57,55 @@ def test_variables_can_be_read_back(tmp_path: Path) -> None:
     assert set(store[at:]) == {0xFF}
 
 
-def test_a_store_in_use_is_refused(tmp_path: Path) -> None:
+def test_keys_of_secure_boot_stay(tmp_path: Path) -> None:
+    template, target = tmp_path / "template", tmp_path / "vars"
+    store = empty_store()
+    pair = (nvram._variable("PK", b"a platform's key"), nvram._variable("db", b"others"))
+    keys = b"".join(raw.ljust((len(raw) + 3) & ~3, b"\xff") for raw in pair)
+    start = 72 + nvram.STORE_HEADER
+    store[start : start + len(keys)] = keys
+    template.write_bytes(store)
+    nvram.write(template, target, MAC)
+    written = target.read_bytes()
+    assert written[start : start + len(keys)] == keys
+    order = nvram._variable("Boot0000", nvram.variables(MAC)["Boot0000"])
+    assert written[start + len(keys) :].startswith(order)
+
+
+def test_an_older_boot_order_is_forgotten(tmp_path: Path) -> None:
+    template, target = tmp_path / "template", tmp_path / "vars"
+    store = empty_store()
+    old = nvram._variable("BootOrder", b"\7\0")
+    store[100 : 100 + len(old)] = old
+    template.write_bytes(store)
+    nvram.write(template, target, MAC)
+    written = target.read_bytes()
+    assert written[102] == 0x3D, "it is deleted"
+    assert nvram._variable("BootOrder", b"\0\0\1\0") in written
+
+
+def _store_that_is_damaged(store: bytearray) -> None:
+    store[100:104] = b"junk"
+
+
+def _no_store(store: bytearray) -> None:
+    store[72:88] = bytes(16)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (_store_that_is_damaged, "ends in the middle"),
+        (_no_store, "no variable store of OVMF"),
+    ],
+)
+def test_a_store_that_is_not_what_we_know_is_refused(
+    tmp_path: Path, spoil: Callable[[bytearray], None], words: str
+) -> None:
     template = tmp_path / "template"
     store = empty_store()
-    store[100:102] = b"\xaa\x55"
+    spoil(store)
     template.write_bytes(store)
-    with pytest.raises(LabError, match="no empty variable store"):
+    with pytest.raises(LabError, match=words):
         nvram.write(template, tmp_path / "vars", MAC)
     assert not (tmp_path / "vars").exists()

@@ -42,6 +42,19 @@ def test_uefi_uses_its_own_pxe_stack_and_its_own_boot_order(lab: Config) -> None
     assert "addr=0x3" in device(command, "virtio-scsi-pci")
 
 
+def test_secure_boot_has_microsofts_keys_and_guards_its_variables(
+    make_lab: Callable[[], Config], description: dict[str, Any]
+) -> None:
+    description["machines"][1]["firmware"] = "uefi_secure"
+    lab = make_lab()
+    command = words(lab, "new")
+    assert "q35,smm=on" in command
+    assert "cfi.pflash01.secure=on" in command
+    assert any(word.endswith("OVMF_CODE_4M.ms.fd") for word in command)
+    assert qemu._ovmf(lab.machine("new"), "VARS").name == "OVMF_VARS_4M.ms.fd"
+    assert device(command, "virtio-net-pci").endswith("romfile=")
+
+
 def test_a_medium_is_booted_first_while_it_is_there(
     make_lab: Callable[[], Config], description: dict[str, Any], tmp_path: Path
 ) -> None:

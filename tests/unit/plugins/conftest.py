@@ -52,7 +52,7 @@ def mock_command(
 
 @pytest.fixture
 def run_module(capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
-    def run(name: str, check_mode: bool = False, **options: Any) -> dict[str, Any]:
+    def run(name: str, /, check_mode: bool = False, **options: Any) -> dict[str, Any]:
         module = import_module(f"ansible_collections.slipway.imaging.plugins.modules.{name}")
         with (
             patch_module_args({**options, "_ansible_check_mode": check_mode}),

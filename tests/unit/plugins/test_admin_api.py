@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.imaging.plugins.module_utils._admin_api import AdminApi, reached
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.imaging.plugins.modules.session import intrusions
@@ -132,3 +133,18 @@ def test_image_info_checks_the_newest_version(service: Any, run_module: Callable
     result = run_module("image_info", image="pc1", check=True, admin_socket=service.path)
     assert result["image_check"] == sound
     assert result["version"] == "20260101T000000Z-10"
+
+
+def test_image_info_warns_of_images_that_are_expected(
+    service: Any, run_module: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warned: list[str] = []
+    monkeypatch.setattr(AnsibleModule, "warn", lambda _module, text: warned.append(text))
+    there = {"name": "pc1", "versions": [{"version": "20260131T235959Z"}]}
+    service.answer("GET", "/v1/images", {"images": [there, {"name": "empty", "versions": []}]})
+    expect = ["pc1", "pc1@20260131T235959Z", "pc1@20260131T235958Z", "empty", "pc2"]
+    result = run_module("image_info", expect=expect, admin_socket=service.path)
+    assert result["missing"] == expect[2:]
+    assert [text.partition(".")[0] for text in warned] == [
+        f"There is no image {name}" for name in expect[2:]
+    ]

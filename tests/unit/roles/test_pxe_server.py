@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -29,7 +30,9 @@ GOOD: dict[str, dict[str, Any]] = {
         "pxe_server_subnets": [ROOM, {**ROOM, "network": "10.79.0.0/16", "router": "10.79.0.1",
                                       "range": {"first": "10.79.0.9", "last": "10.79.9.9"}}],
     },
+    "full-grub": {"pxe_server_dhcp_range": RANGE, "pxe_server_uefi_loader": "grub"},
     "proxy": {"pxe_server_dhcp_mode": "proxy"},
+    "proxy-grub": {"pxe_server_dhcp_mode": "proxy", "pxe_server_uefi_loader": "grub"},
     "proxy-rooms": {"pxe_server_dhcp_mode": "proxy",
                     "pxe_server_subnets": [{"network": "10.78.0.0/24"}]},
     "none": {"pxe_server_dhcp_mode": "none"},
@@ -118,7 +121,8 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "machines": {"hosts": {
             "pc1": {"machine_macs": ["52:54:00:77:00:01"], "machine_ip": "10.77.0.21",
                     "machine_image_server": "full"},
-            "pc2": {"machine_macs": ["52:54:00:77:00:02"]},
+            "pc2": {"machine_macs": ["52:54:00:77:00:02"], "machine_boot_loader": "ipxe"},
+            "pc3": {"machine_macs": ["52:54:00:77:00:0A"], "machine_boot_loader": "grub"},
         }},
     }  # fmt: skip
     (folder / "hosts.yml").write_text(yaml.safe_dump(inventory))
@@ -184,8 +188,36 @@ def test_proxy_dhcp_hands_out_no_address_and_lets_ipxe_wait_for_it(
     assert "dhcp-boot=tag:ipxe,http://10.77.0.1/boot.ipxe,,10.77.0.1" in found
     # Firmware alone is offered a service: for iPXE, a menu would come before its script.
     services = [line for line in found if line.startswith("pxe-service=")]
-    assert [line.split(",")[1] for line in services] == ["x86PC", "7", "9"]
+    kinds = [re.sub(r"tag:[^,]*,", "", line).split(",")[0] for line in services]
+    assert kinds == [f"pxe-service={kind}" for kind in ("x86PC", "7", "7", "9", "9")]
     assert all(line.startswith("pxe-service=tag:!ipxe,") for line in services)
+
+
+@pytest.mark.parametrize(
+    ("server", "most", "others", "macs"),
+    [
+        ("full", "snponly.efi", "shimx64.efi", ["52:54:00:77:00:0a"]),
+        ("full-grub", "shimx64.efi", "snponly.efi", ["52:54:00:77:00:02"]),
+        ("proxy", "snponly.efi", "shimx64.efi", ["52:54:00:77:00:0a"]),
+        ("proxy-grub", "shimx64.efi", "snponly.efi", ["52:54:00:77:00:02"]),
+    ],
+)
+def test_each_uefi_machine_is_told_its_boot_loader(
+    rendered: Path, server: str, most: str, others: str, macs: list[str]
+) -> None:
+    found = lines(rendered, server)
+    assert [line for line in found if line.startswith("dhcp-mac=")] == [
+        f"dhcp-mac=set:other,{mac}" for mac in macs
+    ]
+    named = [line for line in found if line.endswith((most, others))]
+    assert all("tag:!ipxe" in line for line in named)
+    assert [line for line in named if "tag:!other" in line] == [
+        line for line in named if line.endswith(most)
+    ]
+    assert [line for line in named if "tag:other" in line] == [
+        line for line in named if line.endswith(others)
+    ]
+    assert {line.endswith(others) for line in named} == {True, False}
 
 
 def test_no_dhcp_at_all(rendered: Path) -> None:

@@ -130,10 +130,13 @@ class Service:
             "state_dir": str(self.state),
             "store_reserve_bytes": 0,
             "sweep_seconds": 0.1,
+            "menu_dir": str(folder / "menus"),
         }
+        (folder / "menus").mkdir()
         (folder / "server.json").write_text(json.dumps(values | config))
         self.http = self._client("http")
         self.admin = self._client("admin")
+        self.runner = self._client("runner")
 
     def _client(self, name: str) -> httpx.Client:
         transport = httpx.HTTPTransport(uds=str(self.folder / name))
@@ -147,7 +150,7 @@ class Service:
     def start(self) -> Service:
         """Start the process and wait until it answers."""
         arguments = ["--config", str(self.folder / "server.json")]
-        for name in ("http", "admin"):
+        for name in ("http", "admin", "runner"):
             arguments += [f"--{name}-socket", str(self.folder / name)]
         self._process = _FORKS.Process(target=main, args=(arguments,))
         self._process.start()
@@ -247,6 +250,7 @@ class Service:
         """End everything."""
         self.http.close()
         self.admin.close()
+        self.runner.close()
         if self._process is not None:
             self.stop(signal.SIGKILL)
 

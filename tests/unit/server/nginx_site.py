@@ -10,8 +10,10 @@ from typing import Any
 import jinja2
 import yaml
 
-ROLE = Path(__file__).resolve().parents[3] / "roles/image_server"
-NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
+ROOT = Path(__file__).resolve().parents[3]
+ROLE = ROOT / "roles/image_server"
+# The one that `make bench` unpacks serves as well.
+NGINX = shutil.which("nginx") or str(ROOT / ".cache/nginx/usr/sbin/nginx")
 
 
 def render(template: str, **values: Any) -> str:

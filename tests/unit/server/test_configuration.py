@@ -84,8 +84,8 @@ def test_the_packed_code_is_the_format_and_the_service_the_same_everywhere() -> 
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    data = module.pack(ROOT)
-    assert data == module.pack(ROOT)
+    data = module.pack(ROOT, "server")
+    assert data == module.pack(ROOT, "server")
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         entries = tar.getmembers()
     names = [entry.name for entry in entries]

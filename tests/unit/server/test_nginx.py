@@ -35,7 +35,7 @@ class Front:
 @pytest.fixture(scope="module")
 def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     folder = tmp_path_factory.mktemp("nginx")
-    for name in ("service", "boot/menu", "boot/env"):
+    for name in ("service", "boot/menu", "boot/env", "boot/items"):
         (folder / name).mkdir(parents=True)
     # nginx answers as another user when the tests run as root.
     for place in (folder, *folder.parents[:2]):
@@ -46,6 +46,7 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     (folder / "boot/menu/unknown.ipxe").write_text("#!ipxe unknown")
     (folder / "boot/env/vmlinuz").write_text("kernel")
     (folder / "boot/boot.ipxe").write_text("#!ipxe first")
+    (folder / "boot/items/pc1.own.ipxe").write_text("#!ipxe own")
     site = render(
         "etc/nginx/conf.d/slipway.conf.j2",
         _image_server_http_socket=str(folder / "service/http"),
@@ -84,8 +85,9 @@ def test_in_clear_there_is_what_machines_boot_and_nothing_else(front: Front) -> 
     get = front.clear.get
     assert get("/boot.ipxe").text == "#!ipxe first"
     assert get("/env/vmlinuz").text == "kernel"
+    assert get("/items/pc1.own.ipxe").text == "#!ipxe own"
     for path in ("/", "/env/", "/menu/unknown.ipxe", "/v1/session", "/v1/openapi.json",
-                 "/boot/x.ipxe", "/internal/chunks/x"):  # fmt: skip
+                 "/boot/x.ipxe", "/internal/chunks/x", "/items/", "/items/nosuch"):  # fmt: skip
         assert get(path).status_code in (403, 404), path
     assert front.clear.post("/boot.ipxe").status_code == 405
     assert "nginx/" not in get("/").headers["server"]
@@ -127,6 +129,23 @@ def test_bodies_that_are_too_long_get_the_same_form_of_refusal(front: Front, siz
         headers={"Authorization": f"Bearer {pc.token}"},
     )
     assert (answer.status_code, answer.json()["error"]) == (413, "too_long")
+
+
+def test_whoever_asks_to_be_registered_too_often_reaches_nobody(front: Front) -> None:
+    """All of a unix socket's clients are one address to nginx."""
+    answers = [front.tls.post("/v1/registrations", json={}) for _ in range(60)]
+    codes = [answer.status_code for answer in answers]
+    assert codes[:5] == [422] * 5
+    assert codes.count(429) > 40
+    assert answers[-1].json()["error"] == "too_many"
+    assert answers[-1].json()["remedy"]
+    # Everything else goes on.
+    assert front.tls.get("/v1/session").status_code == 401
+    log = front.service.folder.parent / "slipway.log"
+    time.sleep(6)
+    assert "/v1/registrations" in log.read_text()
+    assert " 429 " not in log.read_text()
+    assert "limiting" not in (log.parent / "error.log").read_text()
 
 
 def test_a_hung_or_stopped_service_leaves_the_menus(front: Front) -> None:

@@ -42,6 +42,8 @@ class Arguments(argparse.Namespace):
     timeout: float | None = None
     jobs: Path = Path("/run/slipway/jobs")
     once: bool = False
+    screen: list[Path] = field(default_factory=list)
+    leave: bool = False
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> Arguments:
@@ -59,6 +61,8 @@ def parse_arguments(argv: Sequence[str] | None = None) -> Arguments:
     _verify(verbs.add_parser("verify", help="read an image through and check every chunk"))
     _list(verbs.add_parser("list", help="show images and their versions"))
     _checkin(verbs.add_parser("checkin", help="join the session that this machine was booted for"))
+    _choice(verbs.add_parser("choice", help="ask for what this machine's user chose in the menu"))
+    _register(verbs.add_parser("register", help="ask the server to register this PC, and wait"))
     _console(verbs.add_parser("console", help="show on this screen what the machine is doing"))
     return parser.parse_args(argv, namespace=Arguments())
 
@@ -192,6 +196,31 @@ def _checkin(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stay", action="store_true", help="then keep the session alive")
     parser.add_argument("--timeout", type=float, metavar="S", help="give up after S seconds")
     _common(parser)
+
+
+def _choice(parser: argparse.ArgumentParser) -> None:
+    _screens(parser)
+    parser.add_argument("--jobs", type=Path, default=Path("/run/slipway/jobs"), metavar="DIR")
+    _common(parser)
+
+
+def _register(parser: argparse.ArgumentParser) -> None:
+    _screens(parser)
+    parser.add_argument(
+        "--leave", action="store_true", help="in the end reboot, or switch off when refused"
+    )
+    _common(parser)
+
+
+def _screens(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--screen",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="TTY",
+        help="talk there, e.g. /dev/tty1; default: standard input and output",
+    )
 
 
 def _console(parser: argparse.ArgumentParser) -> None:

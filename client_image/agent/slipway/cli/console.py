@@ -6,22 +6,19 @@ tty1 is a screen that is drawn anew; a serial console gets one plain line every 
 from __future__ import annotations
 
 import json
-import os
-import re
 import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
+from slipway.cli.screen import Screen
 from slipway.cli.units import clock, size
 from slipway.cli.views import progress_line
 
 _TAIL = 64 << 10
-_SCREEN = re.compile(r"/dev/tty\d+")
 _STALE = 60.0
 _SCREEN_PAUSE, _LINE_PAUSE = 1.0, 2.0
-_CLEAR = "\x1b[H\x1b[2J"
 
 
 class Console:
@@ -128,18 +125,9 @@ def follow(
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """Draw for ever, or once."""
-    screen = out.isatty() and _SCREEN.fullmatch(os.ttyname(out.fileno())) is not None
-    seen: tuple[str, str] = ("", "")
+    screen = Screen(out)
     while True:
-        title, status = console.title(), console.status()
-        if screen:
-            out.write(f"{_CLEAR}{title}\r\n\r\n{status}\r\n")
-        else:
-            for text, before in zip((title, status), seen, strict=True):
-                if text != before:
-                    out.write(f"{text}\r\n")
-        seen = (title, status)
-        out.flush()
+        screen.draw([console.title(), "", console.status()])
         if once:
             return
-        sleep(_SCREEN_PAUSE if screen else _LINE_PAUSE)
+        sleep(_SCREEN_PAUSE if screen.redraws else _LINE_PAUSE)

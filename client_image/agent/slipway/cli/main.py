@@ -24,6 +24,8 @@ _VERBS: dict[str, Callable[[Arguments, View], int]] = {
     "verify": verbs.verify,
     "list": verbs.list_images,
     "checkin": verbs.checkin,
+    "choice": verbs.choice,
+    "register": verbs.register,
     "console": verbs.console,
 }
 

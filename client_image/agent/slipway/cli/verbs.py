@@ -12,7 +12,11 @@ from typing import Any
 
 from slipway import __version__
 from slipway.cli.arguments import Arguments
+from slipway.cli.choice import Conversation, heart
 from slipway.cli.console import Console, follow
+from slipway.cli.register import register as ask_to_register
+from slipway.cli.screens import Screens
+from slipway.cli.terminals import Terminals
 from slipway.cli.units import size
 from slipway.cli.views import JsonView, View, as_slipway_error, degraded_lines, error_json
 from slipway.engine import devices
@@ -21,6 +25,8 @@ from slipway.engine.backup import backup as engine_backup
 from slipway.engine.boot_entries import recorded, restore_entries
 from slipway.engine.devices import BlockDisk
 from slipway.engine.errors import (
+    CheckinRefused,
+    SlipwayError,
     SourceRefused,
     UsageError,
 )
@@ -31,6 +37,7 @@ from slipway.engine.progress import Meter, Record
 from slipway.engine.restore import Mode
 from slipway.engine.restore import restore as engine_restore
 from slipway.engine.result import CellCounts, Result
+from slipway.engine.run import run
 from slipway.engine.selection import Growing, growing, select
 from slipway.engine.store import Store, damaged, read_through
 from slipway.format import ImageRef, Machine, Manifest, check_name, parse_image_ref
@@ -44,8 +51,10 @@ from slipway.net.checkin import (
     session_id,
     stay,
 )
+from slipway.net.choice import Desk, wish
 from slipway.net.client import Client
 from slipway.net.http_store import HttpStore
+from slipway.net.registration import Registration
 from slipway.net.session import Reporter, Session
 
 SESSION_FILE = Path("/run/slipway/session.json")
@@ -53,6 +62,10 @@ NONCE_FILE = Path("/run/slipway/nonce")
 STAY_FILE = Path("/run/slipway/stay")
 SITE_FILE = Path("/etc/slipway/site.json")
 DIFFERS = 1
+_NEXT = {
+    "restart": ["systemctl", "--no-block", "reboot"],
+    "shell": ["systemctl", "--no-block", "start", "slipway-shell.target"],
+}
 # As much as cryptsetup takes from a key file.
 _MAX_KEY = 8 << 20
 
@@ -338,6 +351,41 @@ def checkin(arguments: Arguments, view: View) -> int:
         stay(session, _say)
         # Most machines leave now. One that was told to stay works on without another boot.
         wanted = next_session(site, STAY_FILE, _say)
+
+
+def choice(arguments: Arguments, view: View) -> int:
+    """Ask for the menu's item, go through with it, and send this PC where it belongs."""
+    site = Site.load(SITE_FILE)
+    nonce = boot_nonce(NONCE_FILE)
+    desk = Desk(site, wish(Path("/proc/cmdline").read_text()), nonce)
+    console_view = Console(arguments.jobs, SESSION_FILE)
+
+    def join(session_name: str) -> None:
+        session = check_in(site, session_name, _say, nonce)
+        session.save(SESSION_FILE)
+        heart(lambda: stay(session, _say))
+
+    conversation = Conversation(
+        desk,
+        Terminals(arguments.screen),
+        join,
+        lambda: (console_view.title(), console_view.status()),
+    )
+    run(_NEXT[conversation.run()])
+    return 0
+
+
+def register(arguments: Arguments, view: View) -> int:
+    """Ask to be registered, and wait for the administrator's decision."""
+    screens = Screens(arguments.screen)
+    try:
+        site = Site.load(SITE_FILE)
+        registration = Registration(site, boot_nonce(NONCE_FILE))
+        approved = ask_to_register(registration, screens, site.server, arguments.leave)
+    except SlipwayError as error:
+        screens.say(f"This PC can't be registered: {error.message}. What helps: {error.remedy}.")
+        raise
+    return 0 if approved else CheckinRefused.exit_code
 
 
 def _say(message: str) -> None:

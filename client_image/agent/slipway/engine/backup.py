@@ -9,8 +9,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from slipway import __version__
-from slipway.engine.cells import ReadError, Runs, digest_of_cell, read_cell
+from slipway.engine.cells import ReadError, Runs, aligned_buffer, digest_of_cell, read_cell
 from slipway.engine.devices import BlockDisk, open_read_only
+from slipway.engine.direct import cell_reader
 from slipway.engine.errors import DeviceError
 from slipway.engine.mapping import DiskMap, Mapped, known_identity, map_disk
 from slipway.engine.memory import give_back
@@ -23,7 +24,7 @@ from slipway.format import Disk, Extents, Machine, Manifest, Segment, make_frame
 
 CELL_SIZE = 2 << 20
 _BATCH = 8
-_BUFFERS = 96 << 20
+_BUFFERS = 48 << 20
 # A set of this many digests takes about 30 MB; beyond it the store is asked again.
 _REMEMBERED = 200_000
 
@@ -97,9 +98,13 @@ def backup(
         maps = _map_all(disks, handles, options, meter)
         budget = Budget(options.max_unreadable, options.rescue_seconds)
         rescuers = [Rescuer(disk, budget) for disk in disks]
+        readers = [
+            stack.enter_context(cell_reader(disk, handle))
+            for disk, handle in zip(disks, handles, strict=True)
+        ]
         sources = [
-            _Source(disk_map, part, handle, rescuer)
-            for disk_map, handle, rescuer in zip(maps, handles, rescuers, strict=True)
+            _Source(disk_map, part, reader, rescuer)
+            for disk_map, reader, rescuer in zip(maps, readers, rescuers, strict=True)
             for part in disk_map.parts
         ]
         job = _Job(store, meter, options)
@@ -151,12 +156,16 @@ class _Job:
         self.store = store
         self.meter = meter
         self.level = options.level
-        self.threads = options.threads or max(cores(), store.threads)
+        # Those beyond the cores wait for the store; more of them only crowd the caches.
+        self.threads = options.threads or min(max(cores(), store.threads), 2 * cores())
         self.batch = max(1, min(_BATCH, _BUFFERS // CELL_SIZE // self.threads))
         self.known: set[bytes] = set()
         self.lock = threading.Lock()
         # One thread reads at a time: a disk serves one long run better than many short ones.
         self.reading = threading.Lock()
+        # More threads than cores wait for a server; packing at once, they only evict each other
+        # from the caches.
+        self.packing = threading.Semaphore(cores())
         self.total = self.sent = 0
         self.aside: list[_Task] = []
 
@@ -177,7 +186,7 @@ class _Job:
                 yield batch
 
     def _worker(self) -> Callable[[list[_Task]], None]:
-        buffers = [memoryview(bytearray(CELL_SIZE)) for _ in range(self.batch)]
+        buffers = [aligned_buffer(CELL_SIZE) for _ in range(self.batch)]
 
         def work(batch: list[_Task]) -> None:
             source = batch[0].source
@@ -235,7 +244,8 @@ class _Job:
         for digest, view in zip(digests, views, strict=True):
             if digest in lacking:
                 lacking.remove(digest)
-                frame = make_frame(view, self.level)
+                with self.packing:
+                    frame = make_frame(view, self.level)
                 self.store.put(digest, frame)
                 self.meter.add(sent=len(frame))
                 sent += 1

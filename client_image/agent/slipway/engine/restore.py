@@ -11,6 +11,7 @@ from typing import Literal
 from slipway.engine.cells import Runs, aligned_buffer, digest_of_cell, read_cell, zeros
 from slipway.engine.content.swap import resized
 from slipway.engine.devices import open_read_only
+from slipway.engine.direct import cell_reader
 from slipway.engine.errors import DeviceError, ImageDegraded, SlipwayError, TargetRefused
 from slipway.engine.grow import grow
 from slipway.engine.mapping import table_of
@@ -52,7 +53,8 @@ def restore(
         for pair in pairs:
             handle = stack.enter_context(open_read_only(pair.target, TargetRefused))
             target = stack.enter_context(closing(Target(pair.target, pair.image, handle)))
-            jobs.append(_DiskJob(pair, target))
+            reader = stack.enter_context(cell_reader(pair.target, handle))
+            jobs.append(_DiskJob(pair, target, reader))
             if not is_whole(pair.image):
                 check_places(pair.image, table_of(pair.target), pair.target.path)
         if mode != "compare":
@@ -113,6 +115,7 @@ def refuse_degraded(manifest: Manifest) -> None:
 class _DiskJob:
     pair: Pair
     target: Target
+    reader: int
     table: TableWriter = field(init=False)
     differs: dict[str, int] = field(default_factory=dict)
     differing: dict[str, int] = field(default_factory=dict)
@@ -206,7 +209,7 @@ class _Work:
         job.target.drop_caches()
 
         def worker() -> Callable[[_Task], None]:
-            buffer = memoryview(bytearray(self.cell_size))
+            buffer = aligned_buffer(self.cell_size)
 
             def look(task: _Task) -> None:
                 self.meter.at(job.pair.image.id, task.segment.id)
@@ -221,7 +224,7 @@ class _Work:
     def _disarm_for(self, job: _DiskJob, gaps: Sequence[Segment]) -> None:
         """Clear the old table's marks before the gaps are compared: one may lie in a gap."""
         if self.mode == "restore" and not job.target.touched:
-            buffer = memoryview(bytearray(self.cell_size))
+            buffer = aligned_buffer(self.cell_size)
             if not all(self._same(job, task, buffer) for task in self._tasks(gaps)):
                 job.target.disarm()
 
@@ -239,7 +242,7 @@ class _Work:
         found = threading.Event()
 
         def worker() -> Callable[[_Task], None]:
-            buffer = memoryview(bytearray(self.cell_size))
+            buffer = aligned_buffer(self.cell_size)
 
             def look(task: _Task) -> None:
                 if not found.is_set() and self._same(job, task, buffer):
@@ -261,7 +264,7 @@ class _Work:
                     job.note(task.segment, used, 1)
                 if self.mode == "restore":
                     content = buffer[: task.cell.size]
-                    content[:] = self._content(job, task)
+                    self._fill(job, task, content)
                     written = job.target.write_cell(content, task.cell.offset, task.runs)
                     self.meter.add(written=written)
             self.meter.add(done=used)
@@ -272,22 +275,26 @@ class _Work:
         view = buffer[: task.cell.size]
         try:
             with self.reading:
-                read_cell(job.target.handle, view, task.cell.offset, task.runs)
+                read_cell(job.reader, view, task.cell.offset, task.runs)
         except DeviceError:
             # An unreadable sector of the target may well be cured by writing it.
             return False
         if (task.segment.id, task.cell.number) in job.pair.fit.partial:
-            content = self._content(job, task)
+            content = memoryview(bytearray(task.cell.size))
+            self._fill(job, task, content)
             return all(view[start:end] == content[start:end] for start, end in task.runs)
         return digest_of_cell(view) == task.cell.digest
 
-    def _content(self, job: _DiskJob, task: _Task) -> memoryview:
+    def _fill(self, job: _DiskJob, task: _Task, content: memoryview) -> None:
+        """Make `content` what the task's cell holds."""
         cell = task.cell
         if cell.digest == self.zero_digest and cell.size == self.cell_size:
-            return zeros(self.cell_size)
-        content = fetch_content(self.store, cell.digest, cell.size)
+            content[:] = zeros(self.cell_size)
+            return
+        fetch_content(self.store, cell.digest, cell.size, content)
         size = job.pair.fit.swaps.get(task.segment.id)
-        return memoryview(content if size is None else resized(content, size))
+        if size is not None:
+            content[:] = resized(bytes(content), size)
 
     def _table(self, job: _DiskJob) -> None:
         if self.mode == "restore" and (job.differs or job.target.touched):

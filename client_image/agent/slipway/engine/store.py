@@ -11,7 +11,7 @@ from typing import Protocol
 from slipway.engine.errors import ImageDamaged, NotFound
 from slipway.engine.parallel import cores, parallel
 from slipway.engine.progress import Meter
-from slipway.format import FrameError, ImageRef, Manifest, decode_frame, version_key
+from slipway.format import MAX_CELL, FrameError, ImageRef, Manifest, decode_frame, version_key
 
 
 @dataclass(frozen=True)
@@ -105,10 +105,12 @@ def pick_version(ref: ImageRef, versions: Iterable[str]) -> str:
     return ref.version
 
 
-def fetch_content(store: Store, digest: str, size: int) -> bytes:
+def fetch_content(
+    store: Store, digest: str, size: int, buffer: memoryview | None = None
+) -> memoryview:
     """A chunk's content, proven; ImageDamaged when it is not what the manifest says."""
     try:
-        content = decode_frame(digest, store.get(digest))
+        content = decode_frame(digest, store.get(digest), buffer)
     except FrameError as error:
         raise damaged([Problem(digest, str(error))]) from error
     if len(content) != size:
@@ -121,16 +123,18 @@ def read_through(store: Store, manifest: Manifest, meter: Meter, threads: int = 
     problems: list[Problem] = []
     lock = threading.Lock()
 
-    def check(item: tuple[str, int]) -> None:
-        digest, size = item
-        try:
-            fetch_content(store, digest, size)
-        except ImageDamaged as error:
-            with lock:
-                problems.append(Problem(digest, error.message))
-        meter.add(done=size)
-
     def worker() -> Callable[[tuple[str, int]], None]:
+        buffer = memoryview(bytearray(MAX_CELL))
+
+        def check(item: tuple[str, int]) -> None:
+            digest, size = item
+            try:
+                fetch_content(store, digest, size, buffer)
+            except ImageDamaged as error:
+                with lock:
+                    problems.append(Problem(digest, error.message))
+            meter.add(done=size)
+
         return check
 
     parallel(manifest.chunks(), worker, threads or max(store.threads, cores()))

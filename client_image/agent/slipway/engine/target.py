@@ -8,8 +8,9 @@ import os
 import threading
 from contextlib import suppress
 
-from slipway.engine.cells import Runs, aligned_buffer, read_at, write_at, write_cell
+from slipway.engine.cells import Runs, read_at, write_at, write_cell
 from slipway.engine.devices import BlockDisk
+from slipway.engine.direct import open_direct
 from slipway.engine.errors import DeviceError
 from slipway.format import MIN_CELL, Disk, Segment
 
@@ -85,7 +86,7 @@ class Target:
                     raise DeviceError(
                         f"{self.disk.path} can't be opened to write: {error.strerror}"
                     ) from error
-                self._direct = _open_direct(self.disk)
+                self._direct = open_direct(self.disk, os.O_RDWR)
             if not self._disarmed:
                 self._clear_marks(self._writer)
                 self._disarmed = True
@@ -142,22 +143,6 @@ class Target:
         for handle in (self._writer, self._direct):
             if handle >= 0:
                 os.close(handle)
-
-
-def _open_direct(disk: BlockDisk) -> int:
-    """The disk opened to be written without the page cache, or -1 where that does not work."""
-    if disk.is_file:
-        return -1
-    try:
-        handle = os.open(disk.path, os.O_RDWR | os.O_CLOEXEC | os.O_DIRECT)
-    except OSError:
-        return -1
-    try:
-        read_at(handle, aligned_buffer(mmap.PAGESIZE), 0)
-    except DeviceError:
-        os.close(handle)
-        return -1
-    return handle
 
 
 def _suits_direct(offset: int, runs: Runs) -> bool:

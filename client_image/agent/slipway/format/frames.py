@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections import defaultdict
 
 import zstandard
 
@@ -26,6 +27,7 @@ _BLOCK_RLE, _BLOCK_RESERVED = 1, 3
 _MAX_BLOCK = 128 << 10
 
 _local = threading.local()
+_packers: dict[int, list[zstandard.ZstdCompressor]] = defaultdict(list)
 
 
 def digest_of(content: bytes | bytearray | memoryview) -> str:
@@ -34,11 +36,17 @@ def digest_of(content: bytes | bytearray | memoryview) -> str:
 
 
 def make_frame(content: bytes | bytearray | memoryview, level: int = 3) -> bytes:
-    """Pack a cell's content. Contexts are kept per thread, since they are costly to make."""
-    compressor = getattr(_local, "compressor", None)
-    if compressor is None or compressor[0] != level:
-        compressor = _local.compressor = (level, zstandard.ZstdCompressor(level=level))
-    frame: bytes = compressor[1].compress(content)
+    """Pack a cell's content.
+
+    Contexts are costly to make, and their tables fill a core's cache: the one used last goes first.
+    """
+    idle = _packers[level]
+    try:
+        packer = idle.pop()
+    except IndexError:
+        packer = zstandard.ZstdCompressor(level=level)
+    frame: bytes = packer.compress(content)
+    idle.append(packer)
     return frame
 
 
@@ -83,19 +91,25 @@ def _frame_end(frame: bytes, header: int) -> int:
     return position
 
 
-def decode_frame(digest: str, frame: bytes) -> bytes:
-    """The content of chunk `digest`, proven to be what the name says."""
+def decode_frame(digest: str, frame: bytes, buffer: memoryview | None = None) -> memoryview:
+    """The content of chunk `digest`, proven to be what its name says; in `buffer` if given."""
     check_digest(digest)
     size = frame_content_size(frame)
+    if buffer is None:
+        buffer = memoryview(bytearray(size))
+    elif size > len(buffer):
+        raise FrameTooLong(f"the frame unpacks to {size} bytes, there is room for {len(buffer)}")
     decompressor = getattr(_local, "decompressor", None)
     if decompressor is None:
         decompressor = _local.decompressor = zstandard.ZstdDecompressor()
+    content = buffer[:size]
     try:
-        content: bytes = decompressor.decompress(frame, max_output_size=size)
+        with decompressor.stream_reader(frame) as reader:
+            count = reader.readinto(content) if size else 0
     except zstandard.ZstdError as error:
         raise FrameError(f"the frame can't be unpacked: {error}") from error
-    if len(content) != size:
-        raise FrameError(f"the frame declares {size} bytes but holds {len(content)}")
+    if count != size:
+        raise FrameError(f"the frame declares {size} bytes but holds {count}")
     if (actual := digest_of(content)) != digest:
         raise FrameError(f"the content's digest is {actual}")
     return content
@@ -103,4 +117,7 @@ def decode_frame(digest: str, frame: bytes) -> bytes:
 
 def check_frame(digest: str, frame: bytes) -> int:
     """Prove that `frame` is the chunk `digest`; return the size of its content."""
-    return len(decode_frame(digest, frame))
+    scratch = getattr(_local, "scratch", None)
+    if scratch is None:
+        scratch = _local.scratch = memoryview(bytearray(MAX_CELL))
+    return len(decode_frame(digest, frame, scratch))

@@ -18,6 +18,7 @@ from slipway.net.client import Answer, Client
 from slipway.net.session import Session
 
 _HOST_KEY = "etc/ssh/ssh_host_ed25519_key.pub"
+_SECURE_BOOT = "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 _PAUSES = (1.0, 2.0, 4.0, 8.0)
 _HEARTBEAT = 10.0
 _NEXT_PAUSE = 2.0
@@ -29,7 +30,7 @@ _REFUSED = {
     410: "start the session again",
 }
 _ETHERNET = "1"
-_MAX_MACS = 16
+MAX_MACS = 16
 
 Say = Callable[[str], None]
 
@@ -54,27 +55,43 @@ class Site:
             ) from error
 
 
+def boot_word(command_line: str, key: str) -> str:
+    """What the boot script said by `key=VALUE` on the kernel's command line; empty if nothing."""
+    for word in command_line.split():
+        name, _, value = word.partition("=")
+        if name == key and value and value.isascii() and value.isprintable():
+            return value
+    return ""
+
+
 def session_id(command_line: str) -> str:
     """The session that the boot script named on the kernel's command line."""
-    for word in command_line.split():
-        key, _, value = word.partition("=")
-        if key == "slipway.session" and value and value.isascii() and value.isprintable():
-            return value
+    if named := boot_word(command_line, "slipway.session"):
+        return named
     raise CheckinRefused(
         "this machine was not started for a session", "start one with a playbook, e.g. backup.yml"
     )
 
 
-def wired_macs(root: Path = Path("/")) -> list[str]:
-    """MAC addresses of the machine's own wired network cards."""
-    macs = []
+def wired_cards(root: Path = Path("/")) -> list[dict[str, str]]:
+    """The machine's own wired network cards: MAC address, driver, vendor and device."""
+    cards = []
     for card in sorted((root / "sys/class/net").glob("*")):
-        if not (card / "device").exists() or (card / "phy80211").exists():
+        device = card / "device"
+        if not device.exists() or (card / "phy80211").exists():
             continue
         mac = _read(card / "address")
         if _read(card / "type") == _ETHERNET and mac.strip("0:"):
-            macs.append(mac)
-    return macs
+            ids = [_read(device / key).removeprefix("0x") for key in ("vendor", "device")]
+            driver = device / "driver"
+            name = clean(driver.resolve().name) if driver.exists() else ""
+            cards.append({"mac": mac, "driver": name, "device": ":".join(filter(None, ids))})
+    return cards
+
+
+def wired_macs(root: Path = Path("/")) -> list[str]:
+    """MAC addresses of the machine's own wired network cards."""
+    return [card["mac"] for card in wired_cards(root)]
 
 
 def hardware(root: Path = Path("/")) -> dict[str, Any]:
@@ -96,12 +113,22 @@ def hardware(root: Path = Path("/")) -> dict[str, Any]:
             for disk in list_disks()
             if disk.fixed
         ],
+        "cards": wired_cards(root),
     }
 
 
 def firmware(root: Path = Path("/")) -> str:
     """`uefi` or `bios`."""
     return "uefi" if (root / "sys/firmware/efi").is_dir() else "bios"
+
+
+def secure_boot(root: Path = Path("/")) -> bool | None:
+    """Whether the firmware starts what is signed and nothing else; None where it can't say."""
+    try:
+        # Four bytes of attributes come before the variable's one.
+        return (root / _SECURE_BOOT).read_bytes()[4:] == b"\1"
+    except OSError:
+        return None
 
 
 def boot_nonce(path: Path) -> str:
@@ -112,6 +139,16 @@ def boot_nonce(path: Path) -> str:
         with os.fdopen(handle, "w") as file:
             file.write(secrets.token_urlsafe(32))
     return path.read_text()
+
+
+def host_key_of(root: Path = Path("/")) -> str:
+    """The machine's public SSH host key, without its comment."""
+    host_key = _read(root / _HOST_KEY)
+    if not host_key:
+        raise CheckinRefused(
+            "this machine has no SSH host key yet", "look at the unit that makes it"
+        )
+    return " ".join(host_key.split()[:2])
 
 
 def _read(path: Path) -> str:
@@ -142,16 +179,11 @@ def check_in(
 
     The `nonce` is the same for the whole boot: with it, an answer that got lost can be had again.
     """
-    host_key = _read(root / _HOST_KEY)
-    if not host_key:
-        raise CheckinRefused(
-            "this machine has no SSH host key yet", "look at the unit that makes it"
-        )
     body = {
         "session": session,
-        "macs": wired_macs(root)[:_MAX_MACS],
-        "host_key": " ".join(host_key.split()[:2]),
-        "hardware": hardware(root),
+        "macs": wired_macs(root)[:MAX_MACS],
+        "host_key": host_key_of(root),
+        "hardware": hardware(root) | {"secure_boot": secure_boot(root)},
         "agent_version": __version__,
         "nonce": nonce,
     }
@@ -228,7 +260,7 @@ def next_session(site: Site, told_to_stay: Path, say: Say, root: Path = Path("/"
     told_to_stay.unlink(missing_ok=True)
     say("waiting for the next session")
     client = Client(site.server, site.ca, patience=0)
-    body = {"macs": wired_macs(root)[:_MAX_MACS]}
+    body = {"macs": wired_macs(root)[:MAX_MACS]}
     problem = ""
     while True:
         try:

@@ -82,8 +82,12 @@ class Client:
         path: str,
         body: bytes | dict[str, Any] | None = None,
         timeout: float = _TIMEOUT,
+        final: frozenset[int] = frozenset(),
     ) -> Answer:
-        """Send until the server answers with something that trying again would not change."""
+        """Send until the server answers with something that trying again would not change.
+
+        Statuses in `final` are the caller's to deal with, although trying again might help.
+        """
         kind = "application/octet-stream"
         if isinstance(body, dict):
             body, kind = json.dumps(body).encode(), "application/json"
@@ -91,7 +95,7 @@ class Client:
         while True:
             try:
                 answer = self._once(method, path, body, kind, timeout)
-                if answer.status not in _TRY_AGAIN:
+                if answer.status not in _TRY_AGAIN or answer.status in final:
                     return answer
                 last = str(answer.json().get("message") or f"it answered {answer.status}")
             except ssl.SSLCertVerificationError as error:

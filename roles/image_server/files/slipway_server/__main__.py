@@ -10,7 +10,7 @@ from pathlib import Path
 import uvloop
 
 from . import config as configuration
-from .server import StartError, bind, inherited_sockets, serve
+from .server import SOCKETS, StartError, bind, inherited_sockets, serve
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,8 +20,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--check-config", action="store_true", help="say whether the configuration is usable"
     )
-    parser.add_argument("--http-socket", type=Path, help="without systemd: the public socket")
-    parser.add_argument("--admin-socket", type=Path, help="without systemd: the admin socket")
+    for name in SOCKETS:
+        parser.add_argument(f"--{name}-socket", type=Path, help=f"without systemd: socket {name}")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
@@ -29,15 +29,15 @@ def main(arguments: list[str] | None = None) -> int:
         config = configuration.load(options.config)
         if options.check_config:
             return 0
-        if options.http_socket and options.admin_socket:
-            http, admin = bind(options.http_socket, 0o660), bind(options.admin_socket, 0o600)
+        paths = {name: getattr(options, f"{name}_socket") for name in SOCKETS}
+        if all(paths.values()):
+            sockets = {name: bind(path, SOCKETS[name]) for name, path in paths.items()}
         else:
             sockets = inherited_sockets()
-            http, admin = sockets["http"], sockets["admin"]
     except (configuration.ConfigError, StartError) as error:
         print(f"slipway_server: {error}", file=sys.stderr)
         return 2
-    uvloop.run(serve(config, http, admin))
+    uvloop.run(serve(config, sockets))
     return 0
 
 

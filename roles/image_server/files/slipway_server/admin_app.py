@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, FastAPI, Response
 from fastapi import Query as Parameter
 
-from . import __version__, models
+from . import __version__, choice_app, models, registration_app
 from .core import Core
 from .errors import ServiceError
 from .http_common import CoreDep, make_app, refusals
@@ -30,6 +30,8 @@ async def create_session(wanted: models.NewSession, core: CoreDep) -> Any:
     """Ask for a session: the machine's next network boot leads into it."""
     if wanted.verb in _NEEDS_IMAGE and wanted.image is None:
         raise ServiceError("bad_request", f"image: a session for {wanted.verb} needs an image.")
+    if wanted.job is not None:
+        raise ServiceError("bad_request", "job: the job runner's socket takes it, not this one.")
     if wanted.version is not None and wanted.verb not in ("restore", "verify"):
         raise ServiceError("bad_request", f"version: a session for {wanted.verb} takes none.")
     made = await core.open_session(
@@ -152,4 +154,6 @@ def build(core: Core) -> FastAPI:
     """The administrator's application."""
     app = make_app(core, "Slipway image server, administration", lambda *_: False)
     app.include_router(router)
+    app.include_router(choice_app.admin_router)
+    app.include_router(registration_app.admin)
     return app

@@ -1,25 +1,47 @@
-"""The iPXE script that boots a machine into its pending session."""
+"""The iPXE scripts that boot a machine into what is asked of it."""
 
 from __future__ import annotations
 
 import re
 
 from .config import Config
+from .menu_files import ITEM_PATTERN
 
 _SESSION_ID = re.compile(r"[0-9a-f]{16}\Z")
+_ITEM = re.compile(ITEM_PATTERN + r"\Z")
+_MAC = re.compile(r"[0-9a-f]{2}(-[0-9a-f]{2}){5}\Z")
 
 
 def render(config: Config, session_id: str) -> str:
-    """Render the script; the address and the arguments were checked when Config was made."""
+    """Boot into a session."""
     if not _SESSION_ID.match(session_id):
         raise ValueError(f"not a session id: {session_id!r}")
+    return _environment(config, f"slipway.session={session_id}")
+
+
+def render_item(config: Config, item: str, order: str) -> str:
+    """Boot into an item of the machine's menu, because an administrator gave that order."""
+    if not _ITEM.match(item) or not _SESSION_ID.match(order):
+        raise ValueError(f"not an item and an order: {item!r} {order!r}")
+    return _environment(config, f"slipway.item={item} slipway.once={order}")
+
+
+def render_menu_item(config: Config, item: str, mac: str) -> str:
+    """Go on to the machine's menu, which leads on to that item by itself."""
+    if not _ITEM.match(item) or not _MAC.match(mac):
+        raise ValueError(f"not an item and a card: {item!r} {mac!r}")
+    return f"#!ipxe\nset slwonce {item}\nchain --replace http://{config.url_host}/boot/{mac}.ipxe\n"
+
+
+def _environment(config: Config, words: str) -> str:
+    """The address and the arguments were checked when Config was made."""
     env = f"http://{config.url_host}/env"
     arguments = " ".join(config.boot_args.split())
     # A boot medium with a fixed address sets slwip, else it is nothing.
     return (
         "#!ipxe\n"
         f"kernel {env}/vmlinuz initrd=initrd.img initrd=site.cpio {arguments} "
-        f"${{slwip}} slipway.session={session_id}\n"
+        f"${{slwip}} {words}\n"
         f"initrd --name initrd.img {env}/initrd.img\n"
         f"initrd --name site.cpio {env}/site.cpio\n"
         "boot\n"

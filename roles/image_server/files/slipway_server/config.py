@@ -9,6 +9,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from .registration import PLACEHOLDERS, is_pattern
+
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\Z")
 # Nothing iPXE expands or ends a command with: no $, {, }, &, |, ;, # and no quotes.
@@ -27,6 +29,8 @@ class Config:
     store_dir: Path
     state_dir: Path
     boot_args: str = "console=tty0 console=ttyS0,115200 quiet"
+    # Where pending sessions lie as files for boot loaders that speak TFTP alone; None: nowhere.
+    tftp_dir: Path | None = None
     store_reserve_bytes: int = 1 << 30
     # nginx's internal location for chunks; None: the service sends the bytes itself.
     accel_redirect: str | None = None
@@ -39,8 +43,19 @@ class Config:
     sweep_seconds: float = 5.0
     # How long a sound read of a chunk is trusted while the file has not changed.
     check_memory_days: int = 7
-    # How long ended sessions are kept for reports.
+    # How long ended sessions and jobs are kept for reports, and how many jobs at most.
     keep_days: int = 7
+    keep_jobs: int = 2000
+    # What each machine may choose, as the role boot_menu writes it.
+    menu_dir: Path = Path("/etc/slipway/menus")
+    # A job ends after that long: without a sign of the runner, in the queue, at work.
+    runner_silent_seconds: int = 60
+    job_wait_seconds: int = 6 * 3600
+    job_seconds: int = 24 * 3600
+    # PCs that may wait to be registered, and what they are called unless somebody says otherwise.
+    registration_limit: int = 500
+    registrations_per_second: int = 5
+    registration_name: str = "pc-{serial}"
 
     def __post_init__(self) -> None:
         """Refuse values that would end up in a boot script or break the service."""
@@ -49,9 +64,27 @@ class Config:
         for argument in self.boot_args.split(" "):
             if argument and not _BOOT_ARGUMENT.match(argument):
                 raise ConfigError(f"boot_args: {argument!r} has characters iPXE would interpret")
-        for key in ("threads", "check_threads", "upload_slots", "silent_seconds", "keep_days"):
+        for key in (
+            "threads",
+            "check_threads",
+            "upload_slots",
+            "silent_seconds",
+            "keep_days",
+            "keep_jobs",
+            "runner_silent_seconds",
+            "job_wait_seconds",
+            "job_seconds",
+            "registration_limit",
+            "registrations_per_second",
+        ):
             if getattr(self, key) < 1:
                 raise ConfigError(f"{key} must be at least 1")
+        if not is_pattern(self.registration_name):
+            words = ", ".join(f"{{{word}}}" for word in PLACEHOLDERS)
+            raise ConfigError(
+                f"registration_name {self.registration_name!r} makes no names of machines: use "
+                f"lower-case letters, digits, '-' and {words}"
+            )
         if self.store_reserve_bytes < 0:
             raise ConfigError("store_reserve_bytes must not be negative")
 
@@ -86,7 +119,7 @@ def from_mapping(values: dict[str, Any]) -> Config:
 
 def _typed(key: str, wanted: str, value: Any) -> Any:
     ok: bool
-    if wanted == "Path":
+    if wanted in ("Path", "Path | None"):
         ok = isinstance(value, str) and value.startswith("/")
         value = Path(value) if ok else value
     elif wanted == "int":

@@ -13,16 +13,21 @@ from typing import Any, TypeVar
 
 from slipway.format.names import make_version
 
+from .choices import Choices
 from .config import Config
 from .errors import ServiceError
 from .image_check import Check, Checker
 from .images import Images, read_manifest
+from .job import Job
 from .memory import Memory
+from .registration_db import RegistrationDb
+from .registrations import Registrations
 from .registry import Registry, view
 from .session import Session, ended
 from .session_db import SessionDb
 from .store import ChunkStore
 from .sync_marks import SyncMarks, read_boot_id
+from .tftp_files import TftpFiles
 
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -48,7 +53,16 @@ class Core:
         )
         self.images = Images(self.store, self.memory)
         self._db = SessionDb(config.state_dir / "sessions.sqlite3")
-        self.sessions = Registry(self._db)
+        self.tftp_files = TftpFiles(config.tftp_dir)
+        self.sessions = Registry(self._db, show=self.tftp_files.show)
+        self.choices = Choices(self)
+        self._registration_db = RegistrationDb(config.state_dir / "registrations.sqlite3")
+        self.registrations = Registrations(
+            self._registration_db,
+            config.registration_limit,
+            config.registration_name,
+            config.registrations_per_second,
+        )
         self.checker = Checker(
             self.store, self.images, self.memory, config.check_threads, config.check_memory_days
         )
@@ -79,6 +93,7 @@ class Core:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.checker.stop()
         await self.sessions.flush()
+        self.choices.close()
         try:
             # After a clean stop a reboot leaves no suspects.
             if self.store.dirty:
@@ -87,6 +102,7 @@ class Core:
             log.error("%s", error.message)
         self._pool.shutdown()
         self._db.close()
+        self._registration_db.close()
         self.memory.close()
         self.store.close()
 
@@ -102,11 +118,12 @@ class Core:
         image: str | None,
         version: str | None,
         ttl_seconds: int,
+        job: Job | None = None,
     ) -> Session:
         """Create a session; a version to restore is made concrete and its check begins."""
         if verb in ("restore", "verify") and image is not None:
             version = await self.run(self.images.resolve, image, version)
-        made = await self.sessions.create(machine, macs, verb, image, version, ttl_seconds)
+        made = await self.sessions.create(machine, macs, verb, image, version, ttl_seconds, job)
         log.info("session %s: %s %s of %s", made.id, verb, machine, image)
         if verb in ("restore", "verify"):
             self._check_for(made)
@@ -180,10 +197,13 @@ class Core:
         for item in await self.sessions.sweep(self.config.silent_seconds):
             log.warning("session %s of %s: %s", item.id, item.machine, item.outcome)
         await self.sessions.flush()
+        keep_since = time.time() - self.config.keep_days * 86400
+        await self.choices.sweep(keep_since)
         now = time.monotonic()
         if now - self._last_forget > _FORGET_SECONDS:
             self._last_forget = now
-            await self.sessions.forget(time.time() - self.config.keep_days * 86400)
+            await self.sessions.forget(keep_since)
+            await self.registrations.sweep(self.config.keep_days * 86400)
         if self.store.dirty and now - self._last_sync > _SYNC_SECONDS:
             self._last_sync = now
             await self.run(self.store.sync)

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -27,13 +28,26 @@ _BODY_SECONDS = 120.0
 _STATUS_TYPES = {404: "no_such_route", 405: "wrong_method", 400: "bad_body"}
 
 
-def get_core(request: Request) -> Core:
-    """The core that both applications share."""
+async def get_core(request: Request) -> Core:
+    """The core that both applications share. Not a plain function: those run in another thread."""
     core: Core = request.app.state.core
     return core
 
 
 CoreDep = Annotated[Core, Depends(get_core)]
+_bearer = HTTPBearer(auto_error=False, description="the token that the service gave")
+
+
+async def bearer_token(
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+) -> str:
+    """The request's token, whatever it is good for."""
+    if credentials is None:
+        raise ServiceError("bad_token", "The request carries no token.")
+    return credentials.credentials
+
+
+TokenDep = Annotated[str, Depends(bearer_token)]
 
 
 def peer(request: Request) -> str | None:

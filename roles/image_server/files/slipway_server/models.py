@@ -249,6 +249,10 @@ class NewSession(Strict):
     image: ImageName | None = None
     version: Version | None = None
     ttl_seconds: Annotated[int, Field(ge=1, le=86400)] = 600
+    job: Annotated[str, Field(pattern="^[0-9a-f]{16}$")] | None = Field(
+        default=None,
+        description="the job that this session is for: its machine is in the environment already",
+    )
 
 
 class SessionView(BaseModel):
@@ -271,6 +275,7 @@ class SessionView(BaseModel):
     hardware: dict[str, Any]
     agent_version: str | None
     boot_script_served: int
+    job: str | None
     refused_checkins: int
     refused_from: str | None = Field(description="address of the last refused check-in")
     progress: dict[str, Any] | None

@@ -8,17 +8,15 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from slipway.format.frames import MAX_FRAME
 
-from . import boot_script, models
+from . import boot_script, choice_app, models, registration_app
 from .core import Core
 from .errors import ServiceError
-from .http_common import CoreDep, make_app, peer, read_body, refusals
+from .http_common import CoreDep, TokenDep, make_app, peer, read_body, refusals
 from .session import CheckIn, Session
 
 router = APIRouter()
-_bearer = HTTPBearer(auto_error=False, description="the token that check-in gave")
 _STREAMED = re.compile(r"/v1/(chunks|images)/[^/]*\Z")
 _BOOT_MAC = re.compile(r"[0-9a-f]{2}(-[0-9a-f]{2}){5}\Z")
 _AUTH = ("bad_token", "session_ended")
@@ -29,12 +27,10 @@ _FRAME = {"application/zstd": {"schema": {"type": "string", "format": "binary"}}
 
 async def current_session(
     core: CoreDep,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    token: TokenDep,
 ) -> Session:
     """The session of the request's token."""
-    if credentials is None:
-        raise ServiceError("bad_token", "The request carries no token.")
-    return await core.sessions.authenticate(credentials.credentials)
+    return await core.sessions.authenticate(token)
 
 
 SessionDep = Annotated[Session, Depends(current_session)]
@@ -65,18 +61,20 @@ def _need_image(item: Session, name: str, version: str | None = None) -> None:
     "/boot/{mac}.ipxe",
     response_class=PlainTextResponse,
     responses=refusals("no_boot_script"),
-    summary="The script that boots a MAC into its pending session",
+    summary="The script that boots a MAC into what is asked of it",
 )
 async def boot(mac: str, core: CoreDep) -> PlainTextResponse:
-    """Only while the session is pending; nginx answers a 404 with the machine's menu."""
-    item = None
+    """A pending session's script, or, once, that of an order; nginx answers a 404 with the menu."""
+    script = None
     if _BOOT_MAC.match(mac):
         item = core.sessions.boot(mac.replace("-", ":"))
-    if item is None:
-        raise ServiceError("no_boot_script", "No session is pending for this MAC address.")
-    return PlainTextResponse(
-        boot_script.render(core.config, item.id), headers={"Cache-Control": "no-store"}
-    )
+        if item is not None:
+            script = boot_script.render(core.config, item.id)
+        else:
+            script = await core.choices.boot_script(mac)
+    if script is None:
+        raise ServiceError("no_boot_script", "Nothing is asked of this MAC address.")
+    return PlainTextResponse(script, headers={"Cache-Control": "no-store"})
 
 
 @router.post(
@@ -97,6 +95,7 @@ async def check_in(report: models.CheckInRequest, request: Request, core: CoreDe
             nonce=report.nonce,
         ),
     )
+    await core.registrations.saw(item.machine, tuple(report.macs), report.hardware)
     brief = {"id": item.id} | {
         key: getattr(item, key) for key in ("machine", "verb", "image", "version")
     }
@@ -250,4 +249,6 @@ def build(core: Core) -> FastAPI:
     """The public application."""
     app = make_app(core, "Slipway image server", _is_streamed)
     app.include_router(router)
+    app.include_router(choice_app.public_router)
+    app.include_router(registration_app.public)
     return app

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 import secrets
 import time
 from collections.abc import Callable
@@ -18,8 +19,11 @@ from . import session as rules
 from . import tokens
 from .errors import ServiceError
 from .images import iso
+from .job import Job
 from .session import CheckIn, Session
 from .session_db import SessionDb
+
+log = logging.getLogger(__name__)
 
 _PRIVATE = {"nonce_hash", "token_hash", "token_used", "manifest_hash", "ttl_seconds"}
 _TIMES = ("created", "checked_in_at", "last_heard", "ended_at")
@@ -28,9 +32,18 @@ _TIMES = ("created", "checked_in_at", "last_heard", "ended_at")
 class Registry:
     """The sessions of this image server."""
 
-    def __init__(self, db: SessionDb, clock: Callable[[], float] = time.monotonic) -> None:
-        """Load every session; those that are open get their time anew from now on."""
+    def __init__(
+        self,
+        db: SessionDb,
+        clock: Callable[[], float] = time.monotonic,
+        show: Callable[[list[Session]], None] = lambda _: None,
+    ) -> None:
+        """Load every session; those that are open get their time anew from now on.
+
+        ``show`` is told the open sessions whenever one of them has changed its state.
+        """
         self._db = db
+        self._show = show
         self._clock = clock
         self._sessions: dict[str, Session] = {item.id: item for item in db.load()}
         self._by_token = {
@@ -44,6 +57,7 @@ class Registry:
         for item in self.open_sessions():
             waited = max(0.0, wall - item.created) if item.state == "requested" else 0.0
             self._heard[item.id] = now - waited
+        self._show_open()
 
     def all(self) -> list[Session]:
         """Every session that is kept, oldest first."""
@@ -68,6 +82,7 @@ class Registry:
         image: str | None,
         version: str | None,
         ttl_seconds: int,
+        job: Job | None = None,
     ) -> Session:
         """Ask for a session; a machine, and a MAC, can be in one open session only."""
         for other in self.open_sessions():
@@ -81,13 +96,18 @@ class Registry:
             version=version,
             created=time.time(),
             ttl_seconds=ttl_seconds,
+            job=job.id if job else None,
+            nonce_hash=job.nonce_hash if job else None,
+            host_key=job.host_key if job else None,
         )
         self._sessions[made.id] = made
         self._heard[made.id] = self._clock()
         try:
+            self._show(self.open_sessions())
             await self._db.save(made)
         except BaseException:
             del self._sessions[made.id]
+            self._show_open()
             raise
         return made
 
@@ -107,9 +127,12 @@ class Registry:
         )
 
     def pending(self, *macs: str) -> Session | None:
-        """The session that waits for a machine with one of these MACs."""
+        """The session that waits for a machine with one of these MACs.
+
+        A job's session is for the machine that chose an item and waits in the environment.
+        """
         for item in self.open_sessions():
-            if item.state == "requested" and set(macs) & set(item.macs):
+            if item.awaits_boot and set(macs) & set(item.macs):
                 return item
         return None
 
@@ -239,6 +262,13 @@ class Registry:
         if (event := self._changed.pop(session_id, None)) is not None:
             event.set()
 
+    def _show_open(self) -> None:
+        try:
+            self._show(self.open_sessions())
+        except ServiceError as error:
+            # The session itself is as it should be; a boot loader may see what was true before.
+            log.error("%s", error.message)
+
     def _set(self, item: Session) -> None:
         self._sessions[item.id] = item
         self._dirty.add(item.id)
@@ -246,6 +276,7 @@ class Registry:
     async def _commit(self, item: Session) -> None:
         """Visible at once, durable when this returns."""
         self._set(item)
+        self._show_open()
         self._wake(item.id)
         await self._db.save(item)
         if self._sessions.get(item.id) is item:

@@ -1,4 +1,4 @@
-"""Two applications on two sockets in one event loop, under systemd or by hand."""
+"""Three applications on three sockets in one event loop, under systemd or by hand."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
 
-from . import admin_app, public_app
+from . import admin_app, public_app, runner_app
 from .config import Config
 from .core import Core
 
 log = logging.getLogger(__name__)
 
+# What each is for, and who may connect to it when it is made by hand.
+SOCKETS = {"http": 0o660, "admin": 0o600, "runner": 0o660}
 _FIRST_FD = 3
 _STOP_SECONDS = 5
 
@@ -29,7 +31,7 @@ class StartError(Exception):
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server that leaves the signals to `serve`: there are two in this process."""
+    """A uvicorn server that leaves the signals to `serve`: there are three in this process."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -39,11 +41,11 @@ class _Server(uvicorn.Server):
 def inherited_sockets() -> dict[str, socket.socket]:
     """The sockets that systemd opened, by their FileDescriptorName."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
-        raise StartError("no sockets inherited: use --http-socket and --admin-socket by hand")
+        raise StartError("no sockets inherited: by hand, use --http-socket and the like")
     names = os.environ.get("LISTEN_FDNAMES", "").split(":")
     count = int(os.environ.get("LISTEN_FDS", "0"))
     found = {name: socket.socket(fileno=_FIRST_FD + at) for at, name in enumerate(names[:count])}
-    for name in ("http", "admin"):
+    for name in SOCKETS:
         if name not in found:
             raise StartError(f"systemd passed no socket named {name}: it passed {sorted(found)}")
     for each in found.values():
@@ -99,35 +101,37 @@ async def _beat(interval: float) -> None:
         await asyncio.sleep(interval)
 
 
-async def serve(config: Config, http: socket.socket, admin: socket.socket) -> None:
+async def serve(config: Config, sockets: Mapping[str, socket.socket]) -> None:
     """Run until SIGTERM or SIGINT."""
     core = Core(config)
     await core.start()
-    servers = [_make_server(public_app.build(core)), _make_server(admin_app.build(core))]
+    apps = {"http": public_app, "admin": admin_app, "runner": runner_app}
+    servers = {name: _make_server(app.build(core)) for name, app in apps.items()}
 
     def stop() -> None:
         notify("STOPPING=1")
         core.sessions.release_waiters()
-        for server in servers:
+        core.choices.jobs.release_waiters()
+        for server in servers.values():
             server.should_exit = True
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     runs = [
-        asyncio.create_task(server.serve(sockets=[sock]))
-        for server, sock in zip(servers, (http, admin), strict=True)
+        asyncio.create_task(server.serve(sockets=[sockets[name]]))
+        for name, server in servers.items()
     ]
     watchdog = int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6
     beat = asyncio.create_task(_beat(watchdog / 3)) if watchdog else None
-    while not all(server.started for server in servers):
+    while not all(server.started for server in servers.values()):
         if any(run.done() for run in runs):
             break
         await asyncio.sleep(0.01)
     notify("READY=1")
     log.info("ready: store %s, machines reach it as %s", config.store_dir, config.address)
     try:
-        # If one ends, by a signal or by a failure, so does the other.
+        # If one ends, by a signal or by a failure, so do the others.
         await asyncio.wait(runs, return_when=asyncio.FIRST_COMPLETED)
         stop()
         await asyncio.gather(*runs)

@@ -47,6 +47,9 @@ class Session:
     nonce_hash: str | None = None
     token_hash: str | None = None
     token_used: bool = False
+    # The job that it is for, if any. Its machine waits in the environment already: it gets no boot
+    # script, and only the nonce and the host key of the choice may check in.
+    job: str | None = None
     # SHA-256 of the manifest that this session publishes: a retry finds its own version again.
     manifest_hash: str | None = None
 
@@ -54,6 +57,14 @@ class Session:
     def open(self) -> bool:
         """Whether the session has not ended."""
         return self.state != "ended"
+
+    @property
+    def awaits_boot(self) -> bool:
+        """Whether the machine's next boot shall lead into the session.
+
+        Not that of a job: its machine has booted, and a power cut must not repeat the job.
+        """
+        return self.state == "requested" and self.job is None
 
 
 @dataclass(frozen=True)
@@ -79,7 +90,8 @@ def check_in(session: Session, report: CheckIn, token_hash: str, now: float) -> 
         raise ended(session)
     if not set(report.macs) & set(session.macs):
         raise ServiceError("no_such_session", "There is no such session for these MAC addresses.")
-    if session.state == "checked_in" and not _is_retry(session, report):
+    bound = session.state == "checked_in" or session.job is not None
+    if bound and not _is_retry(session, report):
         raise ServiceError(
             "already_checked_in",
             f"The session of {session.machine} already has its machine. This is recorded.",

@@ -140,6 +140,14 @@ class Pc:
             raise LabError(f"{self.name} is on.", "Turn it off before its disk is overwritten.")
         return disk.overwrite(self.disk_path)
 
+    def press(self, *keys: str) -> None:
+        """Press keys of its keyboard one after the other, by QEMU's names: `down`, `ret`, `a`."""
+        switch.request(self.config, "keys", self.name, keys=list(keys))
+
+    def type(self, text: str) -> None:
+        """Type lower-case letters, digits and blanks."""
+        self.press(*("spc" if char == " " else char for char in text))
+
     def screenshot(self, file: Path) -> Path:
         """Save what its screen shows as a PNG."""
         answer = switch.request(self.config, "screenshot", self.name, file=str(file.absolute()))

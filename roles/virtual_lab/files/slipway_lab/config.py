@@ -25,6 +25,8 @@ DRIVES = ("floppy", "cdrom", "usb")
 # QEMU separates options by commas.
 MEDIUM = re.compile(r"/[^,]*")
 FILE_SYSTEMS = ("ext4", "ext3", "vfat", "swap")
+# The last one enforces Secure Boot, with Microsoft's keys alone, as PCs are sold.
+FIRMWARE = ("bios", "uefi", "uefi_secure")
 
 
 def default_state_dir() -> Path:
@@ -85,6 +87,16 @@ class Machine:
     disk: Disk
     media: tuple[Medium, ...] = ()
     nic_rom: bool = True
+
+    @property
+    def is_uefi(self) -> bool:
+        """Whether its firmware is UEFI, with Secure Boot or without."""
+        return self.firmware != "bios"
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether its firmware runs what is signed and nothing else."""
+        return self.firmware == "uefi_secure"
 
 
 @dataclass(frozen=True)
@@ -243,23 +255,10 @@ def _machine(data: dict[str, Any]) -> Machine:
     for mac in macs:
         if not isinstance(mac, str) or not MAC.fullmatch(mac):
             raise LabError(f"{name}: {mac!r} is no MAC address.", "Write aa:bb:cc:dd:ee:ff.")
-    firmware = _choice(data, "firmware", name, ("bios", "uefi"))
+    firmware = _choice(data, "firmware", name, FIRMWARE)
     disk = _disk(data.get("disk") or {}, name)
-    boots = disk.root_size_mib is not None
-    if boots and firmware == "uefi" and not any(p.mount == "/boot/efi" for p in disk.partitions):
-        raise LabError(f"{name}: UEFI needs a vfat partition mounted at /boot/efi.")
-    if boots and firmware == "bios" and disk.table != "mbr":
-        raise LabError(f"{name}: the lab's BIOS PCs boot from an MBR disk.", "Set table: mbr.")
     bus = _choice(data, "bus", name, tuple(BUSES))
-    if boots and bus != BOOTABLE_BUS:
-        raise LabError(
-            f"{name}: the Debian on the lab's disks has no driver for {bus}.",
-            f"Set lab_disk_bus: {BOOTABLE_BUS}, or lab_partitions without a root (/).",
-        )
-    if bus == "ide" and firmware == "uefi":
-        raise LabError(f"{name}: the board of UEFI PCs has no IDE.", "Set lab_disk_bus: ahci.")
-    if disk.wwn is not None and not BUSES[bus].has_wwn:
-        raise LabError(f"{name}: QEMU's {bus} disks have no WWN.", "Leave lab_disk_wwn out.")
+    _disk_fits(disk, firmware, bus, name)
     return Machine(
         name=name,
         macs=tuple(macs),
@@ -274,9 +273,28 @@ def _machine(data: dict[str, Any]) -> Machine:
     )
 
 
+def _disk_fits(disk: Disk, firmware: str, bus: str, name: str) -> None:
+    """Refuse a disk that the PC's firmware or its own system could not use."""
+    boots = disk.root_size_mib is not None
+    has_esp = any(p.mount == "/boot/efi" for p in disk.partitions)
+    if boots and firmware != "bios" and not has_esp:
+        raise LabError(f"{name}: UEFI needs a vfat partition mounted at /boot/efi.")
+    if boots and firmware == "bios" and disk.table != "mbr":
+        raise LabError(f"{name}: the lab's BIOS PCs boot from an MBR disk.", "Set table: mbr.")
+    if boots and bus != BOOTABLE_BUS:
+        raise LabError(
+            f"{name}: the Debian on the lab's disks has no driver for {bus}.",
+            f"Set lab_disk_bus: {BOOTABLE_BUS}, or lab_partitions without a root (/).",
+        )
+    if bus == "ide" and firmware != "bios":
+        raise LabError(f"{name}: the board of UEFI PCs has no IDE.", "Set lab_disk_bus: ahci.")
+    if disk.wwn is not None and not BUSES[bus].has_wwn:
+        raise LabError(f"{name}: QEMU's {bus} disks have no WWN.", "Leave lab_disk_wwn out.")
+
+
 def _media(data: dict[str, Any], name: str, firmware: str) -> tuple[Medium, ...]:
     kinds = [kind for kind in DRIVES if data.get(kind)]
-    if firmware == "uefi" and "floppy" in kinds:
+    if firmware != "bios" and "floppy" in kinds:
         raise LabError(f"{name}: UEFI PCs of the lab have no floppy drive.", "Use usb or cdrom.")
     return tuple(Medium(kind, Path(_text(data, kind, name, MEDIUM))) for kind in kinds)
 

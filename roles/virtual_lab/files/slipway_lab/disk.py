@@ -206,10 +206,12 @@ class _Maker:
             *("--offset", str(part.start), "-h", str(part.start), self.image, str(part.kib)),
         )
         if part.wanted.mount == "/boot/efi":
-            loader = grub.efi_loader(self._config, self._root_uuid, self._work)
+            files = grub.efi_files(self._config, self._machine, self._root_uuid, self._work)
             drive = f"{self.image}@@{part.offset}"
-            self._run("mmd", "-i", drive, "::/EFI", "::/EFI/BOOT")
-            self._run("mcopy", "-i", drive, loader, "::/EFI/BOOT/BOOTX64.EFI")
+            folders = {str(parent) for path in files for parent in Path(path).parents} - {"."}
+            self._run("mmd", "-i", drive, *(f"::/{folder}" for folder in sorted(folders)))
+            for path, source in files.items():
+                self._run("mcopy", "-i", drive, source, f"::/{path}")
 
     def _fill_home(self, part: Placed) -> None:
         """Make a file system with some users' files, their bytes fixed by the PC's name."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from slipway_lab.config import Config
+from slipway_lab.config import Config, Machine
 from slipway_lab.errors import LabError
 from slipway_lab.layout import PER_MIB, SECTOR
 from slipway_lab.tools import run
@@ -13,6 +13,11 @@ MODULES = Path("/usr/lib/grub")
 COMMON = ("normal", "configfile", "ext2", "linux", "search", "search_fs_uuid", "echo", "test")
 # The code of an MBR ends where the disk's signature begins.
 BOOT_CODE = 440
+# What Debian's own grub-install puts on the EFI system partition of a PC with Secure Boot.
+SIGNED = {
+    "BOOTX64.EFI": Path("/usr/lib/shim/shimx64.efi.signed"),
+    "grubx64.efi": Path("/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed"),
+}
 
 
 def menu(root_uuid: str) -> str:
@@ -48,14 +53,26 @@ def install_bios(config: Config, image: Path, root_number: int, work: Path) -> N
         disk.write(code)
 
 
-def efi_loader(config: Config, root_uuid: str, work: Path) -> Path:
-    """Make BOOTX64.EFI, which looks for the root by its UUID and reads grub.cfg there."""
+def efi_files(config: Config, machine: Machine, root_uuid: str, work: Path) -> dict[str, Path]:
+    """Return what goes onto the EFI system partition, by its path there.
+
+    GRUB looks for the root by its UUID and goes on with the grub.cfg there.
+    """
     start = work / "grub-start.cfg"
     start.write_text(
         f"search --no-floppy --fs-uuid --set=root {root_uuid}\n"
         "set prefix=($root)/boot/grub\n"
         "configfile $prefix/grub.cfg\n"
     )
+    if not machine.is_secure:
+        return {"EFI/BOOT/BOOTX64.EFI": efi_loader(config, start, work)}
+    # Debian's signed GRUB looks for its configuration in EFI/debian, wherever it lies itself.
+    files = {f"EFI/BOOT/{name}": path for name, path in SIGNED.items()}
+    return files | {"EFI/debian/grub.cfg": start}
+
+
+def efi_loader(config: Config, start: Path, work: Path) -> Path:
+    """Make a GRUB that begins with that configuration."""
     loader = work / "BOOTX64.EFI"
     run(
         config,

@@ -2,13 +2,14 @@
 
 Left alone, OVMF tries PXE and HTTP over IPv4 and IPv6 before the disk, a minute
 each where nobody answers, and QEMU's bootindex cannot tell them apart. So each
-UEFI PC gets a copy of the empty variable store with two entries written into it,
+UEFI PC gets a copy of Debian's variable store with two entries written into it,
 byte for byte the ones that OVMF would make itself, in this order: PXE over IPv4,
 disk. OVMF appends what else it finds.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 import uuid
 from pathlib import Path
@@ -26,6 +27,10 @@ STORE_GUID = uuid.UUID("aaf32c78-947b-439a-a180-2e144ec37792")
 STORE_HEADER = 28
 VARIABLE_START = 0x55AA
 VARIABLE_ADDED = 0x3F
+# The state is written as flash is: bits are cleared, never set.
+VARIABLE_DELETED = 0xFD
+VARIABLE_HEADER = 60
+BOOT_ORDER = re.compile(r"BootOrder|Boot[0-9A-F]{4}")
 NON_VOLATILE_BOOT_RUNTIME = 0x7
 ACTIVE = 1
 FV_HEADER_LENGTH = 48
@@ -35,9 +40,9 @@ END = bytes.fromhex("7fff0400")
 
 
 def write(template: Path, target: Path, mac: str) -> None:
-    """Copy the empty variable store and write the boot order into it."""
+    """Copy a variable store and write the boot order into it."""
     store = bytearray(template.read_bytes())
-    at = _first_free(store, template)
+    at = _forget_boot_order(store, template)
     for name, data in variables(mac).items():
         raw = _variable(name, data)
         store[at : at + len(raw)] = raw
@@ -94,11 +99,21 @@ def _variable(name: str, data: bytes) -> bytes:
     return header + words + data
 
 
-def _first_free(store: bytearray, template: Path) -> int:
-    """Return where the first variable goes; refuse a store that is not what we know."""
+def _forget_boot_order(store: bytearray, template: Path) -> int:
+    """Mark boot order and entries as deleted; return where the next variable goes.
+
+    Debian's store with keys has been through a boot, its empty one has not.
+    """
     length: int = struct.unpack_from("<H", store, FV_HEADER_LENGTH)[0]
+    if store[40:44] != b"_FVH" or store[length : length + 16] != STORE_GUID.bytes_le:
+        raise LabError(f"{template} is no variable store of OVMF.", "Install Debian's ovmf.")
     at = length + STORE_HEADER
-    known = store[40:44] == b"_FVH" and store[length : length + 16] == STORE_GUID.bytes_le
-    if not known or store[at : at + 2] != b"\xff\xff":
-        raise LabError(f"{template} is no empty variable store of OVMF.", "Install Debian's ovmf.")
+    while store[at : at + 2] == struct.pack("<H", VARIABLE_START):
+        name_length, data_length = struct.unpack_from("<II", store, at + 36)
+        name = store[at + VARIABLE_HEADER : at + VARIABLE_HEADER + name_length]
+        if BOOT_ORDER.fullmatch(name.decode("utf-16-le").rstrip("\0")):
+            store[at + 2] &= VARIABLE_DELETED
+        at = (at + VARIABLE_HEADER + name_length + data_length + 3) & ~3
+    if store[at : at + 2] != b"\xff\xff":
+        raise LabError(f"{template} ends in the middle.", "Install Debian's ovmf anew.")
     return at

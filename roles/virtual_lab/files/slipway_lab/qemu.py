@@ -23,9 +23,9 @@ from slipway_lab.errors import LabError
 from slipway_lab.tools import alive, environment, give, run
 
 QEMU = "qemu-system-x86_64"
-OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
-OVMF_VARS = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
+OVMF = Path("/usr/share/OVMF")
 PROBE_SECONDS = 3.0
+KEY_SECONDS = 0.3
 TAP_SECONDS = 5.0
 
 TUNSETIFF = 0x400454CA
@@ -42,6 +42,11 @@ def wwn(machine: Machine) -> str:
 def firmware_variables(config: Config, machine: Machine) -> Path:
     """Return this PC's own copy of the UEFI variables."""
     return config.paths.state / "pcs" / f"{machine.name}.vars.fd"
+
+
+def _ovmf(machine: Machine, part: str) -> Path:
+    """Return CODE or VARS of the PC's firmware; the .ms ones hold Microsoft's keys."""
+    return OVMF / f"OVMF_{part}_4M{'.ms' if machine.is_secure else ''}.fd"
 
 
 def tap_name(config: Config, machine: Machine, card: int) -> str:
@@ -63,15 +68,22 @@ def command(config: Config, machine: Machine, accel: str, taps: list[int]) -> li
     words += ["-nodefaults", "-display", "none", "-device", "VGA,addr=0x4"]
     # graphics=off makes SeaBIOS repeat on the serial port what it, iPXE and GRUB show on the
     # screen, which stays; OVMF does so anyway.
-    words += ["-machine", "q35" if machine.firmware == "uefi" else "pc,graphics=off"]
+    if machine.is_secure:
+        # Only firmware, in system management mode, may write its variables: no system can turn
+        # Secure Boot off behind its back.
+        words += ["-machine", "q35,smm=on", "-global", "cfi.pflash01.secure=on"]
+        words += ["-global", "ICH9-LPC.disable_s3=1"]
+    else:
+        words += ["-machine", "q35" if machine.is_uefi else "pc,graphics=off"]
     if accel == "kvm":
         words += ["-accel", "kvm", "-cpu", "host"]
     else:
         words += ["-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max"]
     words += ["-m", str(machine.ram_mib), "-smp", str(machine.cpus)]
     words += ["-smbios", f"type=1,manufacturer=Slipway,product=Lab PC,serial={machine.disk.serial}"]
-    if machine.firmware == "uefi":
-        words += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={OVMF_CODE}"]
+    if machine.is_uefi:
+        code = _ovmf(machine, "CODE")
+        words += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={code}"]
         variables = firmware_variables(config, machine)
         words += ["-drive", f"if=pflash,unit=1,format=raw,file={variables}"]
         # PXE over IPv6 would wait a minute for a router that the lab does not have.
@@ -98,7 +110,7 @@ def command(config: Config, machine: Machine, accel: str, taps: list[int]) -> li
 
 def _cards(machine: Machine, taps: list[int], order: list[str]) -> list[str]:
     # OVMF brings a PXE stack of its own and shall use it; SeaBIOS needs QEMU's iPXE ROM.
-    own = machine.firmware == "uefi" and machine.card == hardware.OVMF_CARD
+    own = machine.is_uefi and machine.card == hardware.OVMF_CARD
     rom = ",romfile=" if own or not machine.nic_rom else ""
     words = []
     for card, (mac, tap) in enumerate(zip(machine.macs, taps, strict=True)):
@@ -139,7 +151,7 @@ def _boot_order(machine: Machine, media: list[Medium]) -> list[str]:
     UEFI PCs have the last two in their variables instead (see nvram), and hear of an order from
     outside only when there is a medium that must come before.
     """
-    if machine.firmware == "uefi" and not media:
+    if machine.is_uefi and not media:
         return []
     cards = [f"net{card}" for card in range(len(machine.macs)) if machine.nic_rom]
     return [*(medium.kind for medium in media), *cards, "disk"]
@@ -154,8 +166,8 @@ def start(config: Config, machine: Machine, accel: str) -> None:
     disk = config.paths.disk(machine.name)
     if not disk.exists():
         raise LabError(f"{machine.name} has no disk at {disk}.", "Make it: `make lab`.")
-    if machine.firmware == "uefi" and not firmware_variables(config, machine).exists():
-        nvram.write(OVMF_VARS, firmware_variables(config, machine), machine.macs[0])
+    if machine.is_uefi and not firmware_variables(config, machine).exists():
+        nvram.write(_ovmf(machine, "VARS"), firmware_variables(config, machine), machine.macs[0])
     console = config.paths.console(machine.name)
     console.parent.mkdir(parents=True, exist_ok=True)
     console.touch()
@@ -216,6 +228,16 @@ class Monitor:
             if "return" in answer:
                 return answer["return"]
         raise LabError(f"QEMU went away during {verb}.")
+
+
+def press(config: Config, name: str, keys: list[str]) -> None:
+    """Press keys one after the other, by QEMU's names: `down`, `ret`, `a`."""
+    with monitor(config, name) as connection:
+        for key in keys:
+            pressed = [{"type": "qcode", "data": key}]
+            connection.execute("send-key", keys=pressed, **{"hold-time": 50})
+            # A guest in software emulation must see the key go up again.
+            time.sleep(KEY_SECONDS)
 
 
 def choose_accelerator(config: Config) -> str:

@@ -109,6 +109,9 @@ class Switch:
                     monitor.execute("system_powerdown")
         elif verb == "screenshot":
             return self._screenshot(name, Path(str(request["file"])))
+        elif verb == "keys":
+            qemu.press(self._config, name, [str(key) for key in request["keys"]])
+            changed = True
         else:
             raise LabError(f"The power switch knows no {verb!r}.")
         self._log(source="control", pc=name, action=str(verb), changed=changed)

@@ -1,0 +1,101 @@
+"""Registration: a PC that nobody knows tells the server what it is, and waits for an answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from slipway import __version__
+from slipway.engine.devices import clean
+from slipway.engine.errors import CheckinRefused, StoreUnreachable
+from slipway.net.checkin import MAX_MACS, Site, hardware
+from slipway.net.client import Answer, Client
+
+WAITING, APPROVED, REFUSED = "waiting", "approved", "refused"
+# The server takes 16 KiB altogether.
+_MAX_DISKS, _MAX_CARDS = 32, 16
+_CONFLICT, _FORBIDDEN, _UNAUTHORIZED = 409, 403, 401
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the server says about a registration."""
+
+    state: str
+    name: str = ""
+    machine: str = ""
+    reason: str = ""
+    waiting: int = 0
+
+
+class Registration:
+    """One PC's place in the server's queue."""
+
+    def __init__(self, site: Site, nonce: str, root: Path = Path("/")) -> None:
+        """Look at the PC once; the `nonce` is this boot's."""
+        facts = hardware(root)
+        facts["disks"] = facts["disks"][:_MAX_DISKS]
+        facts["cards"] = facts["cards"][:_MAX_CARDS]
+        macs = [card["mac"] for card in facts["cards"]][:MAX_MACS]
+        if not macs:
+            raise CheckinRefused(
+                "this PC has no wired network card", "see whether its card needs another driver"
+            )
+        self.facts = facts
+        self._server, self._ca = site.server, site.ca
+        self._body = {
+            "macs": macs,
+            "hardware": facts,
+            "agent_version": __version__,
+            "nonce": nonce,
+        }
+        self._client: Client | None = None
+
+    def report(self, name: str = "") -> Standing:
+        """Ask to be registered, under this name if one was typed; once, without patience."""
+        body = self._body | ({"name": name} if name else {})
+        answer = Client(self._server, self._ca, patience=0).request(
+            "POST", "/v1/registrations", body
+        )
+        if answer.status == _FORBIDDEN:
+            return Standing(REFUSED, reason=_message(answer))
+        if answer.status == _CONFLICT:
+            # Also a PC that was switched off a moment ago: its place is kept for a minute.
+            raise StoreUnreachable(_message(answer), "wait a minute")
+        if not answer.ok:
+            raise CheckinRefused(
+                f"the server refused the registration: {_message(answer)}",
+                "check that server and site overlay are of the same version",
+            )
+        self._client = Client(
+            self._server, self._ca, str(answer.json().get("token", "")), patience=0
+        )
+        return _standing(answer.json().get("registration"))
+
+    def standing(self) -> Standing | None:
+        """How it stands; None when the server does not know this PC any more."""
+        if self._client is None:
+            return None
+        answer = self._client.request("GET", "/v1/registrations/current")
+        if answer.status == _UNAUTHORIZED:
+            return None
+        if not answer.ok:
+            raise StoreUnreachable(_message(answer))
+        return _standing(answer.json())
+
+
+def _standing(value: Any) -> Standing:
+    found = value if isinstance(value, dict) else {}
+    if found.get("state") not in (WAITING, APPROVED, REFUSED):
+        raise CheckinRefused(
+            "the server answered the registration with something else",
+            "check that server and site overlay are of the same version",
+        )
+    words = {key: clean(str(found.get(key) or "")) for key in ("name", "machine", "reason")}
+    waiting = found.get("waiting")
+    return Standing(found["state"], **words, waiting=waiting if isinstance(waiting, int) else 0)
+
+
+def _message(answer: Answer) -> str:
+    return clean(str(answer.json().get("message") or f"the server answered {answer.status}"))

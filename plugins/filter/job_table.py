@@ -1,0 +1,79 @@
+"""Filter: jobs as a table for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ansible_collections.slipway.imaging.plugins.module_utils._errors import clean
+
+DOCUMENTATION = r"""
+name: job_table
+short_description: Jobs as a table for a person
+version_added: 0.1.0
+author: The Slipway team (@slipway)
+description:
+  - One line for each job, the newest last, then what waits for machines' next boots.
+options:
+  _input:
+    description: What M(slipway.imaging.job_info) returned.
+    type: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: List the jobs
+  ansible.builtin.debug:
+    msg: "{{ found | slipway.imaging.job_table }}"
+"""
+
+RETURN = r"""
+_value:
+  description: Lines.
+  type: list
+  elements: str
+"""
+
+_HEADING = ("JOB", "MACHINE", "ITEM", "IMAGE", "STATE", "SINCE (UTC)", "NOTE")
+
+
+def job_table(found: Mapping[str, Any]) -> list[str]:
+    """Return the jobs as lines."""
+    lines = _lines([_HEADING, *map(_row, found["jobs"])]) if found["jobs"] else ["No jobs."]
+    lines += [
+        f"{clean(order['machine'], 63)} does {clean(order['item'], 32)} at its next boot, once"
+        for order in found["next_boots"]
+    ]
+    if not found["runner"]:
+        lines.append("The job runner is not there: see `systemctl status slipway-runner`.")
+    return lines
+
+
+def _row(job: Mapping[str, Any]) -> tuple[str, ...]:
+    state = str(job["outcome"] or job["state"])
+    since = job["ended_at"] or job["started_at"] or job["created"]
+    return (
+        clean(job["id"], 16),
+        clean(job["machine"], 63),
+        clean(job["item"], 32),
+        clean(job["image"] or "", 90),
+        f"{state}, place {job['place']}" if state == "queued" else clean(state, 20),
+        clean(since, 30)[:19].replace("T", " "),
+        clean(job["message"], 200),
+    )
+
+
+def _lines(rows: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADING))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+class FilterModule:
+    """What Ansible loads."""
+
+    def filters(self) -> dict[str, Callable[[Any], list[str]]]:
+        """Return the filter by its name."""
+        return {"job_table": job_table}

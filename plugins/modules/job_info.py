@@ -1,0 +1,80 @@
+#!/usr/bin/python
+"""Module: look at the jobs that PCs' users started, and at orders for next boots."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: job_info
+short_description: Look at the jobs that PCs' users started, and at orders for next boots
+description:
+  - Returns the jobs of the last days, which came of items that somebody chose in a machine's menu
+    or of orders that an administrator gave with M(slipway.imaging.boot_once).
+version_added: 0.1.0
+author: The Slipway team (@slipway)
+extends_documentation_fragment:
+  - slipway.imaging.attributes.info
+  - slipway.imaging.admin
+options:
+  machine:
+    description: Jobs and orders of this machine alone.
+    type: str
+"""
+
+EXAMPLES = r"""
+- name: List the jobs
+  slipway.imaging.job_info:
+  become: true
+  register: found
+"""
+
+RETURN = r"""
+jobs:
+  description: The jobs, oldest first.
+  type: list
+  elements: dict
+  returned: success
+next_boots:
+  description: Orders for next boots that wait.
+  type: list
+  elements: dict
+  returned: success
+runner:
+  description: Whether the job runner of the image server is there.
+  type: bool
+  returned: success
+"""
+
+from typing import NoReturn
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.slipway.imaging.plugins.module_utils._admin_api import (
+    ADMIN_ARGUMENTS,
+    AdminApi,
+)
+from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, fail
+from ansible_collections.slipway.imaging.plugins.module_utils._names import check_name
+
+
+def main() -> NoReturn:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={"machine": {"type": "str"}, **ADMIN_ARGUMENTS}, supports_check_mode=True
+    )
+    api = AdminApi(module.params["admin_socket"])
+    try:
+        machine = module.params["machine"]
+        wanted = None if machine is None else check_name(machine, "machine")
+        found = api.jobs()
+        orders = [each for each in api.next_boots() if each["state"] == "armed"]
+        module.exit_json(
+            changed=False,
+            jobs=[job for job in found["jobs"] if wanted in (None, job["machine"])],
+            next_boots=[each for each in orders if wanted in (None, each["machine"])],
+            runner=found["runner"],
+        )
+    except SlipwayError as failure:
+        fail(module, failure)
+
+
+if __name__ == "__main__":
+    main()

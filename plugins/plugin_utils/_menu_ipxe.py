@@ -1,0 +1,290 @@
+"""Menus as iPXE scripts, for the iPXE of Debian 12 (2019) and later.
+
+iPXE cuts a line into words at white space, ends a command at the words ``||``, ``&&`` and ``;``
+and at a word that begins with ``#``, and only then expands ``${name}`` in each word, again and
+again until none is left. So text is safe when it
+
+- holds no brace: without ``{`` nothing is ever expanded, whatever is put together;
+- has ``${}``, which is empty, before each word that would end the command, and behind a final
+  backslash, which would join the next line;
+- stands behind ``--``, so that no word is an option.
+
+All other text of a script comes from this file, from names and ids, which have lower-case
+letters, digits and dashes, and from settings of the image server that its role has checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from ansible_collections.slipway.imaging.plugins.plugin_utils import _menu_screen as screen
+from ansible_collections.slipway.imaging.plugins.plugin_utils._menu import (
+    COLOURS,
+    Colours,
+    Item,
+    Menu,
+)
+
+# Labels begin with "slw-", "local-", "item-" and "uefi-"; no id of an item has a dot.
+_MORE = ".more"
+_ACTS_ON_COMMANDS = ("#", "|", "&", ";")
+_COLOUR_PAIRS = {"normal": 1, "selected": 2, "banner": 3}
+# BIOS drive numbers: the first hard disk and the first floppy disk.
+_DISK, _FLOPPY = "0x80", "0x00"
+
+HEADER = """\
+#!ipxe
+# Made by Ansible from boot_menu_* of the inventory: what is changed here is lost.
+"""
+
+
+@dataclass(frozen=True)
+class Server:
+    """What scripts must know of the image server."""
+
+    address: str
+    boot_args: str
+
+    @property
+    def url(self) -> str:
+        """Return where its files lie."""
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"http://{host}"
+
+
+def script_name(menu: Menu, item: Item) -> str:
+    """Return the file name of an administrator's own script; no machine's name has a dot or '_'."""
+    return f"{menu.machine or '_unknown'}.{item.id}.ipxe"
+
+
+def first_script(server: Server) -> str:
+    """Return what every machine loads first: it asks for the script of the card it booted from."""
+    return HEADER + _lines(
+        "# netX is the card that it booted from: its script is a session's, if one is pending,",
+        "# else its menu.",
+        "clear slwcard",
+        "set slwtries:int32 0",
+        ":again",
+        f"chain --replace {server.url}/boot/${{netX/mac:hexhyp}}.ipxe ||",
+        "inc slwtries",
+        "iseq ${slwtries} 5 && goto local ||",
+        "echo The image server has no answer yet, trying again.",
+        "sleep 3",
+        "goto again",
+        "",
+        ":local",
+        "echo The image server does not answer.",
+        *_local_disk("auto", server),
+        *_no_disk(server),
+    )
+
+
+def render(menu: Menu, server: Server) -> str:
+    """Return the script of a machine's menu, or of the menu of machines that nobody knows."""
+    return HEADER + _lines(
+        *(() if menu.machine else _other_cards(server)),
+        *_colours(menu),
+        # An administrator has said what this boot does (boot_once): the service sets slwonce.
+        "isset ${slwonce} || goto slw-menu",
+        "set slwchoice ${slwonce}",
+        "clear slwonce",
+        "goto item-${slwchoice} || goto slw-menu",
+        "",
+        ":slw-menu",
+        *_shown(menu, menu.visible),
+        *(("item --gap", f"item --key {screen.HIDDEN_KEY} -- {_MORE}") if menu.hidden else ()),
+        f"choose --default {menu.default}{_timeout(menu)} slwchoice || goto local-{menu.method}",
+        "goto item-${slwchoice}",
+        *(_all_items(menu) if menu.hidden else ()),
+        *(line for item in menu.items for line in _item(menu, item, server)),
+        *_environment(server),
+        *_failed(server),
+        *_methods(menu, server),
+        *_no_disk(server),
+    )
+
+
+def words(text: str) -> str:
+    """Return text as words that iPXE shows as they are and never acts on."""
+    parts = text.translate(screen.BRACES).split()
+    safe = " ".join("${}" + part if part.startswith(_ACTS_ON_COMMANDS) else part for part in parts)
+    return safe + "${}" if safe.endswith("\\") else safe
+
+
+def _lines(*lines: str) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _other_cards(server: Server) -> Iterator[str]:
+    yield "# Nobody knows the card that this machine booted from, but perhaps another one of its"
+    yield "# cards: ask for the scripts of all of them. An answer may be this script again, so the"
+    yield "# count goes on where it was."
+    yield "isset ${slwcard} || set slwcard:int32 0"
+    yield ":slw-card"
+    yield "iseq ${slwcard} 8 && goto slw-unknown ||"
+    yield "set slwmac ${net${slwcard}/mac:hexhyp}"
+    yield "inc slwcard"
+    yield "isset ${slwmac} || goto slw-unknown"
+    yield "iseq ${slwmac} ${netX/mac:hexhyp} && goto slw-card ||"
+    yield f"chain --replace {server.url}/boot/${{slwmac}}.ipxe || goto slw-card"
+    yield ":slw-unknown"
+
+
+def _colours(menu: Menu) -> Iterator[str]:
+    """Yield the colours; the iPXE of Debian 12 was built without them, and goes on."""
+    colours = menu.colours
+    if colours == Colours():
+        return
+    for pair, text, background in (
+        ("normal", colours.text, colours.background),
+        ("selected", colours.selected_text, colours.selected_background),
+        ("banner", colours.banner, colours.background),
+    ):
+        numbers = f"--foreground {COLOURS.index(text)} --background {COLOURS.index(background)}"
+        yield f"cpair {numbers} {_COLOUR_PAIRS[pair]} ||"
+
+
+def _shown(menu: Menu, items: Iterable[Item]) -> Iterator[str]:
+    yield f"menu -- {words(screen.title(menu))}"
+    banner = screen.banner(menu)
+    for line in banner:
+        yield f"item --gap -- {words(line)}".rstrip()
+    if banner:
+        yield "item --gap"
+    for item in items:
+        yield f"item -- {item.id} {words(screen.item_text(item))}"
+    if menu.machine is None:
+        yield "item --gap"
+        yield f"item --gap -- {screen.UNKNOWN_NOTE}${{netX/mac}}"
+
+
+def _timeout(menu: Menu) -> str:
+    return f" --timeout {menu.timeout * 1000}" if menu.timeout else ""
+
+
+def _all_items(menu: Menu) -> Iterator[str]:
+    yield ""
+    yield f":item-{_MORE}"
+    yield from _shown(menu, menu.items)
+    yield f"choose --default {menu.default} slwchoice || goto slw-menu"
+    yield "goto item-${slwchoice}"
+
+
+def _item(menu: Menu, item: Item, server: Server) -> Iterator[str]:
+    """Yield what happens when an item is chosen."""
+    yield ""
+    yield f":item-{item.id}"
+    # A default that fails goes on to the disk; after a choice that fails, the user chooses again.
+    back = f"local-{menu.method}" if item.id == menu.default else "slw-menu"
+    if item.action == "local_disk":
+        yield f"goto local-{item.method}"
+    elif item.action == "floppy":
+        yield from _floppy(item, back)
+    elif item.action == "cdrom":
+        yield from _cdrom(back, server)
+    elif item.action == "memtest":
+        yield "set slwfile memtest.bin"
+        yield "iseq ${platform} efi && set slwfile memtest.efi ||"
+        yield f"chain {server.url}/items/${{slwfile}} || goto slw-failed"
+        yield "goto slw-menu"
+    elif item.action == "ipxe":
+        yield f"chain {server.url}/items/{script_name(menu, item)} || goto slw-failed"
+        yield f"goto {back}"
+    elif item.action == "register":
+        yield "set slwwish slipway.register=1"
+        yield "goto slw-environment"
+    else:
+        yield f"set slwwish slipway.item={item.id}"
+        yield "goto slw-environment"
+
+
+def _floppy(item: Item, back: str) -> Iterator[str]:
+    yield f"iseq ${{platform}} efi && goto uefi-{item.id} ||"
+    yield f"sanboot --no-describe --drive {_FLOPPY} ||"
+    yield "echo There is no floppy disk in the drive that could be booted."
+    yield from _wait(back)
+    yield f":uefi-{item.id}"
+    yield "echo UEFI firmware boots no floppy disks. In BIOS mode, if this PC has one, it can."
+    yield from _wait(back)
+
+
+def _cdrom(back: str, server: Server) -> Iterator[str]:
+    yield "set slwfile cdrom.0"
+    yield "iseq ${platform} efi && set slwfile cdrom.efi ||"
+    yield f"chain {server.url}/items/${{slwfile}} ||"
+    yield "echo There is no CD or DVD in the drive that this PC could boot."
+    yield from _wait(back)
+
+
+def _wait(back: str) -> Iterator[str]:
+    yield "prompt --timeout 15000 Press a key, or wait 15 seconds, to go on. ||"
+    yield f"goto {back}"
+
+
+def _environment(server: Server) -> Iterator[str]:
+    """Yield the boot of the imaging environment, as a session's script does it."""
+    env = f"{server.url}/env"
+    arguments = " ".join(server.boot_args.split())
+    yield ""
+    yield ":slw-environment"
+    yield "imgfree ||"
+    # A boot medium with a fixed address sets slwip, else it is nothing.
+    yield (
+        f"kernel {env}/vmlinuz initrd=initrd.img initrd=site.cpio {arguments}"
+        " ${slwip} ${slwwish} || goto slw-failed"
+    )
+    yield f"initrd --name initrd.img {env}/initrd.img || goto slw-failed"
+    yield f"initrd --name site.cpio {env}/site.cpio || goto slw-failed"
+    yield "boot || goto slw-failed"
+
+
+def _failed(server: Server) -> Iterator[str]:
+    yield ""
+    yield ":slw-failed"
+    yield "imgfree ||"
+    yield "echo"
+    yield "echo This choice could not be started. Nothing was changed."
+    yield "echo If it goes on, tell your administrator what stands above."
+    yield from _ask_again(server)
+
+
+def _ask_again(server: Server) -> Iterator[str]:
+    yield "echo Press a key, or wait 30 seconds, to ask the image server again."
+    yield "prompt --timeout 30000 ||"
+    yield f"chain --replace {server.url}/boot.ipxe || reboot"
+
+
+def _methods(menu: Menu, server: Server) -> Iterator[str]:
+    used = {menu.method, *(item.method for item in menu.items if item.method)}
+    for method in sorted(used):
+        yield ""
+        yield f":local-{method}"
+        yield from _local_disk(method, server)
+
+
+def _local_disk(method: str, server: Server) -> Iterator[str]:
+    """Yield how the local disk boots; on UEFI, iPXE can't read one, so `sanboot` leaves as well.
+
+    UEFI is left with an error, so that the firmware goes on to its next boot entry instead of its
+    own menu.
+    """
+    yield "echo Booting the local disk."
+    if method == "chain":
+        yield f"iseq ${{platform}} efi && chain {server.url}/items/disk.efi ||"
+        yield "iseq ${platform} efi && goto slw-nodisk ||"
+    else:
+        yield "iseq ${platform} efi && exit 1 ||"
+    if method == "exit":
+        yield "exit 0"
+    else:
+        yield f"sanboot --no-describe --drive {_DISK} || goto slw-nodisk"
+
+
+def _no_disk(server: Server) -> Iterator[str]:
+    yield ""
+    yield ":slw-nodisk"
+    yield "echo"
+    yield "echo There is no system on the local disk that could be booted."
+    yield "echo If it was just being restored: run the restore again, it goes on where it ended."
+    yield from _ask_again(server)

@@ -1,0 +1,209 @@
+"""The menus of all machines of an inventory, as the files that an image server holds.
+
+Every value is read once, from the variables of the machine, where Ansible's precedence has done
+its work; what a machine does not say comes from the image server's own variables.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Any
+
+from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, clean
+from ansible_collections.slipway.imaging.plugins.module_utils._names import check_mac, check_name
+from ansible_collections.slipway.imaging.plugins.plugin_utils import _menu_grub as grub
+from ansible_collections.slipway.imaging.plugins.plugin_utils._menu import Menu, check_keys, parse
+from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_ipxe import (
+    Server,
+    first_script,
+    render,
+    script_name,
+)
+
+PREFIX = "boot_menu_"
+KEYS = tuple(field.name for field in fields(Menu) if field.name != "machine")
+# The image server alone knows these: they are about machines that nobody knows, and about itself.
+SERVER_KEYS = ("unknown_items", "unknown_default", "boot_args")
+
+
+@dataclass(frozen=True)
+class MachineMenu:
+    """A machine of the inventory with its cards and its menu."""
+
+    name: str
+    macs: tuple[str, ...]
+    menu: Menu
+
+
+@dataclass(frozen=True)
+class Menus:
+    """All menus of an image server, and what is wrong with the inventory."""
+
+    machines: tuple[MachineMenu, ...]
+    unknown: Menu | None
+    problems: tuple[str, ...]
+
+    @property
+    def all(self) -> tuple[Menu, ...]:
+        """Return every menu, that of unknown machines last."""
+        menus = tuple(machine.menu for machine in self.machines)
+        return (*menus, self.unknown) if self.unknown else menus
+
+
+def collect(
+    machines: Iterable[str],
+    variables: Mapping[str, Mapping[str, Any]],
+    own: Mapping[str, Any],
+    server: str,
+) -> Menus:
+    """Read the menus of machines that have MAC addresses.
+
+    What a machine does not say comes from the variables of the image server with this name, and
+    what that does not say, from ``own``, the role's values.
+    """
+    problems: list[str] = []
+    read: list[MachineMenu] = []
+
+    def attempt(what: str, make: Callable[[], Any]) -> Any:
+        try:
+            return make()
+        except SlipwayError as failure:
+            problems.append(str(failure))
+        except Exception as failure:  # a template of the inventory may raise whatever it likes
+            problems.append(f"{what}: its variables can't be read: {clean(failure)}")
+        return None
+
+    own = {**own, **(attempt(server, lambda: _given(variables[server])) or {})}
+    for name in machines:
+        found = attempt(name, partial(_machine, name, variables, own))
+        if found is not None:
+            read.append(found)
+    unknown = attempt("The menu of unknown machines", lambda: parse(_unknown(own), None))
+    problems += _cards_of_two(read)
+    return Menus(tuple(read), unknown, tuple(problems))
+
+
+def files(menus: Menus, server: Server) -> dict[str, dict[str, dict[str, str]]]:
+    """Return every file by folder: what it holds, and whose it is.
+
+    ``menu`` holds a script for each card, ``items`` the administrator's own scripts, ``service``
+    what the control service reads, and ``first`` the script that every machine loads first.
+    ``grub_menu`` and ``grub_first`` are the same for machines that start with GRUB.
+    """
+    found: dict[str, dict[str, dict[str, str]]] = {
+        "first": {"boot.ipxe": _file(first_script(server), "every machine")},
+        "menu": {},
+        "items": {},
+        "service": {},
+        "grub_first": {"grub.cfg": _file(grub.first_script(server), "every machine with GRUB")},
+        "grub_menu": {},
+    }
+    for machine in menus.machines:
+        script = render(machine.menu, server)
+        for mac in machine.macs:
+            found["menu"][f"{mac.replace(':', '-')}.ipxe"] = _file(script, machine.name)
+        entries = grub.render(machine.menu)
+        for mac in machine.macs:
+            found["grub_menu"][f"{mac}.cfg"] = _file(entries, machine.name)
+        found["service"][f"{machine.name}.json"] = _file(service_text(machine), machine.name)
+    if menus.unknown:
+        found["menu"]["unknown.ipxe"] = _file(render(menus.unknown, server), "unknown machines")
+        found["grub_menu"]["unknown.cfg"] = _file(grub.render(menus.unknown), "unknown machines")
+    for menu in menus.all:
+        for item in menu.items:
+            if item.script is not None:
+                whose = menu.machine or "unknown machines"
+                found["items"][script_name(menu, item)] = _file(item.script, whose)
+    return found
+
+
+def needs(menus: Menus) -> dict[str, bool]:
+    """Return which programs the menus need on the image server."""
+    items = [item for menu in menus.all for item in menu.items]
+    actions = {item.action for item in items}
+    methods = {menu.method for menu in menus.all} | {item.method for item in items}
+    wanted = {
+        "memtest": "memtest" in actions,
+        "cdrom": "cdrom" in actions,
+        "disk": "chain" in methods,
+    }
+    return {**wanted, "grub": wanted["cdrom"] or wanted["disk"]}
+
+
+def service_text(machine: MachineMenu) -> str:
+    """Return what the control service must know to start a machine's items, as JSON."""
+    items = [
+        {
+            "id": item.id,
+            "action": item.action,
+            "title": item.title,
+            "image": item.image,
+            "images": None if item.images is None else list(item.images),
+            "password_hash": item.password_hash,
+        }
+        for item in machine.menu.items
+        if item.boots_environment
+    ]
+    document = {"machine": machine.name, "macs": list(machine.macs), "items": items}
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _file(content: str, whose: str) -> dict[str, str]:
+    return {"content": content, "label": whose}
+
+
+def _given(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a host says of its menu; a mistyped name is refused."""
+    given = {
+        key.removeprefix(PREFIX): variables[key] for key in variables if key.startswith(PREFIX)
+    }
+    check_keys(given, (*KEYS, *SERVER_KEYS), "Role boot_menu", PREFIX)
+    return given
+
+
+def _machine(
+    name: str, variables: Mapping[str, Mapping[str, Any]], own: Mapping[str, Any]
+) -> MachineMenu | None:
+    if problem := variables[name].get("machine_problem"):
+        # Its file is broken: without this, the machine would silently lose the menu it has.
+        raise SlipwayError(
+            f"{name}: {problem}", "Correct the file, or remove it to remove the machine."
+        )
+    macs = variables[name].get("machine_macs")
+    if not macs:
+        return None
+    try:
+        check_name(name, "machine")
+        if isinstance(macs, str) or not isinstance(macs, Iterable):
+            raise SlipwayError(
+                "machine_macs is no list.", 'Write ["52:54:00:12:34:56"].', "bad_mac"
+            )
+        cards = tuple(dict.fromkeys(check_mac(mac) for mac in macs))
+        data = {**own, **_given(variables[name])}
+    except SlipwayError as failure:
+        raise SlipwayError(f"{name}: {failure.message}", failure.remedy, failure.error) from None
+    return MachineMenu(name, cards, parse({key: data[key] for key in KEYS if key in data}, name))
+
+
+def _unknown(own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the menu of unknown machines: the server's own, with items of their own."""
+    data = {key: own[key] for key in KEYS if key in own}
+    return data | {"items": own.get("unknown_items"), "default": own.get("unknown_default")}
+
+
+def _cards_of_two(machines: Iterable[MachineMenu]) -> list[str]:
+    """Return a sentence for each MAC address that two machines have."""
+    owner: dict[str, str] = {}
+    problems = []
+    for machine in machines:
+        for mac in machine.macs:
+            other = owner.setdefault(mac, machine.name)
+            if other != machine.name:
+                problems.append(
+                    f"{other} and {machine.name} both have the MAC address {mac}. "
+                    "Remedy: Take it out of machine_macs of one of them."
+                )
+    return problems

@@ -1,0 +1,125 @@
+"""What a machine does at its next boot, once, because an administrator said so.
+
+It is used up, durably, before the machine gets the script: whatever fails afterwards, and be it
+the answer itself, the boot after that is an ordinary one. So it can't loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import ServiceError
+from .images import iso
+from .record_db import RecordDb
+
+# From the script to the choice that it leads to: a slow PC takes a minute or two.
+_USABLE_SECONDS = 900.0
+_TIMES = ("created", "ended_at")
+
+
+@dataclass(frozen=True)
+class NextBoot:
+    """One order. Times are seconds since the epoch."""
+
+    id: str
+    machine: str
+    macs: tuple[str, ...]
+    item: str
+    image: str | None
+    created: float
+    state: str = "armed"
+    # served: the machine got its script; used: the choice behind it was made; cancelled.
+    outcome: str | None = None
+    ended_at: float | None = None
+
+
+class NextBoots:
+    """All orders that are kept."""
+
+    def __init__(self, db: RecordDb[NextBoot]) -> None:
+        """Load them."""
+        self._db = db
+        self._orders: dict[str, NextBoot] = {item.id: item for item in db.load()}
+        self._setting = asyncio.Lock()
+
+    def all(self) -> list[NextBoot]:
+        """Every order that is kept, oldest first."""
+        return sorted(self._orders.values(), key=lambda item: (item.created, item.id))
+
+    def armed(self, machine: str) -> NextBoot | None:
+        """The order that waits for a machine's boot."""
+        waiting = (item for item in self._orders.values() if item.state == "armed")
+        return next((item for item in waiting if item.machine == machine), None)
+
+    async def set(
+        self, machine: str, macs: tuple[str, ...], item: str, image: str | None
+    ) -> NextBoot:
+        """Give an order; it takes the place of the one before."""
+        async with self._setting:
+            await self.cancel(machine)
+            made = NextBoot(secrets.token_hex(8), machine, macs, item, image, time.time())
+            await self._commit(made)
+        return made
+
+    async def cancel(self, machine: str) -> NextBoot | None:
+        """Take back the order that waits, if there is one."""
+        waiting = self.armed(machine)
+        if waiting is None:
+            return None
+        return await self._end(waiting, "cancelled")
+
+    async def take(self, mac: str) -> NextBoot | None:
+        """Use up the order for a machine that boots now from this card."""
+        for item in self._orders.values():
+            if item.state == "armed" and mac in item.macs:
+                return await self._end(item, "served")
+        return None
+
+    def permission(self, order_id: str, machine: str, item: str) -> NextBoot | None:
+        """The served order that stands for the administrator's word, once and soon."""
+        found = self._orders.get(order_id)
+        if found is None or found.outcome != "served":
+            return None
+        fresh = time.time() - (found.ended_at or 0.0) < _USABLE_SECONDS
+        return found if fresh and (found.machine, found.item) == (machine, item) else None
+
+    async def use(self, order: NextBoot) -> None:
+        """Use the permission up, unless another request was quicker."""
+        if self._orders[order.id].outcome != "served":
+            raise ServiceError("machine_busy", f"{order.machine} has used its order already.")
+        await self._commit(dataclasses.replace(order, outcome="used"))
+
+    async def forget(self, ended_before: float) -> None:
+        """Drop orders that ended long ago."""
+        old = [
+            item
+            for item in self._orders.values()
+            if item.ended_at is not None and item.ended_at < ended_before
+        ]
+        for item in old:
+            del self._orders[item.id]
+        if old:
+            await self._db.delete(item.id for item in old)
+
+    async def _end(self, item: NextBoot, outcome: str) -> NextBoot:
+        ended = dataclasses.replace(item, state="ended", outcome=outcome, ended_at=time.time())
+        await self._commit(ended)
+        return ended
+
+    async def _commit(self, item: NextBoot) -> None:
+        self._orders[item.id] = item
+        await self._db.save(item)
+
+
+def view(item: NextBoot) -> dict[str, Any]:
+    """An order as the administrator sees it."""
+    shown = dataclasses.asdict(item)
+    shown["macs"] = list(item.macs)
+    for key in _TIMES:
+        shown[key] = None if shown[key] is None else iso(shown[key])
+    return shown

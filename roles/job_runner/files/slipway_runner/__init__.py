@@ -1,0 +1,1 @@
+"""The job runner of a Slipway image server: ordinary playbooks for what PCs' users chose."""

@@ -1,0 +1,137 @@
+"""One job: an ordinary playbook for one machine, run by ansible-runner."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ansible_runner
+
+from .output import Output
+from .settings import Settings
+
+PLAYBOOKS = {"backup": "backup.yml", "restore": "restore.yml"}
+# How often ansible-runner looks whether the job is to be stopped.
+_LOOK_SECONDS = 1
+# In the environment of everything that a job starts.
+_MARK = "SLIPWAY_JOB"
+_LEFTOVER_SECONDS = 10
+_UNHAPPY = ("runner_on_failed", "runner_on_unreachable")
+_REMEDY = "Its output says more: playbooks/jobs.yml -e job={}."
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a job ended."""
+
+    outcome: str
+    message: str = ""
+    remedy: str = ""
+
+
+class _Listener:
+    """Takes ansible-runner's events: the output, and why the first task failed."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self.failure = ""
+
+    def __call__(self, event: Mapping[str, Any]) -> bool:
+        self._output.write(str(event.get("stdout") or ""))
+        data = event.get("event_data") or {}
+        if event.get("event") in _UNHAPPY and not data.get("ignore_errors") and not self.failure:
+            result = data.get("res")
+            said = result.get("msg") if isinstance(result, Mapping) else None
+            self.failure = str(said or result)
+        # ansible-runner keeps no file of the event: the output is what is kept.
+        return False
+
+
+def variables(job: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+    """What the playbook is told beside the inventory; the machine waits in the environment."""
+    return {
+        "image": job["image"],
+        "imaging_session_job": job["id"],
+        "imaging_session_wake": False,
+        # The PC shows its user the result, then restarts by itself.
+        "imaging_session_after": "stay",
+        "imaging_session_admin_socket": str(settings.socket),
+        "imaging_session_known_hosts_dir": str(settings.state / "known_hosts"),
+    }
+
+
+def play(
+    job: Mapping[str, Any], settings: Settings, output: Output, stopped: Callable[[], bool]
+) -> Ending:
+    """Run the job's playbook to its end."""
+    listener = _Listener(output)
+    # The release, not the link to it: a new one may come while this job is at work.
+    project = settings.project.resolve()
+    with tempfile.TemporaryDirectory(prefix="job-", dir=settings.state / "work") as folder:
+        run = ansible_runner.run(
+            private_data_dir=folder,
+            project_dir=str(project),
+            playbook=str(project / "playbooks" / PLAYBOOKS[job["action"]]),
+            inventory=str(settings.inventory),
+            limit=job["machine"],
+            extravars=variables(job, settings),
+            envvars=_environment(project, Path(folder)) | {_MARK: job["id"]},
+            event_handler=listener,
+            cancel_callback=stopped,
+            timeout=settings.seconds,
+            settings={"suppress_output_file": True, "pexpect_timeout": _LOOK_SECONDS},
+            quiet=True,
+        )
+    if run.status == "successful":
+        return Ending("done")
+    end_leftovers(job["id"])
+    if stopped():
+        return Ending("failed", "The playbook was stopped.", _REMEDY.format(job["id"]))
+    if run.status == "timeout":
+        why = f"The playbook was stopped: it took more than {settings.seconds / 3600:.0f} h."
+    else:
+        why = listener.failure or f"The playbook ended with {run.rc}."
+    return Ending("failed", why, _REMEDY.format(job["id"]))
+
+
+def end_leftovers(job_id: str) -> None:
+    """Kill what a stopped playbook left: its workers lead sessions of their own.
+
+    ansible-runner kills the playbook's process group alone; SSH, or a module that runs here,
+    would go on. One look is not enough: what was seen may just have started something else, and
+    a killed process takes a moment to go.
+    """
+    mark = f"{_MARK}={job_id}".encode()
+    deadline = time.monotonic() + _LEFTOVER_SECONDS
+    while _kill_marked(mark) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def _kill_marked(mark: bytes) -> bool:
+    """Kill every process that has the mark in its environment; return whether there was one."""
+    found = False
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            # A dead process that nobody has waited for yet has no environment any more.
+            if mark in (process / "environ").read_bytes().split(b"\0"):
+                os.kill(int(process.name), signal.SIGKILL)
+                found = True
+    return found
+
+
+def _environment(project: Path, folder: Path) -> dict[str, str]:
+    return {
+        "ANSIBLE_CONFIG": str(project / "ansible.cfg"),
+        "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
+        "ANSIBLE_NOCOLOR": "1",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '/usr/bin:/bin')}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }

@@ -1,0 +1,47 @@
+"""The queue alone: what stays true when requests come between one another."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from slipway_server.job import Job
+from slipway_server.jobs import Jobs, Limits
+from slipway_server.record_db import RecordDb
+
+LIMITS = Limits(silent=120, runner_silent=60, queued=3600, running=3600, keep=100)
+
+
+def job(name: str, created: float) -> Job:
+    return Job(
+        id="",
+        machine=name,
+        macs=(f"52:54:00:c1:00:{int(created):02x}",),
+        item="backup",
+        action="backup",
+        title="Back up",
+        image=name,
+        created=created,
+    )
+
+
+def test_a_token_renewed_while_jobs_are_taken_back_stays_valid(tmp_path: Path) -> None:
+    """The runner's answer got lost, and so did that of a machine, which asks again meanwhile."""
+    db = RecordDb(tmp_path / "jobs.sqlite3", Job, "jobs", "one_open_job")
+
+    async def lost_answers() -> None:
+        jobs = Jobs(db, LIMITS)
+        for number in (1, 2):
+            await jobs.create(job(f"pc{number}", number))
+        given, _, _ = await jobs.poll("run-1", [], 2, 0)
+        assert len(given) == 2
+        second = jobs.of_machine("pc2")
+        assert second is not None
+        _, (renewed, token) = await asyncio.gather(jobs.poll("run-1", [], 0, 0), jobs.renew(second))
+        assert jobs.authenticate(token).id == renewed.id
+        assert Jobs(db, LIMITS).authenticate(token).id == renewed.id
+
+    try:
+        asyncio.run(lost_answers())
+    finally:
+        db.close()
