@@ -81,6 +81,12 @@ fuzz: COUNT := 100000
 fuzz: setup ## hostile registrations and menus, COUNT=100000 of each kind (half an hour)
 	SLIPWAY_FUZZ=$(COUNT) $(PY) -m pytest -q -n auto -m fuzz --timeout 14400 tests/unit --durations=6
 
+.PHONY: matrix
+matrix: ROWS :=
+matrix: AT_A_TIME := 2
+matrix: setup ## every network card and disk controller of QEMU (root; ROWS="tulip or e1000" AT_A_TIME=2)
+	$(SUDO) env PATH="$$PATH" AT_A_TIME=$(AT_A_TIME) $(PY) -m pytest -q -m matrix tests/matrix --timeout 3600 $(if $(ROWS),-k "$(ROWS)")
+
 # Unpacked, not installed: nobody wants a web server to be started here.
 NGINX := .cache/nginx/usr/sbin/nginx
 $(NGINX): | apt
@@ -110,5 +116,6 @@ boot-programs: ## assemble the boot program of CDs again, after a change of its 
 	chmod 0644 $(FILES)/cdrom.0
 
 .PHONY: clean
-clean: lab-down ## lab down, and every cache and built file removed
-	$(SUDO) rm -rf .lab .cache .venv
+clean: lab-down ## labs down, and every cache and built file removed
+	ansible-playbook -i inventory/matrix playbooks/lab_down.yml
+	$(SUDO) rm -rf .lab .lab-matrix .cache .venv

@@ -41,6 +41,7 @@ RESULT_KEYS = (
 # The agent's options, and what a user of the playbooks writes instead.
 _OPTIONS = {
     "--target": """-e '{"disk_targets": {"disk0": "/dev/disk/by-id/..."}}'""",
+    "name the disk": """-e '{"disk_devices": ["/dev/disk/by-id/..."]}'""",
     "--whole": """-e '{"disk_whole": ["disk0:2"]}'""",
     "--allow-degraded": "-e allow_degraded=true",
     "--luks-key": "the variable disk_luks_keys",

@@ -33,6 +33,18 @@ _COLOUR_PAIRS = {"normal": 1, "selected": 2, "banner": 3}
 # BIOS drive numbers: the first hard disk and the first floppy disk.
 _DISK, _FLOPPY = "0x80", "0x00"
 
+# iPXE's names of the cards whose driver there keeps a handful of receive buffers and hears nothing
+# any more once they have run over, which a server's first burst over HTTP does at once. TFTP sends
+# a packet and waits for the answer.
+_LOSING_CHIPS = (
+    *("82551qm", "82552", "82556", "82559er", "82562-1", "82562-2", "82562-3", "82562em"),
+    *("82562et", "82562etb", "82562ez", "82801cam", "82865", "eepro100", "eepro100-1032"),
+    *("eepro100-1033", "eepro100-1034", "eepro100-1035", "eepro100-1036", "eepro100-1037"),
+    *("eepro100-103c", "eepro100-103d", "eepro100-103e", "eepro100-27dc", "eepro100-5200"),
+    *("eepro100-5201", "id1029", "id1030", "id1038", "id103a", "prove"),
+    *("pcnet32", "pcnethomepna"),
+)
+
 HEADER = """\
 #!ipxe
 # Made by Ansible from boot_menu_* of the inventory: what is changed here is lost.
@@ -49,8 +61,16 @@ class Server:
     @property
     def url(self) -> str:
         """Return where its files lie."""
-        host = f"[{self.address}]" if ":" in self.address else self.address
-        return f"http://{host}"
+        return f"http://{self._host}"
+
+    @property
+    def tftp(self) -> str:
+        """Return where `env` and `items` lie, too."""
+        return f"tftp://{self._host}"
+
+    @property
+    def _host(self) -> str:
+        return f"[{self.address}]" if ":" in self.address else self.address
 
 
 def script_name(menu: Menu, item: Item) -> str:
@@ -64,6 +84,9 @@ def first_script(server: Server) -> str:
         "# netX is the card that it booted from: its script is a session's, if one is pending,",
         "# else its menu.",
         "clear slwcard",
+        "# Where large files come from: some cards lose packets that come in a burst.",
+        f"set slwfiles {server.url}",
+        *(f"iseq ${{netX/chip}} {chip} && set slwfiles {server.tftp} ||" for chip in _LOSING_CHIPS),
         "set slwtries:int32 0",
         ":again",
         f"chain --replace {server.url}/boot/${{netX/mac:hexhyp}}.ipxe ||",
@@ -84,6 +107,7 @@ def render(menu: Menu, server: Server) -> str:
     """Return the script of a machine's menu, or of the menu of machines that nobody knows."""
     return HEADER + _lines(
         *(() if menu.machine else _other_cards(server)),
+        f"isset ${{slwfiles}} || set slwfiles {server.url}",
         *_colours(menu),
         # An administrator has said what this boot does (boot_once): the service sets slwonce.
         "isset ${slwonce} || goto slw-menu",
@@ -186,7 +210,7 @@ def _item(menu: Menu, item: Item, server: Server) -> Iterator[str]:
     elif item.action == "memtest":
         yield "set slwfile memtest.bin"
         yield "iseq ${platform} efi && set slwfile memtest.efi ||"
-        yield f"chain {server.url}/items/${{slwfile}} || goto slw-failed"
+        yield "chain ${slwfiles}/items/${slwfile} || goto slw-failed"
         yield "goto slw-menu"
     elif item.action == "ipxe":
         yield f"chain {server.url}/items/{script_name(menu, item)} || goto slw-failed"
@@ -224,7 +248,7 @@ def _wait(back: str) -> Iterator[str]:
 
 def _environment(server: Server) -> Iterator[str]:
     """Yield the boot of the imaging environment, as a session's script does it."""
-    env = f"{server.url}/env"
+    env = "${slwfiles}/env"
     arguments = " ".join(server.boot_args.split())
     yield ""
     yield ":slw-environment"

@@ -11,11 +11,11 @@ import pytest
 from e2e.control import admin
 from e2e.foreign import ADDRESS, ASK, Foreign, foreign_dhcp
 from slipway_lab.api import Lab, Pc
-from slipway_lab.playbook_runs import ROOT, run_playbook
+from slipway_lab.playbook_runs import LAB, ROOT, run_playbook
 
 pytestmark = pytest.mark.slow
 
-PC4 = (ROOT / "tests/fixtures/pc_without_pxe.yml",)
+PC4 = (LAB, ROOT / "tests/fixtures/pc_without_pxe.yml")
 FIXED = "10.77.0.30"
 BOOT_SECONDS = 300
 

@@ -11,11 +11,11 @@ from e2e import independent
 from e2e.control import admin
 from e2e.test_trip import copy, sha256
 from slipway_lab.api import Lab, Pc, Server
-from slipway_lab.playbook_runs import ROOT, PlaybookRun, run_playbook
+from slipway_lab.playbook_runs import LAB, ROOT, PlaybookRun, run_playbook
 
 pytestmark = pytest.mark.slow
 
-INVENTORIES = (ROOT / "tests/fixtures/secure_boot_machine.yml",)
+INVENTORIES = (LAB, ROOT / "tests/fixtures/secure_boot_machine.yml")
 BOOT_SECONDS = 400
 # Firmware, shim, GRUB and 100 MB over TFTP take their time without KVM.
 PATIENCE = {"imaging_session_wake_timeout": 900, "imaging_session_after": "poweroff"}

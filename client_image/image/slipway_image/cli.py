@@ -38,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     add("--kernel", default=defaults["kernel"], help="kernel package (%(default)s)")
     add("--package", action="append", default=[], metavar="NAME", help="a further package")
     add("--module", action="append", default=[], metavar="PATTERN", help="further modules")
+    add("--driver", action="append", default=[], metavar="NAME", help="a DKMS package to compile")
     add("--level", type=int, default=defaults["level"], help="zstd level (%(default)s)")
     add("--revision", default="", metavar="TEXT", help="another text builds with today's packages")
     add("--plan", action="store_true", help="only print, as JSON, what a build would be")
@@ -54,6 +55,7 @@ def main(argv: list[str] | None = None) -> int:
         kernel=args.kernel,
         packages=tuple(args.package),
         modules=tuple(args.module),
+        drivers=tuple(args.driver),
         level=args.level,
         revision=args.revision,
     )

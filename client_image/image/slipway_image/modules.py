@@ -26,6 +26,11 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     return re.compile("".join(parts) + r"(?:\.xz|\.zst|\.gz)?")
 
 
+def keep(pattern: str) -> Rule:
+    """Return the rule that keeps what matches a pattern."""
+    return Rule(True, pattern, compile_pattern(pattern))
+
+
 def rules(entries: Iterable[Entry]) -> list[Rule]:
     """Turn list entries into rules."""
     result = []

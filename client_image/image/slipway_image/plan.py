@@ -31,6 +31,8 @@ class Options:
     kernel: str = "linux-image-amd64"
     packages: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
+    # DKMS packages, compiled for the kernel.
+    drivers: tuple[str, ...] = ()
     # 12 packs in a quarter of the time of 19, and the result is a tenth larger.
     level: int = 12
     # Changing it builds anew, with the packages of today.

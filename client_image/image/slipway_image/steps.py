@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipway_image import cpio, lists, modules, sources
+from slipway_image import cpio, drivers, lists, modules, sources
 from slipway_image.plan import HOME, Options
 from slipway_image.shell import run
 
@@ -64,14 +64,7 @@ def bootstrap(build: Build) -> None:
         "sed -n 's/^ *Depends: \\(linux-image-[0-9][^ ]*\\)$/\\1/p' | head -n 1) && "
         f'apt-get download "${{name:-{options.kernel}}}"'
     )
-    argv: list[str | Path] = ["mmdebstrap", "--mode=root", "--variant=essential"]
-    argv += ["--format=directory", f"--include={','.join(packages)}"]
-    argv += [f"--aptopt={line}" for line in ('APT::Install-Recommends "false"', *_apt_options())]
-    argv += ["--dpkgopt=force-unsafe-io"]
-    argv += [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale")]
-    argv += [f"--customize-hook={fetch}"]
-    argv += [options.release, build.root, "-"]
-    run(argv, build.log, stdin=_apt_sources(options))
+    _mmdebstrap(build, build.root, packages, f"--customize-hook={fetch}")
     packages_txt = build.out / "packages.txt"
     run(
         ["dpkg-query", f"--admindir={build.root}/var/lib/dpkg", "--show"],
@@ -81,6 +74,17 @@ def bootstrap(build: Build) -> None:
     lines = packages_txt.read_text(encoding="utf-8").splitlines()[2:]
     kernel_package = next(kernel.glob("*.deb")).name.removesuffix(".deb").replace("_", "\t", 1)
     packages_txt.write_text("\n".join([*lines, kernel_package]) + "\n", encoding="utf-8")
+
+
+def _mmdebstrap(build: Build, root: Path, packages: list[str], *more: str) -> None:
+    """Make a root of Debian packages and their dependencies."""
+    argv: list[str | Path] = ["mmdebstrap", "--mode=root", "--variant=essential"]
+    argv += ["--format=directory", f"--include={','.join(packages)}"]
+    argv += [f"--aptopt={line}" for line in ('APT::Install-Recommends "false"', *_apt_options())]
+    argv += ["--dpkgopt=force-unsafe-io"]
+    argv += [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale")]
+    argv += [*more, build.options.release, root, "-"]
+    run(argv, build.log, stdin=_apt_sources(build.options))
 
 
 def _apt_options() -> list[str]:
@@ -101,11 +105,14 @@ def install_kernel(build: Build) -> tuple[str, int]:
     vmlinuz = unpacked / "boot" / f"vmlinuz-{version}"
     epoch = int(vmlinuz.stat().st_mtime)
     shutil.copy2(vmlinuz, build.out / "vmlinuz")
+    rule_list = modules.rules(lists.read(HOME / "modules.list", words=2))
+    if build.options.drivers:
+        _compile_drivers(build, version, folder)
+        rule_list.append(modules.keep("updates/**"))
     build.chroot("depmod", "-b", "/.kernel", version)
 
-    rule_list = modules.rules(lists.read(HOME / "modules.list", words=2))
     for pattern in build.options.modules:
-        rule_list.append(modules.Rule(True, pattern, modules.compile_pattern(pattern)))
+        rule_list.append(modules.keep(pattern))
     needs = modules.parse_dependencies((folder / "modules.dep").read_text(encoding="utf-8"))
     for pattern in modules.unused(needs, rule_list):
         build.say(f"warning: no module of {version} matches `keep {pattern}`")
@@ -120,6 +127,17 @@ def install_kernel(build: Build) -> tuple[str, int]:
     build.chroot("depmod", version)
     build.say(f"kernel {version}: {len(kept)} of {len(needs)} modules kept")
     return version, epoch
+
+
+def _compile_drivers(build: Build, version: str, folder: Path) -> None:
+    """Compile the drivers for a kernel into its unpacked folder."""
+    forge, wanted = build.tmp / "forge", build.options.drivers
+    build.say(f"compiling {', '.join(wanted)}")
+    packages = [f"linux-headers-{version}", "dkms", *wanted]
+    _mmdebstrap(build, forge, packages, f"--essential-hook={drivers.NOT_YET}")
+    made = drivers.compile_all(forge, version, folder, build.log)
+    drivers.copy_configuration(forge, build.root, wanted)
+    build.say(f"compiled for {version}: {', '.join(made)}")
 
 
 def trim(build: Build) -> None:

@@ -26,6 +26,8 @@ DESCRIPTION: dict[str, Any] = {
             "firmware": "bios",
             "ram_mib": 512,
             "cpus": 1,
+            "nic": "virtio-net-pci",
+            "bus": "virtio-scsi",
             "disk": {
                 "size_mib": 40,
                 "table": "mbr",
@@ -43,6 +45,8 @@ DESCRIPTION: dict[str, Any] = {
             "firmware": "uefi",
             "ram_mib": 512,
             "cpus": 1,
+            "nic": "virtio-net-pci",
+            "bus": "virtio-scsi",
             "disk": {
                 "size_mib": 60,
                 "table": "gpt",

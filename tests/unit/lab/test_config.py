@@ -26,6 +26,22 @@ def machine(description: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def data_only(description: dict[str, Any], wwn: str | None = None, **changed: str) -> None:
+    """Take the root from the first PC's disk, and give the PC other hardware."""
+    disk = machine(description)["disk"]
+    disk["partitions"].pop(0)
+    disk["wwn"] = wwn
+    machine(description).update(changed)
+
+
+def test_a_disk_of_data_alone_goes_with_any_bus_and_table(
+    make_lab: Callable[[], Config], description: dict[str, Any]
+) -> None:
+    data_only(description, nic="rtl8139", bus="nvme")
+    old = make_lab().machine("old")
+    assert (old.card, old.bus, old.disk.root_size_mib) == ("rtl8139", "nvme", None)
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
@@ -44,7 +60,14 @@ def machine(description: dict[str, Any]) -> dict[str, Any]:
         (lambda d: machine(d)["disk"].update(serial="a,readonly=on"), "serial must match"),
         (lambda d: machine(d)["disk"].update(wwn="0x12"), "is no WWN"),
         (lambda d: machine(d)["disk"].update(table="gpt"), "boot from an MBR disk|no logical"),
-        (lambda d: machine(d)["disk"]["partitions"].pop(0), "exactly one ext4 partition at /"),
+        (lambda d: machine(d)["disk"]["partitions"][1].update(mount="/"), "/ is one ext4 part"),
+        (lambda d: machine(d)["disk"].update(partitions=[]), "has no partitions"),
+        (lambda d: d["machines"][1]["disk"]["partitions"].pop(1), "/boot/efi and no /"),
+        (lambda d: machine(d).update(nic="ne2000,romfile=x"), "old: nic must be one of"),
+        (lambda d: machine(d).update(bus="floppy"), "old: bus must be one of"),
+        (lambda d: machine(d).update(bus="ahci"), "no driver for ahci"),
+        (lambda d: data_only(d, bus="nvme", wwn="0x5000000000000001"), "nvme disks have no WWN"),
+        (lambda d: data_only(d, bus="ide", firmware="uefi"), "has no IDE"),
         (lambda d: machine(d)["disk"]["partitions"][1].update(size_mib=0), "only the last"),
         (lambda d: machine(d)["disk"]["partitions"][1].update(sized=9), "has no sized"),
         (lambda d: machine(d)["disk"]["partitions"][2].update(logical=False), "come last"),

@@ -99,6 +99,22 @@ def test_a_disk_for_secure_boot(
     assert json.loads(lab.paths.record("new").read_text())["root_uuid"] in start
 
 
+def test_a_disk_of_data_alone_needs_no_debian(
+    make_lab: Callable[[], Config], description: dict[str, Any]
+) -> None:
+    description["machines"][0]["disk"]["partitions"].pop(0)
+    lab = make_lab()
+    machine = lab.machine("old")
+    disk.make(lab, machine, None)
+    assert disk.is_made(lab, machine)
+    image = lab.paths.disk("old")
+    home, swap = place(machine.disk)
+    output("e2fsck", "-fn", f"{image}?offset={home.offset}")
+    assert swap.wanted.fs == "swap"
+    assert not any(image.read_bytes()[:440]), "a boot loader"
+    assert json.loads(lab.paths.record("old").read_text())["root_uuid"] == ""
+
+
 def test_no_two_disks_share_an_identity(lab: Config, master: Path) -> None:
     machine = lab.machine("old")
     records = []

@@ -5,11 +5,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from slipway_lab import qemu
+from slipway_lab import hardware, qemu
 from slipway_lab.config import Config
 
 Settle = Callable[[subprocess.Popen[bytes]], object]
@@ -92,6 +93,34 @@ def test_the_disk_has_an_identity(lab: Config) -> None:
     assert "serial=OLD-1" in disk
     assert qemu.wwn(lab.machine("old")) in disk
     assert qemu.wwn(lab.machine("old")) != qemu.wwn(lab.machine("new"))
+
+
+def with_hardware(lab: Config, name: str, **changed: str) -> list[str]:
+    machine = replace(lab.machine(name), **changed)
+    return qemu.command(lab, machine, "tcg", [7])
+
+
+@pytest.mark.parametrize("bus", hardware.BUSES)
+def test_the_disk_hangs_on_the_bus_that_is_named(lab: Config, bus: str) -> None:
+    command = with_hardware(lab, "old", bus=bus)
+    kind = hardware.BUSES[bus]
+    disk = device(command, f"{kind.disk},drive=disk0")
+    assert "serial=OLD-1" in disk and disk.endswith("bootindex=2")
+    assert ("wwn=" in disk) == kind.has_wwn
+    if kind.controller:
+        controller = device(command, f"{kind.controller},id=disks")
+        assert "bus=disks.0" in disk
+        assert command.index(controller) < command.index(disk)
+    assert not any(word.startswith("virtio-scsi") for word in command) or bus == "virtio-scsi"
+
+
+@pytest.mark.parametrize("card", hardware.CARDS)
+def test_the_card_is_the_one_that_is_named(lab: Config, card: str) -> None:
+    assert "mac=52:54:00:99:00:01" in device(with_hardware(lab, "old", card=card), f"{card},")
+
+
+def test_uefi_drives_other_cards_with_their_rom(lab: Config) -> None:
+    assert "romfile=" not in device(with_hardware(lab, "new", card="e1000e"), "e1000e,")
 
 
 def test_a_pc_survives_its_own_reboot(lab: Config) -> None:

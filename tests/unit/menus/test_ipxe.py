@@ -173,6 +173,24 @@ def test_the_first_script_asks_and_then_boots_the_disk() -> None:
     assert "http://[2001:db8::1]/boot/" in first_script(Server("2001:db8::1", ""))
 
 
+@pytest.mark.parametrize("chip", ["eepro100", "82559er", "pcnet32"])
+def test_cards_that_lose_packets_load_over_tftp(chip: str) -> None:
+    first = Run(first_script(SERVER), settings={"netX/chip": chip}).play()
+    assert first.ended.startswith(f"chain --replace {URL}/boot/"), "small files come over HTTP"
+    menu = run(data(*ALL), "save", settings=first.settings)
+    files = [word for line in menu.done for word in line if "/env/" in word]
+    assert [file.partition("/env/")[0] for file in files] == ["tftp://192.0.2.1"] * 3
+    assert run(data(*ALL), "ram", settings=first.settings).ended == (
+        "chain tftp://192.0.2.1/items/memtest.bin"
+    )
+
+
+def test_other_cards_load_over_http() -> None:
+    first = Run(first_script(SERVER), settings={"netX/chip": "virtio-net"}).play()
+    assert not any("tftp:" in word for line in run(
+        data(*ALL), "save", settings=first.settings).done for word in line)  # fmt: skip
+
+
 def test_colours_are_only_named_when_they_were_chosen() -> None:
     assert "cpair" not in render(parse(data(), "pc1"), SERVER)
     script = render(parse(data(colours={"background": "black"}), "pc1"), SERVER)

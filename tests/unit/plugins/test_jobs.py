@@ -178,12 +178,16 @@ def test_a_degraded_version_warns(
 
 @pytest.mark.parametrize(
     ("option", "here"),
-    [("--allow-degraded", "allow_degraded=true"), ("--whole disk0:2", '"disk_whole": [')],
+    [
+        ("--allow-degraded", "allow_degraded=true"),
+        ("--whole disk0:2", '"disk_whole": ['),
+        ("name the disk, or look at probe", '"disk_devices": ['),
+    ],
 )
 def test_the_agents_options_have_other_names_here(
     machine: Machine, act: Callable[..., Any], option: str, here: str
 ) -> None:
-    error = {"type": "error", "error": "image_degraded", "message": "no", "remedy": f"use {option}"}
+    error = {"type": "error", "error": "image_degraded", "message": "no", "remedy": option}
     machine.batches = [[error]]
     assert here in act("disk_restore")["msg"]
 

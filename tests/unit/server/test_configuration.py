@@ -69,7 +69,7 @@ def test_by_hand_it_needs_sockets_and_says_so(tmp_path: Path) -> None:
 
 def test_an_ipv6_address_stands_in_brackets() -> None:
     script = boot_script.render(from_mapping(GOOD | {"address": "fd00::1"}), "0" * 16)
-    assert "kernel http://[fd00::1]/env/vmlinuz " in script
+    assert "set slwfiles http://[fd00::1]\n" in script
     with pytest.raises(ValueError, match="session id"):
         boot_script.render(from_mapping(GOOD), "x\nshell")
 

@@ -100,10 +100,11 @@ def test_the_boot_script_is_handed_out_while_the_session_is_pending(service: Ser
     script = service.http.get(path).text
     assert script.splitlines() == [
         "#!ipxe",
-        "kernel http://10.77.0.1/env/vmlinuz initrd=initrd.img initrd=site.cpio "
+        "isset ${slwfiles} || set slwfiles http://10.77.0.1",
+        "kernel ${slwfiles}/env/vmlinuz initrd=initrd.img initrd=site.cpio "
         f"console=tty0 console=ttyS0,115200 quiet ${{slwip}} slipway.session={pc.session}",
-        "initrd --name initrd.img http://10.77.0.1/env/initrd.img",
-        "initrd --name site.cpio http://10.77.0.1/env/site.cpio",
+        "initrd --name initrd.img ${slwfiles}/env/initrd.img",
+        "initrd --name site.cpio ${slwfiles}/env/site.cpio",
         "boot",
     ]
     assert pc.seen()["boot_script_served"] == 1

@@ -35,11 +35,13 @@ def render_menu_item(config: Config, item: str, mac: str) -> str:
 
 def _environment(config: Config, words: str) -> str:
     """The address and the arguments were checked when Config was made."""
-    env = f"http://{config.url_host}/env"
+    env = "${slwfiles}/env"
     arguments = " ".join(config.boot_args.split())
-    # A boot medium with a fixed address sets slwip, else it is nothing.
+    # boot.ipxe sets slwfiles, by the card. A boot medium with a fixed address sets slwip, else it
+    # is nothing.
     return (
         "#!ipxe\n"
+        f"isset ${{slwfiles}} || set slwfiles http://{config.url_host}\n"
         f"kernel {env}/vmlinuz initrd=initrd.img initrd=site.cpio {arguments} "
         f"${{slwip}} {words}\n"
         f"initrd --name initrd.img {env}/initrd.img\n"

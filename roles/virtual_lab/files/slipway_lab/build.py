@@ -47,15 +47,19 @@ def _server(config: Config) -> list[Step]:
 
 
 def _disks(config: Config, machines: list[Machine]) -> list[Step]:
-    sizes = {m.disk.root_size_mib for m in machines}
-    masters, first = _timed(
-        "Debian of the PCs built", lambda: debian.pc_file_systems(config, sizes)
-    )
-    steps = [first]
+    sizes = {size for m in machines if (size := m.disk.root_size_mib) is not None}
+    masters: dict[int, Path] = {}
+    steps = []
+    if sizes:
+        masters, first = _timed(
+            "Debian of the PCs built", lambda: debian.pc_file_systems(config, sizes)
+        )
+        steps.append(first)
     for machine in machines:
-        master = masters[machine.disk.root_size_mib]
+        size = machine.disk.root_size_mib
+        master = None if size is None else masters[size]
 
-        def write(machine: Machine = machine, master: Path = master) -> None:
+        def write(machine: Machine = machine, master: Path | None = master) -> None:
             try:
                 disk.make(config, machine, master)
             except LabError as error:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from slipway_lab.errors import LabError
+from slipway_lab.hardware import BOOTABLE_BUS, BUSES, CARDS
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
@@ -56,9 +57,12 @@ class Disk:
     partitions: tuple[Partition, ...]
 
     @property
-    def root_size_mib(self) -> int:
-        """Size of the root partition, which names the cached file system it starts from."""
-        return next(p.size_mib for p in self.partitions if p.mount == "/")
+    def root_size_mib(self) -> int | None:
+        """Size of the root partition, which names the cached file system it starts from.
+
+        None for a disk that holds only data.
+        """
+        return next((p.size_mib for p in self.partitions if p.mount == "/"), None)
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,8 @@ class Machine:
     firmware: str
     ram_mib: int
     cpus: int
+    card: str
+    bus: str
     disk: Disk
     media: tuple[Medium, ...] = ()
     nic_rom: bool = True
@@ -251,20 +257,39 @@ def _machine(data: dict[str, Any]) -> Machine:
             raise LabError(f"{name}: {mac!r} is no MAC address.", "Write aa:bb:cc:dd:ee:ff.")
     firmware = _choice(data, "firmware", name, FIRMWARE)
     disk = _disk(data.get("disk") or {}, name)
-    if firmware != "bios" and not any(p.mount == "/boot/efi" for p in disk.partitions):
-        raise LabError(f"{name}: UEFI needs a vfat partition mounted at /boot/efi.")
-    if firmware == "bios" and disk.table != "mbr":
-        raise LabError(f"{name}: the lab's BIOS PCs boot from an MBR disk.", "Set table: mbr.")
+    bus = _choice(data, "bus", name, tuple(BUSES))
+    _disk_fits(disk, firmware, bus, name)
     return Machine(
         name=name,
         macs=tuple(macs),
         firmware=firmware,
         ram_mib=_number(data, "ram_mib", name, 256),
         cpus=_number(data, "cpus", name, 1),
+        card=_choice(data, "nic", name, CARDS),
+        bus=bus,
         disk=disk,
         media=_media(data, name, firmware),
         nic_rom=_yes_or_no(data, "nic_rom", name, True),
     )
+
+
+def _disk_fits(disk: Disk, firmware: str, bus: str, name: str) -> None:
+    """Refuse a disk that the PC's firmware or its own system could not use."""
+    boots = disk.root_size_mib is not None
+    has_esp = any(p.mount == "/boot/efi" for p in disk.partitions)
+    if boots and firmware != "bios" and not has_esp:
+        raise LabError(f"{name}: UEFI needs a vfat partition mounted at /boot/efi.")
+    if boots and firmware == "bios" and disk.table != "mbr":
+        raise LabError(f"{name}: the lab's BIOS PCs boot from an MBR disk.", "Set table: mbr.")
+    if boots and bus != BOOTABLE_BUS:
+        raise LabError(
+            f"{name}: the Debian on the lab's disks has no driver for {bus}.",
+            f"Set lab_disk_bus: {BOOTABLE_BUS}, or lab_partitions without a root (/).",
+        )
+    if bus == "ide" and firmware != "bios":
+        raise LabError(f"{name}: the board of UEFI PCs has no IDE.", "Set lab_disk_bus: ahci.")
+    if disk.wwn is not None and not BUSES[bus].has_wwn:
+        raise LabError(f"{name}: QEMU's {bus} disks have no WWN.", "Leave lab_disk_wwn out.")
 
 
 def _media(data: dict[str, Any], name: str, firmware: str) -> tuple[Medium, ...]:
@@ -278,8 +303,12 @@ def _disk(data: dict[str, Any], name: str) -> Disk:
     where = f"{name}'s disk"
     partitions = tuple(_partition(item, where) for item in data.get("partitions") or [])
     roots = [p for p in partitions if p.mount == "/"]
-    if len(roots) != 1 or roots[0].fs != "ext4" or not roots[0].size_mib:
-        raise LabError(f"{where} needs exactly one ext4 partition at / with a size.")
+    if any(root.fs != "ext4" or not root.size_mib for root in roots) or len(roots) > 1:
+        raise LabError(f"{where}: / is one ext4 partition with a size, or there is none.")
+    if not roots and any(p.mount == "/boot/efi" for p in partitions):
+        raise LabError(f"{where} has /boot/efi and no / that could be booted from it.")
+    if not partitions:
+        raise LabError(f"{where} has no partitions.", "Give it one in `lab_partitions`.")
     if any(not p.size_mib for p in partitions[:-1]):
         raise LabError(f"{where}: only the last partition may take the rest (size 0).")
     table = _choice(data, "table", where, ("mbr", "gpt"))

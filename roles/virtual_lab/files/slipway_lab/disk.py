@@ -51,7 +51,8 @@ class Identity:
 
 def recipe(config: Config, machine: Machine) -> str:
     """Name what a disk was made from: the PC's variables and the cached Debian."""
-    key = debian.pc_key(config, machine.disk.root_size_mib)
+    size = machine.disk.root_size_mib
+    key = None if size is None else debian.pc_key(config, size)
     return debian.fingerprint("disk", key, machine.name, machine.firmware, repr(machine.disk))
 
 
@@ -68,8 +69,11 @@ def is_made(config: Config, machine: Machine) -> bool:
     return True
 
 
-def make(config: Config, machine: Machine, master: Path) -> None:
-    """Write the disk of a PC and the record of it; the disk's real name comes last."""
+def make(config: Config, machine: Machine, master: Path | None) -> None:
+    """Write the disk of a PC and the record of it; the disk's real name comes last.
+
+    `master` is the Debian that its root starts from; a disk without one holds only data.
+    """
     work = config.paths.build / f"disk-{machine.name}"
     remove_tree(work)
     work.mkdir(parents=True)
@@ -110,10 +114,10 @@ class _Maker:
         self._machine = machine
         self._work = work
         self._placed = placed
-        self._root = next(p for p in placed if p.wanted.mount == "/")
+        self._root = next((p for p in placed if p.wanted.mount == "/"), None)
         self._identity = Identity.new(machine, placed)
 
-    def write(self, master: Path) -> None:
+    def write(self, master: Path | None) -> None:
         """Make table, file systems, content and boot loader."""
         disk = self._machine.disk
         with self.image.open("wb") as file:
@@ -121,7 +125,7 @@ class _Maker:
         script = sfdisk_script(disk, self._placed, self._identity.disk_id)
         self._run("sfdisk", "--quiet", "--no-tell-kernel", self.image, stdin=script)
         for part in self._placed:
-            if part is self._root:
+            if part is self._root and master is not None:
                 self._fill_root(part, master)
             elif part.wanted.fs == "swap":
                 self._fill_swap(part)
@@ -129,7 +133,7 @@ class _Maker:
                 self._fill_fat(part)
             else:
                 self._fill_home(part)
-        if self._machine.firmware == "bios":
+        if self._root is not None and self._machine.firmware == "bios":
             grub.install_bios(self._config, self.image, self._root.number, self._work)
 
     def record(self) -> dict[str, object]:
@@ -139,11 +143,16 @@ class _Maker:
             "marker": self._identity.marker,
             "machine_id": self._identity.machine_id,
             "disk_id": self._identity.disk_id,
-            "root_uuid": self._identity.uuids[self._root.number],
+            "root_uuid": self._root_uuid,
             "uuids": {str(number): value for number, value in self._identity.uuids.items()},
             "serial": self._machine.disk.serial,
             "recipe": recipe(self._config, self._machine),
         }
+
+    @property
+    def _root_uuid(self) -> str:
+        """UUID of the root file system; empty for a disk that holds only data."""
+        return self._identity.uuids[self._root.number] if self._root else ""
 
     def _fill_root(self, part: Placed, master: Path) -> None:
         """Copy the common Debian, give it its own UUID and the files that differ.
@@ -197,8 +206,7 @@ class _Maker:
             *("--offset", str(part.start), "-h", str(part.start), self.image, str(part.kib)),
         )
         if part.wanted.mount == "/boot/efi":
-            root_uuid = self._identity.uuids[self._root.number]
-            files = grub.efi_files(self._config, self._machine, root_uuid, self._work)
+            files = grub.efi_files(self._config, self._machine, self._root_uuid, self._work)
             drive = f"{self.image}@@{part.offset}"
             folders = {str(parent) for path in files for parent in Path(path).parents} - {"."}
             self._run("mmd", "-i", drive, *(f"::/{folder}" for folder in sorted(folders)))

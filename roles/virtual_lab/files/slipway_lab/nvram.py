@@ -18,7 +18,7 @@ from slipway_lab.errors import LabError
 
 # Slots on the root bus of q35, fixed so that device paths can be known beforehand.
 NETWORK_SLOT = 0x02
-SCSI_SLOT = 0x03
+DISK_SLOT = 0x03
 
 GLOBAL = uuid.UUID("8be4df61-93ca-11d2-aa0d-00e098032b8c")
 # Marks a boot option that the firmware made itself and may remove with its device.
@@ -57,7 +57,7 @@ def variables(mac: str) -> dict[str, bytes]:
     plain = mac.replace(":", "")
     hardware = bytes.fromhex(plain).ljust(32, b"\0") + b"\x01"
     card = _pci(NETWORK_SLOT) + _node(3, 11, hardware) + _node(3, 12, bytes(23))
-    disk = _pci(SCSI_SLOT) + _node(3, 2, struct.pack("<HH", 0, 0))
+    disk = _pci(DISK_SLOT) + _node(3, 2, struct.pack("<HH", 0, 0))
     return {
         "Boot0000": _option(f"UEFI PXEv4 (MAC:{plain.upper()})", card),
         "Boot0001": _option("UEFI QEMU QEMU HARDDISK ", disk),

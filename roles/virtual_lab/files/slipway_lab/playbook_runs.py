@@ -17,6 +17,7 @@ from typing import Any
 import ansible_runner
 
 ROOT = Path(__file__).resolve().parents[4]
+LAB = ROOT / "inventory" / "lab"
 UNHAPPY = ("runner_on_failed", "runner_on_unreachable")
 
 
@@ -62,13 +63,12 @@ def run_playbook(
     limit: str | None = None,
     variables: Mapping[str, object] | None = None,
     options: str = "",
+    inventories: Sequence[Path] = (LAB,),
     quiet: bool = False,
-    inventories: Sequence[Path] = (),
 ) -> PlaybookRun:
-    """Run ``playbooks/NAME.yml`` against the lab, as ``ansible-playbook`` would from the checkout.
+    """Run ``playbooks/NAME.yml`` from the checkout, against the lab or other inventories.
 
     ``variables`` become ``-e KEY=VALUE``, ``options`` further options such as ``--check --diff``.
-    ``inventories`` come after the lab's own and may add machines.
     A failed play raises nothing: look at ``returncode`` and ``failures``.
     """
     run = PlaybookRun()
@@ -80,7 +80,7 @@ def run_playbook(
             private_data_dir=folder,
             project_dir=str(ROOT),
             playbook=str(ROOT / "playbooks" / f"{name}.yml"),
-            inventory=[str(path) for path in (ROOT / "inventory" / "lab", *inventories)],
+            inventory=[str(path) for path in inventories],
             limit=limit,
             cmdline=" ".join([options, *words]).strip() or None,
             envvars={"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PATH": os.environ["PATH"]},

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from slipway_lab import nvram
+from slipway_lab import hardware, nvram
 from slipway_lab.config import Config, Machine, Medium
 from slipway_lab.errors import LabError
 from slipway_lab.tools import alive, environment, give, run
@@ -93,9 +93,11 @@ def command(config: Config, machine: Machine, accel: str, taps: list[int]) -> li
     words += _cards(machine, taps, order)
     words += ["-blockdev", f"driver=file,node-name=file0,filename={paths.disk(machine.name)}"]
     words += ["-blockdev", "driver=raw,node-name=disk0,file=file0"]
-    words += ["-device", f"virtio-scsi-pci,id=scsi0,addr={nvram.SCSI_SLOT:#x}"]
-    hard = f"scsi-hd,drive=disk0,serial={machine.disk.serial},wwn={wwn(machine)}"
-    words += ["-device", hard + _boot_index(order, "disk")]
+    *controller, disk = hardware.disk_devices(
+        machine.bus, nvram.DISK_SLOT, "disk0", machine.disk.serial, wwn(machine)
+    )
+    for device in (*controller, disk + _boot_index(order, "disk")):
+        words += ["-device", device]
     for medium in media:
         words += _drive(medium, _boot_index(order, medium.kind))
     words += ["-device", "virtio-rng-pci"]
@@ -108,7 +110,8 @@ def command(config: Config, machine: Machine, accel: str, taps: list[int]) -> li
 
 def _cards(machine: Machine, taps: list[int], order: list[str]) -> list[str]:
     # OVMF brings a PXE stack of its own and shall use it; SeaBIOS needs QEMU's iPXE ROM.
-    rom = ",romfile=" if machine.is_uefi or not machine.nic_rom else ""
+    own = machine.is_uefi and machine.card == hardware.OVMF_CARD
+    rom = ",romfile=" if own or not machine.nic_rom else ""
     words = []
     for card, (mac, tap) in enumerate(zip(machine.macs, taps, strict=True)):
         # The first card has the slot that the UEFI boot order knows, others come far behind.
@@ -116,7 +119,7 @@ def _cards(machine: Machine, taps: list[int], order: list[str]) -> list[str]:
         words += ["-netdev", f"tap,id=net{card},fd={tap}"]
         words += [
             "-device",
-            f"virtio-net-pci,netdev=net{card},mac={mac},addr={slot:#x}{rom}"
+            f"{machine.card},netdev=net{card},mac={mac},addr={slot:#x}{rom}"
             + _boot_index(order, f"net{card}"),
         ]
     return words

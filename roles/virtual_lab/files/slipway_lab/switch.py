@@ -33,7 +33,16 @@ SO_ATTACH_FILTER = 26
 PACKET_LOOPBACK = 5
 REQUEST_LIMIT = 4096
 # The modules that a running switch consists of.
-CODE = ("config.py", "magic.py", "nvram.py", "qemu.py", "router.py", "switch.py", "tools.py")
+CODE = (
+    "config.py",
+    "hardware.py",
+    "magic.py",
+    "nvram.py",
+    "qemu.py",
+    "router.py",
+    "switch.py",
+    "tools.py",
+)
 
 # Classic BPF: let everything pass but TCP over IPv4, so that a restore at full speed costs
 # the switch nothing. Instructions are (code, jump if true, jump if false, operand).
