@@ -6,6 +6,7 @@ own boot loader were in force on a half restored disk would be seen.
 """
 
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -38,46 +39,36 @@ SAYS = {
 
 @dataclass(frozen=True)
 class Boot:
-    """A PC that was turned on by its button, and what it has said and fetched since then."""
+    """A PC that was turned on by its button, and what it has said since then."""
 
-    server: Server
     pc: Pc
-    said_before: int
-    logged_before: int
+    since: int
 
     @classmethod
-    def begin(cls, server: Server, pc: Pc) -> "Boot":
-        before = pc.console_offset(), _web_log(server).stat().st_size
+    def begin(cls, pc: Pc) -> "Boot":
+        boot = cls(pc, pc.console_offset())
         assert pc.power_on()
-        return cls(server, pc, *before)
+        return boot
 
     def says(self, regex: str) -> None:
         """Wait until it says something."""
-        self.pc.wait_for_serial(regex, self.said_before, BOOT_SECONDS)
+        self.pc.wait_for_serial(regex, self.since, BOOT_SECONDS)
 
     @property
     def said(self) -> str:
-        return self.pc.console(self.said_before)
+        return self.pc.console(self.since)
 
-    @property
-    def script(self) -> str:
-        """Where its boot script is."""
-        return f"/boot/{self.pc.macs[0].replace(':', '-')}.ipxe"
-
-    @property
-    def fetched(self) -> str:
-        """The web server's log of this boot."""
-        with _web_log(self.server).open() as log:
-            log.seek(self.logged_before)
-            return log.read()
-
-    def fetches(self, path: str) -> None:
-        """Wait until it has got a file."""
-        until(lambda: f'"GET {path}" 200' in self.fetched, f"{self.pc.name} to fetch {path}")
+    def shows_its_menu(self) -> None:
+        """Wait for the menu, and for it to go on to the disk without anything else."""
+        self.says(f"Slipway - {self.pc.name}")
+        self.says(LOCAL)
+        assert "/env/" not in self.said
+        assert self.said.count(script(self.pc)) == 1
 
 
-def _web_log(server: Server) -> Path:
-    return server.root / "var/log/nginx/slipway.log"
+def script(pc: Pc) -> str:
+    """What iPXE says when it has fetched its script."""
+    return f"/boot/{pc.macs[0].replace(':', '-')}.ipxe... ok"
 
 
 def until(done: Callable[[], bool], what: str, pause: float = 0.05) -> None:
@@ -93,12 +84,9 @@ def give_order(pc: Pc, item: str, **more: str) -> None:
     assert run.changed[pc.name]
 
 
-def last_order(server: Server, pc: Pc) -> dict[str, Any]:
+def orders(server: Server, pc: Pc) -> list[dict[str, Any]]:
     _, answer = admin(server, "GET", "/v1/next-boots")
-    found: dict[str, Any] = [each for each in answer["next_boots"] if each["machine"] == pc.name][
-        -1
-    ]
-    return found
+    return [each for each in answer["next_boots"] if each["machine"] == pc.name]
 
 
 def jobs(server: Server, pc: Pc) -> list[dict[str, Any]]:
@@ -159,23 +147,21 @@ def test_an_ordered_backup_is_made_once(lab: Lab, server: Server) -> None:
 
     # And a minute later its user switches it on.
     for pc in lab.pcs:
-        boot = Boot.begin(server, pc)
-        boot.says(f"Slipway - {pc.name}")
-        boot.says(LOCAL)
-        assert "/env/" not in boot.fetched
+        Boot.begin(pc).shows_its_menu()
         assert len(jobs(server, pc)) == before[pc.name] + 1
         pc.cut_power()
 
 
-def test_an_ordered_item_that_needs_no_environment(server: Server, pc1: Pc) -> None:
+@pytest.mark.usefixtures("originals")
+def test_an_ordered_item_that_needs_no_environment(pc1: Pc) -> None:
     give_old_system(pc1)
     give_order(pc1, "local")
-    ordered = Boot.begin(server, pc1)
+    ordered = Boot.begin(pc1)
     ordered.says(SAYS["old"])
     assert "Slipway - pc1" not in ordered.said, "an order leads past the menu"
     pc1.cut_power()
-    plain = Boot.begin(server, pc1)
-    plain.says("Slipway - pc1")
+    plain = Boot.begin(pc1)
+    plain.shows_its_menu()
     plain.says(SAYS["old"])
 
 
@@ -215,8 +201,9 @@ def _says(regex: str) -> Callable[[Boot, Path], None]:
 
 OLD, HALF, WHOLE = frozenset({"old"}), frozenset({"half"}), frozenset({"whole"})
 STEPS = {
-    "it was told": Step(lambda boot, _: boot.fetches(boot.script), "served", OLD),
-    "it loads the environment": Step(lambda boot, _: boot.fetches("/env/vmlinuz"), "served", OLD),
+    "it was told": Step(lambda boot, _: boot.says(re.escape(script(boot.pc))), "served", OLD),
+    "it loads the environment": Step(_says(r"/env/vmlinuz\.\.\. ok"), "served", OLD),
+    "the environment starts": Step(_says(r"/env/site\.cpio\.\.\. ok"), "served", OLD),
     "it has asked": Step(_says("Waiting for its turn|It is this PC's turn"), "used", OLD),
     "its session began": Step(_says("waiting for the server"), "used", OLD),
     "the first write": Step(_begun, "used", HALF),
@@ -247,20 +234,19 @@ def test_after_a_power_cut_the_pc_gets_its_menu_and_no_half_system(
         give_old_system(pc1)
     before, known = sha256(pc1.disk_path), len(jobs(server, pc1))
     give_order(pc1, "restore")
-    boot = Boot.begin(server, pc1)
+    boot = Boot.begin(pc1)
     wanted.wait(boot, originals["pc1"])
     pc1.cut_power()
     assert "Password:" not in boot.said, "an order needs no password"
     state = look_at(pc1.disk_path, originals["pc1"])
     assert state in wanted.disk
     assert state != "old" or sha256(pc1.disk_path) == before
-    assert last_order(server, pc1)["outcome"] == wanted.outcome
+    assert orders(server, pc1)[-1]["outcome"] == wanted.outcome
 
     # Its user turns it on again at once, when the server may not know yet that it was off.
-    again = Boot.begin(server, pc1)
-    again.says("Slipway - pc1")
+    again = Boot.begin(pc1)
+    again.shows_its_menu()
     again.says(SAYS[state])
-    assert again.fetched.count(again.script) == 1 and "/env/" not in again.fetched
     pc1.cut_power()
     made = jobs(server, pc1)[known:]
     assert [(job["item"], job["origin"]) for job in made] == [
@@ -273,10 +259,10 @@ def test_after_a_power_cut_the_pc_gets_its_menu_and_no_half_system(
         # The server would find out by itself, as above; the next step need not wait for it.
         admin(server, "DELETE", f"/v1/jobs/{made[0]['id']}")
         assert (made[0]["outcome"] == "done") is (wanted.disk == WHOLE)
-    assert last_order(server, pc1)["state"] == "ended"
+    assert orders(server, pc1)[-1]["state"] == "ended"
 
 
-def test_half_a_restore_of_a_uefi_pc(server: Server, pc2: Pc, originals: dict[str, Path]) -> None:
+def test_half_a_restore_of_a_uefi_pc(pc2: Pc, originals: dict[str, Path]) -> None:
     """Its old system is a boot loader on the EFI system partition, which finds only noise."""
     _, root, swap = independent.partitions(pc2.disk_path)
     with pc2.disk_path.open("r+b") as disk:
@@ -284,14 +270,12 @@ def test_half_a_restore_of_a_uefi_pc(server: Server, pc2: Pc, originals: dict[st
         disk.write(os.urandom(root.size + swap.size))
     assert independent.can_boot(pc2.disk_path)
     give_order(pc2, "restore")
-    boot = Boot.begin(server, pc2)
+    boot = Boot.begin(pc2)
     boot.says(r"restore .* [4-7]\d\.\d%")
     pc2.cut_power()
     assert look_at(pc2.disk_path, originals["pc2"]) == "half"
-    again = Boot.begin(server, pc2)
-    again.says("Slipway - pc2")
-    again.says(LOCAL)
+    again = Boot.begin(pc2)
+    again.shows_its_menu()
     # The firmware's second boot entry is the disk.
     again.says("failed to load Boot0001")
     assert "starting Boot0001" not in again.said
-    assert "/env/" not in again.fetched
