@@ -215,7 +215,6 @@ def test_no_role_takes_a_broken_file_for_a_machine_that_left(
   gather_facts: false
   vars:
     ansible_python_interpreter: /usr/bin/python3
-    image_server_address: 192.0.2.1
     pxe_server_interface: lo
     pxe_server_dhcp_range: {{first: 192.0.2.10, last: 192.0.2.20}}
   tasks:
@@ -224,6 +223,7 @@ def test_no_role_takes_a_broken_file_for_a_machine_that_left(
         tasks_from: preflight
 """
     )
-    done = run("ansible-playbook", "-i", str(inventory), str(playbook))
+    server = ("-e", "image_server_address=192.0.2.1")
+    done = run("ansible-playbook", "-i", str(inventory), str(playbook), *server)
     assert done.returncode != 0
     assert "pc4:" in done.stdout and untouched in " ".join(done.stdout.split())

@@ -333,10 +333,11 @@ def bodies(draw: st.DrawFn) -> Any:
             body[draw(st.sampled_from([*_FIELDS, "\ud800"]))] = value
         elif isinstance(body.get("hardware"), dict):
             part = body["hardware"]
-            if place != "hardware" and isinstance(part.get(place), list):
-                part[place][0][draw(st.sampled_from(["path", "size", "mac", "\ud800"]))] = value
-            else:
-                part[draw(st.sampled_from(_PARTS))] = value
+            match part.get(place):
+                case [dict() as entry]:
+                    entry[draw(st.sampled_from(["path", "size", "mac", "\ud800"]))] = value
+                case _:
+                    part[draw(st.sampled_from(_PARTS))] = value
     return body
 
 

@@ -23,7 +23,6 @@ from slipway.engine.store import Store
 from slipway.format import Disk, Extents, Machine, Manifest, Segment, make_frame
 
 CELL_SIZE = 2 << 20
-_BATCH = 8
 _BUFFERS = 48 << 20
 # A set of this many digests takes about 30 MB; beyond it the store is asked again.
 _REMEMBERED = 200_000
@@ -158,7 +157,8 @@ class _Job:
         self.level = options.level
         # Those beyond the cores wait for the store; more of them only crowd the caches.
         self.threads = options.threads or min(max(cores(), store.threads), 2 * cores())
-        self.batch = max(1, min(_BATCH, _BUFFERS // CELL_SIZE // self.threads))
+        # No more than the store wants: a cell that is packed at once is still in the cache.
+        self.batch = max(1, min(store.asked_at_once, _BUFFERS // CELL_SIZE // self.threads))
         self.known: set[bytes] = set()
         self.lock = threading.Lock()
         # One thread reads at a time: a disk serves one long run better than many short ones.

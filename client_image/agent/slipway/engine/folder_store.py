@@ -64,6 +64,7 @@ class FolderStore:
         """Open a store; `create` makes the folders of a new one."""
         self.root = root
         self.threads = cores()
+        self.asked_at_once = 1
         self._lock = threading.Lock()
         self._waiting: dict[str, Path] = {}
         self._desk: Path | None = None

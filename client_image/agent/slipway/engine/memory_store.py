@@ -22,6 +22,7 @@ class MemoryStore:
     """Keeps everything in two dictionaries."""
 
     threads = 1
+    asked_at_once = 1
 
     def __init__(self) -> None:
         """An empty store."""

@@ -59,6 +59,8 @@ class Store(Protocol):
 
     threads: int
     """How many fetches or puts at a time do it good."""
+    asked_at_once: int
+    """How many digests make a question to it worth its time."""
 
     def missing(self, digests: Sequence[str]) -> set[str]:
         """Which of these chunks the store does not have."""

@@ -43,6 +43,7 @@ class HttpStore:
     """Chunks and manifests on the image server, within one session."""
 
     threads = 8
+    asked_at_once = 8
 
     def __init__(self, client: Client, version: str = "") -> None:
         """`version` is the one that the session is about; it stands for "newest"."""
