@@ -138,6 +138,8 @@ def test_a_shell_a_backup_and_a_restore_from_the_menu(
     # The fourth boot comes by itself: the menu, and then its own disk.
     pc1.press("ret")
     pc1.wait_for_own_disk(since, timeout=BOOT_SECONDS)
+    # A disk that was not shut down cleanly is no good one to back up.
+    pc1.shutdown()
 
     mine = [job for job in jobs(server) if job["id"] not in known]
     assert [(job["machine"], job["item"], job["image"], job["outcome"]) for job in mine] == [

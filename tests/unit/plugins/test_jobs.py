@@ -178,7 +178,11 @@ def test_a_degraded_version_warns(
 
 @pytest.mark.parametrize(
     ("option", "here"),
-    [("--allow-degraded", "allow_degraded=true"), ("--whole disk0:2", '"disk_whole": [')],
+    [
+        ("--allow-degraded", "allow_degraded=true"),
+        ("--whole", '{"disk_whole": ["disk0:2"]}'),
+        ("--whole disk1:disk", '{"disk_whole": ["disk1:disk"]}'),
+    ],
 )
 def test_the_agents_options_have_other_names_here(
     machine: Machine, act: Callable[..., Any], option: str, here: str
