@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 import sys
 import threading
@@ -17,7 +18,8 @@ from slipway_runner.settings import Settings, SettingsError, load
 
 pytestmark = pytest.mark.plays
 
-JOB = {"id": "0123456789abcdef", "machine": "pc1", "action": "backup", "image": "pc1"}
+# Its own: what a stopped job started is found by the id, and another run of the tests may be here.
+JOB = {"id": secrets.token_hex(8), "machine": "pc1", "action": "backup", "image": "pc1"}
 
 
 @pytest.fixture
@@ -90,29 +92,31 @@ def test_it_is_stopped(settings: Settings) -> None:
     stopped = threading.Event()
     threading.Timer(3, stopped.set).start()
     began = time.monotonic()
-    tasks = "    - ansible.builtin.command: sleep 61.5\n"
+    nap = f"sleep 6{os.getpid()}.5"
+    tasks = f"    - ansible.builtin.command: {nap}\n"
     ending, _ = run(settings, tasks, stopped=stopped.is_set)
     assert (ending.outcome, ending.message) == ("failed", "The playbook was stopped.")
     assert time.monotonic() - began < 40
-    left = subprocess.run(["pgrep", "-f", "sleep 61.5"], capture_output=True, text=True)
+    left = subprocess.run(["pgrep", "-f", nap], capture_output=True, text=True)
     assert left.stdout == "", "what it started lives on"
 
 
 def test_what_starts_while_others_are_killed_is_killed_too() -> None:
     """Parents that go on making children: one look at all processes never sees the last ones."""
     job = f"busy{os.getpid()}"
-    breed = "while :; do sleep 62.5 & sleep 0.001; done"
+    nap = f"sleep 6{os.getpid()}.25"
+    breed = f"while :; do {nap} & sleep 0.001; done"
     parents = [
         subprocess.Popen(["sh", "-c", breed], env={**os.environ, "SLIPWAY_JOB": job})
         for _ in range(8)
     ]
     time.sleep(0.5)
     end_leftovers(job)
-    left = subprocess.run(["pgrep", "-f", "sleep 62.5"], capture_output=True, text=True)
+    left = subprocess.run(["pgrep", "-f", nap], capture_output=True, text=True)
     for parent in parents:
         parent.kill()
         parent.wait()
-    subprocess.run(["pkill", "-KILL", "-f", "sleep 62.5"], check=False)
+    subprocess.run(["pkill", "-KILL", "-f", nap], check=False)
     assert left.stdout == ""
 
 
