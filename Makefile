@@ -74,7 +74,7 @@ test-storage: setup ## real file systems on loop devices, bytes compared (root)
 test-e2e: setup ## whole trips in the virtual lab (root)
 	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m "e2e and not slow" tests/e2e --durations=20
 
-test-slow: setup ## trips that take long: other networks, Secure Boot (root)
+test-slow: setup ## trips that take long: menus, registration, power cuts, other networks, Secure Boot (root)
 	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m slow tests/e2e --durations=20
 
 fuzz: COUNT := 100000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,6 +51,9 @@ _OPTIONS = {
     "--max-unreadable": "-e disk_max_unreadable=BYTES",
     "--rescue-minutes": "-e disk_rescue_minutes=N",
 }
+# What stands in them for the partition that the agent names.
+_EXAMPLE = "disk0:2"
+_NAMED = re.compile(r"(--[a-z]+) (disk\d+:\w+)")
 
 
 class JobAction(ActionBase):
@@ -108,7 +112,12 @@ class JobAction(ActionBase):
     def remedy(self, record: Mapping[str, Any]) -> str:
         """Return what the agent advises; its options have other names here."""
         advice = clean(record.get("remedy", ""))
-        here = [text for option, text in _OPTIONS.items() if option in advice]
+        named = dict(_NAMED.findall(advice))
+        here = [
+            text.replace(_EXAMPLE, named.get(option, _EXAMPLE))
+            for option, text in _OPTIONS.items()
+            if option in advice
+        ]
         return f"{advice}. Here: {', '.join(here)}" if here else advice
 
     def not_started(self, host: str, why: str) -> SlipwayError:

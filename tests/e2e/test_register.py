@@ -1,7 +1,8 @@
-"""A PC that nobody knows registers itself, is approved, gets its menu, and is backed up.
+"""A PC that nobody knows is registered, approved, gets its menu, and is backed up; then once more.
 
-One machine, three boots: into the registration, from there by itself into its menu and its own
-disk, and woken for its backup.
+One machine, five boots: into the registration that its user picked with the keyboard, from there by
+itself into its menu and its own disk, woken for its backup; forgotten, into a registration without
+a question, which is refused; and, imported from a list, woken for another backup.
 """
 
 import json
@@ -41,12 +42,10 @@ def graph() -> str:
 
 @pytest.fixture
 def stranger(lab: Lab) -> Iterator[Pc]:
-    """A PC of the lab that is in no inventory, and registers without a question."""
+    """A PC of the lab that is in no inventory."""
     FILE.unlink(missing_ok=True)
     up = run_playbook("lab_up", options=extra(virtual_lab_strangers=[STRANGER]), quiet=True)
     assert up.returncode == 0, up.output
-    auto = run_playbook("menus", variables={"boot_menu_unknown_default": "register"}, quiet=True)
-    assert auto.returncode == 0, auto.output
     pc = Lab.load().pc("stranger")
     yield pc
     pc.cut_power()
@@ -68,25 +67,40 @@ def wait_until_it_asks(server: Server, name: str) -> None:
         time.sleep(2)
 
 
-def test_a_stranger_becomes_a_machine_and_is_gone_again(server: Server, stranger: Pc) -> None:
+def back_up(server: Server, pc: Pc, versions_then: int) -> None:
+    """Have pc3 backed up by the ordinary playbook, which wakes it."""
+    off = {"imaging_session_after": "poweroff"}
+    saved = run_playbook("backup", limit="pc3", variables=off, quiet=True)
+    assert saved.returncode == 0, saved.output
+    assert len(versions(server, "pc3")) == versions_then
+    pc.wait_until_off()
+
+
+def test_a_stranger_becomes_a_machine_and_is_gone_again(
+    server: Server, stranger: Pc, tmp_path: Path
+) -> None:
     assert "stranger" not in graph() and "pc3" not in graph()
     since = stranger.console_offset()
     stranger.power_on()
+    stranger.wait_for_serial("Register this machine", since, BOOT_SECONDS)
+    stranger.press("down", "ret")
     wait_until_it_asks(server, "pc-slw-pc9-4799")
     stranger.wait_for_serial("waits to be approved as pc-slw-pc9-4799", since)
+    stranger.type("hall 3")
+    stranger.press("ret")
+    stranger.wait_for_serial("hall 3 can't be the name of a machine", since)
+    stranger.type("hall3")
+    stranger.press("ret")
+    wait_until_it_asks(server, "hall3")
+    stranger.wait_for_serial("waits to be approved as hall3", since)
 
     listed = run_playbook("register", quiet=True)
     assert listed.returncode == 0, listed.output
     assert MAC in listed.output and listed.changed == {}
-    wishes = extra(approve={"pc-slw-pc9-4799": "pc3"}, into="room_3")
+    wishes = extra(approve={"hall3": "pc3"}, into="room_3")
     shown = run_playbook("register", options=f"{wishes} --check --diff", quiet=True)
     assert shown.returncode == 0 and not FILE.exists(), shown.output
-    approved = run_playbook(
-        "register",
-        options=wishes,
-        variables={"boot_menu_unknown_default": "register"},
-        quiet=True,
-    )
+    approved = run_playbook("register", options=wishes, quiet=True)
     assert approved.returncode == 0, approved.output
     tree = graph()
     assert "|--@room_3:" in tree and tree.count("|--pc3") == 2
@@ -96,12 +110,7 @@ def test_a_stranger_becomes_a_machine_and_is_gone_again(server: Server, stranger
     stranger.wait_for_own_disk(since, BOOT_SECONDS)
     stranger.shutdown()
 
-    saved = run_playbook(
-        "backup", limit="pc3", variables={"imaging_session_after": "poweroff"}, quiet=True
-    )
-    assert saved.returncode == 0, saved.output
-    assert len(versions(server, "pc3")) == 1
-    stranger.wait_until_off()
+    back_up(server, stranger, 1)
     assert MAC in server.succeed("cat /etc/slipway/dhcp-hosts /var/lib/misc/dnsmasq.leases")
 
     # Removed: a file less, and nothing of it is left but its images.
@@ -113,3 +122,22 @@ def test_a_stranger_becomes_a_machine_and_is_gone_again(server: Server, stranger
     assert MAC not in left
     assert "pc3" not in graph()
     assert len(versions(server, "pc3")) == 1
+
+    # A stranger again: it registers without a question when the administrator turned that on.
+    auto = run_playbook("menus", variables={"boot_menu_unknown_default": "register"}, quiet=True)
+    assert auto.returncode == 0, auto.output
+    since = stranger.console_offset()
+    stranger.power_on()
+    wait_until_it_asks(server, "pc-slw-pc9-4799")
+    refused = run_playbook("register", options=extra(refuse="all", reason="not here"), quiet=True)
+    assert refused.returncode == 0, refused.output
+    stranger.wait_for_serial("Not registered. not here", since)
+    stranger.cut_power()
+
+    # And a machine once more, by a line of a list.
+    table = tmp_path / "pcs.csv"
+    table.write_text(f"name;macs;groups\npc3;{MAC.upper().replace(':', '-')};room_3\n")
+    imported = run_playbook("machine_import", variables={"csv": table}, quiet=True)
+    assert imported.returncode == 0, imported.output
+    assert graph().count("|--pc3") == 2
+    back_up(server, stranger, 2)

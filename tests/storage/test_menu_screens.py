@@ -12,6 +12,7 @@ import yaml
 from ansible_collections.slipway.imaging.plugins.plugin_utils import _menu_screen
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu import Menu, parse
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_ipxe import Server, render
+from fixtures.boot_sector import boot_sector
 
 from .firmware_pc import SERVER, FirmwarePc
 
@@ -22,8 +23,6 @@ HOSTILE = [
     "a" * 200,
 ]  # fmt: skip
 LOCAL = {"id": "local", "action": "local_disk"}
-# BIOS code that writes a text, which follows it, to the first serial line and stops.
-_SAY = bytes.fromhex("fa 31 c0 8e d8 be 00 00 ac 84 c0 74 06 ba f8 03 ee eb f5 f4 eb fd")
 
 
 def menu(*items: dict[str, Any], **changes: Any) -> Menu:
@@ -35,12 +34,6 @@ def pc(tmp_path: Path, shown: Menu, *arguments: str, uefi: bool = False) -> Firm
     return FirmwarePc(
         tmp_path, render(shown, Server(SERVER, "console=tty0")), *arguments, uefi=uefi
     )
-
-
-def boot_sector(text: bytes) -> bytes:
-    code = bytearray(_SAY + text + b"\r\n\0")
-    code[6:8] = struct.pack("<H", 0x7C00 + len(_SAY))
-    return bytes(code).ljust(510, b"\0") + b"\x55\xaa"
 
 
 def boot_disc() -> bytes:

@@ -180,8 +180,9 @@ def test_a_degraded_version_warns(
     ("option", "here"),
     [
         ("--allow-degraded", "allow_degraded=true"),
-        ("--whole disk0:2", '"disk_whole": ['),
         ("name the disk, or look at probe", '"disk_devices": ['),
+        ("--whole", '{"disk_whole": ["disk0:2"]}'),
+        ("--whole disk1:disk", '{"disk_whole": ["disk1:disk"]}'),
     ],
 )
 def test_the_agents_options_have_other_names_here(

@@ -71,6 +71,17 @@ def test_the_first_failure_is_the_reason(settings: Settings) -> None:
     assert "the disk is gone" in output
 
 
+def test_a_machine_that_was_switched_off_is_no_failure_of_the_work(settings: Settings) -> None:
+    library = settings.project / "playbooks/library"
+    library.mkdir()
+    said = '{"failed": true, "error": "machine_lost", "msg": "pc1 stopped answering"}'
+    (library / "work.py").write_text(f"#!/usr/bin/python\nprint({said!r})\n")
+    ending, _ = run(settings, "    - work: {}\n")
+    assert (ending.outcome, ending.message) == ("abandoned", "pc1 stopped answering")
+    away = "    - {ansible.builtin.ping: {}, vars: {ansible_connection: ssh, ansible_port: 1}}\n"
+    assert run(settings, away)[0].outcome == "abandoned"
+
+
 def test_a_playbook_that_can_not_even_begin(settings: Settings) -> None:
     ending, output = run(settings, "    - no_such_module_at_all: {}\n")
     assert ending.outcome == "failed"

@@ -261,6 +261,17 @@ def test_a_session_that_was_abandoned_is_the_jobs_outcome(
     assert runner.end(job["id"], "failed", message="no answer")["outcome"] == "abandoned"
 
 
+def test_the_runner_knows_sooner_that_a_pc_was_switched_off(
+    own_service: Callable[..., Service],
+) -> None:
+    service = own_service()
+    pc, runner = make_chooser(service), Runner(service)
+    pc.choose("backup")
+    [job] = runner.poll()["begin"]
+    assert runner.end(job["id"], "abandoned", message="no answer")["outcome"] == "abandoned"
+    assert pc.look()["message"] == "no answer"
+
+
 def test_a_runner_that_is_gone(own_service: Callable[..., Service]) -> None:
     service = own_service(runner_silent_seconds=1)
     pc, runner = make_chooser(service), Runner(service)

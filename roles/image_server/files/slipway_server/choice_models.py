@@ -114,7 +114,7 @@ class PollAnswer(BaseModel):
 class JobEnd(Strict):
     """How a job ended, in the runner's words."""
 
-    outcome: Literal["done", "failed"]
+    outcome: Literal["done", "failed", "abandoned"]
     message: Annotated[str, Field(max_length=4 * MAX_TEXT)] = ""
     remedy: Annotated[str, Field(max_length=4 * MAX_TEXT)] = ""
 

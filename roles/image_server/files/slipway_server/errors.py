@@ -51,7 +51,11 @@ ERRORS: dict[str, tuple[int, str]] = {
     "unknown_machine": (404, "Add the machine to the inventory, then run menus.yml."),
     "no_such_job": (404, "List the jobs: jobs.yml."),
     "machine_unclear": (409, "Correct machine_macs in the inventory, then run menus.yml."),
-    "machine_busy": (409, "Wait until it has ended, or end it: jobs.yml, session_end.yml."),
+    "machine_busy": (
+        409,
+        "Wait until it has ended, or end it: jobs.yml, session_end.yml. If the PC was switched off "
+        "meanwhile, it ends by itself within two minutes.",
+    ),
     "image_required": (409, "Pick one of the images and ask again with it."),
     "too_many_tries": (429, "Wait, then type it again."),
     "too_many": (429, "Ask again in a few seconds."),

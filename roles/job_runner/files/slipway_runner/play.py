@@ -24,7 +24,10 @@ _LOOK_SECONDS = 1
 # In the environment of everything that a job starts.
 _MARK = "SLIPWAY_JOB"
 _LEFTOVER_SECONDS = 10
-_UNHAPPY = ("runner_on_failed", "runner_on_unreachable")
+_UNREACHABLE = "runner_on_unreachable"
+_UNHAPPY = ("runner_on_failed", _UNREACHABLE)
+# What the modules that follow the agent say when the machine stopped answering.
+_LOST = "machine_lost"
 _REMEDY = "Its output says more: playbooks/jobs.yml -e job={}."
 
 
@@ -43,14 +46,16 @@ class _Listener:
     def __init__(self, output: Output) -> None:
         self._output = output
         self.failure = ""
+        self.lost = False
 
     def __call__(self, event: Mapping[str, Any]) -> bool:
         self._output.write(str(event.get("stdout") or ""))
         data = event.get("event_data") or {}
         if event.get("event") in _UNHAPPY and not data.get("ignore_errors") and not self.failure:
             result = data.get("res")
-            said = result.get("msg") if isinstance(result, Mapping) else None
-            self.failure = str(said or result)
+            words = result if isinstance(result, Mapping) else {}
+            self.failure = str(words.get("msg") or result)
+            self.lost = event["event"] == _UNREACHABLE or words.get("error") == _LOST
         # ansible-runner keeps no file of the event: the output is what is kept.
         return False
 
@@ -95,11 +100,13 @@ def play(
     end_leftovers(job["id"])
     if stopped():
         return Ending("failed", "The playbook was stopped.", _REMEDY.format(job["id"]))
+    outcome = "failed"
     if run.status == "timeout":
         why = f"The playbook was stopped: it took more than {settings.seconds / 3600:.0f} h."
     else:
         why = listener.failure or f"The playbook ended with {run.rc}."
-    return Ending("failed", why, _REMEDY.format(job["id"]))
+        outcome = "abandoned" if listener.lost else outcome
+    return Ending(outcome, why, _REMEDY.format(job["id"]))
 
 
 def end_leftovers(job_id: str) -> None:
