@@ -10,6 +10,7 @@ import json
 import re
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from slipway_lab.config import Config, Machine, load
 from slipway_lab.errors import LabError
 
 POLL = 0.1
+PRESS_AGAIN = 10
 
 
 @dataclass(frozen=True)
@@ -88,9 +90,16 @@ class Pc:
         return bool(switch.request(self.config, "off", self.name)["changed"])
 
     def shutdown(self, timeout: float = 60) -> None:
-        """Press the power button of a PC that is on and wait until it is off."""
-        switch.request(self.config, "shutdown", self.name)
-        self.wait_until_off(timeout)
+        """Press the power button of a PC that is on, again and again until it is off.
+
+        A system that has only just started does not heed it yet.
+        """
+        deadline = time.monotonic() + timeout
+        while time.monotonic() + PRESS_AGAIN < deadline:
+            switch.request(self.config, "shutdown", self.name)
+            with suppress(LabError):
+                return self.wait_until_off(PRESS_AGAIN)
+        return self.wait_until_off(PRESS_AGAIN)
 
     def wait_until_off(self, timeout: float = 60) -> None:
         """Wait until it has gone off by itself."""

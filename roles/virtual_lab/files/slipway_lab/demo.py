@@ -17,7 +17,7 @@ from slipway_lab.playbook_runs import PlaybookRun, run_playbook
 BOOT_SECONDS = 300
 
 NEXT = """\
-The lab is still up. Try:
+The lab is still up, its PCs are off. Try:
   source .venv/bin/activate
   ansible-playbook -i inventory/lab playbooks/images.yml
   ansible-playbook -i inventory/lab playbooks/backup.yml -l pc1
@@ -90,14 +90,18 @@ def wait_for_marker(pc: Pc, since: int) -> Row:
     return Row("boots its own disk", pc.name, time.monotonic() - start)
 
 
+def shut_down(lab: Lab) -> None:
+    """Turn the PCs off: one that is on already can't be woken, neither here nor by who goes on."""
+    for pc in lab.pcs:
+        if pc.is_on:
+            pc.shutdown()
+
+
 def trip(lab: Lab) -> list[Row]:
     """Back up, wipe, restore and boot every PC of the lab; return what was measured."""
     names = ",".join(pc.name for pc in lab.pcs)
     rows = []
-    # A PC that is on already can't be woken: an earlier demo left them running.
-    for pc in lab.pcs:
-        if pc.is_on:
-            pc.shutdown()
+    shut_down(lab)
 
     say(f"Back up {names}, both at the same time")
     backup = play("backup", limit=names, variables={"imaging_session_after": "poweroff"})
@@ -123,6 +127,7 @@ def trip(lab: Lab) -> list[Row]:
     say("Wait until each boots its own disk and says its marker")
     with ThreadPoolExecutor(len(lab.pcs)) as threads:
         rows += threads.map(lambda pc: wait_for_marker(pc, since[pc.name]), lab.pcs)
+    shut_down(lab)
     return rows
 
 
