@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from slipway_lab import qemu
+from slipway_lab import api, qemu, switch
 from slipway_lab.api import Lab, Pc
 from slipway_lab.config import Config
 from slipway_lab.errors import LabError
@@ -75,3 +75,22 @@ def test_power_events(lab: Config) -> None:
     (event,) = Lab(lab).power_events(since)
     assert (event.pc, event.action, event.source) == ("old", "turned on", "52:54:00:00:00:01")
     assert len(Lab(lab).power_events()) == 2
+
+
+@pytest.mark.parametrize(("heeds", "timeout"), [(1, 0.005), (3, 5)])
+def test_the_power_button_is_pressed_until_it_is_heeded(
+    pc: Pc, monkeypatch: pytest.MonkeyPatch, heeds: int, timeout: float
+) -> None:
+    pressed: list[str] = []
+    monkeypatch.setattr(api, "PRESS_AGAIN", 0.01)
+    monkeypatch.setattr(switch, "request", lambda config, verb, name: pressed.append(verb))
+    monkeypatch.setattr(qemu, "pid", lambda *_: None if len(pressed) == heeds else 1)
+    pc.shutdown(timeout)
+    assert pressed == ["shutdown"] * heeds
+
+
+def test_a_pc_that_stays_on_is_told(pc: Pc, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(switch, "request", lambda *_: None)
+    monkeypatch.setattr(qemu, "pid", lambda *_: 1)
+    with pytest.raises(LabError, match=r"old is still on after 0\.1 s"):
+        pc.shutdown(0.1)

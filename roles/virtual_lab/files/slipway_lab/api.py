@@ -10,7 +10,6 @@ import json
 import re
 import subprocess
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,19 +94,27 @@ class Pc:
         A system that has only just started does not heed it yet.
         """
         deadline = time.monotonic() + timeout
-        while time.monotonic() + PRESS_AGAIN < deadline:
+        while self.is_on and time.monotonic() < deadline:
             switch.request(self.config, "shutdown", self.name)
-            with suppress(LabError):
-                return self.wait_until_off(PRESS_AGAIN)
-        return self.wait_until_off(PRESS_AGAIN)
+            self._goes_off(min(PRESS_AGAIN, timeout))
+        if self.is_on:
+            raise self._still_on(timeout)
 
     def wait_until_off(self, timeout: float = 60) -> None:
         """Wait until it has gone off by itself."""
+        if not self._goes_off(timeout):
+            raise self._still_on(timeout)
+
+    def _goes_off(self, timeout: float) -> bool:
         deadline = time.monotonic() + timeout
         while self.is_on:
             if time.monotonic() > deadline:
-                raise LabError(f"{self.name} is still on after {timeout:g} s.", self._tail())
+                return False
             time.sleep(POLL)
+        return True
+
+    def _still_on(self, timeout: float) -> LabError:
+        return LabError(f"{self.name} is still on after {timeout:g} s.", self._tail())
 
     def console_offset(self) -> int:
         """Return how long its console log is now, for a later `since`."""
