@@ -43,6 +43,14 @@ def admin(server: Server, method: str, path: str, body: object = None) -> tuple[
     return int(status), json.loads(answer) if answer.strip() else None
 
 
+def jobs(server: Server) -> list[dict[str, Any]]:
+    """Return the jobs of all machines, oldest first."""
+    status, answer = admin(server, "GET", "/v1/jobs")
+    assert status == 200
+    found: list[dict[str, Any]] = answer["jobs"]
+    return found
+
+
 def versions(server: Server, image: str) -> list[str]:
     """Return the versions of an image that the service lists."""
     status, answer = admin(server, "GET", f"/v1/images/{image}")

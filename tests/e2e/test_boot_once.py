@@ -7,7 +7,6 @@ own boot loader were in force on a half restored disk would be seen.
 
 import os
 import re
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,8 +15,8 @@ from typing import Any
 
 import pytest
 from e2e import independent
-from e2e.control import admin, versions
-from e2e.test_trip import copy, sha256
+from e2e.control import admin, jobs, versions
+from e2e.disk_files import copy, sha256
 from fixtures.boot_sector import boot_sector
 from slipway_lab.api import Lab, Pc, Server
 from slipway_lab.playbook_runs import run_playbook
@@ -89,15 +88,14 @@ def orders(server: Server, pc: Pc) -> list[dict[str, Any]]:
     return [each for each in answer["next_boots"] if each["machine"] == pc.name]
 
 
-def jobs(server: Server, pc: Pc) -> list[dict[str, Any]]:
-    _, answer = admin(server, "GET", "/v1/jobs")
-    return [each for each in answer["jobs"] if each["machine"] == pc.name]
+def jobs_of(server: Server, pc: Pc) -> list[dict[str, Any]]:
+    return [each for each in jobs(server) if each["machine"] == pc.name]
 
 
 def wait_for_the_end(server: Server, pc: Pc) -> dict[str, Any]:
     """Return the PC's last job when it has ended by itself."""
     deadline = time.monotonic() + SILENT_SECONDS
-    while (job := jobs(server, pc)[-1])["state"] != "ended":
+    while (job := jobs_of(server, pc)[-1])["state"] != "ended":
         assert time.monotonic() < deadline, job
         time.sleep(2)
     return job
@@ -117,13 +115,13 @@ def originals(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[di
     yield copies
     for pc in lab.pcs:
         pc.cut_power()
-        subprocess.run(["cp", "--sparse=always", copies[pc.name], pc.disk_path], check=True)
+        copy(copies[pc.name], pc.disk_path.parent)
 
 
 @pytest.mark.usefixtures("originals")
 def test_an_ordered_backup_is_made_once(lab: Lab, server: Server) -> None:
     known = {pc.name: versions(server, pc.name) for pc in lab.pcs}
-    before = {pc.name: len(jobs(server, pc)) for pc in lab.pcs}
+    before = {pc.name: len(jobs_of(server, pc)) for pc in lab.pcs}
     since = {pc.name: pc.console_offset() for pc in lab.pcs}
     power = lab.power_log_offset()
     for pc in lab.pcs:
@@ -133,7 +131,7 @@ def test_an_ordered_backup_is_made_once(lab: Lab, server: Server) -> None:
     for pc in lab.pcs:
         pc.wait_for_serial("Back up this PC: done", since[pc.name], BOOT_SECONDS)
         assert len(versions(server, pc.name)) == len(known[pc.name]) + 1
-        [job] = jobs(server, pc)[before[pc.name] :]
+        [job] = jobs_of(server, pc)[before[pc.name] :]
         assert (job["origin"], job["item"], job["outcome"]) == ("next_boot", "backup", "done")
 
     # It restarts by itself, into its menu and its own disk.
@@ -148,7 +146,7 @@ def test_an_ordered_backup_is_made_once(lab: Lab, server: Server) -> None:
     # And a minute later its user switches it on.
     for pc in lab.pcs:
         Boot.begin(pc).shows_its_menu()
-        assert len(jobs(server, pc)) == before[pc.name] + 1
+        assert len(jobs_of(server, pc)) == before[pc.name] + 1
         pc.cut_power()
 
 
@@ -232,7 +230,7 @@ def test_after_a_power_cut_the_pc_gets_its_menu_and_no_half_system(
     wanted = STEPS[step]
     if wanted.disk != WHOLE:
         give_old_system(pc1)
-    before, known = sha256(pc1.disk_path), len(jobs(server, pc1))
+    before, known = sha256(pc1.disk_path), len(jobs_of(server, pc1))
     give_order(pc1, "restore")
     boot = Boot.begin(pc1)
     wanted.wait(boot, originals["pc1"])
@@ -248,7 +246,7 @@ def test_after_a_power_cut_the_pc_gets_its_menu_and_no_half_system(
     again.shows_its_menu()
     again.says(SAYS[state])
     pc1.cut_power()
-    made = jobs(server, pc1)[known:]
+    made = jobs_of(server, pc1)[known:]
     assert [(job["item"], job["origin"]) for job in made] == [
         ("restore", "next_boot") for _ in range(wanted.outcome == "used")
     ]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from e2e.control import Bench, admin, versions
+from e2e.control import Bench, jobs, versions
 from slipway_lab.api import Lab, Pc, Server
 from slipway_lab.playbook_runs import ROOT, run_playbook
 
@@ -75,13 +75,6 @@ def type_password(pc: Pc, since: int) -> None:
     time.sleep(3)
     pc.type("open sesame")
     pc.press("ret")
-
-
-def jobs(server: Server) -> list[dict[str, str]]:
-    status, answer = admin(server, "GET", "/v1/jobs")
-    assert status == 200
-    found: list[dict[str, str]] = answer["jobs"]
-    return found
 
 
 @pytest.mark.usefixtures("longer_menu")

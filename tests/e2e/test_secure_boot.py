@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from e2e import independent
 from e2e.control import admin
-from e2e.test_trip import copy, sha256
+from e2e.disk_files import copy, sha256
 from slipway_lab.api import Lab, Pc, Server
 from slipway_lab.playbook_runs import LAB, ROOT, PlaybookRun, run_playbook
 

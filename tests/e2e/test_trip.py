@@ -5,7 +5,6 @@ before left. Booting is what takes the time, so trips take both PCs at once, and
 stays in the imaging environment for the next one; pc2 is the one whose plug is pulled.
 """
 
-import hashlib
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 from e2e import independent
 from e2e.control import versions
+from e2e.disk_files import copy, sha256
 from slipway_lab.api import Lab, Pc, Server
 from slipway_lab.playbook_runs import PlaybookRun, run_playbook
 
@@ -24,18 +24,6 @@ STAY = {"imaging_session_after": "stay"}
 EACH_ITS_OWN = {"image": "{{ inventory_hostname }}"}
 KIB = 1024
 MIB = 1024 * KIB
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def copy(disk: Path, folder: Path) -> Path:
-    """Return a sparse copy of a disk."""
-    target = folder / disk.name
-    subprocess.run(["cp", "--sparse=always", disk, target], check=True)
-    return target
 
 
 def blocks_of_a_file(pc: Pc, partition: independent.Part) -> int:

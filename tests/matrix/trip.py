@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 from e2e import independent
+from e2e.disk_files import copy
 from matrix.results import Row
 from slipway_lab import disk
 from slipway_lab.api import Lab, Pc
@@ -48,8 +49,7 @@ def play(name: str, **arguments: Any) -> PlaybookRun:
 
 def trip(lab: Lab, pc: Pc, folder: Path) -> Row:
     """Make the trip and return what was measured; `folder` takes a copy of the disk."""
-    original = folder / pc.disk_path.name
-    subprocess.run(["cp", "--sparse=always", pc.disk_path, original], check=True)
+    original = copy(pc.disk_path, folder)
     used = independent.used_ranges(original)
     console, power = pc.console_offset(), lab.power_log_offset()
 

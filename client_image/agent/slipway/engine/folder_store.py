@@ -60,11 +60,12 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 class FolderStore:
     """Chunks and manifests as plain files."""
 
+    asked_at_once = 1
+
     def __init__(self, root: Path, create: bool = False) -> None:
         """Open a store; `create` makes the folders of a new one."""
         self.root = root
         self.threads = cores()
-        self.asked_at_once = 1
         self._lock = threading.Lock()
         self._waiting: dict[str, Path] = {}
         self._desk: Path | None = None
