@@ -103,6 +103,10 @@ bench: setup $(NGINX) ## speed beside Clonezilla, FOG and a plain pipe (root; SI
 	@$(SUDO) env PATH="$$PATH" PYTHONPATH=tests:tests/storage:client_image/agent:roles/image_server/files \
 	  $(PY) -m bench --size $(SIZE) --rounds $(ROUNDS)
 
+.PHONY: changelog
+changelog: setup ## a release of galaxy.yml's version: its fragments become CHANGELOG.rst
+	antsibull-changelog release
+
 .PHONY: table
 table: setup ## write the table of proven contents into the agent's README
 	$(PY) tests/storage/table.py

@@ -15,6 +15,11 @@ ROOT = Path(__file__).resolve().parents[3]
 KINDS = {"modules": "module", "filter": "filter", "test": "test", "inventory": "inventory"}
 # What a checkout has and a collection must not: caches, the lab, tests, its own link to itself.
 FOREIGN = (".cache", ".ci", ".collections", ".git", ".lab", ".venv", "tests", "media")
+# Where ansible-test 2.19 looks for pip before it asks the network.
+PIP = "get_pip_24_2.py"
+PIP_CONFIGS = (Path.home() / ".config/pip/pip.conf", Path.home() / ".pip/pip.conf")
+# pylint: ruff and mypy look at the same. pslint and shellcheck: PowerShell, and a program to install.
+NOT_HERE = ("pylint", "pslint", "shellcheck")
 
 INVENTORY = """
 image_servers:
@@ -53,7 +58,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [archive] = (at / "built").iterdir()
     installed = at / "installed"
     run("ansible-galaxy", "collection", "install", "-p", installed, archive, "--offline", at=at)
-    shutil.copytree(installed / "ansible_collections/slipway/imaging/inventory/example", at / "site")
+    shutil.copytree(
+        installed / "ansible_collections/slipway/imaging/inventory/example", at / "site"
+    )
     (at / "site/hosts.yml").write_text(INVENTORY)
     (at / "pcs.csv").write_text("name;macs\npc77;52:54:00:77:00:77\n")
     return at
@@ -95,3 +102,37 @@ def test_playbooks_run_from_the_installed_collection(folder: Path) -> None:
     imported = use(folder, "ansible-playbook", "slipway.imaging.machine_import", *arguments)
     assert "pc77" in imported and "changed=1" in imported
     assert list((folder / "site").rglob("pc77*")) == []
+
+
+def test_sanity(folder: Path) -> None:
+    collection = folder / "sanity/ansible_collections/slipway/imaging"
+    shutil.copytree(folder / "installed/ansible_collections/slipway/imaging", collection)
+    shutil.copytree(ROOT / "tests/sanity", collection / "tests/sanity")
+    # What ansible-test makes for itself is kept for the next run, and not in the user's home.
+    home = ROOT / ".cache/ansible-test"
+    cache = home / ".ansible/test/cache"
+    cache.mkdir(parents=True, exist_ok=True)
+    # It would download pip. Python brings one.
+    (cache / PIP).write_text("import ensurepip\n\nensurepip.bootstrap()\n")
+    skipped = [word for name in NOT_HERE for word in ("--skip-test", name)]
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    run(
+        "ansible-test",
+        *("sanity", "--color", "no", "--python", python, *skipped),
+        at=collection,
+        HOME=str(home),
+        PIP_CONFIG_FILE=next((str(path) for path in PIP_CONFIGS if path.exists()), ""),
+    )
+
+
+def test_an_execution_environment_can_be_made(tmp_path: Path) -> None:
+    file = ROOT / "execution-environment.yml"
+    run("ansible-builder", "create", "-f", file, "-c", tmp_path / "context", at=tmp_path)
+    packages = (tmp_path / "context/_build/requirements.txt").read_text().split()
+    wanted = [line.split("#")[0].strip() for line in (ROOT / "requirements/runtime.in").open()]
+    missing = [name for name in wanted if name and name not in packages and "ansible" not in name]
+    assert missing == []
+
+
+def test_the_changelog_can_be_made_of_its_fragments() -> None:
+    run("antsibull-changelog", "lint", at=ROOT)
