@@ -31,6 +31,10 @@ $(VENV)/.made-from: requirements/dev.txt | apt
 	@echo "making $(VENV) from requirements/dev.txt"
 	$(PYTHON) -m venv --clear $(VENV)
 	$(PY) -m pip install -q --require-hashes -r requirements/dev.txt
+	# The agent as a command of this environment: it works on anybody's disks and folders, too.
+	printf '%s\n' '#!$(CURDIR)/$(PY)' 'import sys' 'sys.path.insert(0, "$(CURDIR)/client_image/agent")' \
+	  'from slipway.cli.main import main' 'sys.exit(main())' > $(VENV)/bin/slipway
+	chmod +x $(VENV)/bin/slipway
 	sha256sum requirements/dev.txt > $@
 
 .PHONY: setup
@@ -45,8 +49,8 @@ lab: setup ## bring the virtual lab up and leave it up
 lab-down: setup ## take the lab down: no process, namespace, loop device or mount stays
 	$(LAB) playbooks/lab_down.yml
 
-demo: setup ## the main job on two virtual PCs: back up, wipe, restore, boot
-	PYTHONPATH=roles/virtual_lab/files $(PY) -m slipway_lab.demo
+demo: setup ## the main job on two virtual PCs: back up, wipe, restore, boot (VERBOSE=1: all that Ansible says)
+	@VERBOSE=$(VERBOSE) PYTHONPATH=roles/virtual_lab/files $(PY) -m slipway_lab.demo
 
 # --- tests ---------------------------------------------------------------------
 .PHONY: test lint test-unit test-plays test-storage test-e2e test-slow fuzz
