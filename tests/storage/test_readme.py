@@ -1,4 +1,4 @@
-"""The agent's README is tried as it stands: on anybody's machine, with the command of `make setup`."""
+"""The agent's README is tried as it stands, with the command that `make setup` made."""
 
 import os
 import re
