@@ -1,8 +1,6 @@
 """Names and MAC addresses: what gets through, and that nothing else does."""
 
 import pytest
-from ansible_collections.slipway.imaging.plugins.filter.limit_names import limit_names
-from ansible_collections.slipway.imaging.plugins.filter.unknown_names import unknown_names
 from ansible_collections.slipway.imaging.plugins.module_utils import _names
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, clean
 from ansible_collections.slipway.imaging.plugins.test.names import TestModule as NameTests
@@ -76,14 +74,3 @@ def test_what_is_no_mac_address_is_refused_with_a_remedy(value: object) -> None:
 @given(st.text())
 def test_cleaned_text_can_not_act_on_a_terminal(text: str) -> None:
     assert not any(ord(letter) < 32 or 0x7F <= ord(letter) < 0xA0 for letter in clean(text))
-
-
-def test_limits() -> None:
-    limit = "pc1,pc[2:3]:!pc4,&room, @retry ,~pc.*,no such"
-    names = limit_names(limit)
-    assert names == ["pc1", "pc[2:3]", "no such"]
-    groups = {"all": ["pc1", "pc2"], "room": ["pc1"]}
-    assert unknown_names([*names, "room[0]", "p*", "room", "nosuch[0]"], groups) == [
-        "no such",
-        "nosuch[0]",
-    ]
