@@ -65,7 +65,7 @@ class Selection:
                 "No machine is selected. Machines are the hosts of group machines: add them to the"
                 " inventory, or correct --limit (`ansible-inventory --graph machines` shows them)."
             )
-        if self._is_everything(machines) and not everything:
+        if self._is_everything(machines, required) and not everything:
             limit = clean(self._limit or "", _LONGEST)
             yield (
                 f'This playbook wants to be told which machines, not "{limit}", which selects all'
@@ -73,15 +73,18 @@ class Selection:
                 f"{'' if required else ' or leave --limit out'}."
             )
 
-    def _is_everything(self, machines: set[str]) -> bool:
-        """Tell whether a limit selects all machines without naming each of them."""
+    def _is_everything(self, machines: set[str], required: bool) -> bool:
+        """Tell whether a limit selects all machines without saying so.
+
+        Naming each of them says so. Where no limit at all means all machines, names of groups do.
+        """
         named = {pattern for _, patterns in self._parts() for pattern in patterns}
-        return (
-            self._limit is not None
-            and len(machines) > 1
-            and machines == self._machines
-            and not named >= machines
-        )
+        if self._limit is None or len(machines) < 2 or machines != self._machines:
+            return False
+        if required or not named:
+            return not named >= machines
+        words = self._hosts | {*self._groups}
+        return bool(named & {"all", MACHINES}) or not {_name(each) for each in named} <= words
 
     def _unknown(self) -> Iterator[str]:
         for part, patterns in self._parts():

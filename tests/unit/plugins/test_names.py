@@ -1,6 +1,7 @@
 """Names and MAC addresses: what gets through, and that nothing else does."""
 
 import pytest
+import yaml
 from ansible_collections.slipway.imaging.plugins.module_utils import _names
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, clean
 from ansible_collections.slipway.imaging.plugins.test.names import TestModule as NameTests
@@ -59,6 +60,31 @@ def test_an_accepted_name_needs_no_quoting_anywhere(text: str) -> None:
 def test_every_spelling_of_a_mac_address_becomes_one(raw: bytes, mark: str, upper: bool) -> None:
     text = raw.hex(mark).upper() if upper else raw.hex(mark)
     assert _names.check_mac(text) == raw.hex(":")
+
+
+@given(st.binary(min_size=6, max_size=6), st.sampled_from(".:-"), st.booleans())
+def test_nor_does_it_matter_how_switches_write_it(raw: bytes, mark: str, upper: bool) -> None:
+    plain = raw.hex().upper() if upper else raw.hex()
+    fours, sixes = raw.hex(mark, 2), raw.hex(mark, 3)
+    for text in (plain, fours, sixes, fours.upper(), f"\u00a0{plain}\t"):
+        assert _names.check_mac(text) == raw.hex(":")
+
+
+@pytest.mark.parametrize(
+    ("macs", "says"),
+    [
+        ("52:54:00:12:34:56", ["no list"]),
+        (yaml.safe_load("[52:54:00:12:34:56, 525400123456]"), ["(not text)"]),
+        (["52-54-00-12-34-56", "x", "525400.123456"], ["'x' is no MAC", "stands there twice"]),
+        (["01:80:c2:00:00:0e"], ["a group of cards"]),
+        (["FF-FF-FF-FF-FF-FF"], ["a group of cards, or all"]),
+        (["0000.0000.0000"], ["stands for none"]),
+    ],
+)
+def test_what_no_card_of_a_machine_has_is_refused(macs: object, says: list[str]) -> None:
+    with pytest.raises(SlipwayError) as refusal:
+        _names.check_macs(macs)
+    assert [text for text in says if text not in refusal.value.message] == []
 
 
 @given(st.one_of(st.text(), st.integers(), st.none()))

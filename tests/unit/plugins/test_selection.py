@@ -80,8 +80,16 @@ def test_a_name_that_nobody_has_is_named(ansible: InventoryManager, limit: str, 
 )  # fmt: skip
 def test_everything_is_judged_by_the_result(ansible: InventoryManager, limit: str) -> None:
     assert EVERYTHING in problems(ansible, limit)
-    assert "leave --limit out" in problems(ansible, limit, required=False)
     assert problems(ansible, limit, everything=True) == ""
+
+
+@pytest.mark.parametrize("limit", ["all", "machines", "*", "~.", "[a-z]*", "room_*", "", ":"])
+def test_where_no_limit_means_all_only_names_may_mean_it_too(
+    ansible: InventoryManager, limit: str
+) -> None:
+    assert "leave --limit out" in problems(ansible, limit, required=False)
+    for names in ("!img", "room_a,room_b", "!spare:!img"):
+        assert problems(ansible, names, required=False) == ""
 
 
 @pytest.mark.parametrize(
