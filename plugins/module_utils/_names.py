@@ -25,6 +25,8 @@ _MAC = re.compile(
     r"|[0-9a-f]{6}[:.-]?[0-9a-f]{6}"
 )
 _NO_DIGIT = re.compile(r"[^0-9a-f]")
+_BYTE = r"(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
+_IPV4 = re.compile(rf"{_BYTE}(?:\.{_BYTE}){{3}}")
 _HOST_KEY = re.compile(r"(ssh-ed25519) ([A-Za-z0-9+/]{60,100}={0,2})(?: [\x20-\x7e]*)?")
 
 _NAME_REMEDY = (
@@ -83,7 +85,7 @@ def check_mac(value: object) -> str:
         return bytes.fromhex(_NO_DIGIT.sub("", text)).hex(":")
     raise SlipwayError(
         f"{clip(value)} is no MAC address.",
-        'Write it as "52:54:00:12:34:56", in quotation marks: YAML takes some without them for'
+        'Write it as "52:54:00:12:34:56": without the quotation marks, YAML takes some for'
         " numbers.",
         "bad_mac",
     )
@@ -123,6 +125,15 @@ def _check_card(value: object) -> str:
         'Write that of the card, such as "52:54:00:12:34:56".',
         "bad_mac",
     )
+
+
+def check_ipv4(value: object) -> str:
+    """Return an IPv4 address, else raise SlipwayError."""
+    if not isinstance(value, str) or not _IPV4.fullmatch(value):
+        raise SlipwayError(
+            f"{clip(value)} is no IPv4 address.", "Write it as 192.168.1.20.", "bad_address"
+        )
+    return value
 
 
 def check_host_key(value: object) -> str:

@@ -19,6 +19,7 @@ from ansible_collections.slipway.imaging.plugins.module_utils._machine_file impo
     render,
 )
 from ansible_collections.slipway.imaging.plugins.module_utils._names import (
+    check_ipv4,
     check_mac,
     check_macs,
     check_name,
@@ -224,7 +225,8 @@ class _Planner:
             "machine_macs": list(pc["macs"]),
             "machine_hardware": {key: pc["hardware"].get(key) for key in _HARDWARE},
         }
-        extra = {"uuid": pc["uuid"], "serial": pc["serial"], "ip": options.get("ip"),
+        address = check_ipv4(options["ip"]) if options.get("ip") else None
+        extra = {"uuid": pc["uuid"], "serial": pc["serial"], "ip": address,
                  "image_server": self.server}  # fmt: skip
         variables |= {f"machine_{key}": value for key, value in extra.items() if value}
         render(MachineFile(name, groups, variables))
