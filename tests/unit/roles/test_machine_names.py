@@ -114,7 +114,10 @@ def rendered(folder: Path, hosts: dict[str, Any]) -> list[str]:
 
 def leases(folder: Path, macs: list[str]) -> list[dict[str, Any]]:
     """What a real dnsmasq gives to cards, in a network namespace of their own."""
-    command = ["unshare", "--map-root-user", "--net", sys.executable, str(HERE / "dhcp_client.py")]
+    apart = ["unshare", "--map-root-user", "--net"]
+    if subprocess.run([*apart, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("this host lets nobody make a network namespace")
+    command = [*apart, sys.executable, str(HERE / "dhcp_client.py")]
     done = subprocess.run(
         [*command, str(folder), *macs], capture_output=True, text=True, check=False, timeout=300
     )
