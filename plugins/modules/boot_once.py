@@ -80,7 +80,7 @@ from ansible_collections.slipway.imaging.plugins.module_utils._admin_api import 
 )
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, fail
 from ansible_collections.slipway.imaging.plugins.module_utils._names import (
-    check_mac,
+    check_macs,
     check_name,
     clip,
     split_reference,
@@ -114,7 +114,7 @@ class BootOnce:
 
     def present(self) -> dict[str, Any]:
         """Give the order unless the same one waits already."""
-        item, macs = self.params["item"], [check_mac(mac) for mac in self.params["macs"]]
+        item, macs = self.params["item"], list(check_macs(self.params["macs"]))
         if item not in (known := items_of(Path(self.params["menus"]), macs[0])):
             raise SlipwayError(
                 f"The menu of {self.machine} has no item {clip(item)}.",

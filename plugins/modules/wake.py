@@ -109,7 +109,7 @@ from typing import NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, fail
-from ansible_collections.slipway.imaging.plugins.module_utils._names import check_mac
+from ansible_collections.slipway.imaging.plugins.module_utils._names import check_macs
 from ansible_collections.slipway.imaging.plugins.module_utils._wake import (
     choose_route,
     parse_addresses,
@@ -127,7 +127,7 @@ class Wake:
     def run(self) -> dict[str, object]:
         """Choose the route, send, and say what was sent."""
         params = self.module.params
-        macs = [check_mac(mac) for mac in params["macs"]]
+        macs = list(check_macs(params["macs"]))
         if not macs:
             raise SlipwayError(
                 "There is no MAC address to wake.", "Set machine_macs of the machine.", "no_macs"

@@ -13,8 +13,9 @@ from functools import partial
 from typing import Any
 
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, clean
-from ansible_collections.slipway.imaging.plugins.module_utils._names import check_mac, check_name
+from ansible_collections.slipway.imaging.plugins.module_utils._names import check_macs, check_name
 from ansible_collections.slipway.imaging.plugins.plugin_utils import _menu_grub as grub
+from ansible_collections.slipway.imaging.plugins.plugin_utils._machine_macs import shared
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu import Menu, check_keys, parse
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_ipxe import (
     Server,
@@ -82,7 +83,7 @@ def collect(
         if found is not None:
             read.append(found)
     unknown = attempt("The menu of unknown machines", lambda: parse(_unknown(own), None))
-    problems += _cards_of_two(read)
+    problems += shared({machine.name: machine.macs for machine in read})
     return Menus(tuple(read), unknown, tuple(problems))
 
 
@@ -177,11 +178,7 @@ def _machine(
         return None
     try:
         check_name(name, "machine")
-        if isinstance(macs, str) or not isinstance(macs, Iterable):
-            raise SlipwayError(
-                "machine_macs is no list.", 'Write ["52:54:00:12:34:56"].', "bad_mac"
-            )
-        cards = tuple(dict.fromkeys(check_mac(mac) for mac in macs))
+        cards = check_macs(macs)
         data = {**own, **_given(variables[name])}
     except SlipwayError as failure:
         raise SlipwayError(f"{name}: {failure.message}", failure.remedy, failure.error) from None
@@ -192,18 +189,3 @@ def _unknown(own: Mapping[str, Any]) -> dict[str, Any]:
     """Return the menu of unknown machines: the server's own, with items of their own."""
     data = {key: own[key] for key in KEYS if key in own}
     return data | {"items": own.get("unknown_items"), "default": own.get("unknown_default")}
-
-
-def _cards_of_two(machines: Iterable[MachineMenu]) -> list[str]:
-    """Return a sentence for each MAC address that two machines have."""
-    owner: dict[str, str] = {}
-    problems = []
-    for machine in machines:
-        for mac in machine.macs:
-            other = owner.setdefault(mac, machine.name)
-            if other != machine.name:
-                problems.append(
-                    f"{other} and {machine.name} both have the MAC address {mac}. "
-                    "Remedy: Take it out of machine_macs of one of them."
-                )
-    return problems
