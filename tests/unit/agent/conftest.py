@@ -60,6 +60,14 @@ class FakeServer:
     ca: Path = Path()
     asked: list[tuple[str, str, bytes, str]] = field(default_factory=list)
     answer: Callable[[str, str, bytes], tuple[int, Any]] = lambda method, path, body: (404, {})
+    cuts: list[int | None] = field(default_factory=list)
+    """After how many bytes of their bodies the next answers end; None for whole ones."""
+    framing: str = "length"
+    """How an answer says where it ends: length, chunked, or close."""
+    ranges: list[str] = field(default_factory=list)
+    """What was asked for of bodies that had begun to come before."""
+    resumes: bool = True
+    """Whether it answers such a request with the rest."""
 
 
 @pytest.fixture(scope="session")
@@ -91,11 +99,29 @@ def server(certificates: Path) -> Iterator[FakeServer]:
             if status == 0:
                 self.close_connection = True
                 return
+            if status >= 400 and isinstance(reply, dict):
+                # Every refusal of the service has these.
+                reply = {"error": "x", "message": f"answer {status}", "remedy": ""} | reply
             data = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(data)))
+            start = 0
+            if wanted := self.headers.get("Range", ""):
+                fake.ranges.append(wanted)
+                start = int(wanted.removeprefix("bytes=").rstrip("-")) if fake.resumes else 0
+            self.send_response(206 if start else status)
+            if start:
+                self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+                data = data[start:]
+            self._say(data, fake.cuts.pop(0) if fake.cuts else None)
+
+        def _say(self, data: bytes, cut: int | None) -> None:
+            if fake.framing == "length":
+                self.send_header("Content-Length", str(len(data)))
+            elif fake.framing == "chunked":
+                self.send_header("Transfer-Encoding", "chunked")
+                data = b"%x\r\n%s\r\n0\r\n\r\n" % (len(data), data)
             self.end_headers()
-            self.wfile.write(data)
+            self.wfile.write(data[:cut])
+            self.close_connection |= cut is not None or fake.framing == "close"
 
         do_GET = do_POST = do_PUT = handle_any
 

@@ -62,7 +62,7 @@ def test_json_lines() -> None:
     assert [line["type"] for line in lines] == ["progress", "warning", "error", "result"]
     assert set(lines[0]) == {
         "type", "phase", "disk", "partition", "done", "total", "sent", "written", "rate", "eta",
-        "elapsed",
+        "elapsed", "waiting",
     }  # fmt: skip
     assert lines[2] == {
         "type": "error", "error": "target_refused", "message": "too small",
