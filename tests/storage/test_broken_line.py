@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from bench.server import Server, serving
-from conftest import AGENT
+from conftest import Agent, Run
 from disk_builder import MIB, attached, sh, sha256
 from unit.server.nginx_site import NGINX
 
@@ -45,7 +44,7 @@ class Line:
         sh("ip", "-n", self.pc, "link", "set", "eth0", "up")
 
     def came(self, name: str) -> int:
-        """Bytes that have reached that end of the line."""
+        """How many bytes have reached that end of the line."""
         counter = "/sys/class/net/eth0/statistics/rx_bytes"
         return int(sh(*self.inside(name), "cat", counter))
 
@@ -100,32 +99,23 @@ COURSES = [
 ]
 
 
-def agent(*words: object, inside: list[str]) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [*inside, sys.executable, "-m", "slipway", *map(str, words), "--json"],
-        env=os.environ | {"PYTHONPATH": str(AGENT)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
-def succeeds(process: "subprocess.Popen[str]") -> str:
-    said, _ = process.communicate(timeout=900)
-    assert process.returncode == 0, said.splitlines()[-1]
+def succeeds(process: Run) -> str:
+    said, complaint = process.communicate(timeout=900)
+    assert process.returncode == 0, (said.splitlines()[-1:], complaint)
     return said
 
 
-def through(
-    course: Course, line: Line, server: Server, start: Callable[[], "subprocess.Popen[str]"]
-) -> str:
-    """Let the course happen to what `start` begins; what it said."""
-    work = start()
+def through(course: Course, line: Line, server: Server, start: Callable[[], Run]) -> str:
+    """Let the whole course happen to what `start` begins; what it said."""
     trouble = threading.Thread(target=course.run, args=(line, server))
+    work = start()
     trouble.start()
-    trouble.join()
-    # Else the course was not run through.
-    assert work.poll() is None, work.communicate()[0].splitlines()[-1]
-    return succeeds(work)
+    try:
+        said = succeeds(work)
+        assert not trouble.is_alive(), "it was done before all had happened"
+    finally:
+        trouble.join()
+    return said
 
 
 @pytest.fixture
@@ -141,36 +131,31 @@ def source(room: Path, request: pytest.FixtureRequest) -> Path:
 
 @pytest.mark.parametrize("course", COURSES)
 def test_backup(course: Course, line: Line, source: Path, room: Path) -> None:
-    with serving(made(room / "server"), SERVER, line.inside(line.server)) as server:
-        _, place = server.session("backup", room)
+    here, there = line.inside(line.server), line.inside(line.pc)
+    with serving(made(room / "server"), SERVER, here) as server:
+        pc = Agent(room, server.session("backup", room)[1], there)
         before = line.came(line.server)
-        said = through(
-            course, line, server,
-            lambda: agent("backup", source, *place, "--name", "pc", inside=line.inside(line.pc)),
-        )  # fmt: skip
+        said = through(course, line, server, lambda: pc.start("backup", source, "--name", "pc"))
         assert "waiting for the server" in said
         assert line.came(line.server) - before < course.size * MIB * HEADS * TWICE
-        _, place = server.session("restore", room)
-        compared = agent("compare", "pc", source, *place, inside=line.inside(line.server))
-        succeeds(compared)
+        # From the server itself, where no line is slow.
+        beside = Agent(room, server.session("restore", room)[1], here)
+        assert beside("compare", "pc", source).code == 0
 
 
 @pytest.mark.parametrize("course", COURSES)
 def test_restore(course: Course, line: Line, source: Path, room: Path) -> None:
-    with serving(made(room / "server"), SERVER, line.inside(line.server)) as server:
-        _, place = server.session("backup", room)
-        # From the server itself, where the line is not slow.
-        succeeds(agent("backup", source, *place, "--name", "pc", inside=line.inside(line.server)))
+    here, there = line.inside(line.server), line.inside(line.pc)
+    with serving(made(room / "server"), SERVER, here) as server:
+        beside = Agent(room, server.session("backup", room)[1], here)
+        beside("backup", source, "--name", "pc").ok()
         target = room / "target.img"
         with target.open("wb") as file:
             file.truncate(course.size * MIB)
-        _, place = server.session("restore", room)
+        pc = Agent(room, server.session("restore", room)[1], there)
         with attached(target) as device:
             before = line.came(line.pc)
-            said = through(
-                course, line, server,
-                lambda: agent("restore", "pc", device, *place, inside=line.inside(line.pc)),
-            )  # fmt: skip
+            said = through(course, line, server, lambda: pc.start("restore", "pc", device))
         assert "waiting for the server" in said
         assert line.came(line.pc) - before < course.size * MIB * HEADS * TWICE
         assert sha256(target) == sha256(source)

@@ -260,7 +260,7 @@ def test_bytes_that_come_are_progress_the_same_ones_again_are_not(server: Any) -
 
 
 def test_what_it_waits_for_is_said(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("slipway.net.client._HICCUP", 0.0)
+    monkeypatch.setattr("slipway.net.pulse._HICCUP", 0.0)
     answers: list[tuple[int, Any]] = [(503, {"message": "no\x1b[2J room"})]
     server.answer = lambda *_: answers.pop(0) if answers else (200, {"missing": []})
     said: list[str] = []

@@ -8,6 +8,8 @@ import logging
 import ssl
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -18,6 +20,7 @@ from slipway.engine.errors import StoreUnreachable, UsageError
 from slipway.net.answer import Answer, OddAnswer, Part, Refused, whole
 from slipway.net.connections import Connections, Request
 from slipway.net.line import Line
+from slipway.net.pulse import Pulse
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +29,8 @@ PATIENCE = 60.0
 WORK_PATIENCE = 600.0
 _TIMEOUT = 30.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 2.0
-# What heals so soon is not worth a word.
-_HICCUP = 2.0
 _TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 _KNOCK = "/v1/session"
-_HELP = "check the network and that the services nginx and slipway run on the server"
 
 Proof = Callable[[Answer], object]
 Meaning = TypeVar("Meaning")
@@ -61,25 +61,17 @@ class Client:
             raise UsageError(f"{server} is no server address", "write https://HOST or a folder")
         self.server = server
         self._token = token
-        self._patience = patience
         self._sleep = sleep
         self._set_clock = set_clock
         self._connections = Connections(parts.hostname, parts.port or 443, ca)
         # Two fetches: while one answer ends, the next has begun. What is sent needs no such help.
         self._fetching, self._sending = Line(least=2), Line(least=1)
-        self._moved_at = 0.0
-        self._trouble: tuple[float, str] | None = None
+        self._pulse = Pulse(server, patience)
 
     @property
     def waiting(self) -> str:
         """What it waits for, since when, and what helps; empty while requests get through."""
-        trouble = self._trouble
-        if trouble is None or (seconds := time.monotonic() - trouble[0]) < _HICCUP:
-            return ""
-        return (
-            f"waiting for the server for {seconds:.0f} s, and for {self._patience:.0f} s at most: "
-            f"{trouble[1]}; {_HELP}"
-        )
+        return self._pulse.waiting
 
     def request(
         self,
@@ -120,7 +112,7 @@ class Client:
             except (OSError, http.client.HTTPException) as error:
                 reason = _reason(error)
             failing = failing or time.monotonic()
-            self._bear(reason, failing)
+            self._pulse.failed(reason, failing)
             log.info("%s: %s; trying again in %.2f s", self.server, reason, pause)
             self._sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
@@ -159,7 +151,7 @@ class Client:
             headers["Content-Type"] = "application/octet-stream"
         if body is not None:
             headers["Content-Length"] = str(len(body))
-        return Request(method, path, headers, body, timeout)
+        return Request(method, path, headers, body, timeout, self._pulse.sent)
 
     def _proven(
         self,
@@ -172,8 +164,12 @@ class Client:
         """One try. OSError or HTTPException when it is worth another."""
         if part is not None:
             answer = self._fetched(request, part)
+        elif bulk:
+            # Who allows a long time-out expects to wait for the answer.
+            with self._pulse.transfer() if request.timeout <= _TIMEOUT else nullcontext():
+                answer = self._connections.exchange(request, whole, self._sending)
         else:
-            answer = self._connections.exchange(request, whole, self._sending if bulk else None)
+            answer = self._connections.exchange(request, whole)
         if answer.status in _TRY_AGAIN and answer.status not in final:
             raise _NotNow(_words(answer))
         if answer.ok:
@@ -183,33 +179,18 @@ class Client:
                 raise OddAnswer(f"its answer to {request.path} can't be read: {error}") from error
         else:
             answer.refusal()
-        self._moved()
+        self._pulse.moved()
         if answer.time is not None:
             self._set_clock(answer.time)
         return answer
 
     def _fetched(self, request: Request, part: Part) -> Answer:
-        rest = Request(
-            request.method, request.path, request.headers | part.headers, None, request.timeout
-        )
-        with self._fetching.turn():
+        rest = replace(request, headers=request.headers | part.headers)
+        with self._fetching.turn(), self._pulse.transfer():
             began = time.monotonic()
-            answer = self._connections.exchange(rest, lambda got: part.take(got, self._moved))
+            answer = self._connections.exchange(rest, lambda got: part.take(got, self._pulse.moved))
         self._fetching.took(time.monotonic() - began)
         return answer
-
-    def _moved(self) -> None:
-        self._moved_at = time.monotonic()
-        self._trouble = None
-
-    def _bear(self, reason: str, failing: float) -> None:
-        """Go on waiting, or raise StoreUnreachable."""
-        now = time.monotonic()
-        since = self._trouble[0] if self._trouble else now
-        self._trouble = since, reason
-        if now - max(failing, self._moved_at) >= self._patience:
-            waited = f" for {self._patience:.0f} seconds" if self._patience else ""
-            raise StoreUnreachable(f"{self.server} did not answer{waited}: {reason}", _HELP)
 
 
 def _words(answer: Answer) -> str:

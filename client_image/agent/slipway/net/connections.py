@@ -37,6 +37,8 @@ class Request:
     body: bytes | None
     timeout: float
     """Seconds without a single byte after which the connection is given up."""
+    sent: Callable[[], None] = lambda: None
+    """Is called for each piece of the body that goes out."""
 
 
 class Connections:
@@ -130,11 +132,23 @@ class _Connection(http.client.HTTPConnection):
 
 def _send(connection: _Connection, request: Request, sending: Line | None) -> float:
     """Send it all; when that began."""
-    body = None if request.body is None else io.BytesIO(request.body)
+    body = None if request.body is None else _Pieces(request.body)
+    if body is not None:
+        body.sent = request.sent
     with nullcontext() if sending is None else sending.turn():
         began = time.monotonic()
         connection.request(request.method, request.path, body, request.headers)
     return began
+
+
+class _Pieces(io.BytesIO):
+    """A body that tells when a piece of it is taken."""
+
+    sent: Callable[[], None]
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.sent()
+        return super().read(size)
 
 
 def _has_news(sock: socket.socket) -> bool:
