@@ -7,6 +7,7 @@ import stat
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -85,7 +86,16 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def server(certificates: Path) -> Iterator[FakeServer]:
-    fake = FakeServer(ca=certificates / "good.crt")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates / "good.crt", certificates / "good.key")
+    with serving(context, certificates / "good.crt") as fake:
+        yield fake
+
+
+@contextmanager
+def serving(context: ssl.SSLContext, ca: Path) -> Iterator[FakeServer]:
+    """A server with these certificates, for as long as it takes."""
+    fake = FakeServer(ca=ca)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -129,16 +139,16 @@ def server(certificates: Path) -> Iterator[FakeServer]:
             pass
 
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificates / "good.crt", certificates / "good.key")
     httpd.socket = context.wrap_socket(httpd.socket, server_side=True)
     fake.url = f"https://127.0.0.1:{httpd.server_address[1]}"
     thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
-    yield fake
-    httpd.shutdown()
-    thread.join()
-    httpd.server_close()
+    try:
+        yield fake
+    finally:
+        httpd.shutdown()
+        thread.join()
+        httpd.server_close()
 
 
 def make_image(

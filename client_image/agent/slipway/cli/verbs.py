@@ -41,6 +41,7 @@ from slipway.engine.run import run
 from slipway.engine.selection import Growing, growing, select
 from slipway.engine.store import Store, damaged, read_through
 from slipway.format import ImageRef, Machine, Manifest, check_name, parse_image_ref
+from slipway.net import clock
 from slipway.net.checkin import (
     Site,
     boot_nonce,
@@ -347,9 +348,14 @@ def list_images(arguments: Arguments, view: View) -> int:
     return 0
 
 
+def _site() -> Site:
+    """The environment's own server, whose time is this PC's from the first answer on."""
+    return replace(Site.load(SITE_FILE), set_clock=lambda now: clock.follow(now, _say))
+
+
 def checkin(arguments: Arguments, view: View) -> int:
     """Join the session; with --stay keep it alive, and join each one that follows."""
-    site = Site.load(SITE_FILE)
+    site = _site()
     wanted = session_id(Path("/proc/cmdline").read_text())
     while True:
         session = check_in(site, wanted, _say, boot_nonce(NONCE_FILE), timeout=arguments.timeout)
@@ -364,7 +370,7 @@ def checkin(arguments: Arguments, view: View) -> int:
 
 def choice(arguments: Arguments, view: View) -> int:
     """Ask for the menu's item, go through with it, and send this PC where it belongs."""
-    site = Site.load(SITE_FILE)
+    site = _site()
     nonce = boot_nonce(NONCE_FILE)
     desk = Desk(site, wish(Path("/proc/cmdline").read_text()), nonce)
     console_view = Console(arguments.jobs, SESSION_FILE)
@@ -388,7 +394,7 @@ def register(arguments: Arguments, view: View) -> int:
     """Ask to be registered, and wait for the administrator's decision."""
     screens = Screens(arguments.screen)
     try:
-        site = Site.load(SITE_FILE)
+        site = _site()
         registration = Registration(site, boot_nonce(NONCE_FILE))
         approved = ask_to_register(registration, screens, site.server, arguments.leave)
     except SlipwayError as error:
