@@ -60,7 +60,8 @@ def line() -> Iterator[Line]:
         sh("ip", "-n", made.server, "link", "add", "eth0", *peer)
         for name, address in ((made.server, SERVER), (made.pc, PC)):
             sh("ip", "-n", name, "address", "add", f"{address}/24", "dev", "eth0")
-            sh("ip", "-n", name, "link", "set", "eth0", "up")
+            # One packet is one packet: else the counters would see few and large ones.
+            sh("ip", "-n", name, "link", "set", "eth0", "gso_max_segs", 1, "up")
             shape = ["tbf", "rate", RATE, "burst", "32k", "latency", "50ms"]
             sh("tc", "-n", name, "qdisc", "add", "dev", "eth0", "root", *shape)
         yield made

@@ -67,14 +67,14 @@ class Pulse:
         """What is waited for, since when, and what helps; empty while something gets through."""
         now = time.monotonic()
         with self._lock:
-            since, reason = self._trouble or (now, "")
-            if self._trouble is None and self._busy:
+            trouble = self._trouble
+            if trouble is None and self._busy:
                 # A line that is cut fails no request for long: its bytes just do not move.
                 quiet = max(min(self._busy), self._moved_at, self._sent_at)
-                if now - quiet > _SILENCE:
-                    since, reason = quiet, "it is silent"
-        if now - since < _HICCUP:
+                trouble = (quiet, "it is silent") if now - quiet > _SILENCE else None
+        if trouble is None or now - trouble[0] < _HICCUP:
             return ""
+        since, reason = trouble
         return (
             f"waiting for the server for {now - since:.0f} s, and for {self._patience:.0f} s at "
             f"most: {reason}; {_HELP}"
