@@ -52,6 +52,15 @@ lab-down: setup ## take the lab down: no process, namespace, loop device or moun
 demo: setup ## the main job on two virtual PCs: back up, wipe, restore, boot (VERBOSE=1: all that Ansible says)
 	@VERBOSE=$(VERBOSE) PYTHONPATH=roles/virtual_lab/files $(PY) -m slipway_lab.demo
 
+# Unpacked, not installed: nobody wants a web server to be started here.
+NGINX := .cache/nginx/usr/sbin/nginx
+$(NGINX): | apt
+	@mkdir -p .cache/nginx
+	cd .cache/nginx
+	apt-get download -q nginx
+	dpkg-deb --extract nginx_*.deb .
+	rm nginx_*.deb
+
 # --- tests ---------------------------------------------------------------------
 .PHONY: test lint test-unit test-plays test-storage test-e2e test-slow fuzz
 test: setup ## everything but the slow tests: lint, unit, storage, plays, e2e
@@ -72,14 +81,15 @@ test-unit: setup ## fast tests, no root needed
 test-plays: setup ## whole playbooks without a lab, the service killed and under load; no root needed
 	nice $(PY) -m pytest -q -n auto --dist loadgroup -m plays tests/unit
 
-test-storage: setup ## real file systems on loop devices, bytes compared (root)
-	$(SUDO) env PATH="$$PATH" nice $(PY) -m pytest -q -n auto --dist loadgroup -m storage tests/storage
+test-storage: setup $(NGINX) ## real file systems on loop devices, bytes compared (root)
+	$(SUDO) env PATH="$$PATH" nice $(PY) -m pytest -q -n auto --dist loadgroup -m "storage and not slow" tests/storage
 
 test-e2e: setup ## whole trips in the virtual lab (root)
 	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m "e2e and not slow" tests/e2e --durations=20
 
-test-slow: setup ## trips that take long: menus, registration, power cuts, other networks, Secure Boot (root)
+test-slow: setup $(NGINX) ## trips that take long: menus, registration, power cuts, other networks, Secure Boot, a broken line (root)
 	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m slow tests/e2e --durations=20
+	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m slow tests/storage
 
 fuzz: COUNT := 100000
 fuzz: setup ## hostile registrations and menus, COUNT=100000 of each kind (half an hour)
@@ -90,15 +100,6 @@ matrix: ROWS :=
 matrix: AT_A_TIME := 2
 matrix: setup ## every network card and disk controller of QEMU (root; ROWS="tulip or e1000" AT_A_TIME=2)
 	$(SUDO) env PATH="$$PATH" AT_A_TIME=$(AT_A_TIME) $(PY) -m pytest -q -m matrix tests/matrix --timeout 3600 $(if $(ROWS),-k "$(ROWS)")
-
-# Unpacked, not installed: nobody wants a web server to be started here.
-NGINX := .cache/nginx/usr/sbin/nginx
-$(NGINX): | apt
-	@mkdir -p .cache/nginx
-	cd .cache/nginx
-	apt-get download -q nginx
-	dpkg-deb --extract nginx_*.deb .
-	rm nginx_*.deb
 
 .PHONY: bench
 bench: SIZE := 2G

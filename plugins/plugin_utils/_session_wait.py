@@ -109,7 +109,8 @@ class Waiter:
                 f"Look at the screen of {self.host}: the imaging environment says there why it"
                 " can't check in. Look whether it reaches the image server on port 443, has at"
                 " least 1 GiB of memory, and whether kernel and initramfs came through"
-                " (access log of nginx on the image server).",
+                " (access log of nginx on the image server). Its clock matters only where"
+                " the site overlay is an old one: playbooks/site.yml renews it.",
                 "no_check_in",
             )
         return SlipwayError(

@@ -49,8 +49,8 @@ def members(
         cpio.regular(
             "root/.ssh/authorized_keys", "".join(f"{key}\n" for key in keys).encode(), 0o600
         ),
-        # systemd never lets the clock be earlier than this file's time: on a PC with an empty
-        # clock battery the server's certificate would not be valid yet.
+        # systemd never lets the clock be earlier than this file's time: a PC with an empty clock
+        # battery begins near today, until it has heard the server's time.
         cpio.regular("usr/lib/clock-epoch", b"", mtime=epoch),
     ]
     found += [

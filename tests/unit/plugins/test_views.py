@@ -36,6 +36,8 @@ def test_the_line_of_a_backup() -> None:
     assert line("pc1", record) == (
         "pc1  backup disk0:1  43 %  182 MB of 420 MB  21.3 MB/s  0:11 left  sent 80.0 MB"
     )
+    said = line("pc1", record | {"waiting": "waiting for the server\x1b[2J"})
+    assert said.endswith("sent 80.0 MB  waiting for the server [2J")
 
 
 values = st.one_of(st.none(), st.text(), st.integers(), st.floats(), st.booleans())

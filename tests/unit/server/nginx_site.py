@@ -25,15 +25,33 @@ def render(template: str, **values: Any) -> str:
     )  # fmt: skip
 
 
-def make_certificates(folder: Path, *names: str) -> None:
-    """As tasks/tls.yml does, with the role's own openssl.cnf."""
+def make_certificates(folder: Path, *names: str, start: str = "", end: str = "") -> None:
+    """As tasks/tls.yml does, with the role's own openssl.cnf; dates as YYYYMMDDHHMMSSZ."""
     config = folder / "openssl.cnf"
-    config.write_text(render("etc/slipway/tls/openssl.cnf.j2", _image_server_alt_names=list(names)))
-    for who in ("ca", "server"):
+    config.write_text(
+        render(
+            "etc/slipway/tls/openssl.cnf.j2",
+            _image_server_alt_names=list(names),
+            _image_server_tls=str(folder),
+        )
+    )
+    (folder / "signed").mkdir(exist_ok=True)
+    (folder / "signed/index.txt").touch()
+    dates = ["-startdate", start or "20200101000000Z"]
+    dates += ["-enddate", end] if end else ["-days", "2"]
+    for who, how in (("ca", ["-selfsign"]), ("server", ["-cert", "ca.crt"])):
         key = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", f"{who}.key"]
-        subprocess.run(["openssl", "genpkey", *key], cwd=folder, check=True, capture_output=True)
-    made = ["openssl", "req", "-x509", "-new", "-sha256", "-config", "openssl.cnf", "-days", "2"]
-    for line in ("-extensions ca -subj /CN=CA -key ca.key -out ca.crt",
-                 "-extensions server -subj /CN=server -CA ca.crt -CAkey ca.key "
-                 "-key server.key -out server.crt"):  # fmt: skip
-        subprocess.run([*made, *line.split()], cwd=folder, check=True, capture_output=True)
+        _openssl(folder, "genpkey", *key)
+        _openssl(
+            folder, "req", "-new", "-config", "openssl.cnf", "-subj", f"/CN={who}",
+            "-key", f"{who}.key", "-out", f"{who}.csr",
+        )  # fmt: skip
+        _openssl(
+            folder, "ca", "-batch", "-notext", "-config", "openssl.cnf",
+            "-name", "authority", "-extensions", who, "-keyfile", "ca.key", *how, *dates,
+            "-in", f"{who}.csr", "-out", f"{who}.crt",
+        )  # fmt: skip
+
+
+def _openssl(folder: Path, *argv: str) -> None:
+    subprocess.run(["openssl", *argv], cwd=folder, check=True, capture_output=True)

@@ -116,6 +116,12 @@ def test_behind_tls_the_api_answers_itself(front: Front) -> None:
     headers = {"Authorization": f"Bearer {reader.token}"}
     answer = front.tls.get(path, headers=headers)
     assert decode_frame(digest_of(content), answer.content) == content
+    # What broke off goes on from there.
+    rest = front.tls.get(path, headers=headers | {"Range": "bytes=5-"})
+    length = len(answer.content)
+    assert rest.status_code == 206
+    assert rest.headers["content-range"] == f"bytes 5-{length - 1}/{length}"
+    assert rest.content == answer.content[5:]
     assert front.tls.get(path).status_code == 401
     assert front.tls.get(f"/internal{path[3:]}").status_code == 404
 

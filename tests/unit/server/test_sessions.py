@@ -187,6 +187,17 @@ def test_time_ends_sessions(own_service: Callable[..., Service]) -> None:
     assert error_of(silent.request("GET", "/v1/session")) == (410, "session_ended")
 
 
+def test_a_session_at_work_outlasts_a_broken_line(own_service: Callable[..., Service]) -> None:
+    service = own_service(silent_seconds=1)
+    pc = service.machine()
+    record = {"type": "progress", "phase": "backup", "done": 1, "total": 2}
+    assert pc.request("POST", "/v1/session/progress", json=record).status_code == 200
+    assert service.session(pc.session, wait=3, until="ended")["state"] == "checked_in"
+    done = {"type": "result", "verb": "backup"}
+    assert pc.request("POST", "/v1/session/result", json=done).status_code == 200
+    assert service.session(pc.session, wait=5)["outcome"] == "abandoned"
+
+
 @pytest.mark.plays
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_sessions_and_tokens_survive_a_restart(

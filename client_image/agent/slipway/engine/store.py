@@ -110,11 +110,18 @@ def pick_version(ref: ImageRef, versions: Iterable[str]) -> str:
 def fetch_content(
     store: Store, digest: str, size: int, buffer: memoryview | None = None
 ) -> memoryview:
-    """A chunk's content, proven; ImageDamaged when it is not what the manifest says."""
+    """A chunk's content, proven; ImageDamaged when it is not what the manifest says.
+
+    What is wrong is fetched once more: it may have been spoilt on its way, or by a proxy that was
+    starting, and nobody shall lose a restore to that.
+    """
     try:
         content = decode_frame(digest, store.get(digest), buffer)
-    except FrameError as error:
-        raise damaged([Problem(digest, str(error))]) from error
+    except FrameError:
+        try:
+            content = decode_frame(digest, store.get(digest), buffer)
+        except FrameError as error:
+            raise damaged([Problem(digest, str(error))]) from error
     if len(content) != size:
         raise damaged([Problem(digest, f"it has {len(content)} bytes, its cell {size}")])
     return content

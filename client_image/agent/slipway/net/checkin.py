@@ -14,7 +14,8 @@ from typing import Any
 from slipway import __version__
 from slipway.engine.devices import clean, list_disks
 from slipway.engine.errors import CheckinRefused, SlipwayError, StoreUnreachable, UsageError
-from slipway.net.client import Answer, Client
+from slipway.net.answer import Refused, text_of
+from slipway.net.client import Client
 from slipway.net.session import Session
 
 _HOST_KEY = "etc/ssh/ssh_host_ed25519_key.pub"
@@ -41,6 +42,12 @@ class Site:
 
     server: str
     ca: Path
+    set_clock: Callable[[float], None] = lambda now: None
+    """Is told the server's time with every answer."""
+
+    def client(self, token: str = "") -> Client:
+        """A client whose caller has patience of its own."""
+        return Client(self.server, self.ca, token, patience=0, set_clock=self.set_clock)
 
     @classmethod
     def load(cls, path: Path) -> Site:
@@ -187,37 +194,31 @@ def check_in(
         "agent_version": __version__,
         "nonce": nonce,
     }
-    client = Client(site.server, site.ca, patience=0)
-    answer = _until_answered(client, body, say, timeout)
-    if not answer.ok:
-        raise _refusal(answer)
     try:
-        reply = answer.json()
-        granted = reply["session"]
-        return Session(
-            server=site.server,
-            ca=str(site.ca),
-            token=str(reply["token"]),
-            session=str(granted["id"]),
-            machine=str(granted["machine"]),
-            verb=str(granted["verb"]),
-            image=str(granted["image"] or ""),
-            version=str(granted["version"] or ""),
-        )
-    except (KeyError, TypeError) as error:
-        raise CheckinRefused(
-            f"{site.server} answered the check-in with something else: {error}",
-            "check that server and site overlay are of the same version",
-        ) from error
+        return _until_answered(site, body, say, timeout)
+    except Refused as no:
+        raise _refusal(no) from no
 
 
-def _until_answered(
-    client: Client, body: dict[str, Any], say: Say, timeout: float | None
-) -> Answer:
-    began, tries = time.monotonic(), 0
+def _granted(site: Site, reply: dict[str, Any]) -> Session:
+    about = reply["session"]
+    return Session(
+        server=site.server,
+        ca=str(site.ca),
+        token=text_of(reply, "token"),
+        session=text_of(about, "id"),
+        machine=text_of(about, "machine"),
+        verb=text_of(about, "verb"),
+        image=str(about["image"] or ""),
+        version=str(about["version"] or ""),
+    )
+
+
+def _until_answered(site: Site, body: dict[str, Any], say: Say, timeout: float | None) -> Session:
+    client, began, tries = site.client(), time.monotonic(), 0
     while True:
         try:
-            return client.request("POST", "/v1/checkin", body)
+            return client.ask("POST", "/v1/checkin", lambda reply: _granted(site, reply), body)
         except StoreUnreachable as error:
             if timeout is not None and time.monotonic() - began > timeout:
                 raise
@@ -226,11 +227,9 @@ def _until_answered(
         tries += 1
 
 
-def _refusal(answer: Answer) -> CheckinRefused:
-    reply = answer.json()
-    message = str(reply.get("message") or f"the server answered {answer.status}")
-    remedy = str(reply.get("remedy") or _REFUSED.get(answer.status, "look at the service's log"))
-    return CheckinRefused(f"the server refused the check-in: {message}", remedy)
+def _refusal(no: Refused) -> CheckinRefused:
+    remedy = str(no.reply.get("remedy") or _REFUSED.get(no.status, "look at the service's log"))
+    return CheckinRefused(f"the server refused the check-in: {no.reply['message']}", remedy)
 
 
 def stay(session: Session, say: Say, beats: int | None = None) -> None:
@@ -259,15 +258,16 @@ def next_session(site: Site, told_to_stay: Path, say: Say, root: Path = Path("/"
         time.sleep(_NEXT_PAUSE)
     told_to_stay.unlink(missing_ok=True)
     say("waiting for the next session")
-    client = Client(site.server, site.ca, patience=0)
+    client = site.client()
     body = {"macs": wired_macs(root)[:MAX_MACS]}
     problem = ""
     while True:
+        news = ""
         try:
-            answer = client.request("POST", "/v1/pending", body)
-            if session := answer.json().get("session"):
-                return str(session)
-            news = "" if answer.ok else f"the server answered {answer.status}"
+            if session := client.ask("POST", "/v1/pending", _pending, body):
+                return session
+        except Refused as no:
+            news = f"the server answered {no.status}"
         except StoreUnreachable as error:
             news = error.message
         # This may last for days: say what is new, not every try.
@@ -275,3 +275,7 @@ def next_session(site: Site, told_to_stay: Path, say: Say, root: Path = Path("/"
             say(news)
         problem = news
         time.sleep(_NEXT_PAUSE)
+
+
+def _pending(reply: dict[str, Any]) -> str:
+    return "" if reply["session"] is None else text_of(reply, "session")
