@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 
@@ -14,11 +15,11 @@ from slipway.engine.errors import (
 )
 from slipway.engine.progress import Meter
 from slipway.engine.store import (
+    ChunksLacking,
     ImageInfo,
     Problem,
     Published,
     VersionInfo,
-    damaged,
     pick_version,
     read_through,
 )
@@ -29,6 +30,7 @@ from slipway.format import (
     check_digest,
     check_name,
     check_version,
+    make_proof,
     parse,
     serialize,
 )
@@ -49,15 +51,29 @@ class HttpStore:
         """`version` is the one that the session is about; it stands for "newest"."""
         self._client = client
         self._version = version
+        self._lock = threading.Lock()
+        self._nonce: str | None = None
 
-    def missing(self, digests: Sequence[str]) -> set[str]:
-        """Ask the server in bundles."""
+    def missing(self, digests: Sequence[str], keys: Sequence[bytes] = ()) -> set[str]:
+        """Ask the server in bundles, with the proof for each digest whose key is given."""
         result: set[str] = set()
+        nonce = self._proof_nonce() if keys else ""
         for start in range(0, len(digests), _QUERY):
             bundle = list(digests[start : start + _QUERY])
-            answer = self._ask("POST", "/v1/chunks/query", {"digests": bundle})
+            body: dict[str, object] = {"digests": bundle}
+            if nonce:
+                pairs = zip(bundle, keys[start : start + _QUERY], strict=True)
+                body["proofs"] = [make_proof(digest, key, nonce) for digest, key in pairs]
+            answer = self._ask("POST", "/v1/chunks/query", body)
             result.update(str(digest) for digest in answer.json().get("missing", ()))
         return result
+
+    def _proof_nonce(self) -> str:
+        """What the session's proofs are made with; empty where the server wants none."""
+        with self._lock:
+            if self._nonce is None:
+                self._nonce = str(self._ask("GET", "/v1/session").json().get("proof_nonce") or "")
+            return self._nonce
 
     def put(self, digest: str, frame: bytes) -> None:
         """Send a chunk."""
@@ -77,13 +93,14 @@ class HttpStore:
         answer = self._client.request("POST", path, data, timeout=_PUBLISH_TIMEOUT)
         lacking = answer.json().get("missing") if answer.status == 409 else None
         if lacking:
-            raise damaged([Problem(str(digest), "missing on the server") for digest in lacking])
+            raise ChunksLacking([str(digest) for digest in lacking])
         reply = _checked(answer).json()
         try:
             version = check_version(reply.get("version"))
         except FormatError as error:
             raise StoreRefused(f"the server published, but answered {error}") from error
-        return Published(version, self._stored(manifest.name, version))
+        warning = str(reply.get("warning") or "")
+        return Published(version, self._stored(manifest.name, version), warning)
 
     def _stored(self, name: str, version: str) -> int:
         known = (each for image in self.images() if image.name == name for each in image.versions)
@@ -127,6 +144,7 @@ class HttpStore:
                             int(each.get("stored", 0)),
                             str(each.get("problem") or ""),
                             int(each.get("unreadable", 0)),
+                            bool(each.get("ahead", False)),
                         )
                         for each in image["versions"]
                     ),
