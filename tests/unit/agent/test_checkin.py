@@ -103,6 +103,8 @@ def test_check_in(server: Any, root: Path) -> None:
     assert told["macs"] == ["52:54:00:00:00:01", "52:54:00:00:00:02"]
     assert told["host_key"] == "ssh-ed25519 AAAAC3"
     assert (told["session"], told["nonce"]) == ("s1", "nonce")
+    # What the session may send goes by it.
+    assert told["hardware"]["disk_bytes"] >= sum(each["size"] for each in hardware(root)["disks"])
 
 
 @pytest.mark.parametrize("status", [404, 409, 410, 422])

@@ -94,6 +94,11 @@ def test_the_table_of_images() -> None:
     _heading, first, second = image_table([{"name": "pc1", "versions": versions}])
     assert first.endswith("damaged")
     assert second.endswith("degraded, 1.5 kB unreadable")
+    versions[0]["ahead"] = True
+    assert "says a time to come" in image_table([{"name": "pc1", "versions": versions}])[2]
+    busy = [{"version": f"20260101T000000Z-{number}", "bytes": 1} for number in (10, 9, 11)]
+    rows = image_table([{"name": "pc1", "versions": busy}])[1:]
+    assert [row.split()[0].rpartition("-")[2] for row in rows] == ["11", "10", "9"]
     assert image_table([])[0].startswith("There is no image yet")
 
 

@@ -27,7 +27,7 @@ def open_images(folder: Path) -> tuple[ChunkStore, Images]:
     """The store as a starting service opens it."""
     folder.mkdir(exist_ok=True)
     memory = Memory(folder / "memory.sqlite3")
-    marks = SyncMarks(folder / "sync.json", "boot", 0.0)
+    marks = SyncMarks(folder / "store/unsynced", "boot")
     store = ChunkStore(folder / "store", 0, marks, memory.is_bad)
     return store, Images(store, memory)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -246,10 +247,32 @@ def test_the_queue_forgets(queue: Queue) -> None:
     asyncio.run(queue.all.approve(approved, "pc3"))
     asyncio.run(queue.all.sweep(100))
     assert len(queue.all.all()) == 3
+    queue.clock.now += 60
+    later = queue.ask(4)[0].id
+    asyncio.run(queue.all.refuse(later, ""))
+    queue.clock.now += 41
+    asyncio.run(queue.all.sweep(100))
+    assert {item.id for item in queue.all.all()} == {later, approved}
+    assert set(queue.db.load("registrations")) == {later, approved}
+    queue.clock.now += 3600
+    asyncio.run(queue.all.sweep(100))
+    assert queue.all.all() == []
+    assert refused not in queue.all._decided
+
+
+@pytest.mark.parametrize("jump", [-(10**9), 10**9])
+def test_a_decision_does_not_age_by_a_clock_that_is_set(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    refused = queue.ask(1)[0].id
+    asyncio.run(queue.all.refuse(refused, ""))
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + jump)
+    asyncio.run(queue.all.sweep(100))
+    assert [item.id for item in queue.all.all()] == [refused]
     queue.clock.now += 101
     asyncio.run(queue.all.sweep(100))
-    assert {item.id for item in queue.all.all()} == {refused, approved}
-    assert set(queue.db.load("registrations")) == {refused, approved}
+    assert queue.all.all() == []
 
 
 # --- identity and names ---------------------------------------------------------------------

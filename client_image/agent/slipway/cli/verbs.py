@@ -85,7 +85,7 @@ class _Job:
     def done(self, result: Result) -> None:
         """Tell the view and the server."""
         result = replace(result, seconds=round(time.monotonic() - self.began, 2))
-        for warning in degraded_lines(result):
+        for warning in (*degraded_lines(result), *result.warnings):
             self.view.warning(warning)
         if self.reporter is not None:
             self.reporter.finish(result.to_json())
@@ -344,6 +344,8 @@ def list_images(arguments: Arguments, view: View) -> int:
             what = each.damage or f"{size(each.bytes)} used, {size(each.stored)} stored"
             if each.unreadable:
                 what += f", degraded: {each.unreadable} bytes could not be read"
+            if each.ahead:
+                what += f", says a time to come: made {each.created or 'nobody knows when'}"
             print(f"{image.name}@{each.version}  {what}")
     return 0
 

@@ -26,6 +26,7 @@ from slipway.engine.parallel import cores
 from slipway.engine.progress import Meter
 from slipway.engine.soundness import Look, recalled, remember
 from slipway.engine.store import (
+    ChunksLacking,
     ImageInfo,
     Problem,
     Published,
@@ -40,9 +41,11 @@ from slipway.format import (
     FormatError,
     ImageRef,
     Manifest,
+    ahead_warning,
     check_digest,
     check_name,
     check_version,
+    is_ahead,
     is_name,
     make_version,
     parse,
@@ -54,6 +57,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 # Chunks get their names in batches, after one sync: a name must never outlive its bytes.
 _BATCH = 32
 _GRACE = 60
+# A set of this many digests takes about 20 MB; a larger image is read through before a restore.
+_MOST_OWN = 200_000
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -70,8 +75,8 @@ class FolderStore:
         self._waiting: dict[str, Path] = {}
         self._desk: Path | None = None
         self._desk_lock = -1
-        # By the clock of the store's file system; what is older is not this run's work.
-        self._began = 1 << 62
+        # What this run has put, while all that it was asked for is its own work.
+        self._own: set[bytes] | None = set()
         if create:
             with _storage_errors(root):
                 for folder in ("chunks", "images", "tmp"):
@@ -82,15 +87,17 @@ class FolderStore:
                 "check --store; slipway backup makes a new store",
             )
 
-    def missing(self, digests: Sequence[str]) -> set[str]:
+    def missing(self, digests: Sequence[str], keys: Sequence[bytes] = ()) -> set[str]:
         """Which of these chunks are neither here nor on their way."""
         with self._lock:
             waiting = set(self._waiting)
-        return {
+        lacking = {
             digest
             for digest in digests
             if digest not in waiting and not self._chunk(digest).exists()
         }
+        self._note_others(set(digests) - waiting - lacking)
+        return lacking
 
     def put(self, digest: str, frame: bytes) -> None:
         """Write a chunk. It gets its name with its batch, or when the version is published."""
@@ -99,6 +106,10 @@ class FolderStore:
             path.write_bytes(frame)
             with self._lock:
                 self._waiting[digest] = path
+                if self._own is not None:
+                    self._own.add(bytes.fromhex(digest))
+                    if len(self._own) > _MOST_OWN:
+                        self._own = None
                 full = len(self._waiting) >= _BATCH
             if full:
                 self._name_waiting()
@@ -137,9 +148,10 @@ class FolderStore:
                 finally:
                     draft.unlink()
                 _sync_folder(folder)
-                if look.oldest >= self._began:
+                if self._is_own_work(manifest):
                     remember(self._note(stamped), look.seal)
-                return Published(version, look.bytes)
+                warning = ahead_warning(manifest.name, version, moment) or ""
+                return Published(version, look.bytes, warning)
 
     def manifest(self, ref: ImageRef) -> Manifest:
         """A version's manifest, checked to be the one that its file name says."""
@@ -204,6 +216,7 @@ class FolderStore:
             manifest.used_bytes,
             manifest.stored_bytes,
             unreadable=manifest.unreadable_bytes,
+            ahead=is_ahead(version, now()),
         )
 
     def _read(self, path: Path, name: str, version: str) -> Manifest:
@@ -232,11 +245,20 @@ class FolderStore:
             try:
                 look.add(digest, self._chunk(digest).stat())
             except FileNotFoundError:
-                raise ImageDamaged(
-                    f"chunk {digest} is missing from the store, nothing was published",
-                    "run the backup again",
-                ) from None
+                raise ChunksLacking([digest]) from None
         return look
+
+    def _note_others(self, there: set[str]) -> None:
+        """Stop counting this run's own work when it builds on chunks that were there before."""
+        with self._lock:
+            own = self._own
+            if own is not None and not all(bytes.fromhex(digest) in own for digest in there):
+                self._own = None
+
+    def _is_own_work(self, manifest: Manifest) -> bool:
+        """Whether this run wrote every chunk: no clock says so, clocks are set."""
+        own = self._own
+        return own is not None and all(bytes.fromhex(name) in own for name, _ in manifest.chunks())
 
     def _open_desk(self) -> Path:
         """This run's folder under tmp/; its lock tells other runs that it is in use."""
@@ -247,7 +269,6 @@ class FolderStore:
                 desk.mkdir()
                 self._desk_lock = os.open(desk, os.O_RDONLY | os.O_CLOEXEC)
                 fcntl.flock(self._desk_lock, fcntl.LOCK_EX)
-                self._began = os.fstat(self._desk_lock).st_mtime_ns
                 self._desk = desk
             return self._desk
 
@@ -261,7 +282,8 @@ class FolderStore:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 # A run that begins just now has its folder before it has its lock.
-                if time.time() - os.fstat(handle).st_mtime < _GRACE:
+                # Whose clock is ahead, this one's or the store's, makes no difference.
+                if abs(time.time() - os.fstat(handle).st_mtime) < _GRACE:
                     continue
                 shutil.rmtree(stale, ignore_errors=True)
             except BlockingIOError:

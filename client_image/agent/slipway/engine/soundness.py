@@ -25,13 +25,10 @@ class Look:
         """Nothing seen yet."""
         self._hash = hashlib.sha256()
         self.bytes = 0
-        self.oldest = time.time_ns()
-        """When the oldest file was written, in nanoseconds since 1970."""
 
     def add(self, digest: str, found: os.stat_result) -> None:
         """Take a chunk's file into account."""
         self.bytes += found.st_size
-        self.oldest = min(self.oldest, found.st_mtime_ns)
         facts = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
         self._hash.update(f"{digest} {facts}\n".encode("ascii"))
 

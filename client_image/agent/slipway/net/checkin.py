@@ -190,7 +190,13 @@ def check_in(
         "session": session,
         "macs": wired_macs(root)[:MAX_MACS],
         "host_key": host_key_of(root),
-        "hardware": hardware(root) | {"secure_boot": secure_boot(root)},
+        "hardware": hardware(root)
+        | {
+            "secure_boot": secure_boot(root),
+            # What the session may send goes by it: with disks that are not fixed, if they are named
+            # to be saved.
+            "disk_bytes": sum(disk.size for disk in list_disks()),
+        },
         "agent_version": __version__,
         "nonce": nonce,
     }

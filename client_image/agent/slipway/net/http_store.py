@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -17,11 +18,11 @@ from slipway.engine.errors import (
 )
 from slipway.engine.progress import Meter
 from slipway.engine.store import (
+    ChunksLacking,
     ImageInfo,
     Problem,
     Published,
     VersionInfo,
-    damaged,
     pick_version,
     read_through,
 )
@@ -32,6 +33,7 @@ from slipway.format import (
     check_digest,
     check_name,
     check_version,
+    make_proof,
     parse,
     serialize,
 )
@@ -53,21 +55,33 @@ class HttpStore:
         """`version` is the one that the session is about; it stands for "newest"."""
         self._client = client
         self._version = version
+        self._lock = threading.Lock()
+        self._nonce: str | None = None
 
     @property
     def waiting(self) -> str:
         """What it waits for, and what helps; empty while requests get through."""
         return self._client.waiting
 
-    def missing(self, digests: Sequence[str]) -> set[str]:
-        """Ask the server in bundles."""
+    def missing(self, digests: Sequence[str], keys: Sequence[bytes] = ()) -> set[str]:
+        """Ask the server in bundles, with the proof for each digest whose key is given."""
         result: set[str] = set()
+        nonce = self._proof_nonce() if keys else ""
         for start in range(0, len(digests), _QUERY):
             bundle = list(digests[start : start + _QUERY])
-            result |= self._ask(
-                "POST", "/v1/chunks/query", partial(_lacking, bundle), {"digests": bundle}
-            )
+            body: dict[str, Any] = {"digests": bundle}
+            if nonce:
+                pairs = zip(bundle, keys[start : start + _QUERY], strict=True)
+                body["proofs"] = [make_proof(digest, key, nonce) for digest, key in pairs]
+            result |= self._ask("POST", "/v1/chunks/query", partial(_lacking, bundle), body)
         return result
+
+    def _proof_nonce(self) -> str:
+        """What the session's proofs are made with; empty where the server wants none."""
+        with self._lock:
+            if self._nonce is None:
+                self._nonce = self._ask("GET", "/v1/session", _proof_nonce)
+            return self._nonce
 
     def put(self, digest: str, frame: bytes) -> None:
         """Send a chunk."""
@@ -87,16 +101,15 @@ class HttpStore:
         data = serialize(manifest)
         try:
             # A repeated request finds the version that it made.
-            version = self._client.ask(
-                "POST", path, _version, data, timeout=_PUBLISH_TIMEOUT, bulk=True
+            version, warning = self._client.ask(
+                "POST", path, _published, data, timeout=_PUBLISH_TIMEOUT, bulk=True
             )
         except Refused as no:
             lacking = no.reply.get("missing") if no.status == 409 else None
             if isinstance(lacking, list) and lacking:
-                problems = [Problem(str(digest), "missing on the server") for digest in lacking]
-                raise damaged(problems) from no
+                raise ChunksLacking([str(digest) for digest in lacking]) from no
             raise _error(no) from no
-        return Published(version, self._stored(manifest.name, version))
+        return Published(version, self._stored(manifest.name, version), warning)
 
     def _stored(self, name: str, version: str) -> int:
         known = (each for image in self.images() if image.name == name for each in image.versions)
@@ -197,8 +210,12 @@ class _ImageCheck:
     problems: list[Problem]
 
 
-def _version(reply: dict[str, Any]) -> str:
-    return check_version(reply["version"])
+def _published(reply: dict[str, Any]) -> tuple[str, str]:
+    return check_version(reply["version"]), str(reply.get("warning") or "")
+
+
+def _proof_nonce(reply: dict[str, Any]) -> str:
+    return str(reply["proof_nonce"] or "")
 
 
 def _image_check(reply: dict[str, Any]) -> _ImageCheck | None:
@@ -229,6 +246,7 @@ def _images(listing: dict[str, Any]) -> list[ImageInfo]:
                     int(each.get("stored", 0)),
                     str(each.get("problem") or ""),
                     int(each.get("unreadable", 0)),
+                    bool(each.get("ahead", False)),
                 )
                 for each in image["versions"]
             ),

@@ -32,6 +32,8 @@ class Config:
     # Where pending sessions lie as files for boot loaders that speak TFTP alone; None: nowhere.
     tftp_dir: Path | None = None
     store_reserve_bytes: int = 1 << 30
+    # What one backup may send at most, however large its machine says that its disks are.
+    session_quota_bytes: int = 4 << 40
     # nginx's internal location for chunks; None: the service sends the bytes itself.
     accel_redirect: str | None = None
     threads: int = 4
@@ -76,6 +78,7 @@ class Config:
             "job_seconds",
             "registration_limit",
             "registrations_per_second",
+            "session_quota_bytes",
         ):
             if getattr(self, key) < 1:
                 raise ConfigError(f"{key} must be at least 1")

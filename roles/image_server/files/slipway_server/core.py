@@ -11,11 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from slipway.format.names import make_version
+from slipway.format.names import ahead_warning, make_version
 
 from .choices import Choices
+from .claims import Claims
 from .config import Config
+from .digest_sets import DigestSets
 from .errors import ServiceError
+from .grants import Grants
 from .image_check import Check, Checker
 from .images import Images, read_manifest
 from .job import Job
@@ -35,6 +38,8 @@ _T = TypeVar("_T")
 # A power failure makes suspects of the chunks since the last sync: keep that set small.
 _SYNC_SECONDS = 60.0
 _FORGET_SECONDS = 3600.0
+# What a clock that is merely corrected never jumps by.
+_JUMP_SECONDS = 60.0
 # Manifests are parsed one at a time: a large one takes several times its size in memory.
 _MANIFEST_SLOTS = 1
 
@@ -47,14 +52,21 @@ class Core:
         self.config = config
         config.state_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
         self.memory = Memory(config.state_dir / "memory.sqlite3")
-        marks = SyncMarks(config.state_dir / "sync.json", read_boot_id(), time.time())
+        marks = SyncMarks(config.store_dir / "unsynced", read_boot_id())
         self.store = ChunkStore(
-            config.store_dir, config.store_reserve_bytes, marks, self.memory.is_bad
+            config.store_dir,
+            config.store_reserve_bytes,
+            marks,
+            self.memory.is_bad,
+            self.memory.keep_key,
         )
         self.images = Images(self.store, self.memory)
+        self.digest_sets = DigestSets(self.images, self.run)
         self._db = SessionDb(config.state_dir / "sessions.sqlite3")
         self.tftp_files = TftpFiles(config.tftp_dir)
         self.sessions = Registry(self._db, show=self.tftp_files.show)
+        self._grants = Grants(config.state_dir / "grants.sqlite3")
+        self.claims = Claims(self.store, self.memory, self._grants, config.session_quota_bytes)
         self.choices = Choices(self)
         self._registration_db = RegistrationDb(config.state_dir / "registrations.sqlite3")
         self.registrations = Registrations(
@@ -68,7 +80,7 @@ class Core:
         )
         self.upload_slots = asyncio.Semaphore(config.upload_slots)
         self.manifest_slots = asyncio.Semaphore(_MANIFEST_SLOTS)
-        self.started = time.time()
+        self.started, self._began, self._ahead = time.time(), time.monotonic(), 0.0
         self._pool = ThreadPoolExecutor(config.threads, thread_name_prefix="work")
         self._checks: dict[str, Check] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -103,6 +115,7 @@ class Core:
         self._pool.shutdown()
         self._db.close()
         self._registration_db.close()
+        self._grants.close()
         self.memory.close()
         self.store.close()
 
@@ -150,6 +163,7 @@ class Core:
         item = self.sessions.get(session_id)
         name = item.image or ""
         manifest = await self.run(read_manifest, body, name)
+        own = await self.digest_sets.of(item)
         async with self._publishing:
             item = self.sessions.get(session_id)
             if not item.open:
@@ -162,6 +176,7 @@ class Core:
                         f"This session has already published {name}@{item.version}.",
                     )
                 return name, str(item.version), False
+            await self.run(self.claims.check, item, own, manifest)
             taken |= self.sessions.reserved_versions(name)
             version = make_version(datetime.now(UTC), taken)
             await self.sessions.update(session_id, version=version, manifest_hash=digest)
@@ -172,6 +187,8 @@ class Core:
                     await self.sessions.update(session_id, version=None, manifest_hash=None)
                 raise
         log.info("session %s published %s@%s", session_id, name, version)
+        if (warning := ahead_warning(name, version, datetime.now(UTC))) is not None:
+            log.warning("%s", warning)
         return name, version, True
 
     def _check_for(self, item: Session) -> None:
@@ -197,7 +214,9 @@ class Core:
         for item in await self.sessions.sweep(self.config.silent_seconds):
             log.warning("session %s of %s: %s", item.id, item.machine, item.outcome)
         await self.sessions.flush()
-        keep_since = time.time() - self.config.keep_days * 86400
+        await self._let_go()
+        self._watch_clock()
+        keep_since = self._steady() - self.config.keep_days * 86400
         await self.choices.sweep(keep_since)
         now = time.monotonic()
         if now - self._last_forget > _FORGET_SECONDS:
@@ -207,6 +226,26 @@ class Core:
         if self.store.dirty and now - self._last_sync > _SYNC_SECONDS:
             self._last_sync = now
             await self.run(self.store.sync)
+
+    def _steady(self) -> float:
+        """The time as it was when the service started and as it went on since.
+
+        A clock that is set years ahead must not make old what ended a minute ago.
+        """
+        return self.started + time.monotonic() - self._began
+
+    def _watch_clock(self) -> None:
+        ahead = time.time() - self._steady()
+        if abs(ahead - self._ahead) > _JUMP_SECONDS:
+            log.warning("the server's clock was set by %+.0f s", ahead - self._ahead)
+            self._ahead = ahead
+
+    async def _let_go(self) -> None:
+        """Drop what was only held for sessions that have ended since."""
+        still = {item.id for item in self.sessions.open_sessions()}
+        self.digest_sets.keep(still)
+        if ended := self._grants.sessions() - still:
+            await self.run(self._grants.drop, ended)
 
     def _spawn(self, work: Any) -> None:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)

@@ -67,6 +67,12 @@ ERRORS: dict[str, tuple[int, str]] = {
         "Delete images or enlarge the store, then run the backup again: it sends "
         "only what is missing.",
     ),
+    "session_quota": (
+        507,
+        "If the machine got a disk after it booted, start a new session. If its disks are larger "
+        "than image_server_session_quota_bytes, raise that and run site.yml. Otherwise look at "
+        "the machine: it sends more than it has.",
+    ),
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from slipway.format.codec import parse, serialize
 from slipway.format.errors import FormatError
 from slipway.format.manifest import Manifest
-from slipway.format.names import check_version, is_name, version_key
+from slipway.format.names import check_version, is_ahead, is_name, version_key
 
 from . import files
 from .errors import ServiceError
@@ -43,7 +42,6 @@ class Images:
         self._root = store.root / "images"
         self._store = store
         self._memory = memory
-        self._digests_of = functools.lru_cache(maxsize=4)(self._read_digests)
 
     def path(self, name: str, version: str) -> Path:
         """Where a version's manifest lies. Both parts were checked before."""
@@ -101,22 +99,6 @@ class Images:
         """A version's manifest, parsed. FormatError if the file was damaged."""
         return parse(self.read(name, version))
 
-    def holds(self, name: str, version: str, digest: str) -> bool:
-        """Whether a chunk belongs to a version."""
-        try:
-            return bytes.fromhex(digest) in self._digests_of(name, version)
-        except FormatError as error:
-            raise ServiceError(
-                "store_failed", f"The manifest of {name}@{version} is damaged: {error}."
-            ) from error
-
-    def _read_digests(self, name: str, version: str) -> frozenset[bytes]:
-        return frozenset(
-            segment.digests[start : start + 32]
-            for segment in self.manifest(name, version).segments()
-            for start in range(0, len(segment.digests), 32)
-        )
-
     def publish(self, manifest: Manifest, version: str) -> None:
         """Make the version exist. A retry of a publish that succeeded changes nothing."""
         stored, missing = 0, []
@@ -130,7 +112,7 @@ class Images:
             raise ServiceError(
                 "missing_chunks",
                 f"The manifest names {len(missing)} chunks that the store does not have.",
-                missing=sorted(missing)[:20],
+                missing=sorted(missing)[:4096],
             )
         self._store.sync()
         data = serialize(manifest.stamped(version, iso(time.time()), stored))
@@ -143,7 +125,11 @@ class Images:
 
     def summaries(self, name: str) -> list[dict[str, Any]]:
         """What a list shows of every version of an image, newest first."""
-        return [self._summary(name, version) for version in reversed(self.versions(name))]
+        now = datetime.now(UTC)
+        return [
+            self._summary(name, version) | {"ahead": is_ahead(version, now)}
+            for version in reversed(self.versions(name))
+        ]
 
     def _summary(self, name: str, version: str) -> dict[str, Any]:
         found = self.path(name, version).stat()

@@ -7,7 +7,14 @@ import json
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 from slipway.format.names import check_digest, check_mac, check_name, check_version
 
 MAX_HARDWARE = 64 << 10
@@ -170,6 +177,7 @@ class OwnSession(BaseModel):
     version: str | None
     state: State
     image_check: ImageCheck | None
+    proof_nonce: str = Field(description="what proofs for chunks are made with: PROTOCOL.md")
 
 
 class Empty(Strict):
@@ -180,6 +188,22 @@ class Query(Strict):
     """Which of these chunks are missing?"""
 
     digests: Annotated[list[Digest], Field(max_length=4096)]
+    proofs: (
+        Annotated[
+            list[Annotated[str, Field(min_length=32, max_length=32, pattern="^[0-9a-f]{32}$")]],
+            Field(max_length=4096),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="for each digest, in order, the proof that its content is there: PROTOCOL.md",
+    )
+
+    @model_validator(mode="after")
+    def _paired(self) -> Query:
+        if self.proofs is not None and len(self.proofs) != len(self.digests):
+            raise ValueError("proofs: there must be one for each digest")
+        return self
 
 
 class Missing(BaseModel):
@@ -200,6 +224,9 @@ class Published(BaseModel):
 
     name: str
     version: str
+    warning: str | None = Field(
+        default=None, description="why the version says another time than the server's"
+    )
 
 
 class DiskSummary(BaseModel):
@@ -225,6 +252,7 @@ class VersionSummary(BaseModel):
     agent_version: str
     disks: list[DiskSummary]
     problem: str | None
+    ahead: bool = Field(description="whether it says a time to come: a clock was wrong")
 
 
 class Image(BaseModel):

@@ -10,6 +10,7 @@ import asyncio
 import dataclasses
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,15 +42,22 @@ class NextBoot:
 class NextBoots:
     """All orders that are kept."""
 
-    def __init__(self, db: RecordDb[NextBoot]) -> None:
-        """Load them."""
+    def __init__(self, db: RecordDb[NextBoot], clock: Callable[[], float] = time.monotonic) -> None:
+        """Load them; how long ago a script was served is told by the wall clock but this once."""
         self._db = db
+        self._clock = clock
         self._orders: dict[str, NextBoot] = {item.id: item for item in db.load()}
+        wall, now = time.time(), clock()
+        self._served = {
+            item.id: now - max(0.0, wall - (item.ended_at or 0.0))
+            for item in self._orders.values()
+            if item.outcome == "served"
+        }
         self._setting = asyncio.Lock()
 
     def all(self) -> list[NextBoot]:
         """Every order that is kept, oldest first."""
-        return sorted(self._orders.values(), key=lambda item: (item.created, item.id))
+        return list(self._orders.values())
 
     def armed(self, machine: str) -> NextBoot | None:
         """The order that waits for a machine's boot."""
@@ -85,7 +93,7 @@ class NextBoots:
         found = self._orders.get(order_id)
         if found is None or found.outcome != "served":
             return None
-        fresh = time.time() - (found.ended_at or 0.0) < _USABLE_SECONDS
+        fresh = self._clock() - self._served[order_id] < _USABLE_SECONDS
         return found if fresh and (found.machine, found.item) == (machine, item) else None
 
     async def use(self, order: NextBoot) -> None:
@@ -103,11 +111,14 @@ class NextBoots:
         ]
         for item in old:
             del self._orders[item.id]
+            self._served.pop(item.id, None)
         if old:
             await self._db.delete(item.id for item in old)
 
     async def _end(self, item: NextBoot, outcome: str) -> NextBoot:
         ended = dataclasses.replace(item, state="ended", outcome=outcome, ended_at=time.time())
+        if outcome == "served":
+            self._served[item.id] = self._clock()
         await self._commit(ended)
         return ended
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from slipway.format.frames import MAX_FRAME
+from slipway.format.names import ahead_warning
 
-from . import boot_script, choice_app, models, registration_app
+from . import boot_script, choice_app, claims, models, registration_app
 from .core import Core
 from .errors import ServiceError
 from .http_common import CoreDep, TokenDep, make_app, peer, read_body, refusals
@@ -112,7 +114,7 @@ async def pending(asks: models.PendingRequest, core: CoreDep) -> Any:
 @router.get("/v1/session", response_model=models.OwnSession, responses=refusals(*_AUTH))
 async def own_session(item: SessionDep, core: CoreDep) -> Any:
     """The token's own session."""
-    return core.view(item)
+    return core.view(item) | {"proof_nonce": claims.nonce(item)}
 
 
 @router.post(
@@ -139,10 +141,20 @@ async def result(record: models.ResultRecord, item: SessionDep, core: CoreDep) -
     return {}
 
 
-@router.post("/v1/chunks/query", response_model=models.Missing, responses=refusals(*_BACKUP))
-async def query(wanted: models.Query, _: BackupDep, core: CoreDep) -> Any:
-    """Which of these chunks does the store lack?"""
-    return {"missing": await core.run(core.store.missing, wanted.digests)}
+@router.post(
+    "/v1/chunks/query",
+    response_model=models.Missing,
+    responses=refusals(*_BACKUP, "store_failed", "session_quota"),
+)
+async def query(wanted: models.Query, item: BackupDep, core: CoreDep) -> Any:
+    """Which of these chunks have to be sent?
+
+    All but those of the session's own image, those that it has sent, and those that it proves to
+    have: whether another image has a chunk is nothing that a name alone gets an answer to.
+    """
+    own = await core.digest_sets.of(item)
+    proofs = wanted.proofs or []
+    return {"missing": await core.run(core.claims.missing, item, own, wanted.digests, proofs)}
 
 
 @router.put(
@@ -151,17 +163,18 @@ async def query(wanted: models.Query, _: BackupDep, core: CoreDep) -> Any:
     response_model=models.Kept,
     responses={
         200: {"model": models.Kept, "description": "the store had it"},
-        **refusals(*_BACKUP, "wrong_content", "store_failed", "store_full"),
+        **refusals(*_BACKUP, "wrong_content", "store_failed", "store_full", "session_quota"),
     },
     openapi_extra={"requestBody": {"required": True, "content": _FRAME}},
 )
 async def put_chunk(
-    digest: models.Digest, request: Request, _: BackupDep, core: CoreDep
+    digest: models.Digest, request: Request, item: BackupDep, core: CoreDep
 ) -> JSONResponse:
     """One zstd frame that declares its content size; it is verified before it is kept."""
+    core.claims.refuse_spent(item, digest)
     async with core.upload_slots:
         frame = await read_body(request, MAX_FRAME)
-        new = await core.run(core.store.put, digest, frame)
+        new = await core.run(core.claims.put, item, digest, frame)
     return JSONResponse({"digest": digest, "new": new}, 201 if new else 200)
 
 
@@ -175,7 +188,7 @@ async def put_chunk(
 )
 async def get_chunk(digest: models.Digest, item: ReaderDep, core: CoreDep) -> Response:
     """A chunk of the session's version. Behind nginx the file is sent by nginx."""
-    if not await core.run(core.images.holds, str(item.image), str(item.version), digest):
+    if digest not in await core.digest_sets.of(item):
         raise ServiceError("wrong_image", "The session's image does not hold this chunk.")
     if await core.run(core.store.fingerprint, digest) is None:
         raise ServiceError("unknown_chunk", f"The store has lost chunk {digest}.")
@@ -213,7 +226,8 @@ async def publish(
     async with core.manifest_slots:
         body = await read_body(request, core.config.max_manifest_bytes)
         image, version, new = await core.publish(item.id, body)
-    return JSONResponse({"name": image, "version": version}, 201 if new else 200)
+    published = {"name": image, "version": version, "warning": _ahead(image, version)}
+    return JSONResponse(published, 201 if new else 200)
 
 
 @router.get("/v1/images", response_model=models.ImageList, responses=refusals(*_AUTH))
@@ -239,6 +253,10 @@ async def manifest(
     """The manifest of the session's version, byte for byte as it was published."""
     _need_image(item, name, version)
     return Response(await core.run(core.images.read, name, version), media_type="application/json")
+
+
+def _ahead(image: str, version: str) -> str | None:
+    return ahead_warning(image, version, datetime.now(UTC))
 
 
 def _is_streamed(method: str, path: str) -> bool:

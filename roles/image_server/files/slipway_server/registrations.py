@@ -51,6 +51,13 @@ class Registrations:
         self._queue = {key: _from_body(body) for key, body in db.load(QUEUE).items()}
         self._by_token = {item.token_hash: key for key, item in self._queue.items()}
         self._heard = dict.fromkeys(self._queue, clock())
+        wall = time.time()
+        # When each was decided, by the clock that nobody sets.
+        self._decided = {
+            key: clock() - max(0.0, wall - item.decided_at)
+            for key, item in self._queue.items()
+            if item.decided_at is not None
+        }
         # Those that came back to ask. Of a flood, most never do.
         self._polled = set(self._queue)
         self._machines = {
@@ -61,7 +68,7 @@ class Registrations:
 
     def all(self) -> list[Registration]:
         """The queue, oldest first."""
-        return sorted(self._queue.values(), key=lambda item: (item.created, item.id))
+        return list(self._queue.values())
 
     def get(self, key: str) -> Registration:
         """One registration by its id."""
@@ -164,13 +171,13 @@ class Registrations:
 
     async def sweep(self, keep_seconds: float) -> None:
         """Forget who was told, and who has not been heard of for days."""
-        now, wall = self._clock(), time.time()
+        now = self._clock()
         over = [
             key
             for key, item in self._queue.items()
             if (item.state == "waiting" and now - self._heard[key] > keep_seconds)
-            or (item.state == "refused" and wall - (item.decided_at or 0) > keep_seconds)
-            or (item.state == "approved" and wall - (item.decided_at or 0) > _APPROVED_SECONDS)
+            or (item.state == "refused" and now - self._decided[key] > keep_seconds)
+            or (item.state == "approved" and now - self._decided[key] > _APPROVED_SECONDS)
         ]
         if over:
             self._forget({*over})
@@ -243,7 +250,7 @@ class Registrations:
             others = [item for item in left if item.id not in gone]
             full = f"{self._limit} PCs wait already"
             gone.append(
-                min(decided, key=lambda item: item.decided_at or 0).id
+                min(decided, key=lambda item: self._decided[item.id]).id
                 if decided
                 else self._least(others, full)
             )
@@ -260,6 +267,7 @@ class Registrations:
 
     async def _decide(self, item: Registration, **changes: Any) -> Registration:
         decided = dataclasses.replace(item, decided_at=time.time(), **changes)
+        self._decided[item.id] = self._clock()
         await self._keep(decided)
         return decided
 
@@ -285,6 +293,7 @@ class Registrations:
             if item is not None:
                 self._by_token.pop(item.token_hash, None)
             self._heard.pop(key, None)
+            self._decided.pop(key, None)
             self._polled.discard(key)
 
 

@@ -60,8 +60,8 @@ class Registry:
         self._show_open()
 
     def all(self) -> list[Session]:
-        """Every session that is kept, oldest first."""
-        return sorted(self._sessions.values(), key=lambda item: (item.created, item.id))
+        """Every session that is kept, oldest first: in the order in which they came."""
+        return list(self._sessions.values())
 
     def open_sessions(self) -> list[Session]:
         """Those that have not ended."""
