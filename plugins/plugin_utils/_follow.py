@@ -18,6 +18,8 @@ from ansible_collections.slipway.imaging.plugins.plugin_utils._progress import l
 
 POLL_SECONDS = 2.0
 LINE_SECONDS = 5.0
+# One poll; a busy machine answers late.
+ANSWER_SECONDS = 30.0
 # A line says so when the agent has been silent for this long.
 SILENCE_SECONDS = 20.0
 # A job outlives a broken connection; a machine that stays away for longer than this is given up.
