@@ -71,6 +71,8 @@ class MachineAction(ActionBase):
         # Whatever a lie makes Ansible's own reader stumble over.
         except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as failure:
             raise NotPlain(f"Ansible could not read it ({type(failure).__name__})") from failure
+        if not isinstance(answer, Mapping):
+            raise NotPlain("it is no object")
         if "module_stdout" in answer:
             raise NotPlain(f"it is no JSON object ({clean(answer.get('msg'), 200)})")
         if answer.get("failed"):
