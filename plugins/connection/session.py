@@ -118,7 +118,7 @@ options:
 """
 
 # One answer of a machine: an agent's result has up to 512 KiB.
-ANSWER_BYTES = 4 << 20
+ANSWER_BYTES = 1 << 20
 # A module on a slow machine that looks at many disks. Who expects less says so.
 ANSWER_SECONDS = 600.0
 _OWN_SECONDS = 30.0

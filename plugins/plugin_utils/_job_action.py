@@ -18,6 +18,7 @@ from ansible_collections.slipway.imaging.plugins.module_utils._names import is_v
 from ansible_collections.slipway.imaging.plugins.plugin_utils._differences import reference
 from ansible_collections.slipway.imaging.plugins.plugin_utils._follow import (
     ANSWER_SECONDS,
+    PATIENCE_SECONDS,
     Ending,
     Follower,
     Job,
@@ -167,6 +168,14 @@ class JobAction(MachineAction):
                 f" playbooks/{self.playbook} again.",
                 "machine_lost",
             )
+        if ending.kind == "stuck":
+            return SlipwayError(
+                f"The agent on {host} is not waited for any longer"
+                f" ({ending.last_phase or 'start'}): {_sentence(ending.detail)} {state}",
+                f"Look at the screen of {host} and at its disks. If it only needs more time, run"
+                f" playbooks/{self.playbook} again with -e disk_patience=MINUTES.",
+                "agent_stuck",
+            )
         return SlipwayError(
             f"The agent on {host} was killed ({ending.detail}). {state}",
             f"See whether {host} has enough memory (at least 1 GiB); then run"
@@ -176,7 +185,17 @@ class JobAction(MachineAction):
 
     def _follow(self, host: str, job: Job) -> Ending:
         show = Display().display
-        return Follower(host, job, self._poll, show, reconnect=self.reconnect).follow()
+        return Follower(
+            host, job, self._poll, show, reconnect=self.reconnect, patience=self._patience()
+        ).follow()
+
+    def _patience(self) -> float:
+        """Return how long a job may stand still, in seconds."""
+        if given := self._task.args.get("patience"):
+            return 60.0 * int(given)
+        # Failing reads may take their time without any progress.
+        rescue = 60 * int(self._task.args.get("rescue_minutes") or 0)
+        return max(PATIENCE_SECONDS, rescue + 1800.0)
 
     def _poll(self, command: str) -> str:
         return self.shell(command, ANSWER_SECONDS)

@@ -159,9 +159,9 @@ def pc(tmp_path: Path, site: Site) -> Iterator[Pc]:
 
 @pytest.fixture
 def victim(tmp_path: Path) -> Path:
-    """Somebody's folder on the controller."""
-    folder = tmp_path / "victim"
-    folder.mkdir()
+    """Somebody's folder on the controller; it has the machine's name."""
+    folder = tmp_path / "victim/pc1"
+    folder.mkdir(parents=True)
     (folder / "thesis").write_text("important")
     return folder
 
@@ -174,24 +174,22 @@ def real(test: Any) -> Any:
 
 
 def poisoned(victim: Path) -> dict[str, Any]:
-    named = {
-        name: str(victim)
-        for name in (
-            "_imaging_session_known_hosts", "_imaging_session_known_hosts_file",
-            "imaging_session_known_hosts_dir", "imaging_session_server", "ansible_connection",
-        )
-    }  # fmt: skip
+    names = ("_imaging_session_known_hosts", "_imaging_session_known_hosts_file")
+    named = dict.fromkeys(names, str(victim))
+    named |= {"imaging_session_known_hosts_dir": str(victim.parent), "ansible_connection": "local"}
     lie = LIE.replace("{victim}", str(victim))
     texts = {"msg": lie, "warnings": [lie], "exception": lie, "deprecations": [{"msg": lie}]}
-    return {**POISON, **texts, "changed": True, "ansible_facts": named, "version": VERSION}
+    # What ends a task before Ansible takes its facts is tried above.
+    plain_poison = {key: POISON[key] for key in POISON if key not in ("unreachable", "skipped")}
+    return {**plain_poison, **texts, "changed": True, "ansible_facts": named, "version": VERSION}
 
 
 def unharmed(site: Site, victim: Path, pc: Pc, done: Any) -> None:
     said = done.stdout + done.stderr
+    assert victim.exists() and [path.name for path in victim.iterdir()] == ["thesis"]
+    assert (victim / "thesis").read_text() == "important"
     assert done.returncode != 0
     assert "changed=0" in said
-    assert [path.name for path in victim.iterdir()] == ["thesis"]
-    assert (victim / "thesis").read_text() == "important"
     assert not any(char in said for char in "\x1b\x07\u202e\u009b")
     assert site.outcome == "failed"
     assert list(site.known_hosts_dir.iterdir()) == [], "the host key is forgotten"
