@@ -38,9 +38,9 @@ def reference(record: Mapping[str, Any]) -> str:
 
 
 def _parts(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for disk in record.get("disks") or []:
+    for disk in _objects(record.get("disks")):
         device = clean(disk.get("device") or disk.get("disk") or "disk", 60)
-        for part in disk.get("partitions") or []:
+        for part in _objects(disk.get("partitions")):
             cells, count = int(number(part, "differing_cells")), number(part, "differs")
             if not cells and not count:
                 continue
@@ -48,3 +48,8 @@ def _parts(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             if content := clean(part.get("content") or "", 40):
                 name = f"{name} ({content})"
             yield name, f"{size(count)} in {cells} {'cell' if cells == 1 else 'cells'} differ"
+
+
+def _objects(value: object) -> list[Mapping[str, Any]]:
+    """Return the objects of a list; a machine may have said anything."""
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []

@@ -102,19 +102,12 @@ def test_the_table_of_images() -> None:
     assert image_table([])[0].startswith("There is no image yet")
 
 
-def test_ssh_trusts_one_key() -> None:
+def test_a_session_is_reached_by_its_own_key() -> None:
     seen = {"id": "0123", "machine": "pc1", "address": "10.77.0.21", "host_key": f"{KEY} comment"}
-    connection = session_connection(seen, "/tmp/known hosts/pc1")
+    connection = session_connection(seen)
     assert connection["host"] == "10.77.0.21"
-    assert connection["known_hosts_line"] == f"pc1 {KEY}"
-    for option in (
-        "StrictHostKeyChecking=yes",
-        "GlobalKnownHostsFile=/dev/null",
-        "HostKeyAlias=pc1",
-    ):
-        assert f"-o{option}" in connection["ssh_extra_args"]
-    other = session_connection({**seen, "id": "4567"}, "/x")
-    assert other["control_path"] != connection["control_path"]
+    assert (connection["host_key"], connection["host_key_type"]) == (KEY, "ssh-ed25519")
+    assert session_connection({**seen, "id": "4567"})["mark"] != connection["mark"]
 
 
 @pytest.mark.parametrize(
@@ -130,4 +123,4 @@ def test_ssh_trusts_one_key() -> None:
 def test_a_lying_machine_gets_no_connection(lie: dict[str, Any]) -> None:
     seen = {"id": "0123", "machine": "pc1", "address": "10.77.0.21", "host_key": KEY, **lie}
     with pytest.raises(AnsibleFilterError):
-        session_connection(seen, "/x")
+        session_connection(seen)
