@@ -10,10 +10,15 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
+from ipaddress import ip_address
 from typing import Any
 
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, clean
-from ansible_collections.slipway.imaging.plugins.module_utils._names import check_mac, check_name
+from ansible_collections.slipway.imaging.plugins.module_utils._names import (
+    check_mac,
+    check_name,
+    clip,
+)
 from ansible_collections.slipway.imaging.plugins.plugin_utils import _menu_grub as grub
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu import Menu, check_keys, parse
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_ipxe import (
@@ -36,6 +41,8 @@ class MachineMenu:
     name: str
     macs: tuple[str, ...]
     menu: Menu
+    # The fixed one, or nothing.
+    address: str = ""
 
 
 @dataclass(frozen=True)
@@ -148,6 +155,8 @@ def service_text(machine: MachineMenu) -> str:
         if item.boots_environment
     ]
     document = {"machine": machine.name, "macs": list(machine.macs), "items": items}
+    if machine.address:
+        document["address"] = machine.address
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -182,10 +191,22 @@ def _machine(
                 "machine_macs is no list.", 'Write ["52:54:00:12:34:56"].', "bad_mac"
             )
         cards = tuple(dict.fromkeys(check_mac(mac) for mac in macs))
+        address = _fixed_address(variables[name])
         data = {**own, **_given(variables[name])}
     except SlipwayError as failure:
         raise SlipwayError(f"{name}: {failure.message}", failure.remedy, failure.error) from None
-    return MachineMenu(name, cards, parse({key: data[key] for key in KEYS if key in data}, name))
+    menu = parse({key: data[key] for key in KEYS if key in data}, name)
+    return MachineMenu(name, cards, menu, address)
+
+
+def _fixed_address(variables: Mapping[str, Any]) -> str:
+    found = variables.get("machine_ip") or ""
+    try:
+        return str(ip_address(str(found))) if found else ""
+    except ValueError:
+        raise SlipwayError(
+            f"machine_ip {clip(found)} is no address.", "Write it such as 192.168.1.20."
+        ) from None
 
 
 def _unknown(own: Mapping[str, Any]) -> dict[str, Any]:

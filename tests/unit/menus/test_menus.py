@@ -39,6 +39,15 @@ def test_a_machine_comes_before_the_server_and_the_server_before_the_role() -> N
     assert (menus.unknown.title, menus.unknown.timeout) == ("Server's", 5)
 
 
+def test_the_service_knows_the_fixed_address() -> None:
+    menus = collect({"pc1": pc(1, machine_ip="192.168.1.20"), "pc2": pc(2)})
+    known = _menus.files(menus, SERVER)["service"].values()
+    found = [json.loads(each["content"]).get("address") for each in known]
+    assert found == ["192.168.1.20", None]
+    [problem] = collect({"pc1": pc(1, machine_ip="192.168.1")}).problems
+    assert "pc1: machine_ip '192.168.1' is no address" in problem
+
+
 def test_every_card_gets_a_script_and_the_service_what_boots_the_environment() -> None:
     items = [
         LOCAL,

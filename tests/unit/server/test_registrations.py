@@ -132,10 +132,17 @@ def test_refused_for_a_reason_and_approved_all_the_same(
 def test_a_check_in_is_remembered(own_service: Callable[..., Service]) -> None:
     service = own_service()
     machine = service.machine(arrived=False)
+    service.lease(machine.mac)
     machine.check_in(hardware=hardware(uuid="0" * 8 + UUID[8:].upper(), serial="None"))
     service.restart()
     assert service.admin.get("/v1/identities").json()["identities"] == [
-        {"machine": machine.name, "macs": [machine.mac], "uuid": "0" * 8 + UUID[8:], "serial": None}
+        {
+            "machine": machine.name,
+            "macs": [machine.mac],
+            "uuid": "0" * 8 + UUID[8:],
+            "serial": None,
+            "confirmed": True,
+        }
     ]
 
 
