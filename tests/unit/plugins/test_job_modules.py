@@ -40,6 +40,8 @@ def test_an_order_for_the_next_boot(
     assert service.asked[-1][2] == {**WANTED, "item": "restore", "image": None}
     service.answer("GET", "/v1/next-boots", {"next_boots": [ORDER]})
     assert not run_module("boot_once", item="restore", **how)["changed"]
+    assert run_module("boot_once", item="restore", without_password=True, **how)["changed"]
+    assert service.asked[-1][2]["without_password"] is True
     count = len(service.asked)
     assert run_module("boot_once", check_mode=True, item="local", **how)["changed"]
     assert len(service.asked) == count + 1, "check mode only looks"
