@@ -30,6 +30,7 @@ from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_ipxe import 
 
 PREFIX = "boot_menu_"
 KEYS = tuple(field.name for field in fields(Menu) if field.name != "machine")
+_SHOWN = 5
 # The image server alone knows these: they are about machines that nobody knows, and about itself.
 SERVER_KEYS = ("unknown_items", "unknown_default", "boot_args")
 
@@ -43,6 +44,8 @@ class MachineMenu:
     menu: Menu
     # The fixed one, or nothing.
     address: str = ""
+    # machine_boot_loader, or nothing.
+    loader: str = ""
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,24 @@ def needs(menus: Menus) -> dict[str, bool]:
     return {**wanted, "grub": wanted["cdrom"] or wanted["disk"]}
 
 
+def warnings(menus: Menus, uefi_loader: str) -> list[str]:
+    """Return sentences about what a menu promises and can't hold."""
+    open_doors = [
+        machine.name
+        for machine in menus.machines
+        if (machine.loader or uefi_loader) != "grub"
+        and any(item.action == "rescue_shell" and item.password_hash for item in machine.menu.items)
+    ]
+    if not open_doors:
+        return []
+    shown = ", ".join(open_doors[:_SHOWN]) + (", ..." if len(open_doors) > _SHOWN else "")
+    return [
+        f"The password of the rescue_shell in the menu of {shown} keeps nobody out who sits at the"
+        " PC: iPXE has a command line of its own, Ctrl-B, which boots the same without it."
+        " machine_boot_loader: grub has none; the README of the role boot_menu says more."
+    ]
+
+
 def service_text(machine: MachineMenu) -> str:
     """Return what the control service must know to start a machine's items, as JSON."""
     items = [
@@ -196,7 +217,8 @@ def _machine(
     except SlipwayError as failure:
         raise SlipwayError(f"{name}: {failure.message}", failure.remedy, failure.error) from None
     menu = parse({key: data[key] for key in KEYS if key in data}, name)
-    return MachineMenu(name, cards, menu, address)
+    loader = str(variables[name].get("machine_boot_loader") or "")
+    return MachineMenu(name, cards, menu, address, loader)
 
 
 def _fixed_address(variables: Mapping[str, Any]) -> str:

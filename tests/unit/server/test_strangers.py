@@ -265,6 +265,19 @@ def test_what_nobody_knows_is_for_the_inventory_to_say(net: Net) -> None:
     assert net.far_stranger.boot(FIXED) == MENU
 
 
+def test_nobody_registers_cards_that_he_has_not(net: Net) -> None:
+    def register(host: Host, *macs: str) -> int:
+        body = {"macs": macs, "hardware": {}, "agent_version": "0.1.0", "nonce": net.nonce(host)}
+        return net.post(host, "/v1/registrations", body)[0]
+
+    new = "52:54:00:99:00:77"
+    assert [register(host, new) for host in (net.stranger, net.far_stranger)] == [403, 403]
+    assert net.service.admin.get("/v1/registrations").json() == {"registrations": []}
+    assert register(net.stranger, new, OTHER) == 201, "it has one of them"
+    assert register(net.far_stranger, FAR_OTHER) == 201
+    assert register(net.fixed, FIXED) == 201, "of which nobody knows"
+
+
 def test_where_everybody_is_trusted_only_a_known_other_is_refused(
     make_net: Callable[..., Net],
 ) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from . import boot_script
 from .errors import ServiceError
 from .registration import compare, identity
-from .session import CheckIn, Proof, Session
+from .session import CheckIn, Proof, Session, wrong_address
 from .strangers import Wanted
 
 if TYPE_CHECKING:
@@ -97,6 +97,16 @@ class Arrivals:
                 item.machine, macs, report.hardware, confirmed=item.job is None
             )
         return item, token
+
+    async def register(self, macs: list[str], address: str | None) -> None:
+        """Refuse a PC whose address is known to be another card's than those it names.
+
+        So nobody near fills the queue with cards that he has not. Where nobody knows, it may ask.
+        """
+        verdict = await self._core.addresses.judge(macs, address)
+        if verdict.proven is False:
+            self._core.strangers.note(Wanted("registration", "", ""), address, verdict)
+            raise wrong_address(address, verdict.why)
 
     async def _is_there(self, macs: tuple[str, ...], address: str | None, wanted: Wanted) -> bool:
         """Whether who asks is at an address of these cards; if not, that is noted."""

@@ -89,7 +89,7 @@ class Choices:
             wish.once or "", menu.machine, item.id, wish.address, proven
         )
         if item.password is not None and not (order and order.without_password):
-            await self._passwords.check(menu.machine, item.password, wish.password)
+            await self._passwords.check(menu.machine, item.password, wish.password, wish.address)
         image = await self._image(menu, item, wish.image or (order.image if order else None))
         if order is not None:
             await self.next_boots.use(order)

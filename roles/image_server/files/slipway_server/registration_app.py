@@ -25,10 +25,11 @@ _QUEUE = ("registration_refused", "mac_taken", "queue_full", "too_many")
     "/registrations",
     status_code=201,
     response_model=models.RegistrationAnswer,
-    responses=refusals(*_QUEUE, *_BODY),
+    responses=refusals("wrong_address", *_QUEUE, *_BODY),
 )
 async def register(report: models.RegistrationRequest, request: Request, core: CoreDep) -> Any:
     """Ask to become a machine. The same nonce renews what was said before."""
+    await core.arrivals.register(report.macs, peer(request))
     found, token = await core.registrations.report(
         macs=tuple(dict.fromkeys(report.macs)),
         name=report.name,

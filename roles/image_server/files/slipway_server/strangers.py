@@ -22,12 +22,13 @@ MOST_OF_ONE = 8
 
 @dataclass(frozen=True)
 class Wanted:
-    """What was asked for: the session, order or choice of a machine."""
+    """What was asked for: the session, order or choice of a machine, or to become one."""
 
-    # session, next_boot, choice
+    # session, next_boot, choice, registration
     kind: str
-    # Of the session or the order; a choice has none.
+    # Of the session or the order; else empty.
     id: str
+    # Empty for a registration.
     machine: str
 
 
@@ -68,7 +69,7 @@ class Strangers:
             "%s asked for the %s of %s and was refused: %s",
             where,
             wanted.kind.replace("_", " "),
-            wanted.machine,
+            wanted.machine or "cards that are not its own",
             verdict.why,
         )
         while len(self._of) > MOST:
