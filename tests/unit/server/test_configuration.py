@@ -39,6 +39,7 @@ GOOD = {"address": "10.77.0.1", "store_dir": "/s", "state_dir": "/t"}
         ({"threads": "2"}, "threads"),
         ({"threads": True}, "threads"),
         ({"store_reserve_bytes": -1}, "store_reserve_bytes"),
+        ({"unproven_addresses": "ask"}, "unproven_addresses"),
         ({"typo": 1}, "typo"),
     ],
 )

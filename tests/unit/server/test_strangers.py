@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from .choosing import item, write_menu
-from .conftest import HOST_KEY, ticket_in
+from .conftest import HOST_KEY, ROOT, ticket_in
 from .nginx_site import NGINX
 from .segments import SERVER, Host, Segments
 
@@ -158,6 +159,30 @@ def test_the_administrator_is_told_who_it_was(net: Net) -> None:
     assert counts == [2, 2, 2]
     everybody = net.service.admin.get("/v1/strangers").json()["strangers"]
     assert [each["address"] for each in everybody if each["id"] == session] == [*net.told(session)]
+
+
+def test_ipv6_neighbours_are_known_too(net: Net) -> None:
+    server = Host(net.service._space, "")
+    server.run("ip", "addr", "add", "fd99::1/64", "dev", "br0", "nodad")
+    net.pc.run("ip", "addr", "add", "fd99::21/64", "dev", "eth0", "nodad")
+    look = (
+        "import socket, ipaddress; from slipway_server.neighbours import place_of\n"
+        "socket.socket(socket.AF_INET6).connect_ex(('fd99::21', 9))\n"
+        "for each in ('fd99::21', 'fd99::1', '127.0.0.1', '10.99.0.1', '10.99.1.30'):\n"
+        "    print(place_of(ipaddress.ip_address(each)))"
+    )
+    paths = f"{ROOT}/client_image/agent:{ROOT}/roles/image_server/files"
+    said = server.run("env", f"PYTHONPATH={paths}", sys.executable, "-c", look).splitlines()
+    assert said == [
+        f"Place(near=True, card='{PC}')", "None", "None", "None", "Place(near=False, card=None)",
+    ]  # fmt: skip
+
+
+def test_the_server_itself_is_no_machine(net: Net) -> None:
+    session = net.open(PC)
+    server = Host(net.service._space, "02:00:00:99:00:01")
+    assert server.boot(PC) == MENU
+    assert net.check_in(server, session, PC)[0] == 403
 
 
 def test_without_a_script_that_was_fetched_the_address_alone_is_looked_at(net: Net) -> None:

@@ -84,7 +84,11 @@ async def list_jobs(core: CoreDep, state: models.JobState | None = None) -> Any:
     """All jobs of the last days, oldest first."""
     choices: Choices = core.choices
     found = [shown(core, job) for job in choices.jobs.all() if state in (None, job.state)]
-    return {"jobs": found, "runner": choices.jobs.runner_is_there}
+    return {
+        "jobs": found,
+        "runner": choices.jobs.runner_is_there,
+        "strangers": core.strangers.all(),
+    }
 
 
 @admin_router.get(

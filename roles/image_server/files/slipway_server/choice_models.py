@@ -11,7 +11,7 @@ from .job import MAX_TEXT
 from .menu_files import ITEM_PATTERN
 from .models import Hardware, HostKey, MachineName, Macs, Nonce, Strict
 from .passwords import MAX_PASSWORD
-from .stranger_models import StrangerView
+from .stranger_models import Stranger, StrangerView
 
 JobState = Literal["queued", "running", "ended"]
 JobOutcome = Literal["done", "failed", "abandoned", "cancelled"]
@@ -94,6 +94,9 @@ class JobList(BaseModel):
 
     jobs: list[JobView]
     runner: bool = Field(description="whether the job runner has asked for work lately")
+    strangers: list[Stranger] = Field(
+        description="who asked for choices, next boots and sessions of machines without being them"
+    )
 
 
 class PollRequest(Strict):
