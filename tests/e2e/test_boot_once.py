@@ -267,7 +267,7 @@ def test_half_a_restore_of_a_uefi_pc(pc2: Pc, originals: dict[str, Path]) -> Non
         disk.seek(root.start)
         disk.write(os.urandom(root.size + swap.size))
     assert independent.can_boot(pc2.disk_path)
-    give_order(pc2, "restore")
+    give_order(pc2, "restore", without_password="true")
     boot = Boot.begin(pc2)
     boot.says(r"restore .* [4-7]\d\.\d%")
     pc2.cut_power()

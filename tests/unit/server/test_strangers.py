@@ -161,6 +161,34 @@ def test_the_administrator_is_told_who_it_was(net: Net) -> None:
     assert [each["address"] for each in everybody if each["id"] == session] == [*net.told(session)]
 
 
+def test_another_pc_with_its_card_is_refused_and_why_is_told(net: Net) -> None:
+    own = {"uuid": "b9a6e3a0-93f4-4c43-9a55-0c1b7a0de001", "serial": "SLW-1"}
+    known = "/v1/identities/pc1"
+    try:
+        assert net.check_in(net.pc, net.open(PC), PC, hardware=own)[0] == 200
+        first = net.service.admin.get("/v1/sessions").json()["sessions"][-1]
+        session = net.open(PC)
+        for other in ({}, own | {"serial": "SLW-2"}):
+            status, text = net.check_in(net.pc, session, PC, hardware=other)
+            assert (status, "another_machine" in text) == (403, True)
+        assert "identity_forget.yml" in net.told(session)[net.pc.address]
+        assert net.check_in(net.pc, session, PC, hardware=own)[0] == 200
+        assert (first["identity"], net.seen(session)["identity"]) == ("new", "known")
+    finally:
+        net.service.admin.delete(known)
+    # It is new as often as it has to say who it is: a choice of its own makes it no known one.
+    net.end()
+    write_menu(net.service, "pc1", [PC], [item("shell", "rescue_shell")])
+    write_menu(net.service, "pc2", ["52:54:00:99:00:99"], [])
+    assert net.choose(net.pc, PC, "shell", hardware=own)[0] == 201
+    session = net.open(PC)
+    try:
+        assert net.check_in(net.pc, session, PC, hardware=own)[0] == 200
+        assert net.seen(session)["identity"] == "new"
+    finally:
+        net.service.admin.delete(known)
+
+
 def test_ipv6_neighbours_are_known_too(net: Net) -> None:
     server = Host(net.service._space, "")
     server.run("ip", "addr", "add", "fd99::1/64", "dev", "br0", "nodad")

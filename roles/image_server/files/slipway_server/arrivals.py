@@ -6,6 +6,7 @@ were asked of the machine, and the administrator is told.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from . import boot_script
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
     from .addresses import Verdict
     from .core import Core
     from .models import CheckInRequest
+
+
+# What the administrator is told of a refused check-in; empty: what is known of its address.
+_REFUSED = {
+    "wrong_address": "",
+    "no_ticket": "it did not show the ticket of the boot script that was sent last",
+    "another_machine": "its UUID or serial number is another PC's; if the machine got a new "
+    "mainboard, run identity_forget.yml",
+}
 
 
 class Arrivals:
@@ -88,8 +98,9 @@ class Arrivals:
                 ),
             )
         except ServiceError as error:
-            if error.error in ("wrong_address", "no_ticket", "another_machine"):
-                core.strangers.note(_session(before), address, verdict)
+            if error.error in _REFUSED:
+                why = _REFUSED[error.error] or verdict.why
+                core.strangers.note(_session(before), address, replace(verdict, why=why))
             raise
         # Only who is known to be the machine says what the machine is from now on.
         if verdict.proven is not None or proof.stayed:
