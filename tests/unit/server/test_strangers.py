@@ -259,6 +259,10 @@ def test_one_that_stayed_takes_its_next_session(net: Net) -> None:
     asks = {"macs": [PC], "nonce": net.nonce(net.pc), "host_key": HOST_KEY}
     assert net.post(net.pc, "/v1/pending", asks)[1] == f'{{"session":"{following}"}}'
     assert net.post(net.pc, "/v1/pending", asks | {"nonce": "m" * 32})[1] == '{"session":null}'
+    # Who once was taken for it keeps the secrets, and is at another address now.
+    for thief in (net.stranger, net.far_stranger):
+        assert net.post(thief, "/v1/pending", asks)[1] == '{"session":null}'
+        assert net.check_in(thief, following, PC, nonce=net.nonce(net.pc))[0] == 403
     # Somebody else fetched the script meanwhile: the environment is known by its secrets.
     net.pc.boot(PC)
     assert net.check_in(net.pc, following, PC)[0] == 200

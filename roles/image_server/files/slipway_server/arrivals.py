@@ -63,9 +63,11 @@ class Arrivals:
         It shows that it is the environment that had the machine's last session.
         """
         item = self._core.sessions.pending(*macs)
-        if item is None or self._core.sessions.stayed(item.machine, nonce, host_key):
-            return item
+        if item is None:
+            return None
         verdict = await self._core.addresses.judge(item.macs, address)
+        if self._stayed(item.machine, nonce, host_key, address, verdict):
+            return item
         self._core.strangers.note(_session(item), address, verdict)
         return None
 
@@ -80,7 +82,7 @@ class Arrivals:
             why=verdict.why,
             accepts_unknown=core.addresses.accepts_unknown,
             card=verdict.card,
-            stayed=core.sessions.stayed(before.machine, report.nonce, report.host_key),
+            stayed=self._stayed(before.machine, report.nonce, report.host_key, address, verdict),
             identity=compare(core.identities.of(before.machine), identity(macs, report.hardware)),
         )
         try:
@@ -118,6 +120,21 @@ class Arrivals:
         if verdict.proven is False:
             self._core.strangers.note(Wanted("registration", "", ""), address, verdict)
             raise wrong_address(address, verdict.why)
+
+    def _stayed(
+        self,
+        machine: str,
+        nonce: str | None,
+        host_key: str | None,
+        address: str | None,
+        verdict: Verdict,
+    ) -> bool:
+        """Whether this is the environment that had the machine's last session, and where it was.
+
+        Its secrets alone are not enough: who once took a machine's address would keep them.
+        """
+        last = self._core.sessions.last_of(machine, nonce, host_key)
+        return last is not None and (verdict.proven is not False or last.address == address)
 
     async def _is_there(self, macs: tuple[str, ...], address: str | None, wanted: Wanted) -> bool:
         """Whether who asks is at an address of these cards; if not, that is noted."""

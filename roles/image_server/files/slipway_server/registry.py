@@ -152,19 +152,16 @@ class Registry:
         )
         return ticket
 
-    def stayed(self, machine: str, nonce: str | None, host_key: str | None) -> bool:
-        """Whether this is the environment that had the machine's last session.
+    def last_of(self, machine: str, nonce: str | None, host_key: str | None) -> Session | None:
+        """The machine's last session, for the environment that had it.
 
         It alone has the nonce: a secret that has only ever been sent over TLS.
         """
         came = [item for item in self._sessions.values() if item.machine == machine]
         last = max(came, key=lambda item: item.checked_in_at or 0.0, default=None)
-        return (
-            last is not None
-            and nonce is not None
-            and tokens.matches(nonce, last.nonce_hash)
-            and last.host_key == host_key
-        )
+        if last is None or nonce is None or not tokens.matches(nonce, last.nonce_hash):
+            return None
+        return last if last.host_key == host_key else None
 
     async def check_in(self, session_id: str, report: CheckIn) -> tuple[Session, str]:
         """Bind the session to its machine; return it with the token, which is kept nowhere."""
