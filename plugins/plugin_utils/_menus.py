@@ -10,10 +10,15 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
+from ipaddress import ip_address
 from typing import Any
 
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, clean
-from ansible_collections.slipway.imaging.plugins.module_utils._names import check_macs, check_name
+from ansible_collections.slipway.imaging.plugins.module_utils._names import (
+    check_macs,
+    check_name,
+    clip,
+)
 from ansible_collections.slipway.imaging.plugins.plugin_utils import _menu_grub as grub
 from ansible_collections.slipway.imaging.plugins.plugin_utils._machine_macs import shared
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu import Menu, check_keys, parse
@@ -26,6 +31,7 @@ from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_ipxe import 
 
 PREFIX = "boot_menu_"
 KEYS = tuple(field.name for field in fields(Menu) if field.name != "machine")
+_SHOWN = 5
 # The image server alone knows these: they are about machines that nobody knows, and about itself.
 SERVER_KEYS = ("unknown_items", "unknown_default", "boot_args")
 
@@ -37,6 +43,10 @@ class MachineMenu:
     name: str
     macs: tuple[str, ...]
     menu: Menu
+    # The fixed one, or nothing.
+    address: str = ""
+    # machine_boot_loader, or nothing.
+    loader: str = ""
 
 
 @dataclass(frozen=True)
@@ -134,6 +144,24 @@ def needs(menus: Menus) -> dict[str, bool]:
     return {**wanted, "grub": wanted["cdrom"] or wanted["disk"]}
 
 
+def warnings(menus: Menus, uefi_loader: str) -> list[str]:
+    """Return sentences about what a menu promises and can't hold."""
+    open_doors = [
+        machine.name
+        for machine in menus.machines
+        if (machine.loader or uefi_loader) != "grub"
+        and any(item.action == "rescue_shell" and item.password_hash for item in machine.menu.items)
+    ]
+    if not open_doors:
+        return []
+    shown = ", ".join(open_doors[:_SHOWN]) + (", ..." if len(open_doors) > _SHOWN else "")
+    return [
+        f"The password of the rescue_shell in the menu of {shown} keeps nobody out who sits at the"
+        " PC: iPXE has a command line of its own, Ctrl-B, which boots the same without it."
+        " machine_boot_loader: grub has none; the README of the role boot_menu says more."
+    ]
+
+
 def service_text(machine: MachineMenu) -> str:
     """Return what the control service must know to start a machine's items, as JSON."""
     items = [
@@ -149,6 +177,8 @@ def service_text(machine: MachineMenu) -> str:
         if item.boots_environment
     ]
     document = {"machine": machine.name, "macs": list(machine.macs), "items": items}
+    if machine.address:
+        document["address"] = machine.address
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -179,10 +209,23 @@ def _machine(
     try:
         check_name(name, "machine")
         cards = check_macs(macs)
+        address = _fixed_address(variables[name])
         data = {**own, **_given(variables[name])}
     except SlipwayError as failure:
         raise SlipwayError(f"{name}: {failure.message}", failure.remedy, failure.error) from None
-    return MachineMenu(name, cards, parse({key: data[key] for key in KEYS if key in data}, name))
+    menu = parse({key: data[key] for key in KEYS if key in data}, name)
+    loader = str(variables[name].get("machine_boot_loader") or "")
+    return MachineMenu(name, cards, menu, address, loader)
+
+
+def _fixed_address(variables: Mapping[str, Any]) -> str:
+    found = variables.get("machine_ip") or ""
+    try:
+        return str(ip_address(str(found))) if found else ""
+    except ValueError:
+        raise SlipwayError(
+            f"machine_ip {clip(found)} is no address.", "Write it such as 192.168.1.20."
+        ) from None
 
 
 def _unknown(own: Mapping[str, Any]) -> dict[str, Any]:

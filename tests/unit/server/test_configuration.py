@@ -39,6 +39,7 @@ GOOD = {"address": "10.77.0.1", "store_dir": "/s", "state_dir": "/t"}
         ({"threads": "2"}, "threads"),
         ({"threads": True}, "threads"),
         ({"store_reserve_bytes": -1}, "store_reserve_bytes"),
+        ({"unproven_addresses": "ask"}, "unproven_addresses"),
         ({"typo": 1}, "typo"),
     ],
 )
@@ -68,10 +69,12 @@ def test_by_hand_it_needs_sockets_and_says_so(tmp_path: Path) -> None:
 
 
 def test_an_ipv6_address_stands_in_brackets() -> None:
-    script = boot_script.render(from_mapping(GOOD | {"address": "fd00::1"}), "0" * 16)
+    script = boot_script.render(from_mapping(GOOD | {"address": "fd00::1"}), "0" * 16, "t" * 43)
     assert "set slwfiles http://[fd00::1]\n" in script
     with pytest.raises(ValueError, match="session id"):
-        boot_script.render(from_mapping(GOOD), "x\nshell")
+        boot_script.render(from_mapping(GOOD), "x\nshell", "t" * 43)
+    with pytest.raises(ValueError, match="ticket"):
+        boot_script.render(from_mapping(GOOD), "0" * 16, "x\nshell")
 
 
 def test_the_role_sets_only_what_the_service_knows() -> None:

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from slipway.format.frames import MAX_FRAME, decode_frame, digest_of, make_frame
 
-from .conftest import Service, cell
+from .conftest import Service, cell, ticket_in
 from .nginx_site import NGINX, make_certificates, render
 
 pytestmark = pytest.mark.skipif(
@@ -97,8 +97,9 @@ def test_a_pending_session_beats_the_menu(front: Front) -> None:
     assert front.clear.get(f"/boot/{MAC}.ipxe").text == "#!ipxe its menu"
     assert front.clear.get(f"/boot/{OTHER}.ipxe").text == "#!ipxe unknown"
     pc = front.service.machine(mac=MAC.replace("-", ":"), arrived=False)
-    assert f"slipway.session={pc.session}" in front.clear.get(f"/boot/{MAC}.ipxe").text
-    pc.check_in()
+    script = front.clear.get(f"/boot/{MAC}.ipxe").text
+    assert f"slipway.session={pc.session}" in script
+    assert pc.check_in(address="", ticket=ticket_in(script)).status_code == 200
     assert front.clear.get(f"/boot/{MAC}.ipxe").text == "#!ipxe its menu"
 
 

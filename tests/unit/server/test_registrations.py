@@ -130,13 +130,31 @@ def test_refused_for_a_reason_and_approved_all_the_same(
     assert decide(service, key, "approve", machine="pc3").json()["state"] == "approved"
 
 
+def test_who_is_approved_is_known_at_the_first_session(own_service: Callable[..., Service]) -> None:
+    service = own_service()
+    said = report()
+    ask(service, said)
+    decide(service, listed(service)[0]["id"], "approve", machine="pc3")
+    pc = service.machine(arrived=False, machine="pc3", mac=said["macs"][0])
+    assert pc.check_in(hardware=hardware(serial="S-2")).json()["error"] == "another_machine"
+    assert pc.check_in(hardware=said["hardware"]).status_code == 200
+    assert pc.seen()["identity"] == "known"
+
+
 def test_a_check_in_is_remembered(own_service: Callable[..., Service]) -> None:
     service = own_service()
     machine = service.machine(arrived=False)
+    service.lease(machine.mac)
     machine.check_in(hardware=hardware(uuid="0" * 8 + UUID[8:].upper(), serial="None"))
     service.restart()
     assert service.admin.get("/v1/identities").json()["identities"] == [
-        {"machine": machine.name, "macs": [machine.mac], "uuid": "0" * 8 + UUID[8:], "serial": None}
+        {
+            "machine": machine.name,
+            "macs": [machine.mac],
+            "uuid": "0" * 8 + UUID[8:],
+            "serial": None,
+            "confirmed": True,
+        }
     ]
 
 

@@ -51,6 +51,7 @@ from slipway.net.checkin import (
     next_session,
     session_id,
     stay,
+    ticket_of,
 )
 from slipway.net.choice import Desk, wish
 from slipway.net.client import PATIENCE, WORK_PATIENCE, Client
@@ -358,16 +359,18 @@ def _site() -> Site:
 def checkin(arguments: Arguments, view: View) -> int:
     """Join the session; with --stay keep it alive, and join each one that follows."""
     site = _site()
-    wanted = session_id(Path("/proc/cmdline").read_text())
+    command_line = Path("/proc/cmdline").read_text()
+    wanted, ticket = session_id(command_line), ticket_of(command_line)
+    nonce = boot_nonce(NONCE_FILE)
     while True:
-        session = check_in(site, wanted, _say, boot_nonce(NONCE_FILE), timeout=arguments.timeout)
+        session = check_in(site, wanted, _say, nonce, timeout=arguments.timeout, ticket=ticket)
         session.save(SESSION_FILE)
         _say(f"checked in at {session.server} as {session.machine}")
         if not arguments.stay:
             return 0
         stay(session, _say)
         # Most machines leave now. One that was told to stay works on without another boot.
-        wanted = next_session(site, STAY_FILE, _say)
+        wanted, ticket = next_session(site, STAY_FILE, _say, nonce), ""
 
 
 def choice(arguments: Arguments, view: View) -> int:

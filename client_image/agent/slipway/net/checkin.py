@@ -26,6 +26,7 @@ _NEXT_PAUSE = 2.0
 # A machine that was sent away is gone by then; one that still runs was forgotten, and may work on.
 _LEAVE_SECONDS = 60.0
 _REFUSED = {
+    403: "look whether the address is this machine's own",
     404: "start the session again, and check the MAC addresses in the machine's host_vars",
     409: "end the session and start it again; if this repeats, another machine answers in its name",
     410: "start the session again",
@@ -78,6 +79,11 @@ def session_id(command_line: str) -> str:
     raise CheckinRefused(
         "this machine was not started for a session", "start one with a playbook, e.g. backup.yml"
     )
+
+
+def ticket_of(command_line: str) -> str:
+    """What the boot script gave to show at check-in; empty where TFTP named the session."""
+    return boot_word(command_line, "slipway.ticket")
 
 
 def wired_cards(root: Path = Path("/")) -> list[dict[str, str]]:
@@ -181,10 +187,12 @@ def check_in(
     nonce: str,
     root: Path = Path("/"),
     timeout: float | None = None,
+    ticket: str = "",
 ) -> Session:
     """Ask until the server answers. CheckinRefused when its answer is a no.
 
     The `nonce` is the same for the whole boot: with it, an answer that got lost can be had again.
+    The `ticket` came with the boot script, where that came over HTTP.
     """
     body = {
         "session": session,
@@ -199,6 +207,7 @@ def check_in(
         },
         "agent_version": __version__,
         "nonce": nonce,
+        **({"ticket": ticket} if ticket else {}),
     }
     try:
         return _until_answered(site, body, say, timeout)
@@ -253,8 +262,12 @@ def stay(session: Session, say: Say, beats: int | None = None) -> None:
         beats = None if beats is None else beats - 1
 
 
-def next_session(site: Site, told_to_stay: Path, say: Say, root: Path = Path("/")) -> str:
+def next_session(
+    site: Site, told_to_stay: Path, say: Say, nonce: str, root: Path = Path("/")
+) -> str:
     """Wait until a session is pending for this machine, which stayed on, and return its id.
+
+    Nonce and host key show that this is the environment that had the last one.
 
     A machine that is about to leave must not take the session that it shall be booted for next:
     so nothing is asked before the file `told_to_stay` is there, or a minute has passed.
@@ -265,7 +278,11 @@ def next_session(site: Site, told_to_stay: Path, say: Say, root: Path = Path("/"
     told_to_stay.unlink(missing_ok=True)
     say("waiting for the next session")
     client = site.client()
-    body = {"macs": wired_macs(root)[:MAX_MACS]}
+    body = {
+        "macs": wired_macs(root)[:MAX_MACS],
+        "nonce": nonce,
+        "host_key": host_key_of(root),
+    }
     problem = ""
     while True:
         news = ""

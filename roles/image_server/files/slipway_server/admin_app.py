@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, FastAPI, Response
 from fastapi import Query as Parameter
 
-from . import __version__, choice_app, models, registration_app
+from . import __version__, choice_app, models, registration_app, stranger_models
 from .core import Core
 from .errors import ServiceError
 from .http_common import CoreDep, make_app, refusals
@@ -85,6 +85,12 @@ async def end_session(
 ) -> Any:
     """End a session; its token dies at once. Ending an ended session changes nothing."""
     return core.view(await core.sessions.end(session_id, outcome))
+
+
+@router.get("/strangers", response_model=stranger_models.StrangerList, responses=refusals())
+async def list_strangers(core: CoreDep) -> Any:
+    """Who asked for what is a machine's from an address that is not the machine's."""
+    return {"strangers": core.strangers.all()}
 
 
 @router.get("/images", response_model=models.ImageList, responses=refusals())

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from .addresses import POLICIES
 from .registration import PLACEHOLDERS, is_pattern
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
@@ -58,6 +59,11 @@ class Config:
     registration_limit: int = 500
     registrations_per_second: int = 5
     registration_name: str = "pc-{serial}"
+    # dnsmasq's leases; None: this server hands out no addresses.
+    lease_file: Path | None = None
+    # What becomes of who asks for a machine's session from an address of which nobody knows whose
+    # it is: `refuse`, or `accept` in a network where everybody is trusted.
+    unproven_addresses: str = "refuse"
 
     def __post_init__(self) -> None:
         """Refuse values that would end up in a boot script or break the service."""
@@ -88,6 +94,8 @@ class Config:
                 f"registration_name {self.registration_name!r} makes no names of machines: use "
                 f"lower-case letters, digits, '-' and {words}"
             )
+        if self.unproven_addresses not in POLICIES:
+            raise ConfigError(f"unproven_addresses must be one of {', '.join(POLICIES)}")
         if self.store_reserve_bytes < 0:
             raise ConfigError("store_reserve_bytes must not be negative")
 

@@ -13,22 +13,28 @@ from typing import Any, TypeVar
 
 from slipway.format.names import ahead_warning, make_version
 
+from .addresses import Addresses
+from .arrivals import Arrivals
 from .choices import Choices
 from .claims import Claims
 from .config import Config
 from .digest_sets import DigestSets
 from .errors import ServiceError
 from .grants import Grants
+from .identities import Identities
 from .image_check import Check, Checker
 from .images import Images, read_manifest
 from .job import Job
 from .memory import Memory
+from .menu_files import MenuFiles
 from .registration_db import RegistrationDb
 from .registrations import Registrations
-from .registry import Registry, view
+from .registry import Registry
 from .session import Session, ended
 from .session_db import SessionDb
+from .session_view import view
 from .store import ChunkStore
+from .strangers import Strangers
 from .sync_marks import SyncMarks, read_boot_id
 from .tftp_files import TftpFiles
 
@@ -67,6 +73,12 @@ class Core:
         self.sessions = Registry(self._db, show=self.tftp_files.show)
         self._grants = Grants(config.state_dir / "grants.sqlite3")
         self.claims = Claims(self.store, self.memory, self._grants, config.session_quota_bytes)
+        self.menus = MenuFiles(config.menu_dir)
+        self.addresses = Addresses(
+            self.run, self.menus.address_of, config.lease_file, config.unproven_addresses
+        )
+        self.strangers = Strangers()
+        self.arrivals = Arrivals(self)
         self.choices = Choices(self)
         self._registration_db = RegistrationDb(config.state_dir / "registrations.sqlite3")
         self.registrations = Registrations(
@@ -75,6 +87,7 @@ class Core:
             config.registration_name,
             config.registrations_per_second,
         )
+        self.identities = Identities(self._registration_db)
         self.checker = Checker(
             self.store, self.images, self.memory, config.check_threads, config.check_memory_days
         )
@@ -147,6 +160,7 @@ class Core:
         shown = view(item)
         if (check := self._checks.get(item.id)) is not None:
             shown["image_check"] = check.view()
+        shown["strangers"] = self.strangers.of("session", item.id, item.machine)
         return shown
 
     def is_image_checked(self, item: Session) -> bool:

@@ -43,8 +43,19 @@ ERRORS: dict[str, tuple[int, str]] = {
     "no_such_item": (403, "Choose another item, or have the menus rendered anew: menus.yml."),
     "another_machine": (
         403,
-        "If the machine got a new mainboard, run verify.yml or backup.yml for it once: then the "
-        "server knows it. Otherwise look for a PC with a copied MAC address.",
+        "If the machine got a new mainboard, run identity_forget.yml for it: its next session "
+        "tells the server anew. Otherwise look for a PC with a copied MAC address.",
+    ),
+    "wrong_address": (
+        403,
+        "If this is the machine: add the card to its machine_macs. Behind a router, give it a "
+        "lease of this server's DHCP or a machine_ip, or see image_server_unproven_addresses. "
+        "Then run site.yml.",
+    ),
+    "no_ticket": (
+        403,
+        "If this is the machine, restart it: it fetches its boot script anew. If this repeats, "
+        "look for another host that fetches it: session_info shows who asked.",
     ),
     "not_offered": (403, "Choose one that the item offers."),
     "wrong_job": (403, "The job runner opens sessions for jobs that it holds, and no others."),

@@ -53,9 +53,12 @@ TokenDep = Annotated[str, Depends(bearer_token)]
 def peer(request: Request) -> str | None:
     """The client's address, as nginx saw it: nobody else can reach the socket."""
     try:
-        return str(ipaddress.ip_address(request.headers.get("x-real-ip", "")))
+        found = ipaddress.ip_address(request.headers.get("x-real-ip", ""))
     except ValueError:
         return None
+    # A socket for both families says IPv4 addresses as ::ffff:10.0.0.1.
+    mapped = found.ipv4_mapped if found.version == 6 else None
+    return str(mapped or found)
 
 
 def refusals(*types: str) -> dict[int | str, dict[str, Any]]:

@@ -6,6 +6,7 @@ costs its own machine its items, and nobody else anything.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import logging
 import os
@@ -51,6 +52,8 @@ class MachineMenu:
     machine: str
     macs: tuple[str, ...]
     items: tuple[MenuItem, ...]
+    # What the inventory fixed; None: nothing.
+    address: str | None = None
 
     def item(self, item_id: str) -> MenuItem:
         """The item of that id."""
@@ -77,8 +80,16 @@ class MenuFiles:
             raise ServiceError("unknown_machine", "No menu on this server is for these cards.")
         if len(found) > 1:
             names = ", ".join(menu.machine for menu in found)
-            raise ServiceError("machine_unclear", f"These cards belong to several: {names}.")
+            log.error("the cards %s belong to several machines: %s", ", ".join(wanted), names)
+            raise ServiceError("machine_unclear", "These cards belong to several machines.")
         return found[0]
+
+    def address_of(self, macs: Iterable[str]) -> str | None:
+        """The address that the inventory fixed for the machine that has these cards."""
+        try:
+            return self.find(macs).address
+        except ServiceError:
+            return None
 
     def of(self, machine: str) -> MachineMenu | None:
         """The menu of a machine by its name."""
@@ -124,7 +135,11 @@ def _read(path: Path) -> MachineMenu:
     items = tuple(_item(each) for each in value["items"])
     if len({each.id for each in items}) != len(items):
         raise ValueError("two items have the same id")
-    return MachineMenu(machine, tuple(check_mac(mac) for mac in value["macs"]), items)
+    macs = tuple(check_mac(mac) for mac in value["macs"])
+    address = value.get("address")
+    if address is not None:
+        address = str(ipaddress.ip_address(address))
+    return MachineMenu(machine, macs, items, address)
 
 
 def _item(value: dict[str, Any]) -> MenuItem:

@@ -17,6 +17,8 @@ from pydantic import (
 )
 from slipway.format.names import check_digest, check_mac, check_name, check_version
 
+from .stranger_models import StrangerView
+
 MAX_HARDWARE = 64 << 10
 MAX_PROGRESS = 16 << 10
 MAX_RESULT = 512 << 10
@@ -87,6 +89,7 @@ HostKey = Annotated[
     ),
     AfterValidator(_host_key),
 ]
+Nonce = Annotated[str, Field(pattern="^[A-Za-z0-9_-]{22,128}$")]
 Hardware = Annotated[dict[str, Any], BeforeValidator(_bounded(MAX_HARDWARE))]
 ProgressRecord = Annotated[dict[str, Any], BeforeValidator(_bounded(MAX_PROGRESS))]
 ResultRecord = Annotated[dict[str, Any], BeforeValidator(_bounded(MAX_RESULT))]
@@ -133,16 +136,21 @@ class CheckInRequest(Strict):
     host_key: HostKey
     hardware: Hardware = Field(default_factory=dict)
     agent_version: Annotated[str, Field(pattern="^[A-Za-z0-9.+~_-]{1,64}$")]
-    nonce: Annotated[str, Field(pattern="^[A-Za-z0-9_-]{22,128}$")] | None = Field(
+    nonce: Nonce | None = Field(
         default=None,
         description="random, made once per boot: lets a machine that lost the answer ask again",
+    )
+    ticket: Annotated[str, Field(pattern="^[A-Za-z0-9_-]{22,64}$")] | None = Field(
+        default=None, description="slipway.ticket of the kernel command line"
     )
 
 
 class PendingRequest(Strict):
-    """Who asks whether a session waits for it."""
+    """Who asks whether a session waits for it, with what it checked in with for its last one."""
 
     macs: Macs
+    nonce: Nonce | None = None
+    host_key: HostKey | None = None
 
 
 class Pending(BaseModel):
@@ -306,6 +314,11 @@ class SessionView(BaseModel):
     job: str | None
     refused_checkins: int
     refused_from: str | None = Field(description="address of the last refused check-in")
+    identity: Literal["known", "new", "none"] | None = Field(
+        description="known: UUID and serial number are those that an administrator stands behind; "
+        "new: they are seen for the first time; none: the firmware says nothing that identifies"
+    )
+    strangers: list[StrangerView] = Field(description="since the service was started")
     progress: dict[str, Any] | None
     result: dict[str, Any] | None
     image_check: ImageCheck | None

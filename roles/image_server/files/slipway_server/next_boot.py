@@ -37,6 +37,10 @@ class NextBoot:
     # served: the machine got its script; used: the choice behind it was made; cancelled.
     outcome: str | None = None
     ended_at: float | None = None
+    # Whether the item's password is not asked for.
+    without_password: bool = False
+    # The address that got the script.
+    served_to: str | None = None
 
 
 class NextBoots:
@@ -65,12 +69,25 @@ class NextBoots:
         return next((item for item in waiting if item.machine == machine), None)
 
     async def set(
-        self, machine: str, macs: tuple[str, ...], item: str, image: str | None
+        self,
+        machine: str,
+        macs: tuple[str, ...],
+        item: str,
+        image: str | None,
+        without_password: bool,
     ) -> NextBoot:
         """Give an order; it takes the place of the one before."""
         async with self._setting:
             await self.cancel(machine)
-            made = NextBoot(secrets.token_hex(8), machine, macs, item, image, time.time())
+            made = NextBoot(
+                id=secrets.token_hex(8),
+                machine=machine,
+                macs=macs,
+                item=item,
+                image=image,
+                created=time.time(),
+                without_password=without_password,
+            )
             await self._commit(made)
         return made
 
@@ -81,17 +98,28 @@ class NextBoots:
             return None
         return await self._end(waiting, "cancelled")
 
-    async def take(self, mac: str) -> NextBoot | None:
-        """Use up the order for a machine that boots now from this card."""
-        for item in self._orders.values():
-            if item.state == "armed" and mac in item.macs:
-                return await self._end(item, "served")
-        return None
+    def waiting(self, mac: str) -> NextBoot | None:
+        """The order for the machine that has this card."""
+        armed = (item for item in self._orders.values() if item.state == "armed")
+        return next((item for item in armed if mac in item.macs), None)
 
-    def permission(self, order_id: str, machine: str, item: str) -> NextBoot | None:
-        """The served order that stands for the administrator's word, once and soon."""
+    async def take(self, order: NextBoot, address: str | None) -> NextBoot | None:
+        """Use up the order for its machine, which boots now; None: it is no longer there."""
+        if self._orders.get(order.id) is not order:
+            return None
+        return await self._end(dataclasses.replace(order, served_to=address), "served")
+
+    def permission(
+        self, order_id: str, machine: str, item: str, address: str | None, proven: bool
+    ) -> NextBoot | None:
+        """The served order that stands for the administrator's word, once and soon.
+
+        It is for who got the script: the same address, or one that is ``proven`` the machine's.
+        """
         found = self._orders.get(order_id)
         if found is None or found.outcome != "served":
+            return None
+        if not proven and found.served_to != address:
             return None
         fresh = self._clock() - self._served[order_id] < _USABLE_SECONDS
         return found if fresh and (found.machine, found.item) == (machine, item) else None

@@ -12,11 +12,11 @@ from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from slipway.format.frames import MAX_FRAME
 from slipway.format.names import ahead_warning
 
-from . import boot_script, choice_app, claims, models, registration_app
+from . import choice_app, claims, models, registration_app
 from .core import Core
 from .errors import ServiceError
 from .http_common import CoreDep, TokenDep, make_app, peer, read_body, refusals
-from .session import CheckIn, Session
+from .session import Session
 
 router = APIRouter()
 _STREAMED = re.compile(r"/v1/(chunks|images)/[^/]*\Z")
@@ -65,15 +65,14 @@ def _need_image(item: Session, name: str, version: str | None = None) -> None:
     responses=refusals("no_boot_script"),
     summary="The script that boots a MAC into what is asked of it",
 )
-async def boot(mac: str, core: CoreDep) -> PlainTextResponse:
-    """A pending session's script, or, once, that of an order; nginx answers a 404 with the menu."""
+async def boot(mac: str, request: Request, core: CoreDep) -> PlainTextResponse:
+    """A pending session's script, or, once, that of an order; nginx answers a 404 with the menu.
+
+    For the machine alone: whoever asks from another address gets the 404.
+    """
     script = None
     if _BOOT_MAC.match(mac):
-        item = core.sessions.boot(mac.replace("-", ":"))
-        if item is not None:
-            script = boot_script.render(core.config, item.id)
-        else:
-            script = await core.choices.boot_script(mac)
+        script = await core.arrivals.boot_script(mac.replace("-", ":"), peer(request))
     if script is None:
         raise ServiceError("no_boot_script", "Nothing is asked of this MAC address.")
     return PlainTextResponse(script, headers={"Cache-Control": "no-store"})
@@ -82,22 +81,19 @@ async def boot(mac: str, core: CoreDep) -> PlainTextResponse:
 @router.post(
     "/v1/checkin",
     response_model=models.CheckInAnswer,
-    responses=refusals("no_such_session", "already_checked_in", "session_ended", *_BODY),
+    responses=refusals(
+        "no_such_session",
+        "already_checked_in",
+        "session_ended",
+        "wrong_address",
+        "no_ticket",
+        "another_machine",
+        *_BODY,
+    ),
 )
 async def check_in(report: models.CheckInRequest, request: Request, core: CoreDep) -> Any:
     """Bind the session to this machine and get its token, once."""
-    item, token = await core.sessions.check_in(
-        report.session,
-        CheckIn(
-            macs=tuple(report.macs),
-            host_key=report.host_key,
-            agent_version=report.agent_version,
-            address=peer(request),
-            hardware=report.hardware,
-            nonce=report.nonce,
-        ),
-    )
-    await core.registrations.saw(item.machine, tuple(report.macs), report.hardware)
+    item, token = await core.arrivals.check_in(report, peer(request))
     brief = {"id": item.id} | {
         key: getattr(item, key) for key in ("machine", "verb", "image", "version")
     }
@@ -105,9 +101,9 @@ async def check_in(report: models.CheckInRequest, request: Request, core: CoreDe
 
 
 @router.post("/v1/pending", response_model=models.Pending, responses=refusals(*_BODY))
-async def pending(asks: models.PendingRequest, core: CoreDep) -> Any:
-    """Does a session wait for this machine? Says what the boot script says, behind TLS."""
-    item = core.sessions.pending(*asks.macs)
+async def pending(asks: models.PendingRequest, request: Request, core: CoreDep) -> Any:
+    """Does a session wait for this machine, which stayed in the environment after its last one?"""
+    item = await core.arrivals.pending(asks.macs, asks.nonce, asks.host_key, peer(request))
     return {"session": None if item is None else item.id}
 
 

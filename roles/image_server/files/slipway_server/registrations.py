@@ -1,4 +1,4 @@
-"""The queue of PCs that ask to be registered, and what machines said about themselves.
+"""The queue of PCs that ask to be registered.
 
 The queue is what strangers may fill, so everything about it is bounded: how many wait, how many
 of one address, how often somebody may ask at all. A PC that waits and is heard of keeps its place
@@ -17,15 +17,13 @@ from typing import Any
 from . import tokens
 from .errors import ServiceError
 from .images import iso
-from .registration import Identity, Registration, identity, suggest
+from .registration import Registration, suggest
 from .registration_db import RegistrationDb
 
 QUEUE = "registrations"
-MACHINES = "identities"
 # A PC asks every few seconds how its registration stands.
 SILENT_SECONDS = 60.0
 MOST_OF_ONE_ADDRESS = 8
-MOST_MACHINES = 20_000
 # How many seconds' worth of requests may come at once: a class room is switched on.
 _BURST_SECONDS = 12
 _APPROVED_SECONDS = 3600.0
@@ -60,10 +58,6 @@ class Registrations:
         }
         # Those that came back to ask. Of a flood, most never do.
         self._polled = set(self._queue)
-        self._machines = {
-            machine: Identity(tuple(body["macs"]), body["uuid"], body["serial"])
-            for machine, body in db.load(MACHINES).items()
-        }
         self._budget, self._budget_at = float(per_second * _BURST_SECONDS), clock()
 
     def all(self) -> list[Registration]:
@@ -76,10 +70,6 @@ class Registrations:
         if found is None:
             raise ServiceError("no_such_registration", "There is no such registration.")
         return found
-
-    def machines(self) -> dict[str, Identity]:
-        """What each machine said when it last checked in."""
-        return dict(self._machines)
 
     async def report(
         self,
@@ -153,21 +143,6 @@ class Registrations:
         if found.state == "refused" and found.reason == reason:
             return found
         return await self._decide(found, state="refused", machine=None, reason=reason)
-
-    def identity_of(self, machine: str) -> Identity | None:
-        """What a machine of the inventory said about itself last."""
-        return self._machines.get(machine)
-
-    async def saw(self, machine: str, macs: tuple[str, ...], hardware: Mapping[str, Any]) -> None:
-        """Remember what a machine of the inventory says about itself."""
-        found = identity(macs, hardware)
-        if self._machines.get(machine) == found:
-            return
-        old = [] if machine in self._machines else list(self._machines)[: -MOST_MACHINES + 1]
-        for each in old:
-            del self._machines[each]
-        self._machines[machine] = found
-        await self._db.put(MACHINES, machine, dataclasses.asdict(found), old)
 
     async def sweep(self, keep_seconds: float) -> None:
         """Forget who was told, and who has not been heard of for days."""
