@@ -79,7 +79,9 @@ def _register(server: Any, root: Path) -> Any:
 
 def _next(server: Any, root: Path) -> Any:
     (root / "stay").touch()
-    return next_session(Site(server.url, server.ca), root / "stay", lambda text: None, root)
+    return next_session(
+        Site(server.url, server.ca), root / "stay", lambda text: None, "n" * 22, root
+    )
 
 
 GRANTED = {"id": "s1", "machine": "pc1", "verb": "backup", "image": None, "version": None}

@@ -99,16 +99,17 @@ def test_a_permission_lasts_a_quarter_of_an_hour_whatever_the_clock_says(
     async def work() -> None:
         nonlocal moment
         orders = NextBoots(db, clock=lambda: moment)
-        order = await orders.set("pc1", ("52:54:00:00:00:01",), "restore", None)
-        await orders.take("52:54:00:00:00:01")
+        order = await orders.set("pc1", ("52:54:00:00:00:01",), "restore", None, False)
+        await orders.take(order, "192.0.2.1")
+        who = (order.id, "pc1", "restore", "192.0.2.1", False)
         now = time.time()
         with monkeypatch.context() as patch:
             patch.setattr(time, "time", lambda: now + jump)
             moment += 890
-            assert orders.permission(order.id, "pc1", "restore") is not None
+            assert orders.permission(*who) is not None
             moment += 20
-            assert orders.permission(order.id, "pc1", "restore") is None
-        assert NextBoots(db, clock=lambda: 0.0).permission(order.id, "pc1", "restore") is not None
+            assert orders.permission(*who) is None
+        assert NextBoots(db, clock=lambda: 0.0).permission(*who) is not None
 
     try:
         asyncio.run(work())

@@ -16,7 +16,7 @@ from slipway.engine.progress import Meter
 from slipway.engine.result import Result
 from slipway.engine.store import ChunksLacking, Published, Store
 from slipway.format import Machine, Manifest
-from slipway.net.client import Answer
+from slipway.net.answer import Answer, Refused
 from slipway.net.http_store import HttpStore
 
 from .conftest import Machine as Pc
@@ -39,6 +39,12 @@ class Line:
         options = {"json": body} if isinstance(body, dict) else {"content": body}
         answer = self.pc.request(method, path, timeout=timeout, **options)
         return Answer(answer.status_code, answer.content)
+
+    def ask(self, method: str, path: str, read: Any, body: Any = None, **options: Any) -> Any:
+        answer = self.request(method, path, body, **options)
+        if not answer.ok:
+            raise Refused(answer)
+        return read(answer.json())
 
     def puts(self) -> int:
         return sum(method == "PUT" for method, _ in self.asked)
