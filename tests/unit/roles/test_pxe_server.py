@@ -44,6 +44,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "proxy-rooms": {"pxe_server_dhcp_mode": "proxy",
                     "pxe_server_subnets": [{"network": "10.78.0.0/24"}]},
     "none": {"pxe_server_dhcp_mode": "none"},
+    "none-grub": {"pxe_server_dhcp_mode": "none", "pxe_server_uefi_loader": "grub"},
 }  # fmt: skip
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "bad-no-range": ({}, "set pxe_server_dhcp_range"),
@@ -235,6 +236,36 @@ def test_another_dnsmasq_accepts_its_lines() -> None:
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("kind", _dhcp_options.SERVERS)
+@pytest.mark.parametrize(
+    ("server", "most", "other", "mac"),
+    [
+        ("none", "snponly.efi", "shimx64.efi", "52:54:00:77:00:0a"),
+        ("none-grub", "shimx64.efi", "snponly.efi", "52:54:00:77:00:02"),
+    ],
+)
+def test_other_servers_are_told_what_each_uefi_machine_loads(
+    told: dict[str, str], kind: str, server: str, most: str, other: str, mac: str
+) -> None:
+    """What real servers make of it: test_real_dhcp_servers.py."""
+    said = (
+        told[server]
+        .split(f"# --- {_dhcp_options.SERVERS[kind][0].split(',')[0]}")[1]
+        .split("# ---")[0]
+    )
+    digits = mac.replace(":", "")
+    assert any(form in said for form in (mac, digits, digits.upper()))
+    assert most in said and other in said
+
+
+@pytest.fixture(scope="module")
+def told(rendered: Path) -> dict[str, str]:
+    """What the playbook prints, by server."""
+    book, facts = ROOT / "playbooks/dhcp_options.yml", json.dumps({"ansible_facts": FACTS})
+    servers = ("none", "none-grub")
+    return {name: run(rendered, str(book), "-l", name, "-e", facts) for name in servers}
 
 
 def test_keas_lines_are_a_member_of_an_object() -> None:
