@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, clean
 from ansible_collections.slipway.imaging.plugins.module_utils._names import check_mac, check_name
 from ansible_collections.slipway.imaging.plugins.plugin_utils import _menu_grub as grub
-from ansible_collections.slipway.imaging.plugins.plugin_utils._menu import Menu, check_keys, parse
+from ansible_collections.slipway.imaging.plugins.plugin_utils._keyboards import DEFAULT, LAYOUTS
+from ansible_collections.slipway.imaging.plugins.plugin_utils._menu import (
+    KEYS,
+    Menu,
+    check_keys,
+    parse,
+)
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_ipxe import (
     Server,
     first_script,
@@ -24,7 +30,6 @@ from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_ipxe import 
 )
 
 PREFIX = "boot_menu_"
-KEYS = tuple(field.name for field in fields(Menu) if field.name != "machine")
 # The image server alone knows these: they are about machines that nobody knows, and about itself.
 SERVER_KEYS = ("unknown_items", "unknown_default", "boot_args")
 
@@ -81,7 +86,10 @@ def collect(
         found = attempt(name, partial(_machine, name, variables, own))
         if found is not None:
             read.append(found)
-    unknown = attempt("The menu of unknown machines", lambda: parse(_unknown(own), None))
+    unknown = attempt(
+        "The menu of unknown machines",
+        lambda: parse(_unknown(own), None, _keyboard(variables[server])),
+    )
     problems += _cards_of_two(read)
     return Menus(tuple(read), unknown, tuple(problems))
 
@@ -147,7 +155,9 @@ def service_text(machine: MachineMenu) -> str:
         for item in machine.menu.items
         if item.boots_environment
     ]
-    document = {"machine": machine.name, "macs": list(machine.macs), "items": items}
+    document: dict[str, Any] = {"machine": machine.name, "macs": list(machine.macs), "items": items}
+    if machine.menu.keyboard != DEFAULT:
+        document["keymap"] = LAYOUTS[machine.menu.keyboard].keymap
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -185,7 +195,12 @@ def _machine(
         data = {**own, **_given(variables[name])}
     except SlipwayError as failure:
         raise SlipwayError(f"{name}: {failure.message}", failure.remedy, failure.error) from None
-    return MachineMenu(name, cards, parse({key: data[key] for key in KEYS if key in data}, name))
+    said = {key: data[key] for key in KEYS if key in data}
+    return MachineMenu(name, cards, parse(said, name, _keyboard(variables[name])))
+
+
+def _keyboard(variables: Mapping[str, Any]) -> object:
+    return variables.get("machine_keyboard") or DEFAULT
 
 
 def _unknown(own: Mapping[str, Any]) -> dict[str, Any]:
@@ -204,6 +219,7 @@ def _cards_of_two(machines: Iterable[MachineMenu]) -> list[str]:
             if other != machine.name:
                 problems.append(
                     f"{other} and {machine.name} both have the MAC address {mac}. "
-                    "Remedy: Take it out of machine_macs of one of them."
+                    "Remedy: Take it out of machine_macs of one of them. A dock or adapter that "
+                    "several share belongs to none: see README, Docks and adapters."
                 )
     return problems

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 ACTIONS = ("backup", "restore", "rescue_shell")
 ITEM_PATTERN = "[a-z0-9][a-z0-9-]{0,31}"
 _ITEM = re.compile(ITEM_PATTERN)
+_KEYMAP = re.compile("[A-Za-z0-9_-]{0,40}")
 _MAX_FILE = 256 << 10
 _MAX_MENUS = 10_000
 _MAX_TITLE = 200
@@ -51,6 +52,8 @@ class MachineMenu:
     machine: str
     macs: tuple[str, ...]
     items: tuple[MenuItem, ...]
+    # The console's key map; the environment's own when empty.
+    keymap: str = ""
 
     def item(self, item_id: str) -> MenuItem:
         """The item of that id."""
@@ -124,7 +127,11 @@ def _read(path: Path) -> MachineMenu:
     items = tuple(_item(each) for each in value["items"])
     if len({each.id for each in items}) != len(items):
         raise ValueError("two items have the same id")
-    return MachineMenu(machine, tuple(check_mac(mac) for mac in value["macs"]), items)
+    keymap = value.get("keymap", "")
+    if not _KEYMAP.fullmatch(keymap):
+        raise ValueError("its key map has a name that can't be one")
+    macs = tuple(check_mac(mac) for mac in value["macs"])
+    return MachineMenu(machine, macs, items, keymap=keymap)
 
 
 def _item(value: dict[str, Any]) -> MenuItem:
