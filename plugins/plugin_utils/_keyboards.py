@@ -213,7 +213,7 @@ def warnings(password: str, keyboards: Iterable[object]) -> Iterator[str]:
     for name in said or [DEFAULT]:
         if lost := "".join(char for char in chars if not LAYOUTS[name].types(char)):
             whose = f"with machine_keyboard {name}" if said else "without machine_keyboard"
-            yield f"PCs {whose} can't type these of its characters: {lost}"
+            yield f"PCs {whose} have no key for these of its characters: {lost}"
     elsewhere = {char for name in said for char in LAYOUTS[name].elsewhere + LAYOUTS[name].more}
     if "" in found and (moved := "".join(char for char in chars if char in elsewhere)):
         yield (

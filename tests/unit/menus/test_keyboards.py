@@ -106,10 +106,18 @@ def test_an_unknown_layout_is_refused(name: object, says: str) -> None:
         ("open sesame", [], []),
         ("open sesame", ["de", "fr", "us"], []),
         ("schlüssel", ["de"], []),
-        ("schlüssel", [], ["PCs without machine_keyboard can't type these of its characters: ü"]),
-        ("schlüssel", ["de", "us"], ["PCs with machine_keyboard us can't type .*: ü"]),
-        ("łódź", ["de", "pl"], ["machine_keyboard de can't type these of its characters: łóź"]),
-        ("a~b", ["br"], ["machine_keyboard br can't type .*: ~"]),
+        (
+            "schlüssel",
+            [],
+            ["PCs without machine_keyboard have no key for these of its characters: ü"],
+        ),
+        ("schlüssel", ["de", "us"], ["PCs with machine_keyboard us have no key .*: ü"]),
+        (
+            "łódź",
+            ["de", "pl"],
+            ["machine_keyboard de have no key for these of its characters: łóź"],
+        ),
+        ("a~b", ["br"], ["machine_keyboard br have no key .*: ~"]),
         # One room is said to be German, another one is not said to be anything.
         ("lazy-dog", ["de", ""], ["without machine_keyboard are taken .*: zy-"]),
         ("home run", ["de", ""], []),
