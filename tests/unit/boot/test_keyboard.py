@@ -11,7 +11,7 @@ OVERLAY = Path(__file__).resolve().parents[3] / "client_image/image/overlay"
 
 
 def loaded(root: Path, words: str) -> str:
-    """What the environment's script tells a loadkeys that only notes it: this host has a console."""
+    """What the environment's script tells a loadkeys that only notes it."""
     for folder in ("proc", "bin"):
         (root / folder).mkdir()
     (root / "proc/cmdline").write_text(f"quiet {words} slipway.item=save\n")
