@@ -16,8 +16,9 @@ _USER = re.compile(r'"(?P<name>[^"]*)",pid=(?P<pid>[0-9]+)')
 _EVERYWHERE = ("0.0.0.0", "*", "[::]")
 
 _REMEDY = {
-    _DHCP: "Stop and disable that DHCP server, or leave addresses to it: pxe_server_dhcp_mode none,"
-    " and playbooks/dhcp_options.yml prints what to tell it.",
+    _DHCP: "Stop and disable that DHCP server; or keep it off the machines' interface (a dnsmasq by"
+    " `interface=` and `bind-dynamic`); or leave addresses to it: pxe_server_dhcp_mode none, and"
+    " playbooks/dhcp_options.yml prints what to tell it.",
     _TFTP: "Stop and disable that TFTP server: Slipway brings its own.",
     _PXE: "Stop and disable that boot server.",
 }
