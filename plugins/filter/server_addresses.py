@@ -60,7 +60,8 @@ def server_addresses(
     subnets: Iterable[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Return the server's addresses; fixed addresses and ranges are looked at elsewhere."""
-    if not interface:
+    # A role's arguments are looked at before its preflight has gathered facts.
+    if not interface or "interfaces" not in facts:
         return {"main": address, "apart": {}}
     settings = {"mode": "none", "interface": interface, "server": address, "subnets": list(subnets)}
     try:
