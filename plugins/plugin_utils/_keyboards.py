@@ -208,7 +208,7 @@ def warnings(password: str, keyboards: Iterable[object]) -> Iterator[str]:
     An empty layout is a PC that nobody said it of.
     """
     found = list(dict.fromkeys(keyboards or [""]))
-    said = [check_keyboard(name) for name in found if name]
+    said = [check_keyboard(name) for name in found if name != ""]
     chars = dict.fromkeys(password)
     for name in said or [DEFAULT]:
         if lost := "".join(char for char in chars if not LAYOUTS[name].types(char)):

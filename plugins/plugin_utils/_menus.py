@@ -200,7 +200,9 @@ def _machine(
 
 
 def _keyboard(variables: Mapping[str, Any]) -> object:
-    return variables.get("machine_keyboard") or DEFAULT
+    said = variables.get("machine_keyboard")
+    # YAML's `no` is false, and not Norway.
+    return DEFAULT if said in (None, "") else said
 
 
 def _unknown(own: Mapping[str, Any]) -> dict[str, Any]:

@@ -95,9 +95,10 @@ def test_a_key_map_that_can_be_none_costs_the_machine_its_items(
 def test_an_unknown_layout_is_refused(name: object, says: str) -> None:
     with pytest.raises(SlipwayError, match=re.escape(says)):
         check_keyboard(name)
-    if name:
-        (problem,) = menus({"machine_keyboard": name}).problems
-        assert problem.startswith("The menu of pc1: machine_keyboard is") and says in problem
+    (problem,) = menus({"machine_keyboard": name}).problems
+    assert problem.startswith("The menu of pc1: machine_keyboard is") and says in problem
+    with pytest.raises(SlipwayError):
+        list(warnings("open sesame", [name]))
 
 
 @pytest.mark.parametrize(

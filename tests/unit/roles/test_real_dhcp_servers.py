@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.imaging.plugins.plugin_utils import _dhcp_options
+from ansible_collections.slipway.imaging.plugins.plugin_utils import _dhcp_options, _udp_ports
 from e2e.foreign import ASK
 
 from .namespace import Namespace, server_and_pcs
@@ -86,6 +86,19 @@ def running(server: Namespace, command: list[str], folder: Path) -> Iterator[Non
 def network() -> Iterator[tuple[Namespace, Namespace]]:
     with server_and_pcs() as both:
         yield both
+
+
+@pytest.mark.parametrize("kind", PROGRAMS)
+def test_each_of_them_beside_ours_is_named(
+    network: tuple[Namespace, Namespace], tmp_path: Path, kind: str
+) -> None:
+    server, _ = network
+    _, *lines = _dhcp_options.lines(NETWORKS, "10.77.0.5", URL, [kind])
+    with running(server, start(kind, "\n".join(lines), tmp_path), tmp_path):
+        heard = server.run("ss", "-Hlunp").splitlines()
+    here = [{"interface": "lab0", "server": "10.77.0.1"}]
+    (said,) = _udp_ports.clashes(heard, "full", here, [])
+    assert said.startswith(f"{PROGRAMS[kind]} (process ") and "UDP port 67" in said
 
 
 @pytest.mark.parametrize("kind", PROGRAMS)
