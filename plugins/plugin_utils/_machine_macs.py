@@ -49,7 +49,8 @@ def shared(macs: Mapping[str, Iterable[str]], selected: Container[str] | None = 
     owner: dict[str, str] = {}
     return [
         f"{other} and {name} both have the MAC address {mac}. "
-        "Remedy: Take it out of machine_macs of one of them."
+        "Remedy: Take it out of machine_macs of one of them. A dock or adapter that several share "
+        "belongs to none: see README, Docks and adapters."
         for name, cards in macs.items()
         for mac in cards
         if (other := owner.setdefault(mac, name)) != name

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
 from typing import Any
@@ -20,8 +20,14 @@ from ansible_collections.slipway.imaging.plugins.module_utils._names import (
     clip,
 )
 from ansible_collections.slipway.imaging.plugins.plugin_utils import _menu_grub as grub
+from ansible_collections.slipway.imaging.plugins.plugin_utils._keyboards import DEFAULT, LAYOUTS
 from ansible_collections.slipway.imaging.plugins.plugin_utils._machine_macs import shared
-from ansible_collections.slipway.imaging.plugins.plugin_utils._menu import Menu, check_keys, parse
+from ansible_collections.slipway.imaging.plugins.plugin_utils._menu import (
+    KEYS,
+    Menu,
+    check_keys,
+    parse,
+)
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_ipxe import (
     Server,
     first_script,
@@ -30,7 +36,6 @@ from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_ipxe import 
 )
 
 PREFIX = "boot_menu_"
-KEYS = tuple(field.name for field in fields(Menu) if field.name != "machine")
 _SHOWN = 5
 # The image server alone knows these: they are about machines that nobody knows, and about itself.
 SERVER_KEYS = ("unknown_items", "unknown_default", "boot_args")
@@ -92,7 +97,10 @@ def collect(
         found = attempt(name, partial(_machine, name, variables, own))
         if found is not None:
             read.append(found)
-    unknown = attempt("The menu of unknown machines", lambda: parse(_unknown(own), None))
+    unknown = attempt(
+        "The menu of unknown machines",
+        lambda: parse(_unknown(own), None, _keyboard(variables[server])),
+    )
     problems += shared({machine.name: machine.macs for machine in read})
     return Menus(tuple(read), unknown, tuple(problems))
 
@@ -176,9 +184,11 @@ def service_text(machine: MachineMenu) -> str:
         for item in machine.menu.items
         if item.boots_environment
     ]
-    document = {"machine": machine.name, "macs": list(machine.macs), "items": items}
+    document: dict[str, Any] = {"machine": machine.name, "macs": list(machine.macs), "items": items}
     if machine.address:
         document["address"] = machine.address
+    if machine.menu.keyboard != DEFAULT:
+        document["keymap"] = LAYOUTS[machine.menu.keyboard].keymap
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -213,7 +223,8 @@ def _machine(
         data = {**own, **_given(variables[name])}
     except SlipwayError as failure:
         raise SlipwayError(f"{name}: {failure.message}", failure.remedy, failure.error) from None
-    menu = parse({key: data[key] for key in KEYS if key in data}, name)
+    said = {key: data[key] for key in KEYS if key in data}
+    menu = parse(said, name, _keyboard(variables[name]))
     loader = str(variables[name].get("machine_boot_loader") or "")
     return MachineMenu(name, cards, menu, address, loader)
 
@@ -226,6 +237,12 @@ def _fixed_address(variables: Mapping[str, Any]) -> str:
         raise SlipwayError(
             f"machine_ip {clip(found)} is no address.", "Write it such as 192.168.1.20."
         ) from None
+
+
+def _keyboard(variables: Mapping[str, Any]) -> object:
+    said = variables.get("machine_keyboard")
+    # YAML's `no` is false, and not Norway.
+    return DEFAULT if said in (None, "") else said
 
 
 def _unknown(own: Mapping[str, Any]) -> dict[str, Any]:

@@ -131,7 +131,7 @@ class Waiter:
             f"Is {self.host} off, or already on? A machine that runs does not react to magic"
             " packets: restart it. Else see whether its MAC address is right, wake-on-LAN and"
             " network boot are enabled in its firmware, it has power, its switch port is in that"
-            " subnet, and dnsmasq on the image server heard it (journalctl -u dnsmasq).",
+            " subnet, and dnsmasq on the image server heard it (journalctl -u slipway-dnsmasq).",
             "no_boot",
         )
 

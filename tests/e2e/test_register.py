@@ -116,14 +116,14 @@ def test_a_stranger_becomes_a_machine_and_is_gone_again(
     stranger.shutdown()
 
     saved = back_up(server, stranger)
-    assert MAC in server.succeed("cat /etc/slipway/dhcp-hosts /var/lib/misc/dnsmasq.leases")
+    assert MAC in server.succeed("cat /etc/slipway/dhcp-hosts /var/lib/slipway-dnsmasq/leases")
 
     # Removed: a file less, and nothing of it is left but its images.
     FILE.unlink()
     gone = run_playbook("site", quiet=True)
     assert gone.returncode == 0, gone.output
     assert server.run(f"test -e {MENU}").returncode == 1
-    left = server.succeed("cat /etc/slipway/dhcp-hosts /var/lib/misc/dnsmasq.leases")
+    left = server.succeed("cat /etc/slipway/dhcp-hosts /var/lib/slipway-dnsmasq/leases")
     assert MAC not in left
     assert NAME not in graph()
     assert versions(server, NAME) == saved

@@ -16,6 +16,7 @@ from slipway.engine.devices import clean, list_disks
 from slipway.engine.errors import CheckinRefused, SlipwayError, StoreUnreachable, UsageError
 from slipway.net.answer import Refused, text_of
 from slipway.net.client import Client
+from slipway.net.nearest import nearest
 from slipway.net.session import Session
 
 _HOST_KEY = "etc/ssh/ssh_host_ed25519_key.pub"
@@ -55,8 +56,9 @@ class Site:
         """Read /etc/slipway/site.json."""
         try:
             value = json.loads(path.read_text())
-            return cls(str(value["server"]), Path(value["ca"]))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            networks = dict(value.get("networks", {}))
+            return cls(nearest(str(value["server"]), networks), Path(value["ca"]))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UsageError(
                 f"the site file {path} can't be read: {error}",
                 "run site.yml, which renews the site overlay, and boot again",

@@ -20,11 +20,15 @@ def render(config: Config, session_id: str, ticket: str) -> str:
     return _environment(config, f"slipway.session={session_id} slipway.ticket={ticket}")
 
 
-def render_item(config: Config, item: str, order: str) -> str:
-    """Boot into an item of the machine's menu, because an administrator gave that order."""
+def render_item(config: Config, item: str, order: str, keymap: str = "") -> str:
+    """Boot into an item of the machine's menu, because an administrator gave that order.
+
+    MenuFiles has checked the name of the key map.
+    """
     if not _ITEM.match(item) or not _SESSION_ID.match(order):
         raise ValueError(f"not an item and an order: {item!r} {order!r}")
-    return _environment(config, f"slipway.item={item} slipway.once={order}")
+    keyboard = f" slipway.keyboard={keymap}" if keymap else ""
+    return _environment(config, f"slipway.item={item} slipway.once={order}{keyboard}")
 
 
 def render_menu_item(config: Config, item: str, mac: str) -> str:

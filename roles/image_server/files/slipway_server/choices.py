@@ -268,7 +268,8 @@ class Choices:
         log.info("%s boots into %s, once", order.machine, order.item)
         menu = await self._core.run(self._core.menus.of, order.machine)
         if menu is not None and any(item.id == order.item for item in menu.items):
-            return boot_script.render_item(self._core.config, order.item, order.id)
+            config = self._core.config
+            return boot_script.render_item(config, order.item, order.id, menu.keymap)
         card = mac.replace(":", "-")
         return boot_script.render_menu_item(self._core.config, order.item, card)
 

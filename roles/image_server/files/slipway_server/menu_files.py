@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 ACTIONS = ("backup", "restore", "rescue_shell")
 ITEM_PATTERN = "[a-z0-9][a-z0-9-]{0,31}"
 _ITEM = re.compile(ITEM_PATTERN)
+_KEYMAP = re.compile("[A-Za-z0-9_-]{0,40}")
 _MAX_FILE = 256 << 10
 _MAX_MENUS = 10_000
 _MAX_TITLE = 200
@@ -54,6 +55,8 @@ class MachineMenu:
     items: tuple[MenuItem, ...]
     # What the inventory fixed; None: nothing.
     address: str | None = None
+    # The console's key map; the environment's own when empty.
+    keymap: str = ""
 
     def item(self, item_id: str) -> MenuItem:
         """The item of that id."""
@@ -135,11 +138,14 @@ def _read(path: Path) -> MachineMenu:
     items = tuple(_item(each) for each in value["items"])
     if len({each.id for each in items}) != len(items):
         raise ValueError("two items have the same id")
+    keymap = value.get("keymap", "")
+    if not _KEYMAP.fullmatch(keymap):
+        raise ValueError("its key map has a name that can't be one")
     macs = tuple(check_mac(mac) for mac in value["macs"])
     address = value.get("address")
     if address is not None:
         address = str(ipaddress.ip_address(address))
-    return MachineMenu(machine, macs, items, address)
+    return MachineMenu(machine, macs, items, address, keymap)
 
 
 def _item(value: dict[str, Any]) -> MenuItem:
