@@ -8,6 +8,7 @@ from fastapi import APIRouter, FastAPI, Response
 from fastapi import Query as Parameter
 
 from . import __version__, choice_app, models, registration_app
+from .bodies import Bound
 from .core import Core
 from .errors import ServiceError
 from .http_common import CoreDep, make_app, refusals
@@ -152,7 +153,9 @@ async def status(core: CoreDep) -> Any:
 
 def build(core: Core) -> FastAPI:
     """The administrator's application."""
-    app = make_app(core, "Slipway image server, administration", lambda *_: False)
+    app = make_app(
+        core, "Slipway image server, administration", lambda *_: Bound(needs_token=False)
+    )
     app.include_router(router)
     app.include_router(choice_app.admin_router)
     app.include_router(registration_app.admin)

@@ -33,6 +33,12 @@ ERRORS: dict[str, tuple[int, str]] = {
     "already_decided": (409, "List the registrations with register.yml."),
     "session_exists": (409, "End it first: session_end.yml."),
     "missing_chunks": (409, "Send the chunks, then publish again."),
+    "publish_failed": (
+        500,
+        "Send it again; if that repeats, read the journal of slipway.service and see whether the "
+        "server has memory left.",
+    ),
+    "publish_refused": (409, "Start a new session for the machine, and look at its agent."),
     "already_published": (409, "Start a new session for another version."),
     "session_ended": (410, "Start a new session for the machine."),
     "too_long": (413, "Send less: the limit is in the message."),

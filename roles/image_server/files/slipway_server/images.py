@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from slipway.format.codec import parse, serialize
+from slipway.format.codec import MAX_MANIFEST, parse
 from slipway.format.errors import FormatError
 from slipway.format.manifest import Manifest
 from slipway.format.names import check_version, is_name, version_key
@@ -16,23 +17,13 @@ from slipway.format.names import check_version, is_name, version_key
 from . import files
 from .errors import ServiceError
 from .memory import Memory
+from .offer import Offer
 from .store import ChunkStore, Fingerprint
 
 
 def iso(moment: float) -> str:
     """Seconds since the epoch as the API and the manifests write them."""
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def read_manifest(data: bytes, name: str) -> Manifest:
-    """Parse a manifest that a client wants to publish as ``name``."""
-    try:
-        manifest = parse(data)
-    except FormatError as error:
-        raise ServiceError("bad_manifest", f"The manifest was refused: {error}.") from error
-    if manifest.name != name:
-        raise ServiceError("bad_manifest", f"The manifest is of another image than {name}.")
-    return manifest
 
 
 class Images:
@@ -43,6 +34,8 @@ class Images:
         self._root = store.root / "images"
         self._store = store
         self._memory = memory
+        # A large one takes several times its size in memory while it is read: one at a time.
+        self._reading = threading.Lock()
         self._digests_of = functools.lru_cache(maxsize=4)(self._read_digests)
 
     def path(self, name: str, version: str) -> Path:
@@ -89,9 +82,10 @@ class Images:
         return version
 
     def read(self, name: str, version: str) -> bytes:
-        """A version's manifest as it was published."""
+        """A version's manifest as it was published; of a longer file only more than is parsed."""
         try:
-            return self.path(name, self.resolve(name, version)).read_bytes()
+            with self.path(name, self.resolve(name, version)).open("rb") as file:
+                return file.read(MAX_MANIFEST + 1)
         except OSError as error:
             raise ServiceError(
                 "store_failed", f"The manifest of {name}@{version} can't be read: {error.strerror}."
@@ -99,7 +93,8 @@ class Images:
 
     def manifest(self, name: str, version: str) -> Manifest:
         """A version's manifest, parsed. FormatError if the file was damaged."""
-        return parse(self.read(name, version))
+        with self._reading:
+            return parse(self.read(name, version))
 
     def holds(self, name: str, version: str, digest: str) -> bool:
         """Whether a chunk belongs to a version."""
@@ -117,10 +112,10 @@ class Images:
             for start in range(0, len(segment.digests), 32)
         )
 
-    def publish(self, manifest: Manifest, version: str) -> None:
+    def publish(self, offer: Offer, version: str) -> None:
         """Make the version exist. A retry of a publish that succeeded changes nothing."""
         stored, missing = 0, []
-        for digest in set(manifest.digests()):
+        for digest in offer.digests():
             size = self._store.size_if_kept(digest)
             if size is None:
                 missing.append(digest)
@@ -133,9 +128,9 @@ class Images:
                 missing=sorted(missing)[:20],
             )
         self._store.sync()
-        data = serialize(manifest.stamped(version, iso(time.time()), stored))
+        data = offer.stamped(version, iso(time.time()), stored)
         try:
-            files.create_durably(self._store.tmp, data, self.path(manifest.name, version))
+            files.create_durably(self._store.tmp, data, self.path(offer.name, version))
         except FileExistsError:
             return
         except OSError as error:

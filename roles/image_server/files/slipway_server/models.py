@@ -7,12 +7,20 @@ import json
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 from slipway.format.names import check_digest, check_mac, check_name, check_version
 
 MAX_HARDWARE = 64 << 10
 MAX_PROGRESS = 16 << 10
 MAX_RESULT = 512 << 10
+MAX_QUERY = 4096
 _MAX_DEPTH = 16
 
 Verb = Literal["backup", "restore", "verify", "service"]
@@ -89,6 +97,16 @@ class Strict(BaseModel):
     """A request: unknown keys are mistakes."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_unknown_key(cls, value: Any) -> Any:
+        """Leave one unknown key of all: that is refused, and a thousand cost no more than it."""
+        if not isinstance(value, dict) or len(value) <= len(cls.model_fields):
+            return value
+        unknown = next((key for key in value if key not in cls.model_fields), None)
+        known = {key: value[key] for key in cls.model_fields if key in value}
+        return known if unknown is None else known | {unknown: value[unknown]}
 
 
 class ErrorBody(BaseModel):
@@ -179,7 +197,7 @@ class Empty(Strict):
 class Query(Strict):
     """Which of these chunks are missing?"""
 
-    digests: Annotated[list[Digest], Field(max_length=4096)]
+    digests: Annotated[list[Digest], Field(max_length=MAX_QUERY)]
 
 
 class Missing(BaseModel):

@@ -25,7 +25,14 @@ from .session_db import SessionDb
 
 log = logging.getLogger(__name__)
 
-_PRIVATE = {"nonce_hash", "token_hash", "token_used", "manifest_hash", "ttl_seconds"}
+_PRIVATE = {
+    "nonce_hash",
+    "token_hash",
+    "token_used",
+    "manifest_hash",
+    "ttl_seconds",
+    "publish_strikes",
+}
 _TIMES = ("created", "checked_in_at", "last_heard", "ended_at")
 
 
@@ -187,7 +194,11 @@ class Registry:
 
     def progress(self, session_id: str, record: dict[str, Any]) -> None:
         """Keep the newest progress record."""
-        self._set(dataclasses.replace(self.get(session_id), progress=record))
+        self.note(session_id, progress=record)
+
+    def note(self, session_id: str, **changes: Any) -> None:
+        """Change fields that may be lost if the service dies within seconds."""
+        self._set(dataclasses.replace(self.get(session_id), **changes))
 
     async def update(self, session_id: str, **changes: Any) -> Session:
         """Change fields that are no state, durably."""
