@@ -13,6 +13,7 @@ from typing import IO, Any, NamedTuple, TypeVar
 
 from slipway.format.names import make_version
 
+from .ballast import Ballast
 from .choices import Choices
 from .config import Config
 from .errors import ServiceError
@@ -58,6 +59,7 @@ class Core:
         """Open the store and the state; what an earlier process left half-done is removed."""
         self.config = config
         config.state_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+        self._ballast = Ballast(config.state_dir)
         self.memory = Memory(config.state_dir / "memory.sqlite3")
         marks = SyncMarks(config.state_dir / "sync.json", read_boot_id(), time.time())
         self.store = ChunkStore(
@@ -97,6 +99,7 @@ class Core:
                     await self.sessions.update(item.id, version=None, manifest_hash=None)
             if item.verb in ("restore", "verify") and not _is_checked(item):
                 self._check_for(item)
+        self._ballast.take()
         self._spawn(self._watch())
 
     async def stop(self) -> None:
@@ -248,6 +251,7 @@ class Core:
         now = time.monotonic()
         if now - self._last_forget > _FORGET_SECONDS:
             self._last_forget = now
+            self._ballast.take()
             await self.sessions.forget(keep_since)
             await self.registrations.sweep(self.config.keep_days * 86400)
         if self.store.dirty and now - self._last_sync > _SYNC_SECONDS:

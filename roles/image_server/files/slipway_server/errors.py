@@ -68,6 +68,11 @@ ERRORS: dict[str, tuple[int, str]] = {
     "queue_full": (429, "Approve or refuse PCs that wait, with register.yml; then ask again."),
     "internal": (500, "Read the journal of slipway.service on the image server."),
     "store_failed": (500, "Look at the image server's kernel log and at the store's disk."),
+    "disk_full": (
+        507,
+        "Make room below /var/lib/slipway on the image server (df shows which disk is full), then "
+        "try again.",
+    ),
     "store_full": (
         507,
         "Delete images or enlarge the store, then run the backup again: it sends "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import sqlite3
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
@@ -22,6 +23,8 @@ from .models import ErrorBody
 
 log = logging.getLogger(__name__)
 
+# Of a full disk SQLite says FULL, or an error of reading and writing when it needs a file more.
+_DISK_ERRORS = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 _STATUS_TYPES = {404: "no_such_route", 405: "wrong_method", 400: "bad_body"}
 
 
@@ -58,7 +61,7 @@ def peer(request: Request) -> str | None:
 def refusals(*types: str) -> dict[int | str, dict[str, Any]]:
     """OpenAPI responses for the error types that a route can answer with."""
     by_status: dict[int, list[str]] = {}
-    for name in ("bad_request", "internal", *types):
+    for name in ("bad_request", "internal", "disk_full", *types):
         by_status.setdefault(ERRORS[name][0], []).append(name)
     return {
         status: {"model": ErrorBody, "description": "error: " + ", ".join(names)}
@@ -97,6 +100,15 @@ async def _on_disconnect(_: Request, __: ClientDisconnect) -> Response:
     return respond(ServiceError("bad_body", "The body ended early."))
 
 
+async def _on_database_error(request: Request, error: sqlite3.OperationalError) -> Response:
+    """A full disk is no crash: what was asked for is not kept, and everything else goes on."""
+    if error.sqlite_errorcode & 0xFF not in _DISK_ERRORS:
+        return await _on_crash(request, error)
+    log.error("%s %s: %s", request.method, request.url.path, error)
+    message = "The image server's disk is full or fails: what was asked for is not kept."
+    return respond(ServiceError("disk_full", message))
+
+
 async def _on_crash(request: Request, error: Exception) -> Response:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return respond(ServiceError("internal", "The service failed to handle the request."))
@@ -107,6 +119,7 @@ _HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, A
     RequestValidationError: _on_invalid,
     HTTPException: _on_http_error,
     ClientDisconnect: _on_disconnect,
+    sqlite3.OperationalError: _on_database_error,
     Exception: _on_crash,
 }
 

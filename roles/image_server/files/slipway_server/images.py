@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,12 @@ from slipway.format.names import check_version, is_name, version_key
 
 from . import files
 from .errors import ServiceError
-from .memory import Memory
+from .memory import Memory, Summary
 from .offer import Offer
 from .store import ChunkStore, Fingerprint
+
+# How many summaries one commit keeps: a commit for each took a minute for 20,000 versions.
+_SUMMARIES_AT_ONCE = 1000
 
 
 def iso(moment: float) -> str:
@@ -84,8 +88,7 @@ class Images:
     def read(self, name: str, version: str) -> bytes:
         """A version's manifest as it was published; of a longer file only more than is parsed."""
         try:
-            with self.path(name, self.resolve(name, version)).open("rb") as file:
-                return file.read(MAX_MANIFEST + 1)
+            return _read(self.path(name, self.resolve(name, version)))
         except OSError as error:
             raise ServiceError(
                 "store_failed", f"The manifest of {name}@{version} can't be read: {error.strerror}."
@@ -138,21 +141,41 @@ class Images:
 
     def summaries(self, name: str) -> list[dict[str, Any]]:
         """What a list shows of every version of an image, newest first."""
-        return [self._summary(name, version) for version in reversed(self.versions(name))]
+        shown: list[dict[str, Any]] = []
+        new: list[Summary] = []
+        for version in reversed(self.versions(name)):
+            with suppress(FileNotFoundError):  # deleted meanwhile
+                shown.append(self._summary(name, version, new))
+            if len(new) >= _SUMMARIES_AT_ONCE:
+                self._memory.keep_summaries(name, new)
+                new.clear()
+        if new:
+            self._memory.keep_summaries(name, new)
+        return shown
 
-    def _summary(self, name: str, version: str) -> dict[str, Any]:
-        found = self.path(name, version).stat()
+    def _summary(self, name: str, version: str, new: list[Summary]) -> dict[str, Any]:
+        """One version's; what had to be read for it is added to ``new``."""
+        path = self.path(name, version)
+        found = path.stat()
         fingerprint = Fingerprint(found.st_size, found.st_mtime_ns, found.st_ino)
         kept = self._memory.summary(name, version, fingerprint)
         # One that an older release kept may say less.
         if kept is not None and kept.keys() == _KEYS:
             return kept
         try:
-            body = _summarize(version, self.manifest(name, version))
-        except FormatError as error:
-            return _damaged(version, found.st_mtime, str(error))
-        self._memory.keep_summary(name, version, fingerprint, body)
+            with self._reading:
+                body = _summarize(version, parse(_read(path)))
+        except (FormatError, MemoryError) as error:
+            return _damaged(version, found.st_mtime, str(error) or "it takes too much memory")
+        except OSError as error:
+            return _damaged(version, found.st_mtime, f"it can't be read: {error.strerror}")
+        new.append((version, fingerprint, body))
         return body
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_MANIFEST + 1)
 
 
 def _summarize(version: str, manifest: Manifest) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Losing this file costs time, never data, so a broken one is simply made anew.
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import threading
 from collections.abc import Iterable
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from .store import Fingerprint
+
+log = logging.getLogger(__name__)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS reads (
@@ -25,6 +28,10 @@ CREATE TABLE IF NOT EXISTS summaries (
     PRIMARY KEY (name, version)
 ) STRICT, WITHOUT ROWID;
 """
+
+
+# A version, its manifest file, and what a list shows of it.
+Summary = tuple[str, Fingerprint, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -84,13 +91,12 @@ class Memory:
             (bytes.fromhex(read.digest), *read.fingerprint, read.at, read.content_size)
             for read in reads
         ]
-        with self._lock, self._db:
-            self._db.executemany("INSERT OR REPLACE INTO reads VALUES (?, ?, ?, ?, ?, ?)", rows)
-            for read in reads:
-                if read.content_size is None:
-                    self._bad[read.digest] = read.fingerprint
-                else:
-                    self._bad.pop(read.digest, None)
+        for read in reads:
+            if read.content_size is None:
+                self._bad[read.digest] = read.fingerprint
+            else:
+                self._bad.pop(read.digest, None)
+        self._keep("INSERT OR REPLACE INTO reads VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def summary(self, name: str, version: str, fingerprint: Fingerprint) -> dict[str, Any] | None:
         """The summary kept for this very manifest file."""
@@ -105,15 +111,21 @@ class Memory:
         body: dict[str, Any] = json.loads(row[0])
         return body
 
-    def keep_summary(
-        self, name: str, version: str, fingerprint: Fingerprint, body: dict[str, Any]
-    ) -> None:
-        """Keep the summary of a manifest file."""
-        with self._lock, self._db:
-            self._db.execute(
-                "INSERT OR REPLACE INTO summaries VALUES (?, ?, ?, ?, ?)",
-                (name, version, fingerprint.size, fingerprint.mtime_ns, json.dumps(body)),
-            )
+    def keep_summaries(self, name: str, summaries: Iterable[Summary]) -> None:
+        """Keep summaries of an image's manifest files, all in one transaction."""
+        rows = [
+            (name, version, fingerprint.size, fingerprint.mtime_ns, json.dumps(body))
+            for version, fingerprint, body in summaries
+        ]
+        self._keep("INSERT OR REPLACE INTO summaries VALUES (?, ?, ?, ?, ?)", rows)
+
+    def _keep(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
+        """Write rows; on a full disk they are forgotten, which costs time and nothing else."""
+        try:
+            with self._lock, self._db:
+                self._db.executemany(statement, rows)
+        except sqlite3.OperationalError as error:
+            log.warning("%d rows are not remembered: %s", len(rows), error)
 
 
 def _open(path: Path) -> sqlite3.Connection:

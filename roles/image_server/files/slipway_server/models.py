@@ -47,9 +47,12 @@ def _depth(value: Any) -> int:
 
 
 def _bounded(limit: int) -> Callable[[Any], Any]:
-    """A check that a value is plain JSON, not deep, and at most so many bytes of UTF-8."""
+    """A check that an object is plain JSON, not deep, and at most so many bytes of UTF-8."""
 
     def check(value: Any) -> Any:
+        if not isinstance(value, dict):
+            # A body whose type is not JSON comes as bytes; what follows this check refuses it.
+            return value
         if _depth(value) > _MAX_DEPTH:
             raise ValueError(f"is nested deeper than {_MAX_DEPTH}")
         try:

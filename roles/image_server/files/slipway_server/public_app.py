@@ -28,6 +28,8 @@ _BOUNDS = {
     "/v1/session/progress": Bound(4 * models.MAX_PROGRESS, 1 << 12),
     "/v1/chunks/query": Bound(128 * models.MAX_QUERY, 2 * models.MAX_QUERY),
 }
+# Other methods need no body; a short one does no harm.
+_NO_BODY = Bound(1 << 10, 1 << 4, needs_token=False)
 _STREAMED = re.compile(r"/v1/(chunks|images)/[^/]*\Z")
 _BOOT_MAC = re.compile(r"[0-9a-f]{2}(-[0-9a-f]{2}){5}\Z")
 _AUTH = ("bad_token", "session_ended")
@@ -262,7 +264,7 @@ async def manifest(
 def _bound_of(method: str, path: str) -> Bound | None:
     if method in ("PUT", "POST") and path != "/v1/chunks/query" and _STREAMED.match(path):
         return None
-    return _BOUNDS.get(path, Bound())
+    return _BOUNDS.get(path, Bound()) if method == "POST" else _NO_BODY
 
 
 def build(core: Core) -> FastAPI:

@@ -9,10 +9,13 @@ chunks written since that moment are suspects and are read before anybody is tol
 from __future__ import annotations
 
 import json
+import logging
 import os
 from pathlib import Path
 
 from . import files
+
+log = logging.getLogger(__name__)
 
 # A chunk's mtime is taken a moment before its rename, which the sync may have missed.
 _MARGIN = 60.0
@@ -39,7 +42,11 @@ class SyncMarks:
         self._synced_at = synced_at
         if not same_boot:
             self.distrust(now)
-            self.synced(now)
+            try:
+                self.synced(now)
+            except OSError as error:
+                # A full disk: all stays suspect, and the next sync tries again.
+                log.warning("%s can't be written: %s", path, error.strerror)
 
     def suspect(self, mtime: float) -> bool:
         """Whether a chunk of that age has to be read before it counts."""
