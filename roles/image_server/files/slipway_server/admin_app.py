@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, FastAPI, Response
 from fastapi import Query as Parameter
 
-from . import __version__, choice_app, models, registration_app
+from . import __version__, certificates, choice_app, models, registration_app
 from .bodies import Bound
 from .core import Core
 from .errors import ServiceError
@@ -148,6 +149,7 @@ async def status(core: CoreDep) -> Any:
         "store_free": room.free,
         "store_total": room.total,
         "store_reserve": core.config.store_reserve_bytes,
+        "warnings": certificates.warnings(core.config, datetime.now(UTC)),
     }
 
 

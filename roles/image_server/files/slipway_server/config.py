@@ -56,6 +56,9 @@ class Config:
     registration_limit: int = 500
     registrations_per_second: int = 5
     registration_name: str = "pc-{serial}"
+    # When the certificates end, as the role has read it; empty: nobody knows.
+    certificate_ends: str = ""
+    ca_ends: str = ""
 
     def __post_init__(self) -> None:
         """Refuse values that would end up in a boot script or break the service."""

@@ -13,6 +13,7 @@ from typing import IO, Any, NamedTuple, TypeVar
 
 from slipway.format.names import make_version
 
+from . import certificates
 from .ballast import Ballast
 from .choices import Choices
 from .config import Config
@@ -100,6 +101,7 @@ class Core:
             if item.verb in ("restore", "verify") and not _is_checked(item):
                 self._check_for(item)
         self._ballast.take()
+        self._warn()
         self._spawn(self._watch())
 
     async def stop(self) -> None:
@@ -252,11 +254,16 @@ class Core:
         if now - self._last_forget > _FORGET_SECONDS:
             self._last_forget = now
             self._ballast.take()
+            self._warn()
             await self.sessions.forget(keep_since)
             await self.registrations.sweep(self.config.keep_days * 86400)
         if self.store.dirty and now - self._last_sync > _SYNC_SECONDS:
             self._last_sync = now
             await self.run(self.store.sync)
+
+    def _warn(self) -> None:
+        for text in certificates.warnings(self.config, datetime.now(UTC)):
+            log.warning("%s", text)
 
     def _spawn(self, work: Any) -> None:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)

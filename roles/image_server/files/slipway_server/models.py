@@ -320,3 +320,4 @@ class Status(BaseModel):
     store_free: int
     store_total: int
     store_reserve: int
+    warnings: list[str] = Field(description="what the administrator should see to soon")
