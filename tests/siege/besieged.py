@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import socket
 import subprocess
 import threading
@@ -60,6 +61,9 @@ class Besieged:
 @contextmanager
 def besieged(folder: Path, *, confine: Callable[[int], None] | None = None) -> Iterator[Besieged]:
     """A server of its own; ``confine`` is given the service's process before it serves."""
+    # The attacker's thousands of connections, and nginx's ends of them.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     for name in ("service", "boot/menu", "boot/env"):
         (folder / name).mkdir(parents=True)
     (folder / "boot/menu/unknown.ipxe").write_text("#!ipxe unknown")

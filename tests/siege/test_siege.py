@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,8 +20,6 @@ UNIT = (
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Besieged]:
-    # The attacker's own 17,500 descriptors.
-    resource.setrlimit(resource.RLIMIT_NOFILE, (65536, 65536))
     folder = tmp_path_factory.mktemp("siege")
     with confined(UNIT.read_text()) as confine, besieged(folder, confine=confine) as made:
         yield made

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import threading
 from collections.abc import Callable, Iterator
 
@@ -15,8 +14,6 @@ pytestmark = [pytest.mark.plays, pytest.mark.xdist_group("siege")]
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Besieged]:
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with besieged(tmp_path_factory.mktemp("siege")) as made:
         yield made
 
