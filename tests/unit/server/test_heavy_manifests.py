@@ -7,11 +7,14 @@ import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import httpx
 import pytest
 from slipway.format.codec import parse
 from slipway.format.errors import FormatError
+from slipway_server.errors import ServiceError
+from slipway_server.offer import Offer
 
 from .conftest import Machine, Service, cell
 from .heavy import BOMBS, await_reader, children, envelope, fragmented, memory_peak
@@ -140,3 +143,15 @@ def test_a_store_that_holds_one_lists_it_as_damaged(own_service: Callable[..., S
     assert len(problems) == 2
     assert all(problems.values())
     assert memory_peak(service.pid) < 1200 << 20
+
+
+@pytest.mark.plays
+@pytest.mark.parametrize("kind", sorted(BOMBS.keys() - {"wide characters"}))
+def test_to_refuse_it_takes_a_few_times_its_size(tmp_path: Path, kind: str) -> None:
+    body = envelope(BOMBS[kind](40_000_000))
+    with (tmp_path / "body").open("w+b", buffering=0) as file:
+        file.write(body)
+        with pytest.raises(ServiceError) as caught:
+            Offer(file, len(body))
+    assert caught.value.error == "bad_manifest"
+    assert "of memory" not in caught.value.message

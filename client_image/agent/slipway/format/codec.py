@@ -26,6 +26,7 @@ from slipway.format.manifest import (
     Table,
     TablePartition,
 )
+from slipway.format.shape import check_shape
 
 FORMAT_VERSION = 1
 MAX_MANIFEST = 256 << 20
@@ -36,23 +37,14 @@ MAX_TABLE = 64 << 20
 MAX_BYTES = 1 << 60
 SECTOR_SIZES = (512, 1024, 2048, 4096)
 _MAX_TEXT = 256
-# What the lists above can hold at most. JSON takes a hundred times its size in memory when it is
-# all brackets, so it is counted before it is read: one disk's segments and table lines, with up
-# to 13 keys and 9 texts each, and a few dozen of everything else.
-_LINES = MAX_DISKS * (2 * MAX_SEGMENTS + 32) + 2 * MAX_BOOT_ENTRIES
-_MAX_CONTAINERS = _LINES
-_MAX_STRINGS = _LINES * 22
-_MAX_COMMAS = _LINES * 14
-_MAX_DEPTH = 6
+# So many objects and lists fit in the lists above.
+_MAX_CONTAINERS = MAX_DISKS * (2 * MAX_SEGMENTS + 32) + 2 * MAX_BOOT_ENTRIES
 
 _HEAD = b'{"slipway":%d,"sha256":"%s","manifest":'
 _TAIL = b"}\n"
 # Chunk names and used maps are most of a manifest. They are packed and unpacked by themselves: as
 # JSON text a full disk of 2 TB would take several times its manifest's 64 MiB of memory.
 _LONG = re.compile(rb'"(?:cells":"([0-9a-f]*)|used":"([0-9+ ]*))"')
-_STRING = re.compile(rb'"[^"]*"')
-_BRACKETS = b"[]{}"
-_NO_BRACKETS = bytes(set(range(256)) - set(_BRACKETS))
 _NO_CELLS = b'"cells":null'
 _T = TypeVar("_T")
 
@@ -103,7 +95,7 @@ def _unpack(data: bytes, start: int, end: int) -> object:
     view = memoryview(data)
     text, long, position = bytearray(), list[bytes | str](), start
     for found in _LONG.finditer(data, start, end):
-        if len(long) > 2 * _LINES:
+        if len(long) > 2 * _MAX_CONTAINERS:
             raise FormatError("the manifest has more used maps than disks have room for")
         first, last = found.span(found.lastindex or 0)
         if found.lastindex == 2:
@@ -116,7 +108,7 @@ def _unpack(data: bytes, start: int, end: int) -> object:
         text += f"{mark}{len(long) - 1}".encode("ascii")
         position = last
     text += view[position:end]
-    _check_shape(text)
+    check_shape(text, _MAX_CONTAINERS)
 
     def build(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         result = _no_duplicates(pairs)
@@ -127,28 +119,6 @@ def _unpack(data: bytes, start: int, end: int) -> object:
         return result
 
     return json.loads(text, object_pairs_hook=build, parse_constant=_no_constant)
-
-
-def _check_shape(text: bytearray) -> None:
-    """Refuse what holds more values, or nests deeper, than any manifest, before it is read.
-
-    Nothing here makes an object for each value.
-    """
-    plain = text
-    if b"\\" in text:
-        plain = text.replace(b"\\\\", b"").replace(b'\\"', b"")
-    if plain.count(b'"') > 2 * _MAX_STRINGS:
-        raise FormatError(f"the manifest holds more than {_MAX_STRINGS} texts")
-    outside = _STRING.sub(b"", plain)
-    brackets = outside.translate(None, _NO_BRACKETS)
-    if len(brackets) > 2 * _MAX_CONTAINERS or outside.count(b",") > _MAX_COMMAS:
-        raise FormatError("the manifest holds more values than its lists have room for")
-    for _ in range(_MAX_DEPTH):
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
-    if brackets:
-        raise FormatError(
-            f"the manifest is nested deeper than {_MAX_DEPTH}, or its brackets do not match"
-        )
 
 
 def _head(digest: str) -> bytes:
