@@ -95,6 +95,11 @@ fuzz: COUNT := 100000
 fuzz: setup ## hostile registrations and menus, COUNT=100000 of each kind (half an hour)
 	SLIPWAY_FUZZ=$(COUNT) $(PY) -m pytest -q -n auto -m fuzz --timeout 14400 tests/unit --durations=6
 
+.PHONY: siege
+siege: setup ## the service under its unit's limits, attacked while a PC boots and another is backed up (root; ten minutes)
+	$(SUDO) unshare --net env PATH="$$PATH" bash -c 'ip link set lo up && \
+	  timeout 900 $(PY) -m pytest -q -s -m siege tests/siege --timeout 300'
+
 .PHONY: matrix
 matrix: ROWS :=
 matrix: AT_A_TIME := 2

@@ -104,11 +104,11 @@ def _configuration(folder: Path, store: Path, address: str, api: int, put: int) 
         _image_server_http_socket=str(folder / "service/http"),
         _image_server_boot_root=str(folder / "boot"),
         _image_server_tls=str(folder),
+        _image_server_logs=str(folder),
         image_server_store_dir=str(store),
     )
     site = site.replace("listen 80 ", f"listen unix:{folder}/clear.sock ")
     site = re.sub(r"listen 443 ", f"listen {address}:{api} ", site)
-    site = site.replace("/var/log/nginx/", f"{folder}/")
     return (
         f"pid {folder}/pid; error_log {folder}/error.log; daemon off; user root;\n"
         "worker_processes auto;\n"

@@ -173,6 +173,13 @@ class Service:
                 time.sleep(0.05)
         raise AssertionError("the service does not answer")
 
+    @property
+    def pid(self) -> int:
+        """The process that answers."""
+        assert self._process is not None
+        assert self._process.pid is not None
+        return self._process.pid
+
     def stop(self, number: int = signal.SIGTERM) -> int:
         """End the process with a signal; return its exit code."""
         assert self._process is not None

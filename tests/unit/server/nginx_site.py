@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +15,39 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
 ROLE = ROOT / "roles/image_server"
-# The one that `make bench` unpacks serves as well.
-NGINX = shutil.which("nginx") or str(ROOT / ".cache/nginx/usr/sbin/nginx")
+_UNPACKED = ROOT / ".cache/nginx"
+NGINX = shutil.which("nginx") or str(_UNPACKED / "usr/sbin/nginx")
+
+
+def unpack_nginx() -> str:
+    """The path of nginx; unpacked below .cache, not installed, where this host has none."""
+    if not Path(NGINX).exists():
+        _UNPACKED.parent.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=_UNPACKED.parent) as place:
+            folder = Path(place)
+            subprocess.run(["apt-get", "download", "-q", "nginx"], cwd=folder, check=True)
+            [package] = folder.glob("nginx_*.deb")
+            subprocess.run(["dpkg-deb", "--extract", package, folder / "root"], check=True)
+            # Another process may have been quicker.
+            with suppress(OSError):
+                (folder / "root").rename(_UNPACKED)
+    return NGINX
+
+
+def configuration(folder: Path, site: str) -> str:
+    """A whole nginx.conf around the role's site; everything that it writes lies in ``folder``."""
+    # When root runs the tests, nginx answers as root: the folders of pytest are nobody else's.
+    user = "user root;" if os.geteuid() == 0 else ""
+    temporary = " ".join(
+        f"{kind}_temp_path {folder}/temp/{kind};"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    (folder / "temp").mkdir(exist_ok=True)
+    return (
+        f"pid {folder}/pid; error_log {folder}/main-error.log; daemon off; {user}\n"
+        f"worker_processes 2; worker_rlimit_nofile 40000;\n"
+        f"events {{ worker_connections 32768; }}\nhttp {{ {temporary}\n{site} }}\n"
+    )
 
 
 def render(template: str, **values: Any) -> str:

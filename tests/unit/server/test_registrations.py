@@ -412,7 +412,8 @@ def test_hostile_text_is_data_or_refused(busy: Service, text: str) -> None:
             headers={"Content-Type": "application/json", "X-Real-IP": "10.1.1.1"},
         )
         if not text.isprintable() or len(text) > 128:
-            assert answer.status_code == 422, text
+            # One that is longer than the whole report may be is not even read.
+            assert answer.status_code == (413 if len(text) > 1 << 17 else 422), text[:200]
             assert text[:20] not in answer.text or not text.strip()
             continue
         assert answer.status_code == 201
@@ -424,7 +425,7 @@ def test_hostile_text_is_data_or_refused(busy: Service, text: str) -> None:
         answer = busy.http.post(
             "/v1/registrations", content=content, headers={"Content-Type": "application/json"}
         )
-        assert answer.status_code == 422
+        assert answer.status_code == (413 if len(text) > 1 << 17 else 422)
 
 
 def test_all_fields_at_their_longest_are_too_much(busy: Service) -> None:

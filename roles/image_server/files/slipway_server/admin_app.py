@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, FastAPI, Response
 from fastapi import Query as Parameter
 
-from . import __version__, choice_app, models, registration_app, stranger_models
+from . import (
+    __version__,
+    certificates,
+    choice_app,
+    models,
+    registration_app,
+    stranger_models,
+)
+from .bodies import Bound
 from .core import Core
 from .errors import ServiceError
 from .http_common import CoreDep, make_app, refusals
@@ -153,12 +162,15 @@ async def status(core: CoreDep) -> Any:
         "store_free": room.free,
         "store_total": room.total,
         "store_reserve": core.config.store_reserve_bytes,
+        "warnings": certificates.warnings(core.config, datetime.now(UTC)),
     }
 
 
 def build(core: Core) -> FastAPI:
     """The administrator's application."""
-    app = make_app(core, "Slipway image server, administration", lambda *_: False)
+    app = make_app(
+        core, "Slipway image server, administration", lambda *_: Bound(needs_token=False)
+    )
     app.include_router(router)
     app.include_router(choice_app.admin_router)
     app.include_router(registration_app.admin)

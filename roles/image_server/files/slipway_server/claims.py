@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from slipway.format.manifest import Manifest
 from slipway.format.proofs import proves
 
 from . import quota, tokens
@@ -89,10 +88,9 @@ class Claims:
         self._grants.add(item.id, [digest], len(frame))
         return new
 
-    def check(self, item: Session, own: DigestSet, manifest: Manifest) -> None:
+    def check(self, item: Session, own: DigestSet, names: Iterator[str]) -> None:
         """Refuse a manifest with a chunk that the session has no claim to."""
         lacking: set[str] = set()
-        names = manifest.digests()
         # In parts: a large image has millions, and others wait for the file meanwhile.
         while part := set(itertools.islice(names, _PART)):
             others = {digest for digest in part if digest not in own}

@@ -64,6 +64,9 @@ class Config:
     # What becomes of who asks for a machine's session from an address of which nobody knows whose
     # it is: `refuse`, or `accept` in a network where everybody is trusted.
     unproven_addresses: str = "refuse"
+    # When the certificates end, as the role has read it; empty: nobody knows.
+    certificate_ends: str = ""
+    ca_ends: str = ""
 
     def __post_init__(self) -> None:
         """Refuse values that would end up in a boot script or break the service."""

@@ -33,6 +33,12 @@ ERRORS: dict[str, tuple[int, str]] = {
     "already_decided": (409, "List the registrations with register.yml."),
     "session_exists": (409, "End it first: session_end.yml."),
     "missing_chunks": (409, "Send the chunks, then publish again."),
+    "publish_failed": (
+        500,
+        "Send it again; if that repeats, read the journal of slipway.service and see whether the "
+        "server has memory left.",
+    ),
+    "publish_refused": (409, "Start a new session for the machine, and look at its agent."),
     "already_published": (409, "Start a new session for another version."),
     "session_ended": (410, "Start a new session for the machine."),
     "too_long": (413, "Send less: the limit is in the message."),
@@ -73,6 +79,11 @@ ERRORS: dict[str, tuple[int, str]] = {
     "queue_full": (429, "Approve or refuse PCs that wait, with register.yml; then ask again."),
     "internal": (500, "Read the journal of slipway.service on the image server."),
     "store_failed": (500, "Look at the image server's kernel log and at the store's disk."),
+    "disk_full": (
+        507,
+        "Make room below /var/lib/slipway on the image server (df shows which disk is full), then "
+        "try again.",
+    ),
     "store_full": (
         507,
         "Delete images or enlarge the store, then run the backup again: it sends "

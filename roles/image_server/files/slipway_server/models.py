@@ -22,6 +22,7 @@ from .stranger_models import StrangerView
 MAX_HARDWARE = 64 << 10
 MAX_PROGRESS = 16 << 10
 MAX_RESULT = 512 << 10
+MAX_QUERY = 4096
 _MAX_DEPTH = 16
 
 Verb = Literal["backup", "restore", "verify", "service"]
@@ -48,9 +49,12 @@ def _depth(value: Any) -> int:
 
 
 def _bounded(limit: int) -> Callable[[Any], Any]:
-    """A check that a value is plain JSON, not deep, and at most so many bytes of UTF-8."""
+    """A check that an object is plain JSON, not deep, and at most so many bytes of UTF-8."""
 
     def check(value: Any) -> Any:
+        if not isinstance(value, dict):
+            # A body whose type is not JSON comes as bytes; what follows this check refuses it.
+            return value
         if _depth(value) > _MAX_DEPTH:
             raise ValueError(f"is nested deeper than {_MAX_DEPTH}")
         try:
@@ -99,6 +103,16 @@ class Strict(BaseModel):
     """A request: unknown keys are mistakes."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_unknown_key(cls, value: Any) -> Any:
+        """Leave one unknown key of all: that is refused, and a thousand cost no more than it."""
+        if not isinstance(value, dict) or len(value) <= len(cls.model_fields):
+            return value
+        unknown = next((key for key in value if key not in cls.model_fields), None)
+        known = {key: value[key] for key in cls.model_fields if key in value}
+        return known if unknown is None else known | {unknown: value[unknown]}
 
 
 class ErrorBody(BaseModel):
@@ -195,11 +209,11 @@ class Empty(Strict):
 class Query(Strict):
     """Which of these chunks are missing?"""
 
-    digests: Annotated[list[Digest], Field(max_length=4096)]
+    digests: Annotated[list[Digest], Field(max_length=MAX_QUERY)]
     proofs: (
         Annotated[
             list[Annotated[str, Field(min_length=32, max_length=32, pattern="^[0-9a-f]{32}$")]],
-            Field(max_length=4096),
+            Field(max_length=MAX_QUERY),
         ]
         | None
     ) = Field(
@@ -340,3 +354,4 @@ class Status(BaseModel):
     store_free: int
     store_total: int
     store_reserve: int
+    warnings: list[str] = Field(description="what the administrator should see to soon")

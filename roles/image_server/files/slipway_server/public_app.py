@@ -12,13 +12,26 @@ from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from slipway.format.frames import MAX_FRAME
 from slipway.format.names import ahead_warning
 
-from . import choice_app, claims, models, registration_app
+from . import choice_app, claims, files, models, registration_app, registration_models
+from .bodies import Body, Bound
 from .core import Core
 from .errors import ServiceError
-from .http_common import CoreDep, TokenDep, make_app, peer, read_body, refusals
+from .http_common import CoreDep, TokenDep, make_app, peer, refusals
 from .session import Session
 
 router = APIRouter()
+# Text in JSON may take three times the bytes that it has in UTF-8.
+_BOUNDS = {
+    "/v1/checkin": Bound(4 * models.MAX_HARDWARE, 1 << 13, needs_token=False),
+    "/v1/choices": Bound(4 * models.MAX_HARDWARE, 1 << 13, needs_token=False),
+    "/v1/pending": Bound(1 << 12, 1 << 6, needs_token=False),
+    "/v1/registrations": Bound(8 * registration_models.MAX_HARDWARE, 1 << 12, needs_token=False),
+    "/v1/session/heartbeat": Bound(1 << 10, 1 << 4),
+    "/v1/session/progress": Bound(4 * models.MAX_PROGRESS, 1 << 12),
+    "/v1/chunks/query": Bound(128 * models.MAX_QUERY, 3 * models.MAX_QUERY),
+}
+# Other methods need no body; a short one does no harm.
+_NO_BODY = Bound(1 << 10, 1 << 4, needs_token=False)
 _STREAMED = re.compile(r"/v1/(chunks|images)/[^/]*\Z")
 _BOOT_MAC = re.compile(r"[0-9a-f]{2}(-[0-9a-f]{2}){5}\Z")
 _AUTH = ("bad_token", "session_ended")
@@ -168,8 +181,9 @@ async def put_chunk(
 ) -> JSONResponse:
     """One zstd frame that declares its content size; it is verified before it is kept."""
     core.claims.refuse_spent(item, digest)
-    async with core.upload_slots:
-        frame = await read_body(request, MAX_FRAME)
+    body = Body(request, MAX_FRAME)
+    async with core.upload_slots.take(item.id, body):
+        frame = await body.read()
         new = await core.run(core.claims.put, item, digest, frame)
     return JSONResponse({"digest": digest, "new": new}, 201 if new else 200)
 
@@ -205,6 +219,8 @@ async def get_chunk(digest: models.Digest, item: ReaderDep, core: CoreDep) -> Re
             "wrong_image",
             "missing_chunks",
             "already_published",
+            "publish_failed",
+            "publish_refused",
             "bad_manifest",
             "store_failed",
             "store_full",
@@ -219,9 +235,13 @@ async def publish(
 ) -> JSONResponse:
     """A manifest as FORMAT.md describes it becomes a version. A retry finds the same version."""
     _need_image(item, name)
-    async with core.manifest_slots:
-        body = await read_body(request, core.config.max_manifest_bytes)
-        image, version, new = await core.publish(item.id, body)
+    async with core.one_body_of(item.id):
+        with await core.run(core.store.scratch) as body:
+            try:
+                digest = await Body(request, core.config.max_manifest_bytes).save(body, core.run)
+            except OSError as error:
+                raise files.as_service_error(error, "The manifest") from error
+            image, version, new = await core.publish(item.id, body, digest)
     published = {"name": image, "version": version, "warning": _ahead(image, version)}
     return JSONResponse(published, 201 if new else 200)
 
@@ -255,13 +275,15 @@ def _ahead(image: str, version: str) -> str | None:
     return ahead_warning(image, version, datetime.now(UTC))
 
 
-def _is_streamed(method: str, path: str) -> bool:
-    return method in ("PUT", "POST") and path != "/v1/chunks/query" and bool(_STREAMED.match(path))
+def _bound_of(method: str, path: str) -> Bound | None:
+    if method in ("PUT", "POST") and path != "/v1/chunks/query" and _STREAMED.match(path):
+        return None
+    return _BOUNDS.get(path, Bound()) if method == "POST" else _NO_BODY
 
 
 def build(core: Core) -> FastAPI:
     """The public application."""
-    app = make_app(core, "Slipway image server", _is_streamed)
+    app = make_app(core, "Slipway image server", _bound_of)
     app.include_router(router)
     app.include_router(choice_app.public_router)
     app.include_router(registration_app.public)

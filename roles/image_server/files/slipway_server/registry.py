@@ -207,7 +207,11 @@ class Registry:
 
     def progress(self, session_id: str, record: dict[str, Any]) -> None:
         """Keep the newest progress record."""
-        self._set(dataclasses.replace(self.get(session_id), progress=record))
+        self.note(session_id, progress=record)
+
+    def note(self, session_id: str, **changes: Any) -> None:
+        """Change fields that may be lost if the service dies within seconds."""
+        self._set(dataclasses.replace(self.get(session_id), **changes))
 
     async def update(self, session_id: str, **changes: Any) -> Session:
         """Change fields that are no state, durably."""

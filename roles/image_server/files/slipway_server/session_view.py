@@ -16,6 +16,7 @@ _PRIVATE = {
     "ticket_address",
     "manifest_hash",
     "ttl_seconds",
+    "publish_strikes",
 }
 _TIMES = ("created", "checked_in_at", "last_heard", "ended_at")
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from slipway.format.errors import FormatError, FrameTooLong
 from slipway.format.frames import check_frame, frame_facts
@@ -135,6 +136,13 @@ class ChunkStore:
         """How much the file system still takes."""
         found = os.statvfs(self.root)
         return Room(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
+
+    def scratch(self) -> IO[bytes]:
+        """A nameless file without a buffer; it is gone when it is closed."""
+        try:
+            return tempfile.TemporaryFile(dir=self.tmp, buffering=0)
+        except OSError as error:
+            raise files.as_service_error(error, "The manifest") from error
 
     def sync(self) -> None:
         """Make every chunk that has its name durable."""
