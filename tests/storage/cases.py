@@ -233,18 +233,18 @@ CASES = (
     Case("ntfs-4kn", "ntfs", "disk of 4096-byte sectors", _ntfs(), "used",
          ("ntfsresize", "files"), sector=4096, used=readers.partclone("ntfs")),
     Case("fat12", "vfat", "FAT12", make_fat("-F", "12"), "used", ("fsck.vfat", "mcopy"), 12,
-         used=readers.fat12),
+         used=readers.fat),
     Case("fat12-4kn", "vfat", "FAT12, disk of 4096-byte sectors", make_fat("-F", "12"), "used",
-         ("fsck.vfat", "mcopy"), 15, 4096, readers.fat12),
+         ("fsck.vfat", "mcopy"), 15, 4096, readers.fat),
     Case("fat16", "vfat", "FAT16", make_fat("-F", "16"), "used", ("fsck.vfat", "mcopy"), 30,
-         used=readers.partclone("fat")),
+         used=readers.fat),
     Case("fat32", "vfat", "FAT32", make_fat("-F", "32"), "used", ("fsck.vfat", "mcopy"),
-         used=readers.partclone("fat")),
+         used=readers.fat),
     Case("fat32-one", "vfat", "FAT32, one FAT, 64 reserved sectors",
          make_fat("-F", "32", "-f", "1", "-R", "64"), "used", ("fsck.vfat", "mcopy"),
-         used=readers.partclone("fat")),
+         used=readers.fat),
     Case("fat32-4kn", "vfat", "FAT32, disk of 4096-byte sectors", make_fat("-F", "32"), "used",
-         ("fsck.vfat", "mcopy"), 280, 4096, readers.partclone("fat")),
+         ("fsck.vfat", "mcopy"), 280, 4096, readers.fat),
     Case("exfat", "exfat", "default", _filled_by_mount("mkfs.exfat", kind="exfat"), "used",
          ("fsck.exfat", "files"), 32, used=readers.partclone("exfat"), guest=True),
     Case("f2fs", "f2fs", "default", _filled_by_mount("mkfs.f2fs", "-q", kind="f2fs"), "used",
@@ -284,6 +284,7 @@ CASES = (
     Case("zeros", "unknown", "zeros", _text_in_zeros, "whole", ("sha256",)),
 )  # fmt: skip
 
+_FAT, _USED = "test_fat.py", ("used blocks", "mcopy")
 _CLEANLY = "test_contents.py test_journal_that_needs_recovery"
 ROWS = (
     Row("ext4", "journal needs recovery", _CLEANLY),
@@ -294,6 +295,28 @@ ROWS = (
     Row("btrfs", "several devices", "test_contents.py test_btrfs_over_two_devices"),
     Row("ntfs", "dirty", "test_contents.py test_dirty_windows"),
     Row("ntfs", "hibernated", "test_contents.py test_hibernated_windows"),
+    Row(
+        "vfat", "FAT16, FAT32; not unmounted", f"{_FAT} test_volume_that_was_not_unmounted", *_USED
+    ),
+    Row(
+        "vfat",
+        "FAT32 without mirroring, either table in use",
+        f"{_FAT} test_tables_that_are_no_mirrors",
+        *_USED,
+    ),
+    Row(
+        "vfat",
+        "FAT12, FAT16; boot sector of DOS 3",
+        f"{_FAT} test_boot_sector_of_an_old_system",
+        *_USED,
+    ),
+    Row(
+        "vfat",
+        "bad clusters",
+        f"{_FAT} test_bad_clusters_are_not_read",
+        "used blocks, bad ones are not read",
+        "mcopy",
+    ),
     Row("exfat", "dirty", "test_contents.py test_dirty_exfat"),
     Row("reiserfs", "not clean", "test_contents.py test_reiserfs_that_is_not_clean"),
     Row(
