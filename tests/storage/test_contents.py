@@ -11,6 +11,7 @@ from disk_builder import (
     MIB,
     attached,
     check,
+    contents,
     device_link,
     filled,
     make_ext,
@@ -20,6 +21,8 @@ from disk_builder import (
     sha256,
     used_ranges,
 )
+from failing_disk import FailingDisk, on_loop
+from ntfs_builder import mark_bad, open_log
 
 SIZES = {"xfs": 320, "btrfs": 160}
 
@@ -138,6 +141,33 @@ def test_dirty_windows(agent: Agent, room: Path, tree: Path) -> None:
         content[at + 10] = 1
     path.write_bytes(content)
     refused(agent, path, "not shut down")
+
+
+def test_windows_with_an_open_log(agent: Agent, room: Path, tree: Path) -> None:
+    """The volume's flags are clear: only $LogFile knows of changes that $Bitmap lacks."""
+    path = make(room, "ntfs", tree)
+    open_log(path)
+    assert "Volume Flags: 0x0000" in sh("ntfsinfo", "-f", "-m", path)
+    refused(agent, path, "$LogFile")
+
+
+def test_bad_clusters_of_windows(agent: Agent, room: Path, tree: Path) -> None:
+    source = make(room, "ntfs", tree)
+    start, end = mark_bad(source, 16)
+    assert "at least 16 bad sectors" in sh("ntfsresize", "-i", "-f", "-b", source)
+    with FailingDisk(source, room) as failing:
+        failing.faults(bad=[(start, end)])
+        with on_loop(failing.path) as device:
+            saved = agent("backup", device, "--name", "pc").ok()
+    assert (saved["degraded"], saved["unreadable"]) == (False, 0)
+    target = filled(room / "target", source.stat().st_size)
+    agent("restore", "pc", target).ok()
+    used = used_ranges(source, "ntfs")
+    same_ranges(source, target, [(a, min(b, start)) for a, b in used if a < start])
+    same_ranges(source, target, [(max(a, end), b) for a, b in used if b > end])
+    assert "at least 16 bad sectors" in sh("ntfsresize", "-i", "-f", "-b", target)
+    with mounted(target, "-t", "ntfs-3g", "-o", "ro") as point:
+        assert contents(point / "tree") == contents(tree)
 
 
 def _find_all(data: bytearray, wanted: bytes) -> list[int]:
