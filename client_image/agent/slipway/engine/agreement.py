@@ -7,17 +7,24 @@ from dataclasses import replace
 
 from slipway.engine.content.base import Decision
 from slipway.engine.errors import SlipwayError, SourceRefused
-from slipway.engine.mapping import DiskMap, Mapped
+from slipway.engine.mapping import DiskMap, Mapped, volume_id
+from slipway.engine.table import MIB
 from slipway.format import Extents
 
 _ASLEEP = "its system hibernates, and may have in its memory what is in use here"
+_VERIFIED = "a partition with hashes is beside it, which may be of its blocks, free ones as well"
 
 
 def settled(maps: Sequence[DiskMap]) -> list[DiskMap]:
     """The maps, with what one partition means for another."""
     if any(part.decision.asleep for each in maps for part in each.parts):
         maps = _each_part(maps, _not_replayed)
-    return list(maps)
+    maps = [_verified(each) for each in maps]
+    # Those that are asked for whole were not looked into: blkid's id has to do.
+    known = {part.uuid.replace("-", "") for each in maps for part in each.parts}
+    known |= {share.own for each in maps for part in each.parts for share in part.decision.shares}
+    return [replace(each, parts=tuple(_complete(each, part, known) for part in each.parts))
+            for each in maps]  # fmt: skip
 
 
 def refuse_refused(maps: Sequence[DiskMap]) -> None:
@@ -40,8 +47,45 @@ def _each_part(maps: Sequence[DiskMap], change: Callable[[Mapped], Mapped]) -> l
     return [replace(each, parts=tuple(change(part) for part in each.parts)) for each in maps]
 
 
+def _verified(disk_map: DiskMap) -> DiskMap:
+    """Save whole what hashes beside it may belong to: of that size, or little larger."""
+    sizes = [part.decision.hashes for part in disk_map.parts if part.decision.hashes]
+
+    def change(part: Mapped) -> Mapped:
+        size = part.stretch.size
+        if part.decision.method == "used" and any(
+            each <= size <= each + each // 8 + MIB for each in sizes
+        ):
+            return _whole(part, _VERIFIED)
+        return part
+
+    return replace(disk_map, parts=tuple(change(part) for part in disk_map.parts))
+
+
+def _complete(disk_map: DiskMap, part: Mapped, known: set[str]) -> Mapped:
+    """Refuse a part of something that is not all here."""
+    for share in part.decision.shares:
+        lacking = [name for member, name in share.members if member not in known]
+        if lacking and part.error is None:
+            name = volume_id(disk_map.id, part.stretch.partition)
+            error = SourceRefused(
+                f"{name} ({part.content}) is a part of the {share.thing}, and other parts of it "
+                f"are not among these disks: {', '.join(lacking)}",
+                f"save all its disks in one image, take the others out of the {share.thing}, or "
+                f"save it sector by sector with --whole {name}",
+            )
+            return replace(part, error=error)
+    return part
+
+
 def _not_replayed(part: Mapped) -> Mapped:
     if not part.decision.replayed:
         return part
-    used = Extents.whole(part.stretch.size)
-    return replace(part, used=used, decision=Decision("whole", _ASLEEP))
+    return _whole(part, _ASLEEP)
+
+
+def _whole(part: Mapped, why: str) -> Mapped:
+    # Without a table, the first sector is a segment of its own.
+    start = 0 if part.stretch.partition else min(part.used.starts, default=0)
+    used = Extents.of([(start, part.stretch.size)])
+    return replace(part, used=used, decision=Decision("whole", why, shares=part.decision.shares))

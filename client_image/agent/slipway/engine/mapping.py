@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from slipway.engine.content.base import Decision, Policy, Volume
+from slipway.engine.content.base import Decision, Policy
+from slipway.engine.content.fixed import HASHES
 from slipway.engine.content.registry import (
     UNKNOWN,
     decide,
@@ -23,6 +24,7 @@ from slipway.engine.errors import (
     UsageError,
 )
 from slipway.engine.loop import read_only_loop
+from slipway.engine.partition_types import why_whole
 from slipway.engine.readable import (
     metadata_needed,
     read_head,
@@ -31,7 +33,7 @@ from slipway.engine.readable import (
     table_needed,
 )
 from slipway.engine.run import ToolMissing, at_most
-from slipway.engine.table import Stretch, is_container, is_vendors, layout, read_table
+from slipway.engine.table import Stretch, is_container, layout, read_table
 from slipway.format import Extents, Identity, Table
 
 WHOLE_DISK = "disk"
@@ -98,10 +100,14 @@ def _part(disk: BlockDisk, table: Table, stretch: Stretch, name: str, how: How) 
         with metadata_needed(name, disk), open_volume(name, *place) as volume:
             uuid, label = label_of(volume.fields)
             part = replace(part, content=volume.type, uuid=uuid, label=label)
-            if name not in how.whole:
+            # Hashes of other blocks know more about themselves than their type does.
+            why = "" if volume.type == HASHES else why_whole(table, stretch.partition)
+            if why:
+                part = replace(part, decision=Decision("whole", why))
+            elif name not in how.whole:
                 read_head(volume)
                 volume = replace(volume, key=how.keys.get(name), unclean=how.unclean)
-                decision = _decide(volume, table, stretch)
+                decision = decide(volume)
                 part = replace(part, used=used_map(volume, decision), decision=decision)
     except SlipwayError as error:
         # Whole is the way out of everything that a disk can hold, or make a program do.
@@ -111,12 +117,6 @@ def _part(disk: BlockDisk, table: Table, stretch: Stretch, name: str, how: How) 
         # The first sector decides whether the disk boots: it is a segment of its own.
         part = replace(part, used=part.used.without(0, disk.logical_sector))
     return part
-
-
-def _decide(volume: Volume, table: Table, stretch: Stretch) -> Decision:
-    if is_vendors(table, stretch.partition):
-        return Decision("whole", "a vendor's hidden partition: its files alone would not start it")
-    return decide(volume)
 
 
 def _stretches(

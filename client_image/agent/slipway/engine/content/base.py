@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
 from slipway.engine.cells import ReadError
+from slipway.engine.content.spread import Share
 from slipway.engine.errors import SourceRefused
 from slipway.format import Extents
 from slipway.format.manifest import Method
@@ -58,6 +59,10 @@ class Decision:
     """Whether its used map is one of before and after a replay of its journal."""
     asleep: bool = False
     """Whether the memory of a hibernated system lies here."""
+    shares: tuple[Share, ...] = ()
+    """What it is a part of."""
+    hashes: int = 0
+    """Of how many bytes, of another volume, it holds the hashes."""
 
 
 class Unclean(SourceRefused):
@@ -105,6 +110,11 @@ class Inner:
         """For a container's reason."""
         why = f" ({self.decision.reason})" if self.decision.reason else ""
         return f"{self.type} {self.decision.method}{why}"
+
+
+def without_bad(used: Extents, bad: Iterable[tuple[int, int]], size: int) -> Extents:
+    """A used map of `size` bytes without what the disk is known not to hold: nobody's data."""
+    return used.complement(size).union(bad).complement(size)
 
 
 Look = Callable[[Volume, bool], Inner]

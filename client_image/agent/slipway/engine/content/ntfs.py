@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from slipway.engine.content.base import Decision, Volume, refusal, unclean
+from slipway.engine.content.base import Decision, Volume, refusal, unclean, without_bad
 from slipway.engine.content.partclone import partclone_map
 from slipway.engine.errors import ToolError
 from slipway.engine.run import Finished, run
@@ -19,9 +19,7 @@ _CLEAN, _HIBERNATED, _LOG_IS_OPEN = 0, 14, 15
 _BAD_CLUSTERS = 8
 _RUN = re.compile(r"^\s+(\d+)\s+(-?\d+)\s+(\d+)$", re.MULTILINE)
 _CHECK = "start Windows and run chkdsk /f"
-_SHUT_DOWN = (
-    "start Windows, turn Fast Startup off (powercfg /h off) and shut it down, not to sleep"
-)
+_SHUT_DOWN = "start Windows, turn Fast Startup off (powercfg /h off) and shut it down, not to sleep"
 
 
 class Ntfs:
@@ -50,10 +48,7 @@ class Ntfs:
 
     def used(self, volume: Volume) -> Extents:
         """Used clusters, and the backup boot sector behind the last one; no bad clusters."""
-        used = partclone_map("ntfs", volume)
-        for start, end in _bad(volume):
-            used = used.without(start, end)
-        return used
+        return without_bad(partclone_map("ntfs", volume), _bad(volume), volume.size)
 
 
 def _info(volume: Volume) -> Finished:

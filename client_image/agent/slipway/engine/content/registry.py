@@ -10,14 +10,16 @@ from pathlib import Path
 
 from slipway.engine.content.base import Decision, Handler, Inner, Unclean, Volume
 from slipway.engine.content.btrfs import Btrfs
+from slipway.engine.content.exfat import ExFat
 from slipway.engine.content.ext import Ext
+from slipway.engine.content.f2fs import F2fs
 from slipway.engine.content.fat import Fat
-from slipway.engine.content.fixed import RaidMember, Unmapped
+from slipway.engine.content.fixed import RaidMember, Unmapped, VerityHashes
+from slipway.engine.content.hfsplus import HfsPlus
 from slipway.engine.content.luks import Luks
 from slipway.engine.content.lvm import Lvm
 from slipway.engine.content.ntfs import Ntfs
 from slipway.engine.content.reiserfs import Reiserfs
-from slipway.engine.content.simple import ExFat, F2fs, HfsPlus
 from slipway.engine.content.swap import Swap
 from slipway.engine.content.xfs import Xfs
 from slipway.engine.devices import clean
@@ -50,6 +52,7 @@ HANDLERS: tuple[Handler, ...] = (
     Reiserfs(),
     Swap(),
     Unmapped(),
+    VerityHashes(),
     Xfs(),
 )
 UNKNOWN = "unknown"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from slipway.engine.content.base import Decision, Volume, refusal
+from slipway.engine.content.base import Decision, Volume, refusal, unclean
 from slipway.engine.content.partclone import partclone_map
 from slipway.engine.run import head, run
 from slipway.format import Extents
@@ -26,12 +26,14 @@ class Xfs:
         fields = dict(_FIELD.findall(run(query).stdout))
         if fields.get("logstart") == "0":
             raise refusal(volume, "has its log on another device", "save both devices together")
+        if fields.get("rblocks") != "0":
+            raise refusal(
+                volume, "has a realtime section on another device", "save both devices together"
+            )
         if volume.size > _LARGEST:
             return Decision("whole", "partclone miscounts an XFS above 16 TiB")
-        if fields.get("rblocks") != "0":
-            return Decision("whole", "it has a realtime section")
         if _log_state(volume) != "CLEAN":
-            raise refusal(
+            raise unclean(
                 volume,
                 "was not unmounted cleanly: its log is not empty",
                 "start the PC's own system and shut it down cleanly",
