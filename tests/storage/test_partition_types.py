@@ -1,4 +1,4 @@
-"""A partition's type comes before what a program sees in it; hashes, and volumes on several disks."""
+"""A partition's type comes before what is seen in it; hashes, and volumes on several disks."""
 
 import random
 from pathlib import Path

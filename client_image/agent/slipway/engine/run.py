@@ -101,8 +101,11 @@ def _failed(argv: Sequence[str], code: int, words: str) -> ToolError:
 
 
 @contextmanager
-def lines(argv: Sequence[str]) -> Generator[Iterator[str], None, None]:
-    """The program's output line by line, for output that may be too long to hold."""
+def lines(argv: Sequence[str], ok: bool = True) -> Generator[Iterator[str], None, None]:
+    """The program's output line by line, for output that may be too long to hold.
+
+    A program that fails is a ToolError, unless it need not be `ok`: then what it said has to do.
+    """
     printed, said = deque[str](maxlen=_ERROR_LINES), deque[str](maxlen=_ERROR_LINES)
     with _running(argv) as process:
         output, listener = _output(process), Thread(target=said.extend, args=(process.stderr,))
@@ -124,7 +127,7 @@ def lines(argv: Sequence[str]) -> Generator[Iterator[str], None, None]:
             output.close()
             code = process.wait()
             listener.join()
-    if code != 0:
+    if code != 0 and ok:
         raise _failed(argv, code, _words([list(said), list(printed)]))
 
 

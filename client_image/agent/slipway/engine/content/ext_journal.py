@@ -1,8 +1,9 @@
 """What the journal of an ext3 or ext4 knows about blocks in use that the bitmaps do not know yet.
 
-Nothing is replayed. debugfs lists which blocks stand in the journal, and where; every copy of a
-block bitmap there is read, also those that a replay would skip or overwrite. So the answer is
-never less than what is in use after the restored PC has replayed its journal.
+Nothing is replayed. debugfs lists which blocks stand in the journal, and where, and need not mind
+checksums of bitmaps that were half written back. Every copy of a block bitmap there is read, also
+those that a replay would skip or overwrite. So the answer is never less than what is in use after
+the restored PC has replayed its journal.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def in_use_after_replay(volume: Volume, fields: dict[str, str]) -> list[tuple[in
     cluster = int(fields.get("Cluster size", block))
     per_group = int(fields.get("Clusters per group", fields["Blocks per group"]))
     begin = int(fields["First block"]) * block
-    groups = _bitmaps(volume)
+    groups = _bitmaps(volume, fields)
     copies = [each for each in _logged(volume) if each[0] in groups]
     places = _places(volume, [place for _, place, _ in copies])
     ranges = []
@@ -48,23 +49,26 @@ def in_use_after_replay(volume: Volume, fields: dict[str, str]) -> list[tuple[in
     return ranges
 
 
-def _bitmaps(volume: Volume) -> dict[int, int]:
+def _bitmaps(volume: Volume, fields: dict[str, str]) -> dict[int, int]:
     """The group of each block bitmap, by the bitmap's block."""
+    blocks = int(fields["Block count"]) - int(fields["First block"])
     found: dict[int, int] = {}
     group = 0
-    with lines(["dumpe2fs", str(volume.device)]) as text:
+    with lines(["dumpe2fs", str(volume.device)], ok=False) as text:
         for line in text:
             if match := _GROUP.match(line):
                 group = int(match[1])
             elif match := _BITMAP.match(line):
                 found[int(match[1])] = group
+    if len(found) != -(-blocks // int(fields["Blocks per group"])):
+        raise ToolError("dumpe2fs does not say where all bitmaps lie")
     return found
 
 
 def _logged(volume: Volume) -> Iterator[tuple[int, int, int]]:
     """Each block in the journal: its number, its place in the journal, its flags."""
     known = False
-    with lines(["debugfs", "-R", "logdump -a", str(volume.device)]) as text:
+    with lines(["debugfs", "-n", "-R", "logdump -a", str(volume.device)]) as text:
         for line in text:
             known = known or _STARTS.match(line) is not None
             if match := _LOGGED.match(line):
@@ -76,7 +80,7 @@ def _logged(volume: Volume) -> Iterator[tuple[int, int, int]]:
 def _places(volume: Volume, blocks: Sequence[int]) -> list[int]:
     """Blocks of the journal as blocks of the file system."""
     questions = "".join(f"bmap <8> {number}\n" for number in blocks)
-    command = ["debugfs", "-f", "/dev/stdin", str(volume.device)]
+    command = ["debugfs", "-n", "-f", "/dev/stdin", str(volume.device)]
     answers = _MAPPED.findall(run(command, input=questions.encode()).stdout)
     if len(answers) != len(blocks) or "0" in answers:
         raise ToolError("debugfs does not say where the journal lies")
