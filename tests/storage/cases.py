@@ -440,6 +440,11 @@ ROWS = (
     ),
     Row(
         "any",
+        "in a dynamic disk of Windows, other disks of its group are not there",
+        "test_partition_types.py test_group_of_dynamic_disks",
+    ),
+    Row(
+        "any",
         "in a dynamic disk of Windows",
         "test_partition_types.py test_dynamic_disk",
         "whole",

@@ -256,7 +256,7 @@ def test_f2fs_that_is_in_doubt(flags: int, agent: Agent, room: Path) -> None:
 def test_f2fs_checkpoint_that_was_not_finished(agent: Agent, room: Path) -> None:
     """It looks like the newer one, but its end is of an older one: the other counts."""
     path = f2fs(room)
-    checkpoint(path, 1, 0, 1000)
+    checkpoint(path, 1, 0, 0xFFFFFFFF)
     checkpoint(path, 1, 132, 0)
     assert method(agent("backup", path, "--name", "pc")) == "used"
 

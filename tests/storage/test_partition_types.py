@@ -1,12 +1,16 @@
 """A partition's type comes before what is seen in it; hashes, and volumes on several disks."""
 
 import random
+import struct
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from conftest import Agent
 from disk_builder import MIB, attached, filled, make_ext, make_ntfs, sh, sha256
 
+LDM_DATABASE = "5808C8AA-7E8F-42E0-85D2-E1E90434CFB3"
+LDM_DATA = "AF9B60A0-1431-4F62-BC68-3311714A69AD"
 MSR = "E3C9E316-0B5C-4DB8-817D-F92DF00215AE"
 ROOT, ROOT_HASHES = "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709", "2C7357ED-EBD2-46D9-AEC1-23D437EC2BF5"
 USR, USR_HASHES = "8484680C-9521-48C6-9C11-B0720656F69E", "77FF5F63-E7B6-4633-ACF4-1565B864C0E6"
@@ -50,7 +54,7 @@ def same_after_restore(agent: Agent, room: Path, *sources: Path) -> list[Path]:
 
 @pytest.mark.parametrize(
     ("label", "kind"),
-    [("dos", "42"), ("gpt", "AF9B60A0-1431-4F62-BC68-3311714A69AD")],
+    [("dos", "42"), ("gpt", LDM_DATA)],
     ids=["MBR", "GPT"],
 )
 def test_dynamic_disk(label: str, kind: str, agent: Agent, room: Path, tree: Path) -> None:
@@ -65,6 +69,57 @@ def test_dynamic_disk(label: str, kind: str, agent: Agent, room: Path, tree: Pat
     [target] = same_after_restore(agent, room, disk)
     with attached(target, offset=25 * MIB, size=30 * MIB) as device:
         sh("ntfsresize", "--info", "--force", "--no-progress-bar", device)
+
+
+def record(kind: int, number: int, name: str, disk: UUID) -> bytes:
+    """A record of a disk in the database of dynamic disks."""
+    text = str(disk).encode()
+    known = bytes([len(text)]) + text if kind == 0x34 else disk.bytes
+    data = bytes([1, number, len(name)]) + name.encode() + known
+    head = struct.pack(">4sIIHHHBBI", b"VBLK", number, number, 0, 1, 0, 0, kind, len(data))
+    return (head + data).ljust(128, b"\0")
+
+
+def header(disk: UUID) -> bytes:
+    text = bytearray(512)
+    text[:8] = b"PRIVHEAD"
+    text[0x30:0x54] = str(disk).encode()
+    text[0xF0:0xF8] = b"office-0"
+    return bytes(text)
+
+
+@pytest.mark.parametrize("kind", [0x34, 0x44], ids=["text", "bytes"])
+@pytest.mark.parametrize("label", ["dos", "gpt"])
+def test_group_of_dynamic_disks(label: str, kind: int, agent: Agent, room: Path) -> None:
+    """Volumes may be spanned or striped over its disks."""
+    ids = [UUID(int=7 << 64 | number) for number in (1, 2)]
+    database = b"".join(record(kind, n, f"Disk{n}", each) for n, each in enumerate(ids, 1))
+    paths = []
+    for number, own in enumerate(ids):
+        path = room / f"disk{number}"
+        if label == "dos":
+            partitioned(path, "dos", ("42", 20 + number))
+            place = path.stat().st_size - MIB
+        else:
+            partitioned(path, "gpt", (LDM_DATABASE, 1), (LDM_DATA, 20 + number))
+            place = MIB
+        with path.open("r+b") as file:
+            file.seek(6 * 512 if label == "dos" else 2 * MIB - 512)
+            file.write(header(own))
+            file.seek(place + 17 * 512)
+            file.write(database)
+            file.seek(5 * MIB)
+            file.write(random.Random(number).randbytes(3 * MIB))
+        paths.append(path)
+    for path, other in zip(paths, ("Disk2", "Disk1"), strict=True):
+        error = agent("backup", path, "--name", "pc").failed("source_refused")
+        data = 1 if label == "dos" else 2
+        for word in (f"disk0:{data}", "disk group office-0", other):
+            assert word in error["message"]
+        assert previews(agent, path)[-1]["reason"] == error["message"]
+        agent("backup", path, "--name", "pc", "--whole", f"disk0:{data}").ok()
+    assert {each["method"] for each in previews(agent, *paths)} == {"whole"}
+    same_after_restore(agent, room, *paths)
 
 
 @pytest.mark.parametrize(

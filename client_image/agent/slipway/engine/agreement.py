@@ -66,7 +66,7 @@ def _complete(disk_map: DiskMap, part: Mapped, known: set[str]) -> Mapped:
     """Refuse a part of something that is not all here."""
     for share in part.decision.shares:
         lacking = [name for member, name in share.members if member not in known]
-        if lacking and part.error is None:
+        if lacking and part.error is None and not part.asked:
             name = volume_id(disk_map.id, part.stretch.partition)
             error = SourceRefused(
                 f"{name} ({part.content}) is a part of the {share.thing}, and other parts of it "

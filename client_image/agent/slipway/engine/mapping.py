@@ -16,6 +16,7 @@ from slipway.engine.content.registry import (
     open_volume,
     used_map,
 )
+from slipway.engine.content.spread import Share
 from slipway.engine.devices import BlockDisk
 from slipway.engine.errors import (
     DeviceError,
@@ -23,6 +24,7 @@ from slipway.engine.errors import (
     SourceRefused,
     UsageError,
 )
+from slipway.engine.ldm import is_data, share_of
 from slipway.engine.loop import read_only_loop
 from slipway.engine.partition_types import why_whole
 from slipway.engine.readable import (
@@ -64,6 +66,8 @@ class Mapped:
     uuid: str = ""
     label: str = ""
     error: SlipwayError | None = None
+    asked: bool = False
+    """Whether the user asked for all its sectors: then nothing refuses it."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,17 @@ def map_disk(disk: BlockDisk, handle: int, disk_id: str, how: How) -> DiskMap:
     with at_most(_PATIENCE):
         parts = [_part(disk, table, each, volume_id(disk_id, each.partition), how)
                  for each in stretches]  # fmt: skip
+    with table_needed(disk, disk_id):
+        share = share_of(table, stretches, handle, disk.size)
+    if share is not None:
+        parts = [_with_share(table, part, share) for part in parts]
     return DiskMap(disk_id, disk, table, tuple(parts))
+
+
+def _with_share(table: Table, part: Mapped, share: Share) -> Mapped:
+    if not is_data(table, part.stretch.partition):
+        return part
+    return replace(part, decision=replace(part.decision, shares=(share,)))
 
 
 def _part(disk: BlockDisk, table: Table, stretch: Stretch, name: str, how: How) -> Mapped:
@@ -95,7 +109,9 @@ def _part(disk: BlockDisk, table: Table, stretch: Stretch, name: str, how: How) 
         content = "gap" if stretch.kind == "gap" else "table"
         return Mapped(stretch, stretch.used, Decision("whole"), content)
     place = (disk.path, stretch.offset, stretch.size, disk.logical_sector)
-    part = Mapped(stretch, Extents.whole(stretch.size), Decision("whole", "asked for"), UNKNOWN)
+    asked = name in how.whole
+    used, decision = Extents.whole(stretch.size), Decision("whole", "asked for")
+    part = Mapped(stretch, used, decision, UNKNOWN, asked=asked)
     try:
         with metadata_needed(name, disk), open_volume(name, *place) as volume:
             uuid, label = label_of(volume.fields)
@@ -104,14 +120,14 @@ def _part(disk: BlockDisk, table: Table, stretch: Stretch, name: str, how: How) 
             why = "" if volume.type == HASHES else why_whole(table, stretch.partition)
             if why:
                 part = replace(part, decision=Decision("whole", why))
-            elif name not in how.whole:
+            elif not asked:
                 read_head(volume)
                 volume = replace(volume, key=how.keys.get(name), unclean=how.unclean)
                 decision = decide(volume)
                 part = replace(part, used=used_map(volume, decision), decision=decision)
     except SlipwayError as error:
         # Whole is the way out of everything that a disk can hold, or make a program do.
-        if name not in how.whole or isinstance(error, ToolMissing | DeviceError):
+        if not asked or isinstance(error, ToolMissing | DeviceError):
             part = replace(part, error=error)
     if table.kind == "none":
         # The first sector decides whether the disk boots: it is a segment of its own.

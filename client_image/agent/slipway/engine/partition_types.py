@@ -20,13 +20,15 @@ _MEMORY = "the memory of a sleeping PC"
 _DUMP = "for dumps of memory, without a file system"
 _RAID = "a part of an array, which is sound only with all its disks"
 _ENCRYPTED = "encrypted, without a header"
+LDM_DATABASE = "5808C8AA-7E8F-42E0-85D2-E1E90434CFB3"
+LDM_DATA = ("42", "AF9B60A0-1431-4F62-BC68-3311714A69AD")
 _SUN = "-1DD2-11B2-99A6-080020736631"
 _BSD = "-6ECF-11D6-8FF8-00022D09712B"
 
 _MBR = {
     "12": "a vendor's hidden partition: its files alone would not start it",
     "41": _BOOT,  # PReP
-    "42": _LDM,
+    LDM_DATA[0]: _LDM,
     "84": _MEMORY,
     "88": "the text of a partition table",
     "a0": _MEMORY,
@@ -57,8 +59,8 @@ _GPT = {
     "8DA63339-0007-60C0-C436-083AC8230908": _RESERVED,  # Linux
     "9198EFFC-31C0-11DB-8F78-000C2911D1B8": _RESERVED,  # VMware
     "D3BFE2DE-3DAF-11DF-BA40-E3A556D89593": _MEMORY,  # Intel Rapid Start
-    "5808C8AA-7E8F-42E0-85D2-E1E90434CFB3": "the database of a dynamic disk of Windows",
-    "AF9B60A0-1431-4F62-BC68-3311714A69AD": _LDM,
+    LDM_DATABASE: "the database of a dynamic disk of Windows",
+    LDM_DATA[1]: _LDM,
     "E75CAF8F-F680-4CEE-AFA3-B001E56EFC2D": _POOL,  # Storage Spaces
     "558D43C5-A1AC-43C0-AAC8-D1472B2923D1": "the log of a replicated volume of Windows",
     "37AFFC90-EF7D-4E96-91C3-2D7AE055B174": _POOL,  # GPFS
