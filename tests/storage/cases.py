@@ -328,6 +328,7 @@ ROWS = (
         "e2fsck, files",
     ),
     Row("xfs", "log needs recovery", _CLEANLY),
+    Row("xfs", "needs a repair", "test_contents.py test_xfs_that_needs_a_repair"),
     Row("btrfs", "log needs recovery", _CLEANLY),
     Row("btrfs", "several devices", "test_contents.py test_btrfs_over_two_devices"),
     Row("ntfs", "`$LogFile` is open", "test_contents.py test_windows_with_an_open_log"),
@@ -382,6 +383,7 @@ ROWS = (
         "test_contents.py test_hfsplus_that_is_open",
     ),
     Row("reiserfs", "not clean", "test_contents.py test_reiserfs_that_is_not_clean"),
+    Row("reiserfs", "asks for a check", "test_contents.py test_reiserfs_that_asks_for_a_check"),
     Row(
         "reiserfs",
         "journal on another device",

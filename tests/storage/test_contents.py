@@ -105,6 +105,27 @@ def test_reiserfs_that_is_not_clean(agent: Agent, room: Path) -> None:
     refused(agent, path, "cleanly")
 
 
+def test_reiserfs_that_asks_for_a_check(agent: Agent, room: Path) -> None:
+    path = room / "reiserfs"
+    with path.open("wb") as file:
+        file.truncate(40 * MIB)
+    sh("mkreiserfs", "-q", "-f", "-f", path)
+    with path.open("r+b") as file:
+        file.seek(65536 + 62)
+        file.write(b"\x01\x00")
+    refused(agent, path, "asks for a check")
+
+
+@pytest.mark.parametrize("field", ["features_incompat 0x1b", "inprogress 1"])
+def test_xfs_that_needs_a_repair(field: str, agent: Agent, room: Path) -> None:
+    path = room / "xfs"
+    with path.open("wb") as file:
+        file.truncate(320 * MIB)
+    sh("mkfs.xfs", "-q", path)
+    sh("xfs_db", "-x", "-c", "sb 0", "-c", f"write -d {field}", path)
+    refused(agent, path, "needs a repair")
+
+
 def test_zeros_cost_no_more_than_two_chunks(agent: Agent, room: Path) -> None:
     """Partitions of unknown content are mostly zeros: a full cell of them, and the short last."""
     path = room / "zeros"

@@ -18,13 +18,12 @@ _VERIFIED = "a partition with hashes is beside it, which may be of its blocks, f
 def settled(maps: Sequence[DiskMap]) -> list[DiskMap]:
     """The maps, with what one partition means for another."""
     if any(part.decision.asleep for each in maps for part in each.parts):
-        maps = _each_part(maps, _not_replayed)
-    maps = [_verified(each) for each in maps]
+        maps = [_changed(each, _not_replayed) for each in maps]
+    maps = [_changed(each, _verified) for each in maps]
     # Those that are asked for whole were not looked into: blkid's id has to do.
     known = {part.uuid.replace("-", "") for each in maps for part in each.parts}
     known |= {share.own for each in maps for part in each.parts for share in part.decision.shares}
-    return [replace(each, parts=tuple(_complete(each, part, known) for part in each.parts))
-            for each in maps]  # fmt: skip
+    return [_changed(each, lambda disk, part: _complete(disk, part, known)) for each in maps]
 
 
 def refuse_refused(maps: Sequence[DiskMap]) -> None:
@@ -43,23 +42,28 @@ def _joined(errors: Sequence[SlipwayError], what: str) -> str:
     return "; ".join(dict.fromkeys(str(getattr(error, what)) for error in errors))
 
 
-def _each_part(maps: Sequence[DiskMap], change: Callable[[Mapped], Mapped]) -> list[DiskMap]:
-    return [replace(each, parts=tuple(change(part) for part in each.parts)) for each in maps]
+def _changed(disk_map: DiskMap, change: Callable[[DiskMap, Mapped], Mapped]) -> DiskMap:
+    return replace(disk_map, parts=tuple(change(disk_map, part) for part in disk_map.parts))
 
 
-def _verified(disk_map: DiskMap) -> DiskMap:
+def _not_replayed(disk_map: DiskMap, part: Mapped) -> Mapped:
+    return _whole(disk_map, part, _ASLEEP) if part.decision.replayed else part
+
+
+def _verified(disk_map: DiskMap, part: Mapped) -> Mapped:
     """Save whole what hashes beside it may belong to: of that size, or little larger."""
-    sizes = [part.decision.hashes for part in disk_map.parts if part.decision.hashes]
+    sizes = [each.decision.hashes for each in disk_map.parts if each.decision.hashes]
+    fits = any(each <= part.stretch.size <= each + each // 8 + MIB for each in sizes)
+    if part.decision.method == "used" and fits:
+        return _whole(disk_map, part, _VERIFIED)
+    return part
 
-    def change(part: Mapped) -> Mapped:
-        size = part.stretch.size
-        if part.decision.method == "used" and any(
-            each <= size <= each + each // 8 + MIB for each in sizes
-        ):
-            return _whole(part, _VERIFIED)
-        return part
 
-    return replace(disk_map, parts=tuple(change(part) for part in disk_map.parts))
+def _whole(disk_map: DiskMap, part: Mapped, why: str) -> Mapped:
+    # Without a table, the first sector is a segment of its own.
+    start = disk_map.disk.logical_sector if disk_map.table.kind == "none" else 0
+    used = Extents.of([(start, part.stretch.size)])
+    return replace(part, used=used, decision=Decision("whole", why, shares=part.decision.shares))
 
 
 def _complete(disk_map: DiskMap, part: Mapped, known: set[str]) -> Mapped:
@@ -76,16 +80,3 @@ def _complete(disk_map: DiskMap, part: Mapped, known: set[str]) -> Mapped:
             )
             return replace(part, error=error)
     return part
-
-
-def _not_replayed(part: Mapped) -> Mapped:
-    if not part.decision.replayed:
-        return part
-    return _whole(part, _ASLEEP)
-
-
-def _whole(part: Mapped, why: str) -> Mapped:
-    # Without a table, the first sector is a segment of its own.
-    start = 0 if part.stretch.partition else min(part.used.starts, default=0)
-    used = Extents.of([(start, part.stretch.size)])
-    return replace(part, used=used, decision=Decision("whole", why, shares=part.decision.shares))

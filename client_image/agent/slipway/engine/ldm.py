@@ -7,9 +7,10 @@ big-endian. Nothing else of the database is needed here: partitions of such disk
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from uuid import UUID
 
-from slipway.engine.cells import read_at
+from slipway.engine.cells import ReadError, read_at
 from slipway.engine.content.spread import Share
 from slipway.engine.devices import clean
 from slipway.engine.partition_types import LDM_DATA, LDM_DATABASE
@@ -29,7 +30,9 @@ def share_of(table: Table, stretches: Iterable[Stretch], handle: int, size: int)
     own, group, members = "", "", dict[str, str]()
     for start, end in _places(table, stretches, size):
         buffer = bytearray(end - start)
-        read_at(handle, memoryview(buffer), start)
+        # What can't be read is missed by the restored disk, too: its version is degraded.
+        with suppress(ReadError):
+            read_at(handle, memoryview(buffer), start)
         text = bytes(buffer)
         for at in range(0, len(text) - _STEP, _STEP):
             if text.startswith(_HEADER, at):

@@ -87,12 +87,11 @@ class DiskMap:
 
 def map_disk(disk: BlockDisk, handle: int, disk_id: str, how: How) -> DiskMap:
     """Find out everything about an opened disk; what is wrong with a partition stands with it."""
-    table, stretches = _stretches(disk, handle, disk_id, how.whole)
     with at_most(_PATIENCE):
+        table, stretches = _stretches(disk, handle, disk_id, how.whole)
         parts = [_part(disk, table, each, volume_id(disk_id, each.partition), how)
                  for each in stretches]  # fmt: skip
-    with table_needed(disk, disk_id):
-        share = share_of(table, stretches, handle, disk.size)
+    share = share_of(table, stretches, handle, disk.size)
     if share is not None:
         parts = [_with_share(table, part, share) for part in parts]
     return DiskMap(disk_id, disk, table, tuple(parts))

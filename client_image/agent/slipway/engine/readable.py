@@ -6,6 +6,7 @@ an image that lacks files and does not say so.
 
 from __future__ import annotations
 
+import logging
 import struct
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from slipway.engine.errors import SourceRefused, ToolError
 from slipway.engine.run import ToolMissing
 from slipway.engine.table import Stretch, parse_gpt_header
 from slipway.format import Table
+
+log = logging.getLogger(__name__)
 
 _BLOCK = 1 << 20
 # Where file systems and containers keep what tells their kind; btrfs has it at 64 KiB.
@@ -65,6 +68,7 @@ def metadata_needed(volume_id: str, disk: BlockDisk) -> Generator[None, None, No
     except ToolMissing:
         raise
     except (ToolError, *_NONSENSE) as error:
+        log.debug("%s has no used map", volume_id, exc_info=True)
         raise SourceRefused(
             f"{volume_id} of {disk.path}: nobody can tell what is in use there: {_words(error)}",
             "check it in its own operating system, or save it sector by sector with "

@@ -11,6 +11,7 @@ from slipway.format import Extents
 
 _BLOCK = re.compile(r"^Blocksize: (\d+)$")
 _JOURNAL = re.compile(r"^\s+Device \[0x([0-9a-f]+)\]", re.MULTILINE)
+_STATE = re.compile(r"^Fs state field: 0x([0-9a-f]+)", re.MULTILINE)
 _FREE = re.compile(r"Free ?\((\d+)-(\d+)\)")
 
 
@@ -24,6 +25,8 @@ class Reiserfs:
         text = run(["debugreiserfs", str(volume.device)]).stdout
         if (found := _JOURNAL.search(text)) is not None and int(found[1], 16):
             raise refusal(volume, "has its journal on another device", "move the journal inside")
+        if (state := _STATE.search(text)) is not None and int(state[1], 16):
+            raise unclean(volume, "asks for a check", "run reiserfsck")
         if "Filesystem is clean" not in text:
             raise unclean(
                 volume,
