@@ -20,6 +20,7 @@ from slipway.engine.content.spread import Share
 from slipway.engine.devices import BlockDisk
 from slipway.engine.errors import (
     DeviceError,
+    Interrupted,
     SlipwayError,
     SourceRefused,
     UsageError,
@@ -124,6 +125,8 @@ def _part(disk: BlockDisk, table: Table, stretch: Stretch, name: str, how: How) 
                 volume = replace(volume, key=how.keys.get(name), unclean=how.unclean)
                 decision = decide(volume)
                 part = replace(part, used=used_map(volume, decision), decision=decision)
+    except Interrupted:
+        raise
     except SlipwayError as error:
         # Whole is the way out of everything that a disk can hold, or make a program do.
         if not asked or isinstance(error, ToolMissing | DeviceError):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from threading import Event, Thread, Timer
 from typing import TextIO, cast
 
-from slipway.engine.errors import ToolError
+from slipway.engine.errors import Interrupted, ToolError
 
 log = logging.getLogger(__name__)
 
@@ -112,15 +112,12 @@ def lines(argv: Sequence[str], ok: bool = True) -> Generator[Iterator[str], None
         listener.start()
         try:
             yield _remembered(output, printed)
-        except Exception as error:
+        except BaseException as error:
             # What can't be read may be all that a failing program had to say.
             with suppress(subprocess.TimeoutExpired):
-                if (code := process.wait(_MOMENT)) != 0:
+                if not _stopped(error) and (code := process.wait(_MOMENT)) != 0:
                     listener.join()
                     raise _failed(argv, code, _words([list(said), list(printed)])) from error
-            process.kill()
-            raise
-        except BaseException:
             process.kill()
             raise
         finally:
@@ -129,6 +126,11 @@ def lines(argv: Sequence[str], ok: bool = True) -> Generator[Iterator[str], None
             listener.join()
     if code != 0 and ok:
         raise _failed(argv, code, _words([list(said), list(printed)]))
+
+
+def _stopped(error: BaseException) -> bool:
+    """Whether somebody wants the agent to end; then its programs may have been told so, too."""
+    return isinstance(error, Interrupted) or not isinstance(error, Exception)
 
 
 def _remembered(output: Iterable[str], last: deque[str]) -> Iterator[str]:
