@@ -1,6 +1,7 @@
 """Programs that can't say what is in use: a refusal that helps, beforehand as well."""
 
 import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -110,6 +111,26 @@ def test_program_that(
     words = {"fails": ["ended with code 3", "out of luck", "and of memory"],
              "crashes": ["killed by SIGSEGV", "out of luck"]}  # fmt: skip
     refused(agent, path, *words.get(ending, []))
+
+
+def test_stopped_while_a_program_works(
+    agent: Agent, room: Path, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is no fault of the program, and of the disk neither."""
+    path = disk(room, 40)
+    make_ext("ext4")(path, 512, tree)
+    (room / "bin").mkdir()
+    (room / "bin/dumpe2fs").write_text(f"#!/bin/sh\ntouch {room}/works\nexec sleep 120\n")
+    (room / "bin/dumpe2fs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{room / 'bin'}:/usr/sbin:/usr/bin:/sbin:/bin")
+    process = agent.start("backup", path, "--name", "pc")
+    deadline = time.monotonic() + 60
+    while not (room / "works").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.terminate()
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert '"interrupted"' in output.splitlines()[-1]
 
 
 def test_each_refused_partition_is_named(

@@ -157,7 +157,7 @@ def _output(process: subprocess.Popen[str]) -> TextIO:
 def _running(
     argv: Sequence[str], stderr: int = subprocess.PIPE, stdin: int = subprocess.DEVNULL
 ) -> Generator[subprocess.Popen[str], None, None]:
-    """The program at work. When its time is up it is killed, whatever the caller waits for."""
+    """The program at work. It is killed when its time is up, and when its caller gives up."""
     seconds, late = _seconds.get(), Event()
     with _start(argv, stderr, stdin) as process:
 
@@ -171,7 +171,8 @@ def _running(
             timer.start()
         try:
             yield process
-        except Exception as error:
+        except BaseException as error:
+            process.kill()
             if late.is_set():
                 raise _too_late(argv, seconds) from error
             raise
