@@ -109,18 +109,15 @@ def _part(disk: BlockDisk, table: Table, stretch: Stretch, name: str, how: How) 
         content = "gap" if stretch.kind == "gap" else "table"
         return Mapped(stretch, stretch.used, Decision("whole"), content)
     place = (disk.path, stretch.offset, stretch.size, disk.logical_sector)
-    asked = name in how.whole
-    used, decision = Extents.whole(stretch.size), Decision("whole", "asked for")
-    part = Mapped(stretch, used, decision, UNKNOWN, asked=asked)
+    asked, typed = name in how.whole, why_whole(table, stretch.partition)
+    decision = Decision("whole", typed or "asked for")
+    part = Mapped(stretch, Extents.whole(stretch.size), decision, UNKNOWN, asked=asked)
     try:
         with metadata_needed(name, disk), open_volume(name, *place) as volume:
             uuid, label = label_of(volume.fields)
             part = replace(part, content=volume.type, uuid=uuid, label=label)
             # Hashes of other blocks know more about themselves than their type does.
-            why = "" if volume.type == HASHES else why_whole(table, stretch.partition)
-            if why:
-                part = replace(part, decision=Decision("whole", why))
-            elif not asked:
+            if not asked and (not typed or volume.type == HASHES):
                 read_head(volume)
                 volume = replace(volume, key=how.keys.get(name), unclean=how.unclean)
                 decision = decide(volume)
@@ -129,7 +126,7 @@ def _part(disk: BlockDisk, table: Table, stretch: Stretch, name: str, how: How) 
         raise
     except SlipwayError as error:
         # Whole is the way out of everything that a disk can hold, or make a program do.
-        if not asked or isinstance(error, ToolMissing | DeviceError):
+        if not (asked or typed) or isinstance(error, ToolMissing | DeviceError):
             part = replace(part, error=error)
     if table.kind == "none":
         # The first sector decides whether the disk boots: it is a segment of its own.
