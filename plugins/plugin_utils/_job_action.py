@@ -23,7 +23,10 @@ from ansible_collections.slipway.imaging.plugins.plugin_utils._follow import (
     Follower,
     Job,
 )
-from ansible_collections.slipway.imaging.plugins.plugin_utils._machine_action import MachineAction
+from ansible_collections.slipway.imaging.plugins.plugin_utils._machine_action import (
+    MachineAction,
+    ModuleFailed,
+)
 from ansible_collections.slipway.imaging.plugins.plugin_utils._plain import NotPlain, allowed
 from ansible_collections.slipway.imaging.plugins.plugin_utils._progress import (
     number,
@@ -53,6 +56,7 @@ _OPTIONS = {
     "--target": """-e '{"disk_targets": {"disk0": "/dev/disk/by-id/..."}}'""",
     "name the disk": """-e '{"disk_devices": ["/dev/disk/by-id/..."]}'""",
     "--whole": """-e '{"disk_whole": ["disk0:2"]}'""",
+    "--unclean": "-e disk_unclean=whole",
     "--allow-degraded": "-e allow_degraded=true",
     "--luks-key": "the variable disk_luks_keys",
     "--partition": """-e '{"disk_partitions": ["disk0:2"]}'""",
@@ -82,6 +86,9 @@ class JobAction(MachineAction):
             started = self.module(self.module_name, arguments, task_vars)
         except AnsibleConnectionFailure as failure:
             raise self.not_started(host, clean(failure, 300)) from failure
+        except ModuleFailed as failure:
+            failure.message = _with_names_here(failure.message)
+            raise
         if "unit" not in started:
             return self.without_job(host, started)
         ending = self._follow(host, Job(*unit_and_log(job, str(arguments.get("jobs_dir", JOBS)))))
@@ -129,15 +136,8 @@ class JobAction(MachineAction):
         return ""
 
     def remedy(self, record: Mapping[str, Any]) -> str:
-        """Return what the agent advises; its options have other names here."""
-        advice = clean(record.get("remedy", ""))
-        named = dict(_NAMED.findall(advice))
-        here = [
-            text.replace(_EXAMPLE, named.get(option, _EXAMPLE))
-            for option, text in _OPTIONS.items()
-            if option in advice
-        ]
-        return f"{advice}. Here: {', '.join(here)}" if here else advice
+        """Return what the agent advises."""
+        return _with_names_here(clean(record.get("remedy", "")))
 
     def not_started(self, host: str, why: str) -> SlipwayError:
         """Return the failure of a machine that was gone before the job began."""
@@ -199,6 +199,17 @@ class JobAction(MachineAction):
 
     def _poll(self, command: str) -> str:
         return self.shell(command, ANSWER_SECONDS)
+
+
+def _with_names_here(advice: str) -> str:
+    """Return advice with what the agent's options are called in the playbooks."""
+    named = dict(_NAMED.findall(advice))
+    here = [
+        text.replace(_EXAMPLE, named.get(option, _EXAMPLE))
+        for option, text in _OPTIONS.items()
+        if option in advice
+    ]
+    return f"{advice}. Here: {', '.join(here)}" if here else advice
 
 
 def degraded(host: str, record: Mapping[str, Any]) -> str:
