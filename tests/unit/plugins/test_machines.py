@@ -35,7 +35,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         if set(value) == {"__ansible_unsafe"}:
             return value["__ansible_unsafe"]
-        return {key: plain(item) for key, item in value.items()}
+        # Ansible adds the facts that a host keeps for itself, of which there are none.
+        return {key: plain(item) for key, item in value.items() if key != "ansible_local"}
     return [plain(item) for item in value] if isinstance(value, list) else value
 
 

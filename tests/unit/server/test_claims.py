@@ -298,5 +298,5 @@ def test_the_manifest_is_looked_at_before_the_store(
     store.put(name_of(content), make_frame(content))
     store.looks = 0
     with pytest.raises(ServiceError, match="neither sent nor proven"):
-        claims.check(session(), DigestSet([]), parse(manifest_of("pc", content)))
+        claims.check(session(), DigestSet([]), parse(manifest_of("pc", content)).digests())
     assert store.looks == 0

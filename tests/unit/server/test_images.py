@@ -88,8 +88,10 @@ def test_a_summary_of_an_older_release_is_made_anew(own_service: Callable[..., S
 
 def test_a_long_list_is_remembered_in_few_commits(tmp_path: Path) -> None:
     memory = Memory(tmp_path / "memory.sqlite3")
-    marks = SyncMarks(tmp_path / "sync.json", "boot", 0.0)
-    images = Images(ChunkStore(tmp_path / "store", 0, marks, memory.is_bad), memory)
+    marks = SyncMarks(tmp_path / "unsynced", "boot")
+    images = Images(
+        ChunkStore(tmp_path / "store", 0, marks, memory.is_bad, memory.keep_key), memory
+    )
     folder = tmp_path / "store/images/pc"
     folder.mkdir()
     for number in range(2500):
