@@ -6,14 +6,17 @@ Layouts are those of the kernel's md_p.h; `mdadm --examine` has to accept what i
 import struct
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from disk_builder import MIB, sh
+from conftest import Agent
+from disk_builder import MAKERS, MIB, filled, sh
 
 _MAGIC, _DONE = 0xA92B4EFC, 2**64 - 1
 _ROLES = 128
 _LEVELS = {"linear": 0xFFFFFFFF}
 _LAYOUTS: dict[int | str, int] = {10: 0x102}
 UUID = bytes(range(16))
+SIZE = 40 * MIB
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Array:
     metadata: str = "1.2"
     level: int | str = 1
     devices: int = 2
-    size: int = 40 * MIB
+    size: int = SIZE
     """Of the data area of a member, in bytes."""
     events: int = 17
     clean: bool = True
@@ -91,8 +94,8 @@ def _new(array: Array, role: int, place: int, size: int) -> bytes:
     features = array.features | 1 | (8 if array.bad_blocks else 0)
     struct.pack_into("<III4x16s32s", block, 0, _MAGIC, 1, features, array.uuid, b"pc:data")
     sectors = array.size // 512
-    struct.pack_into("<QIIQIIi", block, 64, 1_700_000_000, level, _LAYOUTS.get(array.level, 0), sectors, 128, array.devices,
-                     _bitmap_at(array))  # fmt: skip
+    shape = (level, _LAYOUTS.get(array.level, 0), sectors, 128, array.devices)
+    struct.pack_into("<QIIQIIi", block, 64, 1_700_000_000, *shape, _bitmap_at(array))
     room = sectors if array.metadata == "1.0" else (size - array.offset) // 512
     struct.pack_into("<QQQQ", block, 128, array.offset // 512, room, place // 512, 0)
     struct.pack_into("<II", block, 160, role, 0)
@@ -151,3 +154,55 @@ def mark_firmware(path: Path, count: int, family: int = 0x1234ABCD) -> None:
     with path.open("r+b") as file:
         file.seek(size - 1024)
         file.write(block)
+
+
+def blank(path: Path, size: int) -> Path:
+    with path.open("wb") as file:
+        file.truncate(size)
+    return path
+
+
+def inside(room: Path, tree: Path, content: str = "ext4", size: int = SIZE) -> Path:
+    """What an array shows, as a file."""
+    path = blank(room / "inside", size)
+    MAKERS[content](path, 512, tree)
+    return path
+
+
+def mirror(room: Path, data: Path, array: Array, **second: Any) -> list[Path]:
+    """All members; `second`: what only the second one says."""
+    members = []
+    for role in range(array.devices):
+        path = member(room / f"member{role}", array, role, data, **(second if role else {}))
+        members.append(path)
+    return members
+
+
+def outside(path: Path, array: Array) -> list[tuple[int, int]]:
+    return [(0, array.offset), (array.offset + array.size, path.stat().st_size)]
+
+
+def previews(agent: Agent, *words: object) -> list[dict[str, str]]:
+    return [each for disk in agent("probe", *words).ok()["disks"] for each in disk["partitions"]]
+
+
+def placed(targets: list[Path]) -> list[str]:
+    """Which is which: files have no serial number."""
+    return [
+        word
+        for number, target in enumerate(targets)
+        for word in ("--target", f"disk{number}={target}")
+    ]
+
+
+def restored(agent: Agent, room: Path, sources: list[Path]) -> list[Path]:
+    targets = [filled(room / f"{each.name}.target", each.stat().st_size) for each in sources]
+    words = ("pc", *placed(targets))
+    agent("restore", *words).ok()
+    assert agent("compare", *words).code == 0
+    assert agent("restore", *words).ok()["changed"] is False
+    for source, target in zip(sources, targets, strict=True):
+        for question in (("mdadm", "--examine"), ("blkid", "-p", "-o", "export")):
+            answers = [sh(*question, each).replace(str(each), "") for each in (source, target)]
+            assert answers[0] == answers[1]
+    return targets
