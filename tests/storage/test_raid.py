@@ -138,13 +138,27 @@ def test_mdadm_that(
         assert f"--whole disk{number}:disk" in error["remedy"]
 
 
+def test_larger_disk(agent: Agent, room: Path, tree: Path) -> None:
+    """A super block at the end of a disk without a table is at another place then."""
+    sources = mirror(room, inside(room, tree), Array("1.0"))
+    agent("backup", *sources, "--name", "pc").ok()
+    sizes = [sources[0].stat().st_size + MIB, sources[1].stat().st_size]
+    targets = [filled(room / f"target{number}", size) for number, size in enumerate(sizes)]
+    outcome = agent("restore", "pc", *placed(targets))
+    outcome.ok()
+    [warning] = [each["message"] for each in outcome.records if each["type"] == "warning"]
+    assert warning.startswith("disk0:") and "larger disk" in warning
+
+
 LEVELS: list[tuple[int | str, int]] = [
     ("linear", 2), (0, 2), (4, 3), (5, 3), (6, 4), (10, 2),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("metadata", ["0.90", "1.2"])
-@pytest.mark.parametrize(("level", "devices"), LEVELS)
+@pytest.mark.parametrize(
+    ("level", "devices", "metadata"),
+    [*((level, count, "1.2") for level, count in LEVELS), ("linear", 2, "0.90"), (5, 3, "0.90")],
+)
 def test_other_levels_are_whole(
     level: int | str, devices: int, metadata: str, agent: Agent, room: Path
 ) -> None:
