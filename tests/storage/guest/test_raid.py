@@ -8,6 +8,7 @@ import pytest
 import readers
 from conftest import Agent
 from disk_builder import MIB, attached, contents, filled, mounted, sh, sha256
+from raid import examined
 
 NODE = Path("/dev/md7")
 
@@ -58,12 +59,12 @@ def files(room: Path, paths: Sequence[Path]) -> dict[str, str]:
 
 
 def wiped_and_restored(agent: Agent, paths: Sequence[Path]) -> None:
-    before = [sh("mdadm", "--examine", path) for path in paths]
+    before = [examined(path) for path in paths]
     for path in paths:
         filled(path, path.stat().st_size)
     places = [f"disk{number}={path}" for number, path in enumerate(paths)]
     agent("restore", "pc", *(word for place in places for word in ("--target", place))).ok()
-    assert [sh("mdadm", "--examine", path) for path in paths] == before
+    assert [examined(path) for path in paths] == before
 
 
 @pytest.mark.parametrize("metadata", ["0.90", "1.0", "1.1", "1.2"])
@@ -91,7 +92,7 @@ def test_level_5_whole(agent: Agent, room: Path, tree: Path) -> None:
     paths = disks(room, 3, 40)
     with started(paths, "--level=5", "--metadata=1.2") as node:
         sh("mkfs.ext4", "-q", "-F", "-d", tree, node)
-    before, sums = files(room, paths), [sha256(path) for path in paths]
+    before = files(room, paths)
     error = agent("backup", *paths[:2], "--name", "pc").failed("source_refused")
     assert "device 2" in error["message"]
     sums = [sha256(path) for path in paths]
