@@ -55,7 +55,7 @@ def examine(device: Path, version: str) -> Member:
     level = fields["Raid Level"]
     return Member(
         array=uuid.replace(":", ""),
-        name=clean(fields.get("Name", uuid)).partition("  (")[0],
+        name=clean(fields.get("Name", uuid)).partition(" (local to ")[0],
         level=level,
         role=role,
         state=state,
