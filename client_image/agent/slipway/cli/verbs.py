@@ -146,7 +146,7 @@ def probe(arguments: Arguments, view: View) -> int:
     disks = _chosen(arguments)
     how = _how(arguments, disks)
     looks = [_look(disk, f"disk{index}", how) for index, disk in enumerate(disks)]
-    maps = settled([each for each in looks if isinstance(each, DiskMap)])
+    maps = settled([each for each in looks if isinstance(each, DiskMap)], how.unclean)
     found = {each.id: each for each in maps}
     entries = []
     for index, (disk, look) in enumerate(zip(disks, looks, strict=True)):

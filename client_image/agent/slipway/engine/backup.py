@@ -161,7 +161,7 @@ def _map_all(
         for index, (disk, handle) in enumerate(zip(disks, handles, strict=True)):
             meter.at(f"disk{index}", "")
             maps.append(map_disk(disk, handle, f"disk{index}", options.how))
-    maps = settled(maps)
+    maps = settled(maps, options.how.unclean)
     refuse_refused(maps)
     return maps
 

@@ -55,7 +55,7 @@ def fit(image: Disk, size: int, cell_size: int, grow: Collection[str] = ()) -> t
     elif size > image.size:
         ends = {number: end for name in grow for number, end in layout.grown(name)}
     if size == image.size or not (ends or size < image.size):
-        return image, Fit()
+        return image, Fit(notes=tuple(_larger(image, size)))
     segments, partial, lost = [], set(), 0
     for segment in image.segments:
         kept = layout.kept(segment, ends)
@@ -192,6 +192,15 @@ def _content_lost(before: Segment, after: Segment, cell_size: int) -> int:
             lost += sum(end - start for start, end in before.used.within(*span))
             lost -= sum(end - start for start, end in after.used.within(*span))
     return lost
+
+
+def _larger(image: Disk, size: int) -> Iterable[str]:
+    for part in image.segments:
+        if size > image.size and part.partition == 0 and part.content.endswith("_raid_member"):
+            yield (
+                f"{image.id}: a RAID array whose super block lies at the disk's end (metadata "
+                "0.90, 1.0 or of firmware) is not found on this larger disk"
+            )
 
 
 def _notes(

@@ -134,6 +134,17 @@ def _part(disk: BlockDisk, table: Table, stretch: Stretch, name: str, how: How) 
     return part
 
 
+def first_byte(disk_map: DiskMap) -> int:
+    """Where a partition's used map may begin: without a table, the first sector is a segment."""
+    return disk_map.disk.logical_sector if disk_map.table.kind == "none" else 0
+
+
+def saved_whole(disk_map: DiskMap, part: Mapped, why: str) -> Mapped:
+    """The part with all its sectors."""
+    used = Extents.of([(first_byte(disk_map), part.stretch.size)])
+    return replace(part, used=used, decision=Decision("whole", why, shares=part.decision.shares))
+
+
 def _stretches(
     disk: BlockDisk, handle: int, disk_id: str, whole: Collection[str]
 ) -> tuple[Table, list[Stretch]]:
