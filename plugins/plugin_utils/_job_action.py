@@ -46,6 +46,7 @@ _OPTIONS = {
     "--whole": """-e '{"disk_whole": ["disk0:2"]}'""",
     "--allow-degraded": "-e allow_degraded=true",
     "--luks-key": "the variable disk_luks_keys",
+    "--disk": """-e '{"disk_only": ["disk0"]}'""",
     "--partition": """-e '{"disk_partitions": ["disk0:2"]}'""",
     "--grow": """-e '{"disk_grow": ["last"]}'""",
     "--max-unreadable": "-e disk_max_unreadable=BYTES",

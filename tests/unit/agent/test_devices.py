@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from slipway.engine import gpt
+from slipway.engine import devices, gpt
 from slipway.engine.devices import find_disk, fixed_disks, list_disks
 from slipway.engine.errors import SourceRefused, ToolError, UsageError
 from slipway.engine.run import head, lines, run
@@ -43,6 +43,32 @@ def test_fixed_disks(mock_command: Callable[..., Any]) -> None:
     assert (sda.identity.serial, sda.identity.wwn, sda.identity.model) == ("S1", "0x5", "M 1")
     assert sda.mounts == ("/", "/srv")
     assert "--json" in lsblk.calls[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "fixed"), [("MMC", True), ("SD", False), ("SDIO", False), ("SDcombo", False)]
+)
+def test_a_card_in_a_reader_is_no_disk_of_the_pc(
+    mock_command: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    fixed: bool,
+) -> None:
+    (tmp_path / "mmcblk0/device").mkdir(parents=True)
+    (tmp_path / "mmcblk0/device/type").write_text(f"{kind}\n")
+    monkeypatch.setattr(devices, "SYS_BLOCK", tmp_path)
+    mock_command("lsblk", json.dumps({"blockdevices": [device("mmcblk0", tran="mmc")]}))
+    [disk] = list_disks()
+    assert (disk.fixed, disk.removable) == (fixed, not fixed)
+
+
+def test_disks_of_a_network_or_another_disk_are_not_taken(
+    mock_command: Callable[..., Any],
+) -> None:
+    names = ["rbd0", "drbd1", "zd16", "bcache0", "mspblk0", "ubiblock0_1", "mtdblock0"]
+    mock_command("lsblk", json.dumps({"blockdevices": [device(name) for name in names]}))
+    assert fixed_disks() == ()
 
 
 def test_files_stand_in_for_disks(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ class Arguments(argparse.Namespace):
     whole: list[str] = field(default_factory=list)
     luks_key: list[str] = field(default_factory=list)
     target: list[str] = field(default_factory=list)
+    disk: list[str] = field(default_factory=list)
     partition: list[str] = field(default_factory=list)
     grow: list[str] = field(default_factory=list)
     read_back: bool = False
@@ -168,6 +169,13 @@ def _compare(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="ID=DISK",
         help="put this disk of the image there, whatever its serial number",
+    )
+    parser.add_argument(
+        "--disk",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="only this disk of the image, e.g. disk0, when another one of them is gone",
     )
     parser.add_argument(
         "--partition",

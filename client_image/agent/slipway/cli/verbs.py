@@ -38,7 +38,7 @@ from slipway.engine.restore import Mode
 from slipway.engine.restore import restore as engine_restore
 from slipway.engine.result import CellCounts, Result
 from slipway.engine.run import run
-from slipway.engine.selection import Growing, growing, select
+from slipway.engine.selection import Growing, growing, select, select_disks
 from slipway.engine.store import Store, damaged, read_through
 from slipway.format import ImageRef, Machine, Manifest, check_name, parse_image_ref
 from slipway.net.checkin import (
@@ -246,6 +246,7 @@ def compare(arguments: Arguments, view: View) -> int:
 def _compare_or_restore(arguments: Arguments, view: View, mode: Mode) -> Result:
     with _job(arguments, view) as job:
         manifest = job.store.manifest(parse_image_ref(arguments.image))
+        manifest = select_disks(manifest, arguments.disk)
         grow = growing(manifest, arguments.grow)
         if arguments.grow and arguments.partition:
             raise UsageError(
