@@ -1,6 +1,8 @@
 """Partition tables of every kind: what other tools read on the restored disk is the same."""
 
 import random
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +33,7 @@ MORE = ["label: gpt", "table-length: 256", "1: start=1MiB, size=8MiB", "200: sta
 FOUR = ["label: dos", *(f"start={1 + 12 * i}MiB, size=10MiB, type=83" for i in range(4))]
 LAST_SECTOR = ["label: dos", "start=1MiB, type=83"]
 BARE = ["label: gpt"]
+ONE = ["label: dos", "start=1MiB, size=8MiB, type=83"]
 
 Change = Callable[[Path], object]
 
@@ -57,6 +60,32 @@ def grown(path: Path) -> None:
         file.truncate(130 * MIB)
 
 
+def empty_entries(path: Path) -> None:
+    """Entries of an MBR that are no partitions: without sectors, and of the type of no use."""
+    with path.open("r+b") as file:
+        for at, kind, start, count in ((478, 0x83, 150_000, 0), (494, 0, 100, 1 << 30)):
+            file.seek(at)
+            file.write(bytes([0, 0, 0, 0, kind, 0, 0, 0]) + struct.pack("<II", start, count))
+
+
+def backward_entry(path: Path) -> None:
+    """An entry of a GPT that ends before it starts, with checksums that are right."""
+    disk = bytearray(path.read_bytes())
+    for at in (512, len(disk) - 512):
+        header = disk[at : at + 512]
+        (table,) = struct.unpack_from("<Q", header, 72)
+        entries = disk[table * 512 : table * 512 + 16384]
+        entries[128:256] = (
+            entries[:16] + bytes(range(16)) + struct.pack("<QQ", 90_000, 80_000) + bytes(80)
+        )
+        disk[table * 512 : table * 512 + 16384] = entries
+        struct.pack_into("<I", header, 88, zlib.crc32(entries))
+        struct.pack_into("<I", header, 16, 0)
+        struct.pack_into("<I", header, 16, zlib.crc32(header[:92]))
+        disk[at : at + 512] = header
+    path.write_bytes(disk)
+
+
 CASES: dict[str, tuple[int, list[str], Change | None]] = {
     "many-logicals": (512, MANY, None),
     "many-logicals-4k": (4096, MANY, None),
@@ -74,6 +103,8 @@ CASES: dict[str, tuple[int, list[str], Change | None]] = {
     "broken-primary": (512, NAMED, broken_primary),
     "backup-inside": (512, NAMED, grown),
     "gpt-empty": (512, BARE, None),
+    "dos-entries-that-are-none": (512, ONE, empty_entries),
+    "gpt-entry-that-is-none": (512, NAMED, backward_entry),
 }
 
 
@@ -112,7 +143,7 @@ def partitions(path: Path, sector: int) -> list[tuple[int, int]]:
     for row in rows:
         words = {word.rstrip("="): row[i + 1] for i, word in enumerate(row) if word.endswith("=")}
         kind = next((word for word in row if word.startswith("type=")), "")
-        if "start" in words and kind != "type=5":
+        if "start" in words and int(words["size"]) and kind not in ("type=5", "type=0"):
             found.append((int(words["start"]) * sector, int(words["size"]) * sector))
     return found
 

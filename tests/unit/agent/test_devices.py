@@ -96,6 +96,21 @@ def test_table(mock_command: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    "nothing", [{"size": 0}, {"type": "0"}, {"type": "0x0"}, {"start": 0, "size": 0}]
+)
+def test_entries_that_are_no_partitions(
+    mock_command: Callable[..., Any], nothing: dict[str, Any]
+) -> None:
+    lines = [
+        {"node": "x1", "start": 2048, "size": 8, "type": "83"},
+        {"node": "x2", "start": 50000, "size": 7, "type": "83"} | nothing,
+    ]
+    table = {"label": "dos", "id": "1", "device": "x", "partitions": lines}
+    mock_command("sfdisk", json.dumps({"partitiontable": table}))
+    assert [line.number for line in read_table(Path("x")).partitions] == [1]
+
+
+@pytest.mark.parametrize(
     ("code", "stderr"), [(1, "sfdisk: x: does not contain a recognized partition table")]
 )
 def test_no_table(mock_command: Callable[..., Any], code: int, stderr: str) -> None:

@@ -56,8 +56,19 @@ def read_table(path: Path) -> Table:
         id=clean(table.get("id")),
         first_lba=table.get("firstlba", 0),
         last_lba=table.get("lastlba", 0),
-        partitions=tuple(_line(line, table["device"]) for line in table.get("partitions", [])),
+        partitions=tuple(
+            _line(line, table["device"]) for line in table.get("partitions", []) if _is_one(line)
+        ),
     )
+
+
+def _is_one(line: dict[str, Any]) -> bool:
+    """Whether an entry is a partition at all: sfdisk lists some that no system takes for one.
+
+    An MBR's without sectors or of type 0 (unused), a GPT's that ends before it starts. They stay
+    in the table as they are.
+    """
+    return line["size"] > 0 and line["type"].lower().removeprefix("0x") != "0"
 
 
 def _line(line: dict[str, Any], device: str) -> TablePartition:
