@@ -246,6 +246,36 @@ def test_a_header_that_is_broken_in_the_image_is_not_made_valid() -> None:
         gpt.place(broken, tail[:-490] + b"x" + tail[-489:], 512, (51200, 102400), {})
 
 
+def test_broken_entries_get_no_good_checksum() -> None:
+    """The sound copy would be hidden behind garbage, on a larger disk and with a new end alike."""
+    entries = bytearray(128 * 128)
+    struct.pack_into("<QQ", entries, 2 * 128 + 32, 40, 49)
+    boot, tail = gpt_parts(bytes(entries))
+    broken = boot[:1100] + b"garbage" + boot[1107:]
+    for ends in ({}, {3: 100 * 512}):
+        new_boot, new_tail, _ = gpt.place(broken, tail, 512, (51200, 102400), ends)
+        assert not gpt.is_sound(new_boot, 512) and new_boot[512:] == broken[512:]
+        last = 99 if ends else 49
+        assert struct.unpack_from("<QQ", new_tail, 2 * 128 + 32) == (40, last)
+        assert struct.unpack_from("<I", new_tail, len(new_tail) - 512 + 88)[0] == zlib.crc32(
+            new_tail[:-512]
+        )
+    # The other way round: what is broken in the backup stays broken there.
+    new_boot, new_tail, _ = gpt.place(boot, b"x" + tail[1:], 512, (51200, 102400), {3: 51200})
+    assert gpt.is_sound(new_boot, 512) and new_tail == b"x" + tail[1:]
+
+
+def test_a_backup_that_no_disk_gave_is_made_of_the_primary() -> None:
+    boot, tail = gpt_parts(bytes(range(256)) * 64)
+    for sectors in (100, 200):
+        new_boot, new_tail, _ = gpt.place(boot, bytes(len(tail)), 512, (51200, sectors * 512), {})
+        check_gpt(new_boot, new_tail, sectors - 1)
+    with pytest.raises(FormatError):
+        gpt.place(
+            b"x" + boot[:1024] + b"x" + boot[1026:], bytes(len(tail)), 512, (51200, 51200), {}
+        )
+
+
 def test_programs(mock_command: Callable[..., Any]) -> None:
     mock_command("tool", "answer\n", 3, "first\nsecond\rthird\nlast\n")
     with pytest.raises(ToolError, match="ended with code 3: second; third; last"):

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 
+from slipway.engine import gpt
 from slipway.engine.cells import ReadError, read_at
 from slipway.engine.content.base import Volume
 from slipway.engine.devices import BlockDisk
 from slipway.engine.errors import SourceRefused
-from slipway.engine.table import Stretch, parse_gpt_header
+from slipway.engine.table import MAX_GAP, Stretch, parse_gpt_header
 from slipway.format import Table
 
 _BLOCK = 1 << 20
@@ -51,8 +52,12 @@ def read_start(handle: int, disk: BlockDisk) -> None:
     _read(handle, 0, min(2 * disk.logical_sector, disk.size))
 
 
-def read_tables(handle: int, disk: BlockDisk, table: Table, stretches: Iterable[Stretch]) -> None:
+def read_tables(
+    handle: int, disk: BlockDisk, table: Table, stretches: Iterable[Stretch]
+) -> list[Stretch]:
     """Read all that belongs to the table. The gap behind a boot sector is none of it.
+
+    Returns what can't be read and is not needed: the backup of a GPT whose primary is sound.
 
     Where there is no partition, everything hangs on what blkid saw: it takes an unreadable head
     for an unknown one, and a file system's first sector may then pass for an empty table.
@@ -61,13 +66,28 @@ def read_tables(handle: int, disk: BlockDisk, table: Table, stretches: Iterable[
         head = min(_HEAD, disk.size)
         _read(handle, 0, head)
         _read(handle, disk.size - head, head)
+    lost: list[Stretch] = []
     if table.kind == "none":
-        return
-    for stretch in stretches:
+        return lost
+    for stretch in sorted(stretches, key=lambda each: each.offset):
         if stretch.kind == "boot":
             _read(handle, 0, min(_table_end(handle, disk.logical_sector), stretch.size))
-        elif stretch.kind in ("ebr", "gpt-backup"):
+        elif stretch.kind == "ebr":
             _read(handle, stretch.offset, stretch.size)
+        elif stretch.kind == "gpt-backup":
+            try:
+                _read(handle, stretch.offset, stretch.size)
+            except ReadError:
+                if not _has_sound_primary(handle, disk.logical_sector):
+                    raise
+                lost.append(stretch)
+    return lost
+
+
+def _has_sound_primary(handle: int, sector: int) -> bool:
+    boot = bytearray(min(_table_end(handle, sector), MAX_GAP))
+    read_at(handle, memoryview(boot), 0)
+    return gpt.is_sound(bytes(boot), sector)
 
 
 def _table_end(handle: int, sector: int) -> int:

@@ -95,8 +95,13 @@ def is_vendors(table: Table, number: int | None) -> bool:
     return table.kind == "dos" and types.get(number or 0) == _VENDORS
 
 
-def layout(table: Table, handle: int, size: int, sector: int) -> list[Stretch]:
-    """The stretches of a disk with this table, in the order of their offsets."""
+def layout(
+    table: Table, handle: int, size: int, sector: int, keep_gaps: bool = False
+) -> list[Stretch]:
+    """The stretches of a disk with this table, in the order of their offsets.
+
+    Of a long gap the ends alone count as used, unless `keep_gaps`.
+    """
     if table.kind == "none":
         return [
             _full("boot", 0, sector),
@@ -115,7 +120,8 @@ def layout(table: Table, handle: int, size: int, sector: int) -> list[Stretch]:
     stretches = sorted([*tables, *content], key=lambda each: each.offset)
     _check(stretches, size)
     covered = Extents.of((each.offset, each.offset + each.size) for each in stretches)
-    gaps = [_gap(start, end) for start, end in covered.complement(size)]
+    longest = size if keep_gaps else MAX_GAP
+    gaps = [_gap(start, end, longest) for start, end in covered.complement(size)]
     return sorted([*stretches, *gaps], key=lambda each: each.offset)
 
 
@@ -128,9 +134,9 @@ def _boot(table: Table, size: int, sector: int) -> Stretch:
     return _full("boot", 0, max(min(first, MAX_GAP, size), sector))
 
 
-def _gap(start: int, end: int) -> Stretch:
+def _gap(start: int, end: int, longest: int) -> Stretch:
     size = end - start
-    used = [(0, size)] if size <= MAX_GAP else [(0, MIB), (size - MIB, size)]
+    used = [(0, size)] if size <= longest else [(0, MIB), (size - MIB, size)]
     return Stretch("gap", start, size, used=Extents.of(used))
 
 
@@ -208,8 +214,15 @@ def _gpt_backup(handle: int, size: int, sector: int) -> Stretch:
     primary = parse_gpt_header(_read(handle, sector, sector))
     last = size // sector - 1
     at = primary.other if primary is not None and 1 < primary.other <= last else last
-    backup = parse_gpt_header(_read(handle, at * sector, sector))
-    entries = backup.entries if backup is not None else at - max(32 * 512 // sector, 1)
+    try:
+        backup = parse_gpt_header(_read(handle, at * sector, sector))
+    except ReadError:
+        backup = None
+    length = primary.entry_count * primary.entry_size if primary is not None else 0
+    if not 0 < length <= MAX_GAP:
+        length = 32 * 512
+    usual = at - max(-(-length // sector), 1)
+    entries = backup.entries if backup is not None else usual
     if not 0 < at - entries <= MAX_GAP // sector:
-        entries = at - max(32 * 512 // sector, 1)
+        entries = usual
     return _full("gpt-backup", entries * sector, (at + 1 - entries) * sector)
