@@ -12,7 +12,7 @@ from typing import Any, Protocol, TextIO
 from slipway.cli.units import clock, size
 from slipway.engine.errors import SlipwayError, UsageError
 from slipway.engine.progress import Record
-from slipway.engine.result import Result
+from slipway.engine.result import PartitionResult, Result
 from slipway.format import FormatError
 
 _PIPE_INTERVAL = 5.0
@@ -189,12 +189,21 @@ def _partition_lines(result: Result, differing_only: bool) -> list[str]:
     lines = []
     for disk in result.disks:
         for part in disk.partitions:
-            if differing_only and not part.differing_cells:
+            if differing_only and not (part.differing_cells or part.foreign):
                 continue
             line = f"  {disk.disk} {disk.device}  {part.partition}  {part.content}"
             if differing_only:
-                line += f": {size(part.differs)} in {part.differing_cells} cells differ"
+                line += f": {_difference(part)}"
             else:
                 line += f" ({part.method}): {size(part.bytes_used)}"
             lines.append(line)
     return lines
+
+
+def _difference(part: PartitionResult) -> str:
+    said = []
+    if part.differing_cells:
+        said.append(f"{size(part.differs)} in {part.differing_cells} cells differ")
+    if part.foreign:
+        said.append(f"marks of {', '.join(part.foreign)} beside the image's data")
+    return "; ".join(said)

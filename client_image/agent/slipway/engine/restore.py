@@ -13,6 +13,7 @@ from slipway.engine.content.swap import resized
 from slipway.engine.devices import open_read_only
 from slipway.engine.direct import cell_reader
 from slipway.engine.errors import DeviceError, ImageDegraded, SlipwayError, TargetRefused
+from slipway.engine.foreign import DISK, ROUNDS, Area, Mark, areas, marks, mistaken
 from slipway.engine.grow import grow
 from slipway.engine.mapping import table_of
 from slipway.engine.match import Pair
@@ -119,10 +120,20 @@ class _DiskJob:
     table: TableWriter = field(init=False)
     differs: dict[str, int] = field(default_factory=dict)
     differing: dict[str, int] = field(default_factory=dict)
+    foreign: dict[str, list[str]] = field(default_factory=dict)
 
     def note(self, segment: Segment, size: int, cells: int) -> None:
         self.differs[segment.id] = self.differs.get(segment.id, 0) + size
         self.differing[segment.id] = self.differing.get(segment.id, 0) + cells
+
+    def areas(self) -> list[Area]:
+        """Its volumes, as they will be before any file system grows."""
+        image = self.pair.image
+        return areas(image, self.pair.target.size, self.pair.fit.ends, is_whole(image))
+
+    def marks(self, area: Area) -> list[Mark]:
+        """What other systems left there, beside what the image holds."""
+        return marks(self.pair.target.path, area, self.pair.target.logical_sector)
 
     def half(self) -> str:
         """What a failure after the first write leaves behind."""
@@ -178,6 +189,9 @@ class _Work:
             self._disarm_for(job, gaps)
             self._pass(job, self._tasks(gaps), plain)
             job.target.flush()
+            found = job.areas()
+            self._foreign(job, found)
+            self._check_contents(job, found)
             self._look_again(job, self._tasks([*data, *gaps]))
             self._table(job)
         except SlipwayError as error:
@@ -191,16 +205,61 @@ class _Work:
     def _one_partition(self, job: _DiskJob, segment: Segment, plain: bool) -> None:
         """Its first cell goes last: until then no system finds a file system there."""
         job.target.only(segment)
+        found = [area for area in job.areas() if area.id == segment.id]
         for head in (False, True):
             tasks = [each for each in self._tasks([segment]) if (each.cell.number == 0) is head]
+            if head:
+                self._foreign(job, found)
             self._pass(job, tasks, plain)
             job.target.flush()
             self._look_again(job, tasks)
+        self._check_contents(job, found)
         if job.target.touched:
             job.target.reread_table()
 
     def _pass(self, job: _DiskJob, tasks: Iterable[_Task], plain: bool) -> None:
         parallel(tasks, lambda: self._worker(job, plain), self.threads)
+
+    def _foreign(self, job: _DiskJob, found: Sequence[Area]) -> None:
+        """Clear, or in the other modes name, what is left of other systems beside the image."""
+        job.target.flush()
+        for area in found:
+            kinds = {mark.kind for mark in job.marks(area)} | {mistaken(job.pair.target.path, area)}
+            if kinds := kinds - {""}:
+                job.foreign[area.id] = sorted(kinds)
+        if self.mode == "restore" and (job.foreign or job.target.touched):
+            self.meter.add(written=sum(self._clear(job, area) for area in found))
+
+    @staticmethod
+    def _check_contents(job: _DiskJob, found: Sequence[Area]) -> None:
+        """Raise unless each partition that was written is taken for what the image says."""
+        path = job.pair.target.path
+        for area in found if job.target.touched else ():
+            if other := mistaken(path, area):
+                raise DeviceError(
+                    f"partition {area.id} of {path} would be taken for {other}",
+                    f"clear the disk with: wipefs --all {path}",
+                )
+
+    def _clear(self, job: _DiskJob, area: Area) -> int:
+        """Leave no mark in an area; return how many bytes that took."""
+        written = 0
+        for start, end in area.edges:
+            if any(job.target.read(area.offset + start, end - start)):
+                job.target.write(area.offset + start, bytes(end - start))
+                written += end - start
+        for _ in range(ROUNDS):
+            job.target.flush()
+            left = job.marks(area)
+            if not left:
+                return written
+            for mark in left:
+                job.target.write(mark.offset, bytes(mark.size))
+                written += mark.size
+        raise DeviceError(
+            f"{job.pair.target.path} keeps marks of {', '.join(mark.kind for mark in left)}",
+            f"clear it with: wipefs --all {job.pair.target.path}",
+        )
 
     def _look_again(self, job: _DiskJob, tasks: Iterable[_Task]) -> None:
         """Read from the disk what it should hold by now."""
@@ -297,7 +356,7 @@ class _Work:
             content[:] = resized(bytes(content), size)
 
     def _table(self, job: _DiskJob) -> None:
-        if self.mode == "restore" and (job.differs or job.target.touched):
+        if self.mode == "restore" and (job.differs or job.foreign or job.target.touched):
             self.meter.add(written=job.table.write())
         tables = sum(each.used.total for each in job.pair.image.segments if each.is_table)
         self.meter.add(done=tables)
@@ -329,7 +388,7 @@ def _result(manifest: Manifest, jobs: Iterable[_DiskJob], meter: Meter, mode: Mo
     total = sum(len(each.digests) // 32 for job in jobs for each in job.pair.image.segments)
     return Result(
         verb="compare" if mode == "compare" else "restore",
-        changed=differing > 0 or any(job.pair.fit.growths for job in jobs),
+        changed=differing > 0 or any(job.foreign or job.pair.fit.growths for job in jobs),
         image=manifest.name,
         version=manifest.version,
         read=sum(job.pair.image.used_bytes for job in jobs),
@@ -349,17 +408,25 @@ def _disk_result(job: _DiskJob) -> DiskResult:
     return DiskResult(
         disk=job.pair.image.id,
         device=str(job.pair.target.path),
-        partitions=tuple(
-            PartitionResult(
-                partition=segment.id,
-                content=segment.content,
-                method=segment.method,
-                bytes_used=segment.used.total,
-                differs=job.differs.get(segment.id, 0),
-                differing_cells=job.differing.get(segment.id, 0),
-                unreadable=segment.unreadable.total,
-            )
-            for segment in job.pair.image.segments
-            if segment.kind == "partition" or segment.id in job.differs or segment.unreadable
+        partitions=(
+            *(
+                PartitionResult(
+                    partition=segment.id,
+                    content=segment.content,
+                    method=segment.method,
+                    bytes_used=segment.used.total,
+                    differs=job.differs.get(segment.id, 0),
+                    differing_cells=job.differing.get(segment.id, 0),
+                    unreadable=segment.unreadable.total,
+                    foreign=tuple(job.foreign.get(segment.id, ())),
+                )
+                for segment in job.pair.image.segments
+                if segment.kind == "partition" or segment.id in job.differs or segment.unreadable
+            ),
+            *(
+                PartitionResult(DISK, "gap", "whole", 0, foreign=tuple(kinds))
+                for name, kinds in job.foreign.items()
+                if name == DISK
+            ),
         ),
     )

@@ -68,7 +68,7 @@ def _is_one(line: dict[str, Any]) -> bool:
     An MBR's without sectors or of type 0 (unused), a GPT's that ends before it starts. They stay
     in the table as they are.
     """
-    return line["size"] > 0 and line["type"].lower().removeprefix("0x") != "0"
+    return int(line["size"]) > 0 and str(line["type"]).lower().removeprefix("0x") != "0"
 
 
 def _line(line: dict[str, Any], device: str) -> TablePartition:
