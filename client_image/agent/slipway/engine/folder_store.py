@@ -5,9 +5,11 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
+import io
 import os
 import secrets
 import shutil
+import stat
 import threading
 import time
 from collections.abc import Generator, Sequence
@@ -24,7 +26,7 @@ from slipway.engine.errors import (
 )
 from slipway.engine.parallel import cores
 from slipway.engine.progress import Meter
-from slipway.engine.soundness import Look, recalled, remember
+from slipway.engine.soundness import Soundness
 from slipway.engine.store import (
     ImageInfo,
     Problem,
@@ -32,7 +34,7 @@ from slipway.engine.store import (
     VersionInfo,
     now,
     pick_version,
-    read_through,
+    read_chunks,
 )
 from slipway.format import (
     MAX_FRAME,
@@ -107,7 +109,7 @@ class FolderStore:
         """A chunk's frame."""
         try:
             path = self._chunk(digest)
-            with path.open("rb", buffering=0) as file:
+            with _open_regular(path) as file:
                 # Exactly as much memory as the file needs; a frame above the limit shows by it.
                 return file.read(min(path.stat().st_size, MAX_FRAME) + 1) or b""
         except FileNotFoundError:
@@ -119,7 +121,8 @@ class FolderStore:
         """Sync the chunks, then link the manifest to its name."""
         with _storage_errors(self.root):
             self._name_waiting()
-            look = self._look(manifest)
+            files = self._files(manifest)
+            stored = sum(found.st_size for found in files.values())
             self._sync()
             folder = self.root / "images" / check_name(manifest.name)
             folder.mkdir(exist_ok=True)
@@ -127,7 +130,7 @@ class FolderStore:
             moment = now()
             while True:
                 version = make_version(moment, set(self._versions(manifest.name)))
-                stamped = manifest.stamped(version, f"{moment:%Y-%m-%dT%H:%M:%SZ}", look.bytes)
+                stamped = manifest.stamped(version, f"{moment:%Y-%m-%dT%H:%M:%SZ}", stored)
                 draft = self._open_desk() / f"manifest-{secrets.token_hex(4)}"
                 _write_synced(draft, serialize(stamped))
                 try:
@@ -137,9 +140,9 @@ class FolderStore:
                 finally:
                     draft.unlink()
                 _sync_folder(folder)
-                if look.oldest >= self._began:
-                    remember(self._note(stamped), look.seal)
-                return Published(version, look.bytes)
+                own = {k: v for k, v in files.items() if v.st_mtime_ns >= self._began}
+                self._soundness().remember(own)
+                return Published(version, stored)
 
     def manifest(self, ref: ImageRef) -> Manifest:
         """A version's manifest, checked to be the one that its file name says."""
@@ -157,16 +160,21 @@ class FolderStore:
         ]
 
     def prove(self, manifest: Manifest, meter: Meter) -> list[Problem]:
-        """Check every chunk by reading it, unless that was done lately and no file has changed."""
-        seal = ""
-        with suppress(ImageDamaged):
-            seal = self._look(manifest).seal
-        if recalled(self._note(manifest), seal):
-            meter.add(done=manifest.chunk_bytes)
-            return []
-        problems = read_through(self, manifest, meter)
-        if seal and not problems:
-            remember(self._note(manifest), seal)
+        """Check each chunk by reading it, unless that was done lately and its file is as it was."""
+        soundness, files = self._soundness(), dict[str, os.stat_result]()
+        unread = []
+        for digest, size in manifest.chunks():
+            with suppress(OSError):
+                files[digest] = self._chunk(digest).stat()
+            if digest in files and soundness.knows(digest, files[digest]):
+                meter.add(done=size)
+            else:
+                unread.append((digest, size))
+        problems = read_chunks(self, unread, meter)
+        bad = {problem.digest for problem in problems}
+        read = {digest for digest, _ in unread} - bad
+        if read:
+            soundness.remember({each: files[each] for each in read if each in files})
         return problems
 
     def close(self) -> None:
@@ -208,7 +216,7 @@ class FolderStore:
 
     def _read(self, path: Path, name: str, version: str) -> Manifest:
         try:
-            with path.open("rb") as file:
+            with _open_regular(path) as file:
                 manifest = parse(file.read(MAX_MANIFEST + 1))
         except FileNotFoundError as error:
             raise NotFound(f"image {name} has no version {version}") from error
@@ -223,20 +231,21 @@ class FolderStore:
             )
         return manifest
 
-    def _note(self, manifest: Manifest) -> Path:
-        return self.root / "sound" / f"{manifest.name}@{manifest.version}"
+    def _soundness(self) -> Soundness:
+        return Soundness(self.root / "sound" / "chunks")
 
-    def _look(self, manifest: Manifest) -> Look:
-        look = Look()
+    def _files(self, manifest: Manifest) -> dict[str, os.stat_result]:
+        """The file of each of a version's chunks, by digest."""
+        found = {}
         for digest, _ in manifest.chunks():
             try:
-                look.add(digest, self._chunk(digest).stat())
+                found[digest] = self._chunk(digest).stat()
             except FileNotFoundError:
                 raise ImageDamaged(
                     f"chunk {digest} is missing from the store, nothing was published",
                     "run the backup again",
                 ) from None
-        return look
+        return found
 
     def _open_desk(self) -> Path:
         """This run's folder under tmp/; its lock tells other runs that it is in use."""
@@ -288,6 +297,15 @@ class FolderStore:
                 raise OSError(code, os.strerror(code))
         finally:
             os.close(handle)
+
+
+def _open_regular(path: Path) -> io.FileIO:
+    """A file to read. OSError for a pipe, a device or a folder, which could hold us up for ever."""
+    file = io.FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return file
 
 
 def _write_synced(path: Path, data: bytes) -> None:

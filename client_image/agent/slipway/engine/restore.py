@@ -12,7 +12,13 @@ from slipway.engine.cells import Runs, aligned_buffer, digest_of_cell, read_cell
 from slipway.engine.content.swap import resized
 from slipway.engine.devices import open_read_only
 from slipway.engine.direct import cell_reader
-from slipway.engine.errors import DeviceError, ImageDegraded, SlipwayError, TargetRefused
+from slipway.engine.errors import (
+    DeviceError,
+    ImageDamaged,
+    ImageDegraded,
+    SlipwayError,
+    TargetRefused,
+)
 from slipway.engine.foreign import DISK, ROUNDS, Area, Mark, areas, marks, mistaken
 from slipway.engine.grow import grow
 from slipway.engine.mapping import table_of
@@ -24,7 +30,7 @@ from slipway.engine.selection import check_places, is_whole
 from slipway.engine.store import Store, damaged, fetch_content
 from slipway.engine.table_writer import TableWriter
 from slipway.engine.target import Target
-from slipway.format import Cell, Manifest, Segment, digest_of
+from slipway.format import Cell, FormatError, Manifest, Segment, digest_of
 
 Mode = Literal["restore", "dry-run", "compare"]
 # When none of so many cells matches, looking at the others costs more than it saves.
@@ -61,6 +67,7 @@ def restore(
         if mode != "compare":
             prove(manifest, store, meter)
         for job in jobs:
+            job.heads = _swap_heads(job.pair, store, manifest.cell_size)
             job.table = TableWriter(
                 job.target, job.pair.image, store, manifest.cell_size, job.pair.fit.ends
             )
@@ -112,12 +119,31 @@ def refuse_degraded(manifest: Manifest) -> None:
     )
 
 
+def _swap_heads(pair: Pair, store: Store, cell_size: int) -> dict[str, bytes]:
+    """Made before the first write: a chunk that is no header is found while nothing is lost yet."""
+    heads = {}
+    for segment in pair.image.segments:
+        if segment.id in pair.fit.swaps:
+            cell = next(iter(segment.cells(cell_size)))
+            content = bytes(fetch_content(store, cell.digest, cell.size))
+            try:
+                heads[segment.id] = resized(content, pair.fit.swaps[segment.id])
+            except FormatError as error:
+                raise ImageDamaged(
+                    f"{pair.image.id}:{segment.id} of the image is swap space, but {error}",
+                    "use another version, or restore to a disk of the same size",
+                ) from error
+    return heads
+
+
 @dataclass
 class _DiskJob:
     pair: Pair
     target: Target
     reader: int
     table: TableWriter = field(init=False)
+    heads: dict[str, bytes] = field(init=False)
+    """The first cell of swap spaces that get another size, by segment."""
     differs: dict[str, int] = field(default_factory=dict)
     differing: dict[str, int] = field(default_factory=dict)
     foreign: dict[str, list[str]] = field(default_factory=dict)
@@ -350,10 +376,11 @@ class _Work:
         if cell.digest == self.zero_digest and cell.size == self.cell_size:
             content[:] = zeros(self.cell_size)
             return
+        head = job.heads.get(task.segment.id) if cell.number == 0 else None
+        if head is not None:
+            content[:] = head
+            return
         fetch_content(self.store, cell.digest, cell.size, content)
-        size = job.pair.fit.swaps.get(task.segment.id)
-        if size is not None:
-            content[:] = resized(bytes(content), size)
 
     def _table(self, job: _DiskJob) -> None:
         if self.mode == "restore" and (job.differs or job.foreign or job.target.touched):
