@@ -17,7 +17,8 @@ from slipway.engine.cells import ReadError, read_at
 from slipway.engine.table import Stretch
 
 _STEP = 4 << 20
-_ZEROS = bytes(_STEP)
+# A bytearray: two memoryviews are compared byte by byte in Python's terms.
+_ZEROS = bytearray(_STEP)
 # A longer one is looked at in samples: reading terabytes of nothing would take the night.
 _ALL_OF = 16 << 30
 _SAMPLE_EVERY = 16 * _STEP
@@ -88,6 +89,6 @@ def _not_zero(handle: int, view: memoryview, position: int) -> int:
         read_at(handle, view, position)
     except ReadError:
         return 0
-    if view == _ZEROS[: len(view)]:
+    if (_ZEROS if len(view) == _STEP else bytearray(len(view))) == view:
         return 0
     return len(view) - bytes(view).count(0)
