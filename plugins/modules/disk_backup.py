@@ -40,6 +40,14 @@ options:
     type: list
     elements: str
     default: []
+  unclean:
+    description:
+      - What becomes of a partition that its own system did not let go of, because it was not shut
+        down cleanly or hibernates. V(refuse) fails and says which it is; V(whole) saves it so that
+        its own system can put it in order after a restore, which mostly means all of its sectors.
+    type: str
+    choices: [refuse, whole]
+    default: refuse
   luks_keys:
     description:
       - Passphrases of encrypted partitions, by names like V(disk0:3). With one, only what is in
@@ -124,6 +132,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.imaging.plugins.module_utils._agent import (
     JOB_ARGUMENTS,
     backup_command,
+    how,
     luks_keys,
     probe,
     refuse_refused,
@@ -139,6 +148,7 @@ def main() -> NoReturn:
             "image": {"type": "str", "required": True},
             "level": {"type": "int", "default": 3},
             "whole": {"type": "list", "elements": "str", "default": []},
+            "unclean": {"type": "str", "choices": ["refuse", "whole"], "default": "refuse"},
             "luks_keys": {"type": "dict", "default": {}, "no_log": True},
             "max_unreadable": {"type": "int"},
             "rescue_minutes": {"type": "int"},
@@ -149,7 +159,7 @@ def main() -> NoReturn:
     try:
         command, keys = backup_command(module.params), luks_keys(module.params)
         if module.check_mode:
-            disks = probe(module)
+            disks = probe(module, how(module.params))
             refuse_refused(disks)
             module.exit_json(changed=True, image=module.params["image"], disks=disks)
         module.exit_json(changed=True, **start_job(module, command, keys))

@@ -21,7 +21,6 @@ from slipway.format.manifest import SegmentKind, TableKind
 MIB = 1 << 20
 MAX_GAP = 16 * MIB
 _EXTENDED = frozenset({"5", "f", "85"})
-_VENDORS = "12"
 _GPT_HEADER = struct.Struct("<8s4s4s4s4sQQQQ16sQIII")
 _MAX_LOGICALS = 512
 _DAMAGED = "repair the table, or save the disk sector by sector with --whole disk"
@@ -87,12 +86,6 @@ def _line(line: dict[str, Any], device: str) -> TablePartition:
 def is_container(table: Table, partition: TablePartition) -> bool:
     """Whether it is an extended partition, which holds other partitions and nothing else."""
     return table.kind == "dos" and partition.type.lower().removeprefix("0x") in _EXTENDED
-
-
-def is_vendors(table: Table, number: int | None) -> bool:
-    """Whether it is a hidden partition with which a vendor diagnoses or recovers the PC."""
-    types = {line.number: line.type.lower().removeprefix("0x") for line in table.partitions}
-    return table.kind == "dos" and types.get(number or 0) == _VENDORS
 
 
 def layout(
