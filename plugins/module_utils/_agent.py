@@ -56,7 +56,8 @@ def backup_command(params: Mapping[str, Any]) -> list[str]:
 def how(params: Mapping[str, Any]) -> list[str]:
     """Return the options of a backup that decide what is saved how; a probe has them, too."""
     unclean = [] if params["unclean"] == "refuse" else ["--unclean", str(params["unclean"])]
-    return [*_each("--whole", params["whole"]), *unclean]
+    gaps = ["--keep-gaps"] if params["keep_gaps"] else []
+    return [*_each("--whole", params["whole"]), *unclean, *gaps]
 
 
 def restore_command(params: Mapping[str, Any], dry_run: bool) -> list[str]:

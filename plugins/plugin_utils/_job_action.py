@@ -45,6 +45,7 @@ _OPTIONS = {
     "name the disk": """-e '{"disk_devices": ["/dev/disk/by-id/..."]}'""",
     "--whole": """-e '{"disk_whole": ["disk0:2"]}'""",
     "--unclean": "-e disk_unclean=whole",
+    "--keep-gaps": "-e disk_keep_gaps=true",
     "--allow-degraded": "-e allow_degraded=true",
     "--luks-key": "the variable disk_luks_keys",
     "--disk": """-e '{"disk_only": ["disk0"]}'""",

@@ -32,6 +32,7 @@ class Arguments(argparse.Namespace):
     threads: int = 0
     whole: list[str] = field(default_factory=list)
     unclean: Policy = "refuse"
+    keep_gaps: bool = False
     luks_key: list[str] = field(default_factory=list)
     target: list[str] = field(default_factory=list)
     disk: list[str] = field(default_factory=list)
@@ -148,6 +149,11 @@ def _how(parser: argparse.ArgumentParser) -> None:
         choices=get_args(Policy),
         default="refuse",
         help="save what was not shut down cleanly with all sectors, or refuse it, the default",
+    )
+    parser.add_argument(
+        "--keep-gaps",
+        action="store_true",
+        help="save what lies in no partition in full; else of a long gap its ends alone",
     )
 
 

@@ -17,7 +17,14 @@ from slipway.cli.register import register as ask_to_register
 from slipway.cli.screens import Screens
 from slipway.cli.terminals import Terminals
 from slipway.cli.units import size
-from slipway.cli.views import JsonView, View, as_slipway_error, degraded_lines, error_json
+from slipway.cli.views import (
+    JsonView,
+    TerminalView,
+    View,
+    as_slipway_error,
+    degraded_lines,
+    error_json,
+)
 from slipway.engine import devices
 from slipway.engine.agreement import settled
 from slipway.engine.backup import Options
@@ -31,6 +38,7 @@ from slipway.engine.errors import (
     UsageError,
 )
 from slipway.engine.folder_store import FolderStore
+from slipway.engine.gaps import surveyed
 from slipway.engine.mapping import DiskMap, How, map_disk, resolve_whole
 from slipway.engine.match import Pair, match_disks
 from slipway.engine.preview import previews
@@ -136,7 +144,10 @@ def probe(arguments: Arguments, view: View) -> int:
     """Show disks and what a backup would do with them. A disk that refuses says so and why."""
     disks = _chosen(arguments)
     how = _how(arguments, disks)
-    looks = [_look(disk, f"disk{index}", how) for index, disk in enumerate(disks)]
+    meter = Meter(view.progress)
+    looks = [_look(disk, f"disk{index}", how, meter) for index, disk in enumerate(disks)]
+    if isinstance(view, TerminalView):
+        view.end_line()
     maps = settled([each for each in looks if isinstance(each, DiskMap)])
     found = {each.id: each for each in maps}
     entries = []
@@ -156,6 +167,7 @@ def probe(arguments: Arguments, view: View) -> int:
                 if disk_map
                 else None,
                 "partitions": [asdict(each) for each in previews(disk_map)] if disk_map else [],
+                "warnings": list(disk_map.warnings) if disk_map else [],
                 "error": error_json(look) if isinstance(look, SourceRefused) else None,
             }
         )
@@ -175,10 +187,10 @@ def probe(arguments: Arguments, view: View) -> int:
     return 0
 
 
-def _look(disk: BlockDisk, name: str, how: How) -> DiskMap | SourceRefused:
+def _look(disk: BlockDisk, name: str, how: How, meter: Meter) -> DiskMap | SourceRefused:
     try:
         with devices.open_read_only(disk) as handle:
-            return map_disk(disk, handle, name, how)
+            return surveyed(map_disk(disk, handle, name, how), handle, meter)
     except SourceRefused as error:
         return error
 
@@ -191,6 +203,8 @@ def _print_disk(disk: BlockDisk, index: int, look: DiskMap | SourceRefused) -> N
     for each in previews(look):
         why = f"  ({each.reason})" if each.reason else ""
         print(f"  {each.partition:>4}  {size(each.size):>8}  {each.content:8} {each.method}{why}")
+    for warning in look.warnings:
+        print(f"  warning: {warning}")
 
 
 def _how(arguments: Arguments, disks: tuple[BlockDisk, ...]) -> How:
@@ -198,6 +212,7 @@ def _how(arguments: Arguments, disks: tuple[BlockDisk, ...]) -> How:
         whole=resolve_whole(arguments.whole, disks),
         keys=_keys(arguments, disks),
         unclean=arguments.unclean,
+        keep_gaps=arguments.keep_gaps,
     )
 
 
@@ -227,7 +242,8 @@ def backup(arguments: Arguments, view: View) -> int:
             firmware=facts["firmware"],
         )
         machine = recorded(machine)
-        job.done(engine_backup(disks, name, job.store, job.meter, machine, options))
+        result = engine_backup(disks, name, job.store, job.meter, machine, options, view.warning)
+        job.done(result)
     return 0
 
 

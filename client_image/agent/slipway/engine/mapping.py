@@ -27,6 +27,7 @@ from slipway.engine.errors import (
 )
 from slipway.engine.ldm import is_data, share_of
 from slipway.engine.loop import read_only_loop
+from slipway.engine.other_units import hint, other_units
 from slipway.engine.partition_types import why_whole
 from slipway.engine.readable import (
     metadata_needed,
@@ -54,6 +55,8 @@ class How:
     """Passphrases by volume id."""
     unclean: Policy = "refuse"
     """What becomes of volumes that their own system did not let go of."""
+    keep_gaps: bool = False
+    """Whether what lies in no partition is saved in full, however long it is."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,8 @@ class DiskMap:
     disk: BlockDisk
     table: Table
     parts: tuple[Mapped, ...]
+    warnings: tuple[str, ...] = ()
+    """What users have to know and nothing stops for."""
 
     @property
     def used_bytes(self) -> int:
@@ -89,7 +94,7 @@ class DiskMap:
 def map_disk(disk: BlockDisk, handle: int, disk_id: str, how: How) -> DiskMap:
     """Find out everything about an opened disk; what is wrong with a partition stands with it."""
     with at_most(_PATIENCE):
-        table, stretches = _stretches(disk, handle, disk_id, how.whole)
+        table, stretches = _stretches(disk, handle, disk_id, how)
         parts = [_part(disk, table, each, volume_id(disk_id, each.partition), how)
                  for each in stretches]  # fmt: skip
     share = share_of(table, stretches, handle, disk.size)
@@ -134,22 +139,25 @@ def _part(disk: BlockDisk, table: Table, stretch: Stretch, name: str, how: How) 
     return part
 
 
-def _stretches(
-    disk: BlockDisk, handle: int, disk_id: str, whole: Collection[str]
-) -> tuple[Table, list[Stretch]]:
-    if volume_id(disk_id, 0) in whole:
-        table = Table("none")
+def _stretches(disk: BlockDisk, handle: int, disk_id: str, how: How) -> tuple[Table, list[Stretch]]:
+    table = Table("none")
+    if volume_id(disk_id, 0) in how.whole:
         return table, layout(table, handle, disk.size, disk.logical_sector)
     try:
         with table_needed(disk, disk_id):
             read_start(handle, disk)
             table = table_of(disk)
-            stretches = layout(table, handle, disk.size, disk.logical_sector)
+            stretches = layout(table, handle, disk.size, disk.logical_sector, how.keep_gaps)
             read_tables(handle, disk, table, stretches)
         return table, stretches
     except SourceRefused as error:
         message = error.message.removeprefix(f"{disk.path}: ")
-        raise SourceRefused(f"{disk.path}: {message}", error.remedy) from error
+        if units := other_units(disk, handle, table):
+            message += f"; {hint(units, disk, disk_id)}"
+        whole, remedy = f"--whole {disk_id}:disk", error.remedy
+        if whole not in remedy:
+            remedy = f"{remedy}, or save the disk sector by sector with {whole}"
+        raise SourceRefused(f"{disk.path}: {message}", remedy) from error
 
 
 def table_of(disk: BlockDisk) -> Table:

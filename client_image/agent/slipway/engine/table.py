@@ -23,7 +23,7 @@ MAX_GAP = 16 * MIB
 _EXTENDED = frozenset({"5", "f", "85"})
 _GPT_HEADER = struct.Struct("<8s4s4s4s4sQQQQ16sQIII")
 _MAX_LOGICALS = 512
-_DAMAGED = "repair the table, or save the disk sector by sector with --whole disk"
+_DAMAGED = "repair the table"
 
 
 @dataclass(frozen=True)
