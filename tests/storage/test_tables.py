@@ -192,7 +192,8 @@ def test_copies_that_are_damaged_or_differ_are_told_and_stay_as_they_are(
     change: Change, said: str, partitions: set[str], agent: Agent, room: Path, tree: Path
 ) -> None:
     source, target = room / "source", room / "target"
-    build(source, 512, NAMED, change, tree)
+    build(source, 512, NAMED, None, tree)
+    change(source)
     [look] = agent("probe", source).ok()["disks"]
     run = agent("backup", source, "--name", "pc")
     warnings = [each["message"] for each in run.records if each["type"] == "warning"]

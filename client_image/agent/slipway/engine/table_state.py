@@ -46,18 +46,16 @@ def _gpt(disk: BlockDisk, handle: int, stretch: Stretch) -> Iterator[str]:
     sector = disk.logical_sector
     primary = gpt.said_by_primary(primary_gpt(handle, sector), sector)
     backup = gpt.said_by_backup(read_bytes(handle, stretch.offset, stretch.size), sector)
+    keeps = "; an image keeps both as they are, and gdisk makes the one from the other"
     if primary is None:
-        yield "its partition table is damaged, and the backup at the disk's end is used instead"
+        yield f"its partition table is damaged, and the backup at the disk's end is used{keeps}"
     elif backup is None:
-        yield "the backup of its partition table is damaged or missing; the table itself is sound"
+        yield f"the backup of its partition table is damaged or missing{keeps}"
     elif primary != backup:
         yield (
             "the two copies of its partition table are sound and differ; the first is used, as "
-            "firmware and systems do"
+            f"firmware and systems do{keeps}"
         )
-        return
-    if primary is None or backup is None:
-        yield "an image keeps both as they are; gdisk makes the one from the other"
 
 
 def _type(text: str) -> str:
