@@ -145,7 +145,7 @@ def test_space_behind_the_image(mark: str, golden: Golden, agent: Agent, room: P
     assert compared.code == 1
     assert [
         each["partition"] for each in compared.ok()["disks"][0]["partitions"] if each["foreign"]
-    ] == ["disk"]
+    ] == ["space"]
     assert agent(*restore).ok()["changed"] is True
     assert agent(*restore).ok()["changed"] is False
 

@@ -1,5 +1,6 @@
 """A version that is known to be sound is not read through again; anything that changed is."""
 
+import hashlib
 import os
 import struct
 import time
@@ -95,6 +96,26 @@ def test_a_week_is_enough(source: Disk, agent: Agent, room: Path) -> None:
         struct.pack_into("<d", content, at + 48, time.time() - 8 * 86400)
     note.write_bytes(content)
     assert checked(agent, target)
+
+
+def test_all_is_read_when_told_to(source: Disk, agent: Agent, room: Path) -> None:
+    """Rot of the disk itself leaves a file's attributes as they were."""
+    target = filled(room / "target", source.path.stat().st_size)
+    chunk = max((agent.store / "chunks").rglob("?" * 64), key=lambda path: path.stat().st_size)
+    content = bytearray(chunk.read_bytes())
+    content[30] ^= 1
+    chunk.write_bytes(content)
+    # No test can spoil a file without its times, so the note gets them as they are now.
+    found = chunk.stat()
+    facts = repr((found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)).encode()
+    [note] = (agent.store / "sound").iterdir()
+    notes = bytearray(note.read_bytes())
+    place = notes.index(bytes.fromhex(chunk.name)) + 32
+    notes[place : place + 16] = hashlib.blake2b(facts, digest_size=16).digest()
+    note.write_bytes(notes)
+    assert not checked(agent, target)
+    agent("restore", "pc", target, "--read-first").failed("image_damaged")
+    assert target.read_bytes().count(0xA5) == target.stat().st_size
 
 
 @pytest.mark.parametrize("what", ["chunk", "manifest"])

@@ -39,6 +39,7 @@ class Arguments(argparse.Namespace):
     partition: list[str] = field(default_factory=list)
     grow: list[str] = field(default_factory=list)
     read_back: bool = False
+    read_first: bool = False
     dry_run: bool = False
     allow_degraded: bool = False
     max_unreadable: int = MAX_UNREADABLE
@@ -171,6 +172,11 @@ def _restore(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="last|PARTITION",
         help="on a larger disk, let it and its file system take the space behind it",
+    )
+    parser.add_argument(
+        "--read-first",
+        action="store_true",
+        help="read every chunk of a folder first, also what was found sound lately",
     )
     parser.add_argument(
         "--read-back",

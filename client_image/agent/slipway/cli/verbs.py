@@ -133,7 +133,7 @@ def _open_store(
     if session is not None:
         return HttpStore(session.client(patience), session.version)
     if "://" not in arguments.store:
-        return FolderStore(Path(arguments.store), create)
+        return FolderStore(Path(arguments.store), create, trusting=not arguments.read_first)
     if arguments.token_file is None or arguments.ca is None:
         raise UsageError("a store at a URL needs --token-file and --ca", "or use --session FILE")
     try:

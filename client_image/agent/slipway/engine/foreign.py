@@ -19,7 +19,8 @@ from slipway.engine.run import run
 from slipway.engine.table import MIB
 from slipway.format import Disk, Extents, Segment
 
-DISK = "disk"
+# Not "disk": that is the content of a disk without a table.
+DISK = "space"
 # Wiping may bring a second mark to light, as ZFS and LUKS have several; never so many, though.
 ROUNDS = 64
 _HEAD, _TAIL = 8 << 20, 2 << 20
