@@ -58,13 +58,14 @@ def backup_command(params: Mapping[str, Any]) -> list[str]:
 def how(params: Mapping[str, Any]) -> list[str]:
     """Return the options of a backup that decide what is saved how; a probe has them, too."""
     unclean = [] if params["unclean"] == "refuse" else ["--unclean", str(params["unclean"])]
-    return [*_each("--whole", params["whole"]), *unclean]
+    gaps = ["--keep-gaps"] if params["keep_gaps"] else []
+    return [*_each("--whole", params["whole"]), *unclean, *gaps]
 
 
 def restore_command(params: Mapping[str, Any], dry_run: bool) -> list[str]:
     """Return the agent's arguments for a restore."""
     command = ["restore", *_image_and_disks(params)]
-    command += [*_each("--partition", params["partitions"]), *_each("--grow", params["grow"])]
+    command += _each("--grow", params["grow"])
     flags = {
         "--dry-run": dry_run,
         "--allow-degraded": params["allow_degraded"],
@@ -75,7 +76,7 @@ def restore_command(params: Mapping[str, Any], dry_run: bool) -> list[str]:
 
 def compare_command(params: Mapping[str, Any]) -> list[str]:
     """Return the agent's arguments for a comparison."""
-    return ["compare", *_image_and_disks(params), *_each("--partition", params["partitions"])]
+    return ["compare", *_image_and_disks(params)]
 
 
 def _each(option: str, names: Sequence[str]) -> list[str]:
@@ -86,7 +87,7 @@ def _image_and_disks(params: Mapping[str, Any]) -> list[str]:
     command = [reference(params["image"]), *devices(params["disks"])]
     for disk, device in sorted(params["targets"].items()):
         command += ["--target", f"{identity(disk)}={devices([device])[0]}"]
-    return command
+    return [*command, *_each("--disk", params["only"]), *_each("--partition", params["partitions"])]
 
 
 def reference(image: object) -> str:

@@ -5,6 +5,7 @@ import random
 import shutil
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from disk_builder import (
     sha256,
     used_ranges,
 )
+from slipway.format import parse, serialize
 
 Golden = Callable[[str], Disk]
 
@@ -277,6 +279,28 @@ def test_swap_at_the_end_is_made_smaller(
         # The container ends where the disk does, or before.
         extended = struct.unpack_from("<II", part_bytes(target, 446 + 16 + 8, 8))
         assert sum(extended) * sector <= target.stat().st_size
+
+
+def test_swap_space_without_a_header_is_refused_before_the_first_write(
+    agent: Agent, room: Path, tree: Path
+) -> None:
+    """A crafted or damaged image; on a disk of the same size it is bytes like any other."""
+    source = disk_with(room, GPT_SWAP, 200 * MIB, {1: make_ext4, 2: make_swap}, tree)
+    agent("backup", source.path, "--name", "pc").ok()
+    [path] = (agent.store / "images/pc").iterdir()
+    manifest = parse(path.read_bytes())
+    disk = manifest.disks[0]
+    other = next(each for each in disk.segments if each.content == "ext4").digests[:32]
+    segments = tuple(
+        replace(each, digests=other) if each.method == "swap" else each for each in disk.segments
+    )
+    path.write_bytes(serialize(replace(manifest, disks=(replace(disk, segments=segments),))))
+    for size in (150 * MIB, 300 * MIB):
+        target = filled(room / "target", size)
+        arguments = ["restore", "pc", "--target", f"disk0={target}", "--grow", "last"]
+        error = agent(*arguments).failed("image_damaged")
+        assert "disk0:2" in error["message"] and "swap" in error["message"]
+        assert target.read_bytes().count(FILL) == size
 
 
 def check_swap(target: Path, room: Path, start: int, size: int, part: Part) -> None:

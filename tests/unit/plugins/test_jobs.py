@@ -183,6 +183,7 @@ def test_a_degraded_version_warns(
         ("name the disk, or look at probe", '"disk_devices": ['),
         ("--whole", '{"disk_whole": ["disk0:2"]}'),
         ("or with --unclean whole", "-e disk_unclean=whole"),
+        ("with --keep-gaps", "-e disk_keep_gaps=true"),
         ("--whole disk1:disk", '{"disk_whole": ["disk1:disk"]}'),
     ],
 )

@@ -1,4 +1,4 @@
-"""Parts of an image: single partitions to restore, and partitions that are to grow."""
+"""Parts of an image: single disks or partitions to restore, and partitions that are to grow."""
 
 from __future__ import annotations
 
@@ -11,6 +11,18 @@ from slipway.format import Disk, Manifest, Segment, Table
 
 Growing = Mapping[str, Sequence[str]]
 LAST = "last"
+
+
+def select_disks(manifest: Manifest, names: Sequence[str]) -> Manifest:
+    """The image with nothing but these disks, named like `disk0`; all of it without names."""
+    if not names:
+        return manifest
+    known = [disk.id for disk in manifest.disks]
+    if strangers := sorted(set(names) - set(known)):
+        raise UsageError(
+            f"--disk {strangers[0]}: the image has no such disk", f"it has {', '.join(known)}"
+        )
+    return replace(manifest, disks=tuple(disk for disk in manifest.disks if disk.id in names))
 
 
 def select(manifest: Manifest, names: Sequence[str]) -> Manifest:

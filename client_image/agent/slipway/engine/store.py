@@ -153,6 +153,13 @@ def fetch_content(
 
 def read_through(store: Store, manifest: Manifest, meter: Meter, threads: int = 0) -> list[Problem]:
     """Fetch and check every chunk of a version."""
+    return read_chunks(store, manifest.chunks(), meter, threads)
+
+
+def read_chunks(
+    store: Store, chunks: Iterable[tuple[str, int]], meter: Meter, threads: int = 0
+) -> list[Problem]:
+    """Fetch and check chunks, each with the size of its content."""
     problems: list[Problem] = []
     lock = threading.Lock()
 
@@ -170,7 +177,7 @@ def read_through(store: Store, manifest: Manifest, meter: Meter, threads: int = 
 
         return check
 
-    parallel(manifest.chunks(), worker, threads or max(store.threads, cores()))
+    parallel(chunks, worker, threads or max(store.threads, cores()))
     return sorted(problems, key=lambda problem: problem.digest)
 
 

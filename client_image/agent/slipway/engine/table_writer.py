@@ -46,7 +46,9 @@ class TableWriter:
             for segment in image.segments
             if segment.is_table
         ]
-        if pieces and image.table.kind == "gpt" and (ends or target.disk.size != image.size):
+        whole_gpt = image.table.kind == "gpt" and pieces
+        unread = any(piece.segment.used.total == 0 for piece in pieces)
+        if whole_gpt and (ends or unread or target.disk.size != image.size):
             pieces = _placed(pieces, image, target.disk.size, ends or {})
         elif image.table.kind == "dos" and (ends or target.disk.size < image.size):
             pieces = [_resized(piece, image, target.disk.size, ends or {}) for piece in pieces]

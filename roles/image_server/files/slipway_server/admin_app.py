@@ -50,6 +50,7 @@ async def create_session(wanted: models.NewSession, core: CoreDep) -> Any:
         wanted.image,
         wanted.version,
         wanted.ttl_seconds,
+        full_check=wanted.full_check,
     )
     return core.view(made)
 

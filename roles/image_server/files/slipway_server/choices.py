@@ -215,7 +215,14 @@ class Choices:
         }
 
     async def open_session(
-        self, job_id: str, machine: str, verb: str, image: str | None, version: str | None, ttl: int
+        self,
+        job_id: str,
+        machine: str,
+        verb: str,
+        image: str | None,
+        version: str | None,
+        ttl: int,
+        full_check: bool = False,
     ) -> Session:
         """The session of a job that is running: for its machine and for what was chosen."""
         job = self.jobs.get(job_id)
@@ -226,7 +233,7 @@ class Choices:
                 "wrong_job", f"Job {job.id} ({job.state}) is not for {verb} of {machine}."
             )
         made = await self._core.open_session(
-            job.machine, job.macs, job.action, image, version, ttl, job
+            job.machine, job.macs, job.action, image, version, ttl, job, full_check=full_check
         )
         await self.jobs.opened_session(job, made.id)
         return made

@@ -163,11 +163,18 @@ class Core:
         version: str | None,
         ttl_seconds: int,
         job: Job | None = None,
+        *,
+        full_check: bool = False,
     ) -> Session:
-        """Create a session; a version to restore is made concrete and its check begins."""
+        """Create a session; a version to restore is made concrete and its check begins.
+
+        With ``full_check`` that reads every chunk, whatever was found sound lately.
+        """
         if verb in ("restore", "verify") and image is not None:
             version = await self.run(self.images.resolve, image, version)
-        made = await self.sessions.create(machine, macs, verb, image, version, ttl_seconds, job)
+        made = await self.sessions.create(
+            machine, macs, verb, image, version, ttl_seconds, job, full_check
+        )
         log.info("session %s: %s %s of %s", made.id, verb, machine, image)
         if verb in ("restore", "verify"):
             self._check_for(made)
@@ -257,7 +264,7 @@ class Core:
         return Published(name, version, new=True)
 
     def _check_for(self, item: Session) -> None:
-        check = self.checker.start(str(item.image), str(item.version), full=False)
+        check = self.checker.start(str(item.image), str(item.version), full=item.full_check)
         self._checks[item.id] = check
         self._spawn(self._await_check(item.id, check))
 

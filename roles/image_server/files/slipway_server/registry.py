@@ -80,6 +80,7 @@ class Registry:
         version: str | None,
         ttl_seconds: int,
         job: Job | None = None,
+        full_check: bool = False,
     ) -> Session:
         """Ask for a session; a machine, and a MAC, can be in one open session only."""
         for other in self.open_sessions():
@@ -96,6 +97,7 @@ class Registry:
             job=job.id if job else None,
             nonce_hash=job.nonce_hash if job else None,
             host_key=job.host_key if job else None,
+            full_check=full_check,
         )
         self._sessions[made.id] = made
         self._heard[made.id] = self._clock()

@@ -58,6 +58,7 @@ async def create_session(wanted: models.NewSession, core: CoreDep) -> Any:
         wanted.image,
         wanted.version,
         wanted.ttl_seconds,
+        wanted.full_check,
     )
     return core.view(made)
 

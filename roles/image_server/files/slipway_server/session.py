@@ -62,6 +62,8 @@ class Session:
     job: str | None = None
     # SHA-256 of the manifest that this session publishes: a retry finds its own version again.
     manifest_hash: str | None = None
+    # Whether the check of its image believes no earlier read.
+    full_check: bool = False
     # Publishes that began and of which the service did not see the end.
     publish_strikes: int = 0
 

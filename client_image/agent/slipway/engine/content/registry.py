@@ -85,6 +85,22 @@ def identify(device: Path) -> dict[str, str]:
     return {key: value for key, separator, value in pairs if separator}
 
 
+def taken_for(path: Path, offset: int, size: int) -> str:
+    """What blkid calls a stretch of a disk; empty for nothing, `ambivalent` for several things."""
+    span = ["--offset", str(offset), "--size", str(size)]
+    answer = run(["blkid", "-p", "-o", "udev", *span, str(path)], ok=(0, _NOTHING, _AMBIVALENT))
+    if answer.code == _AMBIVALENT:
+        return "ambivalent"
+    return next(
+        (
+            line.removeprefix("ID_FS_TYPE=")
+            for line in answer.stdout.splitlines()
+            if line.startswith("ID_FS_TYPE=")
+        ),
+        "",
+    )
+
+
 def label_of(fields: dict[str, str]) -> tuple[str, str]:
     """UUID and label as printable text."""
     return _plain(fields, "ID_FS_UUID_ENC"), _plain(fields, "ID_FS_LABEL_ENC")
