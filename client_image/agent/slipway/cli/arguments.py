@@ -34,6 +34,7 @@ class Arguments(argparse.Namespace):
     disk: list[str] = field(default_factory=list)
     partition: list[str] = field(default_factory=list)
     grow: list[str] = field(default_factory=list)
+    move: list[str] = field(default_factory=list)
     read_back: bool = False
     dry_run: bool = False
     allow_degraded: bool = False
@@ -151,6 +152,13 @@ def _restore(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="last|PARTITION",
         help="on a larger disk, let it and its file system take the space behind it",
+    )
+    parser.add_argument(
+        "--move",
+        action="append",
+        default=[],
+        metavar="last|PARTITION",
+        help="move what lies behind this growing one to the end of the disk",
     )
     parser.add_argument(
         "--read-back",

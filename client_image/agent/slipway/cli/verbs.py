@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from slipway.engine.errors import (
     SourceRefused,
     UsageError,
 )
+from slipway.engine.fit import Shrink
 from slipway.engine.folder_store import FolderStore
 from slipway.engine.mapping import Preview, preview_disk, resolve_whole
 from slipway.engine.match import Pair, match_disks
@@ -39,8 +41,9 @@ from slipway.engine.restore import restore as engine_restore
 from slipway.engine.result import CellCounts, Result
 from slipway.engine.run import run
 from slipway.engine.selection import Growing, growing, select, select_disks
+from slipway.engine.shrink import ReshapedStore
 from slipway.engine.store import Store, damaged, read_through
-from slipway.format import ImageRef, Machine, Manifest, check_name, parse_image_ref
+from slipway.format import Disk, ImageRef, Machine, Manifest, check_name, parse_image_ref
 from slipway.net.checkin import (
     Site,
     boot_nonce,
@@ -247,19 +250,21 @@ def _compare_or_restore(arguments: Arguments, view: View, mode: Mode) -> Result:
     with _job(arguments, view) as job:
         manifest = job.store.manifest(parse_image_ref(arguments.image))
         manifest = select_disks(manifest, arguments.disk)
-        grow = growing(manifest, arguments.grow)
+        grow = growing(manifest, arguments.grow, arguments.move)
         if arguments.grow and arguments.partition:
             raise UsageError(
                 "--grow changes the table, which --partition leaves alone", "use one of them"
             )
         manifest = select(manifest, arguments.partition)
-        pairs = _pairs(arguments, manifest, grow)
+        store = ReshapedStore(job.store, manifest.cell_size)
+        with job.meter.phase("plan", 0):
+            pairs = _pairs(arguments, manifest, grow, store)
         for note in (note for pair in pairs for note in pair.fit.notes):
             view.warning(note)
         result = engine_restore(
             manifest,
             pairs,
-            job.store,
+            store,
             job.meter,
             mode,
             arguments.threads,
@@ -287,7 +292,12 @@ def _boot_entries(
     return replace(result, boot_entries=entries, changed=result.changed or changed)
 
 
-def _pairs(arguments: Arguments, manifest: Manifest, grow: Growing) -> tuple[Pair, ...]:
+def _pairs(
+    arguments: Arguments,
+    manifest: Manifest,
+    grow: Mapping[str, Sequence[Growing]],
+    store: ReshapedStore,
+) -> tuple[Pair, ...]:
     overrides = {}
     for text in arguments.target:
         disk, separator, path = text.partition("=")
@@ -295,7 +305,17 @@ def _pairs(arguments: Arguments, manifest: Manifest, grow: Growing) -> tuple[Pai
             raise UsageError(f"--target {text} can't be read", "write --target disk0=/dev/sdX")
         overrides[disk] = devices.find_disk(path)
     named = bool(arguments.disks)
-    return match_disks(manifest, _chosen(arguments), overrides, named, grow)
+
+    def shrink(disk: Disk) -> Shrink:
+        return lambda segment, room: store.shrink(
+            f"{disk.id}:{segment.id}",
+            segment,
+            room,
+            disk.logical_sector,
+            int(datetime.fromisoformat(manifest.created).timestamp()),
+        )
+
+    return match_disks(manifest, _chosen(arguments), overrides, named, grow, shrink)
 
 
 def verify(arguments: Arguments, view: View) -> int:

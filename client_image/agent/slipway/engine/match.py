@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from slipway.engine.devices import BlockDisk
 from slipway.engine.errors import TargetRefused, UsageError
-from slipway.engine.fit import Fit, fit
+from slipway.engine.fit import Fit, Shrink, fit
 from slipway.engine.selection import Growing, is_whole
 from slipway.format import Disk, Identity, Manifest
 
@@ -26,7 +26,8 @@ def match_disks(
     candidates: Sequence[BlockDisk],
     overrides: Mapping[str, BlockDisk],
     named: bool,
-    grow: Growing | None = None,
+    grow: Mapping[str, Sequence[Growing]] | None = None,
+    shrink: Callable[[Disk], Shrink] | None = None,
 ) -> tuple[Pair, ...]:
     """Find the target of every disk of the image, or refuse.
 
@@ -53,7 +54,13 @@ def match_disks(
                 "name the target of each with --target",
             )
     return tuple(
-        _fitted(pair, manifest.cell_size, (grow or {}).get(pair.image.id, ())) for pair in pairs
+        _fitted(
+            pair,
+            manifest.cell_size,
+            (grow or {}).get(pair.image.id, ()),
+            shrink(pair.image) if shrink else None,
+        )
+        for pair in pairs
     )
 
 
@@ -113,11 +120,11 @@ def _check_fit(pair: Pair) -> None:
         )
 
 
-def _fitted(pair: Pair, cell_size: int, grow: Sequence[str]) -> Pair:
+def _fitted(pair: Pair, cell_size: int, grow: Sequence[Growing], shrink: Shrink | None) -> Pair:
     if not is_whole(pair.image):
         return pair
     try:
-        image, how = fit(pair.image, pair.target.size, cell_size, grow)
+        image, how = fit(pair.image, pair.target.size, cell_size, grow, shrink)
     except TargetRefused as error:
         raise TargetRefused(f"{pair.target.path}: {error.message}", error.remedy) from error
     return Pair(image, pair.target, how)
