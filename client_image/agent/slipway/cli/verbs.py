@@ -7,7 +7,6 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,6 @@ from slipway.engine.errors import (
     SourceRefused,
     UsageError,
 )
-from slipway.engine.fit import Shrink
 from slipway.engine.folder_store import FolderStore
 from slipway.engine.mapping import Preview, preview_disk, resolve_whole
 from slipway.engine.match import Pair, match_disks
@@ -43,7 +41,7 @@ from slipway.engine.run import run
 from slipway.engine.selection import Growing, growing, select, select_disks
 from slipway.engine.shrink import ReshapedStore
 from slipway.engine.store import Store, damaged, read_through
-from slipway.format import Disk, ImageRef, Machine, Manifest, check_name, parse_image_ref
+from slipway.format import ImageRef, Machine, Manifest, check_name, parse_image_ref
 from slipway.net.checkin import (
     Site,
     boot_nonce,
@@ -256,9 +254,8 @@ def _compare_or_restore(arguments: Arguments, view: View, mode: Mode) -> Result:
                 "--grow changes the table, which --partition leaves alone", "use one of them"
             )
         manifest = select(manifest, arguments.partition)
-        store = ReshapedStore(job.store, manifest.cell_size)
-        with job.meter.phase("plan", 0):
-            pairs = _pairs(arguments, manifest, grow, store)
+        store = ReshapedStore(job.store, manifest, job.meter)
+        pairs = _pairs(arguments, manifest, grow, store)
         for note in (note for pair in pairs for note in pair.fit.notes):
             view.warning(note)
         result = engine_restore(
@@ -305,17 +302,7 @@ def _pairs(
             raise UsageError(f"--target {text} can't be read", "write --target disk0=/dev/sdX")
         overrides[disk] = devices.find_disk(path)
     named = bool(arguments.disks)
-
-    def shrink(disk: Disk) -> Shrink:
-        return lambda segment, room: store.shrink(
-            f"{disk.id}:{segment.id}",
-            segment,
-            room,
-            disk.logical_sector,
-            int(datetime.fromisoformat(manifest.created).timestamp()),
-        )
-
-    return match_disks(manifest, _chosen(arguments), overrides, named, grow, shrink)
+    return match_disks(manifest, _chosen(arguments), overrides, named, grow, store.shrinker)
 
 
 def verify(arguments: Arguments, view: View) -> int:

@@ -7,15 +7,15 @@ moves. All that does not fit is refused here, before anything is written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from slipway.engine.cells import zeros
 from slipway.engine.errors import TargetRefused
 from slipway.engine.grow import growable
-from slipway.engine.reshape import Reshaped, end_of, parts_of, pushed, squeezed
+from slipway.engine.reshape import Reshaped, Shrinker, end_of, parts_of, pushed, squeezed
 from slipway.engine.selection import LAST, Growing
-from slipway.engine.shrink import can_shrink
+from slipway.engine.shrink import comes_out_anew
 from slipway.engine.table import MIB, is_container, is_service
 from slipway.format import Disk, Extents, Segment, digest_of
 
@@ -48,25 +48,23 @@ class Fit:
     """What the user should know."""
 
 
-Shrink = Callable[[Segment, int], Segment]
-
-
 def fit(
     image: Disk,
     size: int,
     cell_size: int,
     grow: Collection[Growing] = (),
-    shrink: Shrink | None = None,
+    shrinker: Shrinker | None = None,
 ) -> tuple[Disk, Fit]:
     """The disk of the image as it goes on a target of `size` bytes.
 
-    `shrink` makes a segment of fewer bytes. Raises TargetRefused, with what would be needed.
+    Without a `shrinker` nothing but swap space becomes smaller. Raises TargetRefused, with what
+    would be needed.
     """
     original, layout, new = image, _Layout(image, size), Reshaped(image)
     ends: dict[int, int] = {}
     if size < image.size:
-        if shrink is not None and layout.is_cut():
-            new = squeezed(image, layout.limit, can_shrink, shrink)
+        if shrinker is not None and layout.is_cut():
+            new = squeezed(image, layout.limit, shrinker, layout.slack())
             layout = _Layout(new.image, size)
         ends = layout.cut()
     elif size > image.size:
@@ -89,7 +87,7 @@ def fit(
     for gap in new.dropped:
         lost += _content_lost(gap, replace(gap, used=Extents.of([]), digests=b""), cell_size)
     changed = [
-        part for part in layout.parts if part.partition in ends and part.partition not in new.starts
+        part for part in layout.parts if end_of(part) != ends.get(part.partition or 0, end_of(part))
     ]
     swaps = {part.id: ends[part.partition or 0] - part.offset for part in changed if _swap(part)}
     heads = {part.id for part in layout.parts if part.id in swaps or has_place(part, new.starts)}
@@ -97,9 +95,7 @@ def fit(
         starts=new.starts,
         ends=ends,
         growths=tuple(
-            Growth(part, ends[part.partition or 0])
-            for part in changed
-            if not _swap(part) and end_of(part) < ends[part.partition or 0]
+            Growth(part, ends[part.partition or 0]) for part in changed if not _swap(part)
         ),
         swaps=swaps,
         partial=frozenset(partial | {(name, 0) for name in heads}),
@@ -126,14 +122,13 @@ class _Layout:
         self.limit = size // self.sector * self.sector - self.tail
         """Where partitions have to end."""
 
+    def slack(self) -> int:
+        """Bytes that swap space at the end could give up."""
+        return max(self.last.size - _LEAST_SWAP, 0) if self.last and _swap(self.last) else 0
+
     def is_cut(self) -> bool:
         """Whether more than swap space at the end would have to become smaller."""
-        fixed = [each for each in self.parts if each is not self.last or not _swap(each)]
-        if self.last is not None and _swap(self.last):
-            return self.last.offset + _LEAST_SWAP > self.limit or any(
-                end_of(each) > self.limit for each in fixed
-            )
-        return any(end_of(each) > self.limit for each in fixed)
+        return self.last is not None and end_of(self.last) - self.slack() > self.limit
 
     def cut(self) -> dict[int, int]:
         """The new end of the last partition, if it is swap space and has to become smaller."""
@@ -187,13 +182,11 @@ class _Layout:
         if end <= end_of(part) and not blockers:
             return []
         if end <= end_of(part):
-            next_one = min(
-                (each for each in self.parts if each.offset >= end_of(part)),
-                key=lambda each: each.offset,
-            )
+            behind = [each for each in parts_of(self.image) if each.offset >= end_of(part)]
+            what = f"{self.image.id}:{behind[0].id}" if behind else "an extended partition"
             raise TargetRefused(
-                f"{self.image.id}:{part.id} of the image can't grow: {self.image.id}:{next_one.id} "
-                "lies behind it, without free space between",
+                f"{self.image.id}:{part.id} of the image can't grow: no free space lies behind it, "
+                f"but {what}",
                 f"let what lies behind it move, with --move {name}; name another partition, or "
                 "restore without --grow",
             )
@@ -270,9 +263,13 @@ def _notes(
         size = ends.get(number, end_of(part)) - part.offset
         if size < before[part.id].size:
             what = "swap space" if _swap(part) else "file system"
+            anew = (
+                "; each run may make it a little different, so that a comparison finds "
+                "differences and another restore writes it again"
+            )
             yield (
                 f"{name}: the {what} is made smaller, {size} bytes instead of "
-                f"{before[part.id].size}"
+                f"{before[part.id].size}{anew if comes_out_anew(part) else ''}"
             )
     if lost:
         yield (

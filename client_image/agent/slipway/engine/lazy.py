@@ -6,6 +6,7 @@ in memory, at most a share of what is free, and the image is never changed. Need
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import tempfile
@@ -20,6 +21,7 @@ from typing import Any
 
 from slipway.engine.cells import zeros
 from slipway.engine.errors import SlipwayError, ToolError
+from slipway.engine.progress import Meter
 from slipway.engine.run import run
 from slipway.engine.store import ChunkSource, fetch_content
 from slipway.format import Cell, Segment
@@ -30,16 +32,21 @@ _PAGE = 4096
 _CELLS = 32
 _SHARE = 0.5
 _PATIENCE = 20.0
+_CLONE_NEWNS, _MS_REC, _MS_SLAVE = 0x20000, 0x4000, 0x80000
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Overlay:
     """A segment's content with changes on top. Offsets count from the segment's first byte."""
 
-    def __init__(self, segment: Segment, store: ChunkSource, cell_size: int, limit: int) -> None:
-        """`limit` bounds the changes that are held, in bytes."""
+    def __init__(
+        self, segment: Segment, store: ChunkSource, cell_size: int, limit: int, meter: Meter
+    ) -> None:
+        """`limit` bounds the changes that are held, in bytes; `meter` counts what is fetched."""
         self.segment = segment
         self._store = store
         self._cell_size = cell_size
+        self._meter = meter
         self.limit = limit
         self._cells: dict[int, Cell] = {cell.number: cell for cell in segment.cells(cell_size)}
         self._fetched: OrderedDict[int, memoryview] = OrderedDict()
@@ -83,6 +90,11 @@ class Overlay:
                 position += length
             return len(data)
 
+    @property
+    def held(self) -> int:
+        """Bytes that the changes take."""
+        return len(self._pages) * _PAGE
+
     def touched(self, start: int, end: int) -> bool:
         """Whether anything in `[start, end)` was written."""
         pages = range(start // _PAGE, -(-end // _PAGE))
@@ -107,16 +119,19 @@ class Overlay:
     def _fetch(self, cell: Cell) -> memoryview:
         try:
             buffer = memoryview(bytearray(zeros(self._cell_size)))
-            return fetch_content(self._store, cell.digest, cell.size, buffer)
+            content = fetch_content(self._store, cell.digest, cell.size, buffer)
         except SlipwayError as error:
             self.problem = error
             raise OSError(errno.EIO, error.message) from error
+        self._meter.add(done=cell.size)
+        return content
 
 
 @contextmanager
 def mounted(overlay: Overlay) -> Generator[Path, None, None]:
     """The content as a file that other programs read and write; gone at the end."""
     fuse = _fuse()
+    hide_mounts()
     with tempfile.TemporaryDirectory(prefix="slipway-lazy-") as folder:
         server = threading.Thread(target=_serve, args=(fuse, overlay, folder), daemon=True)
         server.start()
@@ -129,8 +144,21 @@ def mounted(overlay: Overlay) -> Generator[Path, None, None]:
         try:
             yield path
         finally:
-            run(["umount", folder])
+            # Lazily: udev may still look at a loop device over it.
+            run(["umount", "--lazy", folder])
             server.join(_PATIENCE)
+
+
+def hide_mounts() -> None:
+    """From now on nobody else sees what this thread and its programs mount.
+
+    And it is gone with them: an agent that is killed leaves no mount behind.
+    """
+    if _libc.unshare(_CLONE_NEWNS) or _libc.mount(None, b"/", None, _MS_REC | _MS_SLAVE, None):
+        raise ToolError(
+            f"no file system can be mounted here: {os.strerror(ctypes.get_errno())}",
+            "run it as root",
+        )
 
 
 def free_memory() -> int:

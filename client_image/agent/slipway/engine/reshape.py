@@ -5,10 +5,12 @@ Arithmetic alone: a partition that moves keeps its content, so its cells keep th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from slipway.engine.errors import TargetRefused
+from slipway.engine.shrink import why_not
 from slipway.engine.table import MIB, is_container
 from slipway.format import Disk, Segment
 
@@ -27,6 +29,16 @@ class Reshaped:
     """Gaps behind the partition, for which there is no place any more."""
 
 
+class Shrinker(Protocol):
+    """Makes the partitions of one disk of an image smaller, together with their file systems."""
+
+    def least(self, segment: Segment, wish: int) -> int:
+        """How small it can be, in bytes; no more is tried than `wish` takes."""
+
+    def shrink(self, segment: Segment, room: int) -> Segment:
+        """The segment with `room` bytes, or TargetRefused."""
+
+
 def end_of(segment: Segment) -> int:
     """Where it ends on the disk."""
     return segment.offset + segment.size
@@ -38,80 +50,136 @@ def parts_of(image: Disk) -> list[Segment]:
     return sorted(found, key=lambda each: each.offset)
 
 
-def squeezed(
-    image: Disk,
-    limit: int,
-    can: Callable[[Segment], bool],
-    shrink: Callable[[Segment, int], Segment],
-) -> Reshaped:
-    """The disk with all partitions in front of `limit`: the largest that `can` becomes smaller.
+def squeezed(image: Disk, limit: int, shrinker: Shrinker, slack: int) -> Reshaped:
+    """The disk with all partitions in front of `limit`: what can becomes smaller.
 
-    `shrink` makes a segment of so many bytes of it, or raises TargetRefused.
+    The largest gives up the space if it has it; else all that can give some in proportion to what
+    they have, and only then up to `slack` bytes stay for the swap space at the end to give. Raises
+    TargetRefused when that is not enough.
     """
-    parts = parts_of(image)
-    over = max(end_of(each) for each in parts) - limit
+    over = max(end_of(each) for each in parts_of(image)) - limit
     delta = -(-over // MIB) * MIB
-    fitting = [each for each in parts if can(each) and each.size > delta]
-    part = max(fitting or parts, key=lambda each: each.size)
-    end = (end_of(part) - delta) // MIB * MIB
-    behind = [each for each in parts if each.offset > part.offset]
-    _check_moves(image, part, behind)
-    room = max(end - part.offset, 0)
-    return _moved(image, shrink(part, room), behind, -delta, {part.partition or 0: end})
+    spare: dict[str, int] = {}
+    for part in sorted(_shrinkable(image), key=lambda each: each.size, reverse=True):
+        spare[part.id] = max(part.size - shrinker.least(part, part.size - delta), 0) // MIB * MIB
+        if spare[part.id] >= delta:
+            return _moved(image, _given(image, {part.id: delta}, shrinker))
+    total = sum(spare.values())
+    if total + slack < over:
+        raise _too_small(image, limit, over - slack - total, spare)
+    return _moved(image, _given(image, _shares(spare, min(delta, total)), shrinker))
 
 
 def pushed(image: Disk, part: Segment, limit: int) -> Reshaped | None:
     """The disk with all that lies behind a partition moved to the end; None when it is there."""
-    behind = [each for each in parts_of(image) if each.offset > part.offset]
+    behind = _behind(image, part)
     last = max((end_of(each) for each in behind), default=limit)
     delta = (limit - last) // MIB * MIB
     if not behind or delta <= 0:
         return None
-    _check_moves(image, part, behind)
-    first = min(each.offset for each in behind) + delta
-    return _moved(image, part, behind, delta, {part.partition or 0: first // MIB * MIB})
+    if chained := _chained(image, part):
+        raise TargetRefused(
+            f"{image.id}:{chained} of the image would have to move, and it is a logical "
+            "partition or stands beside some; nothing was written",
+            f"restore it without --move, or name another partition than {image.id}:{part.id}",
+        )
+    return _moved(image, {part.id: replace(part, size=part.size + delta)}, keep=part)
 
 
-def _check_moves(image: Disk, part: Segment, behind: Collection[Segment]) -> None:
-    chained = [
-        each
-        for each in behind
-        if image.table.kind == "dos" and (each.partition or 0) >= _FIRST_LOGICAL
-    ]
-    chained += [
-        each
+def _behind(image: Disk, part: Segment) -> list[Segment]:
+    return [each for each in parts_of(image) if each.offset > part.offset]
+
+
+def _chained(image: Disk, part: Segment) -> str:
+    """A partition behind this one that can't move: records of a chain say where it is."""
+    behind = _behind(image, part)
+    containers = [
+        line
         for line in image.table.partitions
         if is_container(image.table, line) and line.start * image.logical_sector > part.offset
-        for each in behind
     ]
-    if chained:
-        raise TargetRefused(
-            f"{image.id}:{chained[0].id} of the image would have to move, and it is a logical "
-            "partition or stands beside some; nothing was written",
-            "use a disk of at least the image's size, without moving partitions",
-        )
-
-
-def _moved(
-    image: Disk, part: Segment, behind: Collection[Segment], delta: int, ends: dict[int, int]
-) -> Reshaped:
-    moving = {each.id for each in behind}
-    starts, segments, dropped = dict[int, int](), list[Segment](), list[Segment]()
-    for segment in image.segments:
-        if segment.id == part.id:
-            segments.append(part)
-        elif segment.id in moving:
-            moved = replace(segment, offset=segment.offset + delta)
-            segments.append(moved)
-            starts[segment.partition or 0] = moved.offset
-            ends[segment.partition or 0] = end_of(moved)
-        elif segment.kind == "gap" and segment.offset > part.offset:
-            dropped.append(segment)
-        else:
-            segments.append(segment)
-    return Reshaped(
-        replace(image, segments=tuple(_ordered(segments))), starts, ends, tuple(dropped)
+    logical = (
+        each
+        for each in behind
+        if image.table.kind == "dos" and (containers or (each.partition or 0) >= _FIRST_LOGICAL)
     )
+    return next((each.id for each in logical), "")
+
+
+def _shrinkable(image: Disk) -> list[Segment]:
+    return [each for each in parts_of(image) if _obstacle(image, each) == ""]
+
+
+def _obstacle(image: Disk, part: Segment) -> str:
+    """Why a partition can't become smaller; empty when it may."""
+    if why := why_not(part):
+        return why
+    if chained := _chained(image, part):
+        return f"has the logical partition {chained} behind it, which can't move"
+    return ""
+
+
+def _shares(spare: Mapping[str, int], delta: int) -> dict[str, int]:
+    """What each gives, in whole MiB."""
+    shares, left, total = dict[str, int](), delta, sum(spare.values())
+    for name, each in spare.items():
+        shares[name] = min(each, left, -(-delta * each // total // MIB) * MIB)
+        left -= shares[name]
+    for name, each in spare.items():
+        more = min(each - shares[name], left)
+        shares[name], left = shares[name] + more, left - more
+    return {name: share for name, share in shares.items() if share}
+
+
+def _given(image: Disk, shares: Mapping[str, int], shrinker: Shrinker) -> dict[str, Segment]:
+    """The partitions with that much less."""
+    return {
+        part.id: shrinker.shrink(part, part.size - shares[part.id])
+        for part in parts_of(image)
+        if part.id in shares
+    }
+
+
+def _too_small(image: Disk, limit: int, lacking: int, spare: Mapping[str, int]) -> TargetRefused:
+    size = limit + sum(each.size for each in image.segments if each.kind == "gpt-backup")
+    reasons = [
+        f"{image.id}:{part.id} ({part.content}) "
+        + (_obstacle(image, part) or f"can be made as small as {part.size - spare[part.id]} bytes")
+        for part in parts_of(image)
+        if part.size >= MIB
+    ]
+    return TargetRefused(
+        f"the disk is too small: it has {size} bytes, {image.id} of the image needs "
+        f"{size + lacking} for what its partitions hold: {', '.join(reasons)}; nothing was written",
+        f"use a disk of at least {size + lacking} bytes; or make a partition and its file system "
+        "smaller in the PC's own system, and save it again",
+    )
+
+
+def _moved(image: Disk, changed: Mapping[str, Segment], keep: Segment | None = None) -> Reshaped:
+    """The disk with partitions of another size; what lies behind each moves as far.
+
+    `keep` is one whose file system stays as it is: only its partition gets the other size.
+    """
+    starts, ends = dict[int, int](), dict[int, int]()
+    segments, dropped, delta = list[Segment](), list[Segment](), 0
+    for segment in sorted(image.segments, key=lambda each: each.offset):
+        number = segment.partition or 0
+        if segment.kind != "partition":
+            if delta and segment.kind == "gap":
+                dropped.append(segment)
+            else:
+                segments.append(segment)
+            continue
+        new = changed.get(segment.id, segment)
+        moved = replace(keep if new is not segment and keep else new, offset=segment.offset + delta)
+        segments.append(moved)
+        if delta:
+            starts[number] = moved.offset
+        if delta or new is not segment:
+            ends[number] = moved.offset + new.size
+        delta += new.size - segment.size
+    return Reshaped(replace(image, segments=tuple(segments)), starts, ends, tuple(dropped))
 
 
 def at_place(head: bytes, old: int, new: int) -> bytes:
@@ -123,7 +191,3 @@ def at_place(head: bytes, old: int, new: int) -> bytes:
     if len(head) < _HIDDEN + 4 or int.from_bytes(head[_HIDDEN : _HIDDEN + 4], "little") != old:
         return head
     return head[:_HIDDEN] + new.to_bytes(4, "little") + head[_HIDDEN + 4 :]
-
-
-def _ordered(segments: Iterable[Segment]) -> list[Segment]:
-    return sorted(segments, key=lambda each: each.offset)

@@ -12,10 +12,12 @@ import shutil
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from slipway.engine.cells import digest_of_cell
-from slipway.engine.content.registry import decide, open_volume, used_map
+from slipway.engine.content.base import Decision
+from slipway.engine.content.registry import open_volume, used_map
 from slipway.engine.errors import SlipwayError, TargetRefused, ToolError
 from slipway.engine.grow import mounted_unseen
 from slipway.engine.lazy import Overlay, free_memory, mounted
@@ -23,7 +25,7 @@ from slipway.engine.loop import writable_loop
 from slipway.engine.progress import Meter
 from slipway.engine.run import PACKAGES, run
 from slipway.engine.store import ChunkSource, Problem
-from slipway.format import Cell, Extents, Manifest, Segment, make_frame
+from slipway.format import Cell, Disk, Extents, Manifest, Segment, make_frame
 
 # e2fsck: 0 is clean, 1 is mended.
 _E2FSCK_OK = (0, 1)
@@ -33,7 +35,11 @@ _EXT_COUNT = re.compile(r"^Block count:\s+(\d+)", re.MULTILINE)
 _NTFS_LEAST = re.compile(r"You might resize at (\d+) bytes")
 _NTFS_SIZE = re.compile(r"Current volume size\s*: (\d+) bytes")
 _BTRFS_LEAST = re.compile(r"^(\d+) bytes")
+# The kernel makes no btrfs smaller than this.
+_BTRFS_FLOOR = 256 << 20
 _LEVEL = 1
+# Bad sectors were those of another disk.
+_NTFS_OPTIONS = ("--force", "--force", "--bad-sectors", "--no-progress-bar")
 
 
 @dataclass(frozen=True)
@@ -48,16 +54,23 @@ class Tool:
     The last argument of both is the time to write into it, in seconds since 1970.
     """
     programs: Sequence[str]
+    squeeze: Callable[[Path, int], bool] | None = None
+    """Move its content together and give it a size below `least`; whether that worked."""
+    repeats: bool = True
+    """Whether the same bytes come out each time."""
 
 
 class ReshapedStore:
     """The chunks of an image, and those of its file systems that were made smaller."""
 
-    def __init__(self, store: ChunkSource, cell_size: int) -> None:
+    def __init__(self, store: ChunkSource, manifest: Manifest, meter: Meter) -> None:
         """Nothing is added yet."""
         self._store = store
-        self._cell_size = cell_size
+        self._cell_size = manifest.cell_size
+        self._meter = meter
         self._added: dict[str, tuple[Overlay, Segment, Cell]] = {}
+        # The same for the same version, so that the same bytes come out.
+        self._stamp = int(datetime.fromisoformat(manifest.created).timestamp())
         self.threads = store.threads
 
     def get(self, digest: str) -> bytes:
@@ -71,44 +84,47 @@ class ReshapedStore:
         """Problems of the image's own chunks."""
         return self._store.prove(manifest, meter)
 
-    def shrink(self, name: str, segment: Segment, room: int, sector: int, stamp: int) -> Segment:
-        """The segment with a file system of `room` bytes, or TargetRefused.
+    def shrinker(self, disk: Disk) -> DiskShrinker:
+        """What makes partitions of this disk of the image smaller."""
+        return DiskShrinker(self, disk)
 
-        `name` is the partition for people, `stamp` the time that is written into the file system,
-        in seconds since 1970: the same for the same version, so that the same bytes come out.
-        """
-        tool = tool_for(name, segment)
-        overlay = Overlay(segment, self._store, self._cell_size, free_memory())
+    def overlay(self, segment: Segment) -> Overlay:
+        """A partition's file system, to be changed."""
+        limit = free_memory() - sum(each.held for each, _, _ in self._added.values())
+        return Overlay(segment, self._store, self._cell_size, limit, self._meter)
+
+    @contextmanager
+    def at_work(
+        self, disk: Disk, part: Segment, overlay: Overlay
+    ) -> Generator[tuple[Path, int], None, None]:
+        """Its file, and the time to write into it; the errors of tools with their real cause."""
+        name = f"{disk.id}:{part.id}"
         try:
-            with mounted(overlay) as path:
-                least = tool.least(path, stamp)
-                if least > room:
-                    raise TargetRefused(
-                        f"{name} of the image ({segment.content}) holds too much: it can be made "
-                        f"as small as {least} bytes, and there is room for {room}; nothing was "
-                        "written",
-                        f"use a disk that is {least - room} bytes larger",
-                    )
-                tool.resize(path, room, stamp)
-                with open_volume(name, path, 0, room, sector) as volume:
-                    used = used_map(volume, decide(volume, whole=False))
+            with self._meter.phase("plan", 0), mounted(overlay) as path:
+                self._meter.at(disk.id, part.id)
+                yield path, self._stamp
         except ToolError as error:
-            raise _why(name, segment, overlay, error) from error
-        return self._take(overlay, segment, used, room)
+            raise _why(name, part, overlay, error) from error
 
-    def _take(self, overlay: Overlay, before: Segment, used: Extents, room: int) -> Segment:
+    def take(self, overlay: Overlay, before: Segment, used: Extents, room: int) -> Segment:
         """The new segment; only cells that are not what they were are looked at."""
-        after = replace(before, size=room, used=used, digests=b"")
+        after = replace(
+            before,
+            size=room,
+            used=used,
+            digests=b"",
+            unreadable=before.unreadable.clip(0, room),
+        )
         known = {cell.number: cell for cell in before.cells(self._cell_size)}
         digests, fresh = bytearray(), list[Cell]()
         for number in used.cells(self._cell_size):
             start = number * self._cell_size
             cell = Cell("", number, before.offset + start, min(self._cell_size, room - start))
             old, end = known.get(number), start + cell.size
-            same = old is not None and old.size == cell.size and not overlay.touched(start, end)
             if (
                 old is not None
-                and same
+                and old.size == cell.size
+                and not overlay.touched(start, end)
                 and before.used.within(start, end) == used.within(start, end)
             ):
                 digests += bytes.fromhex(old.digest)
@@ -121,24 +137,59 @@ class ReshapedStore:
         return after
 
 
-def can_shrink(segment: Segment) -> bool:
-    """Whether there is a program that makes its file system smaller."""
-    return segment.method == "used" and segment.content in _TOOLS
+class DiskShrinker:
+    """Makes partitions of one disk of an image smaller."""
+
+    def __init__(self, store: ReshapedStore, disk: Disk) -> None:
+        """Nothing is looked at yet."""
+        self._store = store
+        self._disk = disk
+        self._overlays: dict[str, Overlay] = {}
+
+    def least(self, segment: Segment, wish: int) -> int:
+        """How small its file system can be, in bytes; no more is tried than `wish` takes."""
+        tool = _tool_for(segment)
+        overlay = self._overlays.setdefault(segment.id, self._store.overlay(segment))
+        with self._store.at_work(self._disk, segment, overlay) as (path, stamp):
+            least = tool.least(path, stamp)
+            if least > wish and tool.squeeze is not None:
+                least = wish if tool.squeeze(path, wish) else tool.least(path, stamp)
+            return least
+
+    def shrink(self, segment: Segment, room: int) -> Segment:
+        """The segment with a file system of `room` bytes, or TargetRefused. Ask `least` before."""
+        tool, name = _tool_for(segment), f"{self._disk.id}:{segment.id}"
+        sector = self._disk.logical_sector
+        overlay = self._overlays[segment.id]
+        with self._store.at_work(self._disk, segment, overlay) as (path, stamp):
+            tool.resize(path, room, stamp)
+            used = _map(name, path, room, sector)
+            if not segment.partition:
+                # Without a table the first sector is a segment of its own.
+                used = used.without(0, sector)
+            return self._store.take(overlay, segment, used, room)
 
 
-def tool_for(name: str, segment: Segment) -> Tool:
-    """What makes the file system of a partition smaller, or TargetRefused."""
-    tool = _TOOLS.get(segment.content) if segment.method == "used" else None
-    if tool is None:
-        why = (
-            "was saved whole, so that nobody knows its state"
-            if segment.content in _TOOLS
-            else f"is {segment.content}, which can't be made smaller"
-        )
-        raise TargetRefused(
-            f"the disk is too small for {name} of the image, which {why}; nothing was written",
-            "use a larger disk, or make it smaller in the PC's own system and save it again",
-        )
+def why_not(segment: Segment) -> str:
+    """Why a partition's file system can't be made smaller; empty when there is a program."""
+    kind = segment.content or "unknown"
+    if kind not in _TOOLS:
+        return "is of a kind that no program makes smaller"
+    if segment.method != "used":
+        return "was saved whole, so that nobody knows its state"
+    if kind == "ntfs" and not segment.partition:
+        return "has no partition table before it"
+    return ""
+
+
+def comes_out_anew(segment: Segment) -> bool:
+    """Whether making it smaller once more gives other bytes."""
+    return segment.content in _TOOLS and not _TOOLS[segment.content].repeats
+
+
+def _tool_for(segment: Segment) -> Tool:
+    """What makes its file system smaller; its programs are here."""
+    tool = _TOOLS[segment.content]
     for program in tool.programs:
         if shutil.which(program) is None:
             raise ToolError(
@@ -165,6 +216,15 @@ def _why(name: str, segment: Segment, overlay: Overlay, error: ToolError) -> Sli
     )
 
 
+def _map(name: str, path: Path, size: int, sector: int) -> Extents:
+    """The used map of what the tool left. It is not asked whether it may be saved by its map.
+
+    ntfsresize marks a volume for Windows to check at its next start.
+    """
+    with open_volume(name, path, 0, size, sector) as volume:
+        return used_map(volume, Decision("used"))
+
+
 def _content(overlay: Overlay, used: Extents, cell: Cell, cell_size: int) -> memoryview:
     """A cell as chunks have it: free bytes are zero."""
     content = memoryview(bytearray(cell.size))
@@ -182,8 +242,8 @@ def _number(pattern: re.Pattern[str], text: str, what: str) -> int:
 
 
 def _at(stamp: int) -> list[str]:
-    """Programs of e2fsprogs take this for the time."""
-    return ["env", f"E2FSPROGS_FAKE_TIME={stamp}"]
+    """Programs of e2fsprogs take this for the time: e2fsck by its own name for it."""
+    return ["env", f"E2FSPROGS_FAKE_TIME={stamp}", f"E2FSCK_TIME={stamp}"]
 
 
 def _ext_least(path: Path, stamp: int) -> int:
@@ -202,7 +262,7 @@ def _ext_resize(path: Path, size: int, stamp: int) -> None:
 
 
 def _ntfs_info(path: Path) -> str:
-    return run(["ntfsresize", "--info", "--force", "--no-progress-bar", str(path)]).stdout
+    return run(["ntfsresize", "--info", *_NTFS_OPTIONS, str(path)]).stdout
 
 
 def _ntfs_least(path: Path, stamp: int) -> int:
@@ -214,8 +274,7 @@ def _ntfs_least(path: Path, stamp: int) -> int:
 
 def _ntfs_resize(path: Path, size: int, stamp: int) -> None:
     # It asks before it begins, and marks the volume for Windows to check at its next start.
-    command = ["ntfsresize", "--force", "--force", "--no-progress-bar", "--size", str(size)]
-    run([*command, str(path)])
+    run(["ntfsresize", *_NTFS_OPTIONS, "--size", str(size), str(path)])
 
 
 @contextmanager
@@ -230,7 +289,16 @@ def _btrfs(path: Path, options: str) -> Generator[Path, None, None]:
 def _btrfs_least(path: Path, stamp: int) -> int:
     with _btrfs(path, "ro") as point:
         said = run(["btrfs", "inspect-internal", "min-dev-size", str(point)]).stdout
-    return _number(_BTRFS_LEAST, said, "btrfs")
+    return max(_number(_BTRFS_LEAST, said, "btrfs"), _BTRFS_FLOOR)
+
+
+def _btrfs_squeeze(path: Path, size: int) -> bool:
+    # Chunks that are almost full would give little, and moving them takes memory. What btrfs says
+    # that it needs is on the safe side: the kernel knows whether it works.
+    with _btrfs(path, "defaults") as point:
+        run(["btrfs", "balance", "start", "-dusage=80", "-musage=80", str(point)])
+        resize = ["btrfs", "filesystem", "resize", str(size), str(point)]
+        return size >= _BTRFS_FLOOR and run(resize, ok=None).code == 0
 
 
 def _btrfs_resize(path: Path, size: int, stamp: int) -> None:
@@ -244,5 +312,5 @@ _TOOLS = {
     "ext3": _EXT,
     "ext4": _EXT,
     "ntfs": Tool(_ntfs_least, _ntfs_resize, ("ntfsresize",)),
-    "btrfs": Tool(_btrfs_least, _btrfs_resize, ("btrfs", "mount")),
+    "btrfs": Tool(_btrfs_least, _btrfs_resize, ("btrfs", "mount"), _btrfs_squeeze, repeats=False),
 }

@@ -37,4 +37,5 @@ class Ntfs:
 
     def used(self, volume: Volume) -> Extents:
         """Used clusters, and the backup boot sector behind the last one."""
-        return partclone_map("ntfs", volume)
+        # Whether it is clean was asked before; ntfsresize marks what it made smaller for a check.
+        return partclone_map("ntfs", volume, "--ignore_fschk")
