@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,11 +46,18 @@ def backup_command(params: Mapping[str, Any]) -> list[str]:
     """Return the agent's arguments for a backup."""
     command = ["backup", *devices(params["disks"]), "--name", check_name(params["image"])]
     command += ["--level", str(params["level"])]
-    command += _each("--whole", params["whole"])
+    command += how(params)
     for option in ("max_unreadable", "rescue_minutes"):
         if params[option] is not None:
             command += [f"--{option.replace('_', '-')}", str(params[option])]
     return command
+
+
+def how(params: Mapping[str, Any]) -> list[str]:
+    """Return the options of a backup that decide what is saved how; a probe has them, too."""
+    unclean = [] if params["unclean"] == "refuse" else ["--unclean", str(params["unclean"])]
+    gaps = ["--keep-gaps"] if params["keep_gaps"] else []
+    return [*_each("--whole", params["whole"]), *unclean, *gaps]
 
 
 def restore_command(params: Mapping[str, Any], dry_run: bool) -> list[str]:
@@ -165,9 +172,10 @@ def start_job(
     return {"job": job, "unit": unit, "log": log, "command": agent}
 
 
-def probe(module: AnsibleModule) -> list[dict[str, Any]]:
-    """Ask the agent what disks there are, and how it would read them."""
-    command = [agent_path(module), "probe", *devices(module.params.get("disks", [])), "--json"]
+def probe(module: AnsibleModule, options: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Ask the agent what disks there are, and how it would read them with these options."""
+    disks = devices(module.params.get("disks", []))
+    command = [agent_path(module), "probe", *disks, *options, "--json"]
     code, output, problem = module.run_command(command)
     record = last_record(output)
     if code != 0 or record is None or record.get("type") == "error":
@@ -181,22 +189,24 @@ def probe(module: AnsibleModule) -> list[dict[str, Any]]:
 
 
 def refuse_refused(disks: Sequence[Mapping[str, Any]]) -> None:
-    """Raise for the first disk or partition that a backup would refuse."""
-    for disk in disks:
-        if refusal := disk.get("error"):
-            raise SlipwayError(
-                clean(refusal.get("message", f"{disk.get('device')} is refused")),
-                clean(refusal.get("remedy", "")),
-                clean(refusal.get("error", "source_refused")),
-            )
-        for part in disk.get("partitions", []):
-            if part.get("method") == "refused":
-                name = clean(f"{disk.get('disk')}:{part.get('partition')} of {disk.get('device')}")
-                raise SlipwayError(
-                    f"A backup of {name} would be refused: {clean(part.get('reason', ''))}",
-                    clean(part.get("remedy", "")),
-                    "source_refused",
-                )
+    """Raise when a backup would refuse a disk or partition; all of them are named."""
+    refused = [each for disk in disks for each in _refusals(disk)]
+    if refused:
+        messages, remedies, errors = zip(*refused, strict=True)
+        raise SlipwayError("; ".join(messages), "; ".join(filter(None, remedies)), errors[0])
+
+
+def _refusals(disk: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield message, remedy and type of each."""
+    if refusal := disk.get("error"):
+        message = refusal.get("message", f"{disk.get('device')} is refused")
+        error = refusal.get("error", "source_refused")
+        yield clean(message), clean(refusal.get("remedy", "")), clean(error)
+    for part in disk.get("partitions", []):
+        if part.get("method") == "refused":
+            name = clean(f"{disk.get('disk')}:{part.get('partition')} of {disk.get('device')}")
+            reason, remedy = clean(part.get("reason", "")), clean(part.get("remedy", ""))
+            yield f"A backup of {name} would be refused: {reason}", remedy, "source_refused"
 
 
 def last_record(output: str) -> dict[str, Any] | None:

@@ -44,6 +44,8 @@ _OPTIONS = {
     "--target": """-e '{"disk_targets": {"disk0": "/dev/disk/by-id/..."}}'""",
     "name the disk": """-e '{"disk_devices": ["/dev/disk/by-id/..."]}'""",
     "--whole": """-e '{"disk_whole": ["disk0:2"]}'""",
+    "--unclean": "-e disk_unclean=whole",
+    "--keep-gaps": "-e disk_keep_gaps=true",
     "--allow-degraded": "-e allow_degraded=true",
     "--luks-key": "the variable disk_luks_keys",
     "--disk": """-e '{"disk_only": ["disk0"]}'""",
@@ -85,7 +87,9 @@ class JobAction(ActionBase):
             )
         except AnsibleConnectionFailure as failure:
             return self._failed(self.not_started(host, clean(failure, 300)))
-        if started.get("failed") or "unit" not in started:
+        if started.get("failed"):
+            return {**started, "msg": _with_names_here(str(started.get("msg", "")))}
+        if "unit" not in started:
             return started
         ending = self._follow(host, Job(*unit_and_log(job, str(arguments.get("jobs_dir", JOBS)))))
         if ending.kind != "result":
@@ -111,15 +115,8 @@ class JobAction(ActionBase):
         return ""
 
     def remedy(self, record: Mapping[str, Any]) -> str:
-        """Return what the agent advises; its options have other names here."""
-        advice = clean(record.get("remedy", ""))
-        named = dict(_NAMED.findall(advice))
-        here = [
-            text.replace(_EXAMPLE, named.get(option, _EXAMPLE))
-            for option, text in _OPTIONS.items()
-            if option in advice
-        ]
-        return f"{advice}. Here: {', '.join(here)}" if here else advice
+        """Return what the agent advises."""
+        return _with_names_here(clean(record.get("remedy", "")))
 
     def not_started(self, host: str, why: str) -> SlipwayError:
         """Return the failure of a machine that was gone before the job began."""
@@ -177,6 +174,17 @@ class JobAction(ActionBase):
         if ending is not None:
             result["agent_warnings"] = ending.warnings
         return result
+
+
+def _with_names_here(advice: str) -> str:
+    """Return advice with what the agent's options are called in the playbooks."""
+    named = dict(_NAMED.findall(advice))
+    here = [
+        text.replace(_EXAMPLE, named.get(option, _EXAMPLE))
+        for option, text in _OPTIONS.items()
+        if option in advice
+    ]
+    return f"{advice}. Here: {', '.join(here)}" if here else advice
 
 
 def degraded(host: str, record: Mapping[str, Any]) -> str:

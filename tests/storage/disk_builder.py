@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from btrfs_reader import btrfs
-from fat_reader import fat12
+from fat_reader import fat
 
 MIB = 1 << 20
 FILL = 0xA5
@@ -341,14 +341,13 @@ def used_ranges(path: Path, content: str) -> list[tuple[int, int]]:
         return [(0, 4096)]
     if content == "btrfs":
         return btrfs(path)
-    if content == "fat12":
-        return fat12(path)
+    if content.startswith("fat"):
+        return fat(path)
     if content in ("noise", "random"):
         return [(0, size)]
-    program = {"fat16": "fat", "fat32": "fat"}.get(content, content)
     with attached(path) as device:
         run = subprocess.run(
-            [f"partclone.{program}", "-D", "-q", "-L", "/dev/null", "-s", str(device), "-o", "-"],
+            [f"partclone.{content}", "-D", "-q", "-L", "/dev/null", "-s", str(device), "-o", "-"],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True,
         )  # fmt: skip
     rows = [line.split() for line in run.stdout.splitlines() if line.endswith(("+", "?"))]

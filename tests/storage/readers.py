@@ -6,9 +6,9 @@ from pathlib import Path
 
 from btrfs_reader import btrfs
 from disk_builder import used_ranges
-from fat_reader import fat12
+from fat_reader import fat
 
-__all__ = ["Ranges", "btrfs", "ext", "fat12", "first_page", "partclone", "reiserfs", "whole"]
+__all__ = ["Ranges", "btrfs", "ext", "fat", "first_page", "partclone", "reiserfs", "whole"]
 
 Ranges = list[tuple[int, int]]
 

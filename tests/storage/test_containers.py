@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from conftest import Agent
 from containers import luks_format, make_linear, segments
-from disk_builder import MIB, Disk, attached, filled, sh, sha256
+from disk_builder import MIB, Disk, attached, filled, same_ranges, sh, sha256
 
 Golden = Callable[[str], Disk]
 
@@ -17,8 +17,8 @@ def blank(path: Path, mebibytes: int) -> Path:
     return path
 
 
-def preview(agent: Agent, path: Path) -> dict[str, str]:
-    return dict(agent("probe", path).ok()["disks"][0]["partitions"][0])
+def preview(agent: Agent, path: Path, *options: str) -> dict[str, str]:
+    return dict(agent("probe", path, *options).ok()["disks"][0]["partitions"][0])
 
 
 def test_firmware_raid_is_left_alone(golden: Golden, agent: Agent, room: Path) -> None:
@@ -92,6 +92,18 @@ def test_dirty_file_system_in_a_logical_volume(agent: Agent, room: Path, tree: P
     error = agent("backup", path, "--name", "pc").failed("source_refused")
     assert "disk0:disk, root (ext4) is marked as not clean" in error["message"]
     assert "--whole disk0:disk" in error["remedy"]
+    [part] = agent("backup", path, "--name", "pc", "--unclean", "whole").ok()["disks"][0][
+        "partitions"
+    ]
+    assert (
+        "root: ext4 whole (it is marked as not clean)"
+        in preview(agent, path, "--unclean", "whole")["reason"]
+    )
+    # That volume has 20 MiB, and what is free beside it is left out.
+    assert (part["method"], 20 * MIB < part["bytes_used"] < 30 * MIB) == ("used", True)
+    target = filled(room / "target", path.stat().st_size)
+    agent("restore", "pc", target).ok()
+    same_ranges(path, target, [(start, start + 20 * MIB)])
 
 
 def test_physical_volume_without_a_group(agent: Agent, room: Path) -> None:

@@ -2,6 +2,7 @@
 
 import random
 import shutil
+import struct
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from disk_builder import (
     MIB,
     attached,
     check,
+    contents,
     device_link,
     filled,
     make_ext,
@@ -20,6 +22,8 @@ from disk_builder import (
     sha256,
     used_ranges,
 )
+from failing_disk import FailingDisk, on_loop
+from ntfs_builder import mark_bad, open_log
 
 SIZES = {"xfs": 320, "btrfs": 160}
 
@@ -101,6 +105,27 @@ def test_reiserfs_that_is_not_clean(agent: Agent, room: Path) -> None:
     refused(agent, path, "cleanly")
 
 
+def test_reiserfs_that_asks_for_a_check(agent: Agent, room: Path) -> None:
+    path = room / "reiserfs"
+    with path.open("wb") as file:
+        file.truncate(40 * MIB)
+    sh("mkreiserfs", "-q", "-f", "-f", path)
+    with path.open("r+b") as file:
+        file.seek(65536 + 62)
+        file.write(b"\x01\x00")
+    refused(agent, path, "asks for a check")
+
+
+@pytest.mark.parametrize("field", ["features_incompat 0x1b", "inprogress 1"])
+def test_xfs_that_needs_a_repair(field: str, agent: Agent, room: Path) -> None:
+    path = room / "xfs"
+    with path.open("wb") as file:
+        file.truncate(320 * MIB)
+    sh("mkfs.xfs", "-q", path)
+    sh("xfs_db", "-x", "-c", "sb 0", "-c", f"write -d {field}", path)
+    refused(agent, path, "needs a repair")
+
+
 def test_zeros_cost_no_more_than_two_chunks(agent: Agent, room: Path) -> None:
     """Partitions of unknown content are mostly zeros: a full cell of them, and the short last."""
     path = room / "zeros"
@@ -140,6 +165,25 @@ def test_dirty_windows(agent: Agent, room: Path, tree: Path) -> None:
     refused(agent, path, "not shut down")
 
 
+def test_windows_with_an_open_log(agent: Agent, room: Path, tree: Path) -> None:
+    """The volume's flags are clear: only $LogFile knows of changes that $Bitmap lacks."""
+    path = make(room, "ntfs", tree)
+    open_log(path)
+    assert "Volume Flags: 0x0000" in sh("ntfsinfo", "-f", "-m", path)
+    refused(agent, path, "$LogFile")
+
+
+def test_bad_clusters_of_windows(agent: Agent, room: Path, tree: Path) -> None:
+    source = make(room, "ntfs", tree)
+    start, end = mark_bad(source, 16)
+    assert "at least 16 bad sectors" in sh("ntfsresize", "-i", "-f", "-b", source)
+    no_loss(agent, source, start, end)
+    target = room / "target"
+    assert "at least 16 bad sectors" in sh("ntfsresize", "-i", "-f", "-b", target)
+    with mounted(target, "-t", "ntfs-3g", "-o", "ro") as point:
+        assert contents(point / "tree") == contents(tree)
+
+
 def _find_all(data: bytearray, wanted: bytes) -> list[int]:
     found, at = [], data.find(wanted)
     while at >= 0:
@@ -154,6 +198,141 @@ def test_dirty_exfat(agent: Agent, room: Path, tree: Path) -> None:
         file.seek(106)
         file.write(b"\x02")
     refused(agent, path, "dirty")
+
+
+def test_bad_clusters_of_exfat(agent: Agent, room: Path) -> None:
+    path = make(room, "exfat", room)
+    text = bytearray(path.read_bytes())
+    table, _, heap, count = struct.unpack_from("<IIII", text, 80)
+    sector, cluster = 1 << text[108], 1 << text[108] + text[109]
+    bad = range(count // 2, count // 2 + 8)
+    for number in bad:
+        struct.pack_into("<I", text, table * sector + 4 * number, 0xFFFFFFF7)
+    # The allocation bitmap is the first thing in the heap. Bad clusters are in it, too.
+    for number in bad:
+        text[heap * sector + (number - 2) // 8] |= 1 << (number - 2) % 8
+    path.write_bytes(text)
+    begin = heap * sector + (bad.start - 2) * cluster
+    no_loss(agent, path, begin, begin + 8 * cluster)
+
+
+def test_bad_blocks_of_ext4(agent: Agent, room: Path, tree: Path) -> None:
+    path = room / "ext4"
+    with path.open("wb") as file:
+        file.truncate(64 * MIB)
+    (room / "bad").write_text("".join(f"{number}\n" for number in range(9000, 9008)))
+    make_ext("ext4", "-b", "4096", "-l", str(room / "bad"))(path, 512, tree)
+    assert "9007" in sh("dumpe2fs", "-b", path)
+    no_loss(agent, path, 9000 * 4096, 9008 * 4096)
+    check(path.with_name("target"), "ext4", 512, tree)
+
+
+def no_loss(agent: Agent, source: Path, start: int, end: int) -> None:
+    """Known bad places are not read: the version is not degraded. All else is used as before."""
+    with FailingDisk(source, source.parent) as failing:
+        failing.faults(bad=[(start, end)])
+        with on_loop(failing.path) as device:
+            saved = agent("backup", device, "--name", "pc").ok()
+    assert (saved["degraded"], saved["unreadable"]) == (False, 0)
+    target = filled(source.with_name("target"), source.stat().st_size)
+    agent("restore", "pc", target).ok()
+    used = used_ranges(source, source.name)
+    same_ranges(source, target, [(a, min(b, start)) for a, b in used if a < start])
+    same_ranges(source, target, [(max(a, end), b) for a, b in used if b > end])
+
+
+def test_exfat_with_two_tables(agent: Agent, room: Path) -> None:
+    path = make(room, "exfat", room)
+    with path.open("r+b") as file:
+        file.seek(110)
+        file.write(b"\x02")
+    assert method(agent("backup", path, "--name", "pc")) == "whole"
+
+
+def f2fs(room: Path, *options: object) -> Path:
+    path = room / "f2fs"
+    with path.open("wb") as file:
+        file.truncate(104 * MIB)
+    sh("mkfs.f2fs", "-q", *options, path)
+    return path
+
+
+def checkpoint(path: Path, number: int, at: int, value: int) -> None:
+    """Change a field of four bytes of a checkpoint."""
+    with path.open("r+b") as file:
+        file.seek(1024 + 76)
+        [first] = struct.unpack("<I", file.read(4))
+        file.seek((first + 512 * number) * 4096 + at)
+        file.write(struct.pack("<I", value))
+
+
+@pytest.mark.parametrize("flags", [0, 1 | 8, 1 | 16, 1 | 0x1000], ids=hex)
+def test_f2fs_that_is_in_doubt(flags: int, agent: Agent, room: Path) -> None:
+    path = f2fs(room)
+    for number in (0, 1):
+        checkpoint(path, number, 132, flags)
+    refused(agent, path, "was not unmounted cleanly" if not flags else "asks for a check")
+
+
+def test_f2fs_checkpoint_that_was_not_finished(agent: Agent, room: Path) -> None:
+    """It looks like the newer one, but its end is of an older one: the other counts."""
+    path = f2fs(room)
+    checkpoint(path, 1, 0, 0xFFFFFFFF)
+    checkpoint(path, 1, 132, 0)
+    assert method(agent("backup", path, "--name", "pc")) == "used"
+
+
+def test_f2fs_over_two_devices(agent: Agent, room: Path) -> None:
+    second = room / "second"
+    with second.open("wb") as file:
+        file.truncate(104 * MIB)
+    with attached(second) as device:
+        path = f2fs(room, "-c", device)
+    refused(agent, path, "several devices")
+
+
+def hfsplus(path: Path, attributes: int, journal: tuple[int, int] = (512, 512)) -> Path:
+    """As much of an HFS+ as decides how it is saved."""
+    with path.open("wb") as file:
+        file.truncate(16 * MIB)
+        file.seek(1024)
+        # The journal's place is in block 3, its header in block 4.
+        file.write(struct.pack(">2sHI4sI", b"H+", 4, attributes, b"10.0", 3))
+        file.seek(1024 + 40)
+        file.write(struct.pack(">II", 4096, 4096))
+        file.seek(3 * 4096)
+        file.write(struct.pack(">I32xQQ", 1, 4 * 4096, 512 << 10))
+        file.seek(4 * 4096)
+        file.write(struct.pack("<4sIQQ", b"xLNJ", 0x12345678, *journal))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("attributes", "journal", "word"),
+    [
+        (0x2000, (512, 512), "cleanly"),
+        (0x0000, (512, 512), "cleanly"),
+        (0x2900, (512, 512), "cleanly"),
+        (0x2100, (512, 1024), "journal is not empty"),
+    ],
+    ids=str,
+)
+def test_hfsplus_that_is_open(
+    attributes: int, journal: tuple[int, int], word: str, agent: Agent, room: Path
+) -> None:
+    refused(agent, hfsplus(room / "hfsplus", attributes, journal), word)
+
+
+def test_reiserfs_with_a_journal_elsewhere(agent: Agent, room: Path) -> None:
+    path = room / "reiserfs"
+    with path.open("wb") as file:
+        file.truncate(40 * MIB)
+    sh("mkreiserfs", "-q", "-f", "-f", path)
+    with path.open("r+b") as file:
+        # The journal's device, in the super block.
+        file.seek(65536 + 16)
+        file.write(struct.pack("<I", 0x801))
+    refused(agent, path, "journal on another device")
 
 
 def test_btrfs_over_two_devices(agent: Agent, room: Path) -> None:

@@ -21,13 +21,13 @@ for tool in lsblk sfdisk blkid wipefs mount losetup modprobe udevadm systemctl \
     systemd-run ssh-keygen dmsetup cryptsetup ps; do
     start $tool --version
 done
-for tool in dumpe2fs e2fsck resize2fs mkfs.xfs xfs_repair xfs_db xfs_growfs mkswap mkfs.ext4 \
+for tool in dumpe2fs debugfs e2fsck resize2fs mkfs.xfs xfs_repair xfs_db xfs_growfs mkswap mkfs.ext4 \
     fsck.f2fs debugreiserfs fsck.exfat sysctl ip; do
     start $tool -V
 done
 for tool in btrfs mdadm efibootmgr; do start $tool version; done
 start pvck --version
-for tool in ntfsinfo ntfsfix ntfsresize ntfs-3g fsck.fat; do start $tool --help; done
+for tool in ntfsinfo ntfscluster ntfs-3g.probe ntfsfix ntfsresize ntfs-3g fsck.fat; do start $tool --help; done
 rm -f /tmp/said
 
 mkdir -p /run/sshd

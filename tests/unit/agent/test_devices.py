@@ -11,7 +11,7 @@ import pytest
 from slipway.engine import devices, gpt
 from slipway.engine.devices import find_disk, fixed_disks, list_disks
 from slipway.engine.errors import SourceRefused, ToolError, UsageError
-from slipway.engine.run import head, lines, run
+from slipway.engine.run import at_most, head, lines, run
 from slipway.engine.table import layout, read_table
 from slipway.format import Extents, FormatError, Table, TablePartition
 
@@ -293,6 +293,30 @@ def test_long_output_is_read_line_by_line() -> None:
         assert [line.strip() for line in text] == list("12345")
     with pytest.raises(ToolError), lines(["sh", "-c", "echo x; exit 4"]) as text:
         list(text)
+
+
+def test_last_words_of_both_streams() -> None:
+    talks = ["sh", "-c", "echo on stdout; echo on stderr >&2; exit 4"]
+    words = "ended with code 4: on stderr; on stdout"
+    with pytest.raises(ToolError, match=words):
+        run(talks)
+    with pytest.raises(ToolError, match=words), lines(talks) as text:
+        list(text)
+    # What came before can't be read: the program's own words explain it better.
+    with pytest.raises(ToolError, match=words), lines(talks) as text:
+        int(next(text))
+    with pytest.raises(ToolError, match="SIGSEGV"), lines(["sh", "-c", "kill -11 $$"]) as text:
+        list(text)
+
+
+def test_programs_that_do_not_end() -> None:
+    sleeps, words = ["sleep", "60"], "did not end within 0 seconds"
+    with pytest.raises(ToolError, match=words), at_most(0.2):
+        run(sleeps)
+    with pytest.raises(ToolError, match=words), at_most(0.2), lines(sleeps) as text:
+        next(text)
+    with pytest.raises(ToolError, match=words), at_most(0.2):
+        head(sleeps, 4)
 
 
 def test_endless_output_is_cut() -> None:

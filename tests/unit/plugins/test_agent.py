@@ -61,6 +61,10 @@ def test_a_backup_in_check_mode_only_looks(
     result = run_module("disk_backup", check_mode=True, **options(tmp_path))
     assert (result["changed"], result["disks"]) == (True, PROBED)
     assert agent.calls == [["probe", "--json"]]
+    more = {"whole": ["disk0:2"], "unclean": "whole", "keep_gaps": True}
+    run_module("disk_backup", check_mode=True, **options(tmp_path, **more))
+    same = ["--whole", "disk0:2", "--unclean", "whole", "--keep-gaps"]
+    assert agent.calls[1] == ["probe", *same, "--json"]
     assert starter.calls == []
 
 
@@ -81,6 +85,34 @@ def test_check_mode_says_that_a_backup_would_be_refused(
     mock_command("slipway", f"echo '{json.dumps(answer)}'")
     result = run_module("disk_backup", check_mode=True, **options(tmp_path))
     assert result["error"] == "source_refused"
+
+
+def test_check_mode_names_all_that_would_be_refused(
+    mock_command: Callable[..., Any], run_module: Callable[..., Any], tmp_path: Path
+) -> None:
+    parts = [
+        {
+            "partition": number,
+            "method": "refused",
+            "reason": why,
+            "remedy": f"--whole disk0:{number}",
+        }
+        for number, why in (("1", "hibernated"), ("3", "damaged"))
+    ]
+    answer = {"type": "result", "disks": [{**PROBED[0], "partitions": parts}]}
+    mock_command("slipway", f"echo '{json.dumps(answer)}'")
+    result = run_module("disk_backup", check_mode=True, **options(tmp_path))
+    for word in ("hibernated", "damaged", "--whole disk0:1", "--whole disk0:3"):
+        assert word in result["msg"]
+
+
+def test_check_mode_returns_what_the_agent_warns_of(
+    mock_command: Callable[..., Any], run_module: Callable[..., Any], tmp_path: Path
+) -> None:
+    answer = {"type": "result", "disks": [{**PROBED[0], "warnings": ["not zero"]}, PROBED[0]]}
+    mock_command("slipway", f"echo '{json.dumps(answer)}'")
+    result = run_module("disk_backup", check_mode=True, **options(tmp_path))
+    assert result["agent_warnings"] == ["not zero"]
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
@@ -153,6 +185,7 @@ def test_nothing_is_started_for_bad_values(
     ("module", "more"),
     [
         ("disk_backup", {"level": 9, "whole": ["disk0:2"], "disks": ["/dev/sda"]}),
+        ("disk_backup", {"unclean": "whole", "keep_gaps": True}),
         ("disk_backup", {"max_unreadable": 512, "rescue_minutes": 5}),
         ("disk_restore", {"allow_degraded": True}),
         ("disk_restore", {"partitions": ["disk0:2", "disk1:5"], "read_back": True}),

@@ -182,6 +182,8 @@ def test_a_degraded_version_warns(
         ("--allow-degraded", "allow_degraded=true"),
         ("name the disk, or look at probe", '"disk_devices": ['),
         ("--whole", '{"disk_whole": ["disk0:2"]}'),
+        ("or with --unclean whole", "-e disk_unclean=whole"),
+        ("with --keep-gaps", "-e disk_keep_gaps=true"),
         ("--whole disk1:disk", '{"disk_whole": ["disk1:disk"]}'),
     ],
 )

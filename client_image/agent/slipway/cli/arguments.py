@@ -6,8 +6,10 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
 from slipway import __version__
+from slipway.engine.content.base import Policy
 from slipway.engine.rescue import MAX_SECONDS, MAX_UNREADABLE
 from slipway.format.frames import MAX_LEVEL
 
@@ -29,6 +31,8 @@ class Arguments(argparse.Namespace):
     level: int = 3
     threads: int = 0
     whole: list[str] = field(default_factory=list)
+    unclean: Policy = "refuse"
+    keep_gaps: bool = False
     luks_key: list[str] = field(default_factory=list)
     target: list[str] = field(default_factory=list)
     disk: list[str] = field(default_factory=list)
@@ -98,6 +102,7 @@ def _image(parser: argparse.ArgumentParser) -> None:
 
 def _probe(parser: argparse.ArgumentParser) -> None:
     _disks(parser, "all fixed disks")
+    _how(parser)
     _common(parser)
 
 
@@ -107,20 +112,7 @@ def _backup(parser: argparse.ArgumentParser) -> None:
     _store(parser)
     parser.add_argument("--level", type=_number(1, MAX_LEVEL), default=3, help="zstd level")
     _threads(parser)
-    parser.add_argument(
-        "--whole",
-        action="append",
-        default=[],
-        metavar="PARTITION",
-        help="save all sectors of it, e.g. disk0:2; disk0:disk is the disk itself",
-    )
-    parser.add_argument(
-        "--luks-key",
-        action="append",
-        default=[],
-        metavar="PARTITION=FILE",
-        help="the passphrase of an encrypted one, in a file, or - for standard input",
-    )
+    _how(parser)
     parser.add_argument(
         "--max-unreadable",
         type=_number(0, 1 << 50),
@@ -136,6 +128,34 @@ def _backup(parser: argparse.ArgumentParser) -> None:
         help="how long reads that fail may take altogether; default: %(default)s",
     )
     _common(parser)
+
+
+def _how(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--whole",
+        action="append",
+        default=[],
+        metavar="PARTITION",
+        help="save all sectors of it, e.g. disk0:2; disk0:disk is the disk itself",
+    )
+    parser.add_argument(
+        "--luks-key",
+        action="append",
+        default=[],
+        metavar="PARTITION=FILE",
+        help="the passphrase of an encrypted one, in a file, or - for standard input",
+    )
+    parser.add_argument(
+        "--unclean",
+        choices=get_args(Policy),
+        default="refuse",
+        help="save what was not shut down cleanly with all sectors, or refuse it, the default",
+    )
+    parser.add_argument(
+        "--keep-gaps",
+        action="store_true",
+        help="save what lies in no partition in full; else of a long gap its ends alone",
+    )
 
 
 def _restore(parser: argparse.ArgumentParser) -> None:

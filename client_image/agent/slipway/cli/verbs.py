@@ -8,7 +8,6 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from slipway import __version__
 from slipway.cli.arguments import Arguments
@@ -18,8 +17,16 @@ from slipway.cli.register import register as ask_to_register
 from slipway.cli.screens import Screens
 from slipway.cli.terminals import Terminals
 from slipway.cli.units import size
-from slipway.cli.views import JsonView, View, as_slipway_error, degraded_lines, error_json
+from slipway.cli.views import (
+    JsonView,
+    TerminalView,
+    View,
+    as_slipway_error,
+    degraded_lines,
+    error_json,
+)
 from slipway.engine import devices
+from slipway.engine.agreement import settled
 from slipway.engine.backup import Options
 from slipway.engine.backup import backup as engine_backup
 from slipway.engine.boot_entries import recorded, restore_entries
@@ -31,8 +38,10 @@ from slipway.engine.errors import (
     UsageError,
 )
 from slipway.engine.folder_store import FolderStore
-from slipway.engine.mapping import Preview, preview_disk, resolve_whole
+from slipway.engine.gaps import surveyed
+from slipway.engine.mapping import DiskMap, How, map_disk, resolve_whole
 from slipway.engine.match import Pair, match_disks
+from slipway.engine.preview import previews
 from slipway.engine.progress import Meter, Record
 from slipway.engine.restore import Mode
 from slipway.engine.restore import restore as engine_restore
@@ -134,32 +143,37 @@ def _chosen(arguments: Arguments) -> tuple[BlockDisk, ...]:
 
 def probe(arguments: Arguments, view: View) -> int:
     """Show disks and what a backup would do with them. A disk that refuses says so and why."""
-    disks = []
-    for index, disk in enumerate(_chosen(arguments)):
-        entry: dict[str, Any] = {
-            "disk": f"disk{index}",
-            "device": str(disk.path),
-            "size": disk.size,
-            "logical_sector": disk.logical_sector,
-            "physical_sector": disk.physical_sector,
-            "transport": disk.transport,
-            "mounts": list(disk.mounts),
-            **asdict(disk.identity),
-            "table": None,
-            "partitions": [],
-            "error": None,
-        }
-        try:
-            with devices.open_read_only(disk) as handle:
-                table, previews = preview_disk(disk, handle, f"disk{index}")
-            entry["table"] = {"kind": table.kind, "id": table.id}
-            entry["partitions"] = [asdict(preview) for preview in previews]
-            _print_disk(arguments, disk, index, table.kind, previews)
-        except SourceRefused as error:
-            entry["error"] = error_json(error)
-            if not arguments.json:
-                print(f"disk{index}  {disk}\n  refused: {error.message}; {error.remedy}")
-        disks.append(entry)
+    disks = _chosen(arguments)
+    how = _how(arguments, disks)
+    meter = Meter(view.progress)
+    looks = [_look(disk, f"disk{index}", how, meter) for index, disk in enumerate(disks)]
+    if isinstance(view, TerminalView):
+        view.end_line()
+    maps = settled([each for each in looks if isinstance(each, DiskMap)])
+    found = {each.id: each for each in maps}
+    entries = []
+    for index, (disk, look) in enumerate(zip(disks, looks, strict=True)):
+        disk_map = found.get(f"disk{index}")
+        entries.append(
+            {
+                "disk": f"disk{index}",
+                "device": str(disk.path),
+                "size": disk.size,
+                "logical_sector": disk.logical_sector,
+                "physical_sector": disk.physical_sector,
+                "transport": disk.transport,
+                "mounts": list(disk.mounts),
+                **asdict(disk.identity),
+                "table": {"kind": disk_map.table.kind, "id": disk_map.table.id}
+                if disk_map
+                else None,
+                "partitions": [asdict(each) for each in previews(disk_map)] if disk_map else [],
+                "warnings": list(disk_map.warnings) if disk_map else [],
+                "error": error_json(look) if isinstance(look, SourceRefused) else None,
+            }
+        )
+        if not arguments.json:
+            _print_disk(disk, index, disk_map or look)
     if isinstance(view, JsonView):
         view.other(
             {
@@ -168,21 +182,39 @@ def probe(arguments: Arguments, view: View) -> int:
                 "changed": False,
                 "agent_version": __version__,
                 "firmware": firmware(),
-                "disks": disks,
+                "disks": entries,
             }
         )
     return 0
 
 
-def _print_disk(
-    arguments: Arguments, disk: BlockDisk, index: int, kind: str, previews: tuple[Preview, ...]
-) -> None:
-    if arguments.json:
+def _look(disk: BlockDisk, name: str, how: How, meter: Meter) -> DiskMap | SourceRefused:
+    try:
+        with devices.open_read_only(disk) as handle:
+            return surveyed(map_disk(disk, handle, name, how), handle, meter)
+    except SourceRefused as error:
+        return error
+
+
+def _print_disk(disk: BlockDisk, index: int, look: DiskMap | SourceRefused) -> None:
+    if isinstance(look, SourceRefused):
+        print(f"disk{index}  {disk}\n  refused: {look.message}; {look.remedy}")
         return
-    print(f"disk{index}  {disk}  table: {kind}")
-    for each in previews:
+    print(f"disk{index}  {disk}  table: {look.table.kind}")
+    for each in previews(look):
         why = f"  ({each.reason})" if each.reason else ""
         print(f"  {each.partition:>4}  {size(each.size):>8}  {each.content:8} {each.method}{why}")
+    for warning in look.warnings:
+        print(f"  warning: {warning}")
+
+
+def _how(arguments: Arguments, disks: tuple[BlockDisk, ...]) -> How:
+    return How(
+        whole=resolve_whole(arguments.whole, disks),
+        keys=_keys(arguments, disks),
+        unclean=arguments.unclean,
+        keep_gaps=arguments.keep_gaps,
+    )
 
 
 def backup(arguments: Arguments, view: View) -> int:
@@ -198,10 +230,9 @@ def backup(arguments: Arguments, view: View) -> int:
         options = Options(
             level=arguments.level,
             threads=arguments.threads,
-            whole=resolve_whole(arguments.whole, disks),
+            how=_how(arguments, disks),
             max_unreadable=arguments.max_unreadable,
             rescue_seconds=60.0 * arguments.rescue_minutes,
-            keys=_keys(arguments, disks),
         )
         facts = hardware()
         machine = Machine(
@@ -212,7 +243,8 @@ def backup(arguments: Arguments, view: View) -> int:
             firmware=facts["firmware"],
         )
         machine = recorded(machine)
-        job.done(engine_backup(disks, name, job.store, job.meter, machine, options))
+        result = engine_backup(disks, name, job.store, job.meter, machine, options, view.warning)
+        job.done(result)
     return 0
 
 

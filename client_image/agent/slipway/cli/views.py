@@ -130,22 +130,23 @@ class TerminalView:
 
     def warning(self, message: str) -> None:
         """A line of its own."""
-        self._end_line()
+        self.end_line()
         print(f"slipway: warning: {message}", file=self._err, flush=True)
 
     def result(self, result: Result) -> None:
         """What was done, and what differs."""
-        self._end_line()
+        self.end_line()
         for line in result_lines(result):
             print(line, file=self._out, flush=True)
 
     def error(self, error: SlipwayError) -> None:
         """Message and remedy."""
-        self._end_line()
+        self.end_line()
         print(f"slipway: {error.message}", file=self._err)
         print(f"  what helps: {error.remedy}", file=self._err, flush=True)
 
-    def _end_line(self) -> None:
+    def end_line(self) -> None:
+        """Leave the line of progress, for what is printed beside this view."""
         if self._width:
             self._err.write("\n")
             self._width = 0

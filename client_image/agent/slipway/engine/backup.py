@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from slipway import __version__
+from slipway.engine.agreement import refuse_refused, settled
 from slipway.engine.cells import ReadError, Runs, aligned_buffer, digest_of_cell, read_cell
 from slipway.engine.devices import BlockDisk, open_read_only
 from slipway.engine.direct import cell_reader
 from slipway.engine.errors import DeviceError
-from slipway.engine.mapping import DiskMap, Mapped, known_identity, map_disk
+from slipway.engine.gaps import surveyed
+from slipway.engine.mapping import DiskMap, How, Mapped, known_identity, map_disk
 from slipway.engine.memory import give_back
 from slipway.engine.parallel import cores, parallel
 from slipway.engine.progress import Meter
@@ -34,14 +36,11 @@ class Options:
 
     level: int = 3
     threads: int = 0
-    whole: Collection[str] = ()
-    """Volume ids, as `disk0:2`."""
+    how: How = field(default_factory=How)
     max_unreadable: int = MAX_UNREADABLE
     """Bytes; when the disks lack more, nothing is published."""
     rescue_seconds: float = MAX_SECONDS
     """How long failing reads may take altogether."""
-    keys: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-    """Passphrases by volume id."""
 
 
 @dataclass
@@ -90,11 +89,14 @@ def backup(
     meter: Meter,
     machine: Machine,
     options: Options,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> Result:
-    """Save the disks as a new version of image `name`."""
+    """Save the disks as a new version of image `name`. `warn` is told what does not stop it."""
     with ExitStack() as stack:
         handles = [stack.enter_context(open_read_only(disk)) for disk in disks]
         maps = _map_all(disks, handles, options, meter)
+        for warning in (each for disk_map in maps for each in disk_map.warnings):
+            warn(warning)
         budget = Budget(options.max_unreadable, options.rescue_seconds)
         rescuers = [Rescuer(disk, budget) for disk in disks]
         readers = [
@@ -144,8 +146,10 @@ def _map_all(
     with meter.phase("map", 0):
         for index, (disk, handle) in enumerate(zip(disks, handles, strict=True)):
             meter.at(f"disk{index}", "")
-            maps.append(map_disk(disk, handle, f"disk{index}", options.whole, options.keys))
-    return maps
+            maps.append(map_disk(disk, handle, f"disk{index}", options.how))
+    maps = settled(maps)
+    refuse_refused(maps)
+    return [surveyed(each, handle, meter) for each, handle in zip(maps, handles, strict=True)]
 
 
 class _Job:

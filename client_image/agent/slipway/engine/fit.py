@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 from slipway.engine.cells import zeros
 from slipway.engine.errors import TargetRefused
 from slipway.engine.grow import growable
+from slipway.engine.partition_types import is_service
 from slipway.engine.reshape import Reshaped, Shrinker, end_of, parts_of, pushed, squeezed
 from slipway.engine.selection import LAST, Growing
 from slipway.engine.shrink import comes_out_anew
-from slipway.engine.table import MIB, is_container, is_service
+from slipway.engine.table import MIB, is_container
 from slipway.format import Disk, Extents, Segment, digest_of
 
 _LEAST_SWAP = 1 * MIB
@@ -152,8 +153,7 @@ class _Layout:
 
     def _named(self, name: str) -> Segment:
         """The partition of that name; `last` is the last that people use."""
-        types = {line.number: line.type for line in self.image.table.partitions}
-        used = [each for each in self.parts if not is_service(types.get(each.partition or 0, ""))]
+        used = [each for each in self.parts if not is_service(self.image.table, each.partition)]
         named = (each for each in self.parts if each.id == name)
         part = max(used, key=end_of, default=None) if name == LAST else next(named, None)
         if part is None or not part.partition:

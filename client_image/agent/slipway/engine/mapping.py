@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from slipway.engine.content.base import Decision, Volume
-from slipway.engine.content.registry import decide, identify, label_of, open_volume, used_map
+from slipway.engine.content.base import Decision, Policy
+from slipway.engine.content.fixed import HASHES
+from slipway.engine.content.registry import (
+    UNKNOWN,
+    decide,
+    identify,
+    label_of,
+    open_volume,
+    used_map,
+)
+from slipway.engine.content.spread import Share
 from slipway.engine.devices import BlockDisk
-from slipway.engine.errors import SlipwayError, SourceRefused, UsageError
+from slipway.engine.errors import (
+    DeviceError,
+    Interrupted,
+    SlipwayError,
+    SourceRefused,
+    UsageError,
+)
+from slipway.engine.ldm import is_data, share_of
 from slipway.engine.loop import read_only_loop
+from slipway.engine.other_units import hint, other_units
+from slipway.engine.partition_types import why_whole
 from slipway.engine.readable import (
     metadata_needed,
     read_head,
@@ -18,15 +36,32 @@ from slipway.engine.readable import (
     read_tables,
     table_needed,
 )
-from slipway.engine.table import Stretch, is_container, is_vendors, layout, read_table
+from slipway.engine.run import ToolMissing, at_most
+from slipway.engine.table import Stretch, is_container, layout, read_table
 from slipway.format import Extents, Identity, Table
 
 WHOLE_DISK = "disk"
+# Seconds that one program may take; the largest file systems take minutes.
+_PATIENCE = 1800.0
+
+
+@dataclass(frozen=True)
+class How:
+    """What the user asks for."""
+
+    whole: Collection[str] = ()
+    """Ids of volumes, such as `disk0:2`, to be saved with all sectors whatever they hold."""
+    keys: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    """Passphrases by volume id."""
+    unclean: Policy = "refuse"
+    """What becomes of volumes that their own system did not let go of."""
+    keep_gaps: bool = False
+    """Whether what lies in no partition is saved in full, however long it is."""
 
 
 @dataclass(frozen=True)
 class Mapped:
-    """A stretch whose used map is known."""
+    """A stretch whose used map is known, or whose `error` says why it can't be."""
 
     stretch: Stretch
     used: Extents
@@ -34,16 +69,21 @@ class Mapped:
     content: str
     uuid: str = ""
     label: str = ""
+    error: SlipwayError | None = None
+    asked: bool = False
+    """Whether the user asked for all its sectors: then nothing refuses it."""
 
 
 @dataclass(frozen=True)
 class DiskMap:
-    """A disk, ready to be read."""
+    """A disk, ready to be read when no part of it has an error."""
 
     id: str
     disk: BlockDisk
     table: Table
     parts: tuple[Mapped, ...]
+    warnings: tuple[str, ...] = ()
+    """What users have to know and nothing stops for."""
 
     @property
     def used_bytes(self) -> int:
@@ -51,113 +91,73 @@ class DiskMap:
         return sum(part.used.total for part in self.parts)
 
 
-@dataclass(frozen=True)
-class Preview:
-    """What a backup would do with one partition, found out without reading its map."""
-
-    partition: str
-    offset: int
-    size: int
-    content: str
-    method: str
-    """`refused` when a backup would stop here; `reason` and `remedy` then say why."""
-    reason: str = ""
-    remedy: str = ""
-    uuid: str = ""
-    label: str = ""
-
-
-def map_disk(
-    disk: BlockDisk,
-    handle: int,
-    disk_id: str,
-    whole: Collection[str],
-    keys: Mapping[str, bytes],
-) -> DiskMap:
-    """Find out everything about an opened disk.
-
-    `whole` holds ids such as `disk0:2`, `keys` the passphrase of such a volume.
-    """
-    table, stretches = _stretches(disk, handle, disk_id, whole)
-    parts = []
-    for stretch in stretches:
-        if stretch.used is not None:
-            content = "gap" if stretch.kind == "gap" else "table"
-            parts.append(Mapped(stretch, stretch.used, Decision("whole"), content))
-            continue
-        name = volume_id(disk_id, stretch.partition)
-        place = (disk.path, stretch.offset, stretch.size, disk.logical_sector)
-        with open_volume(name, *place, key=keys.get(name)) as volume, metadata_needed(name, disk):
-            if name not in whole:
-                read_head(volume)
-            decision = _decide(volume, table, stretch, name in whole)
-            used = used_map(volume, decision)
-            uuid, label = label_of(volume.fields)
-            if table.kind == "none":
-                # The first sector decides whether the disk boots: it is a segment of its own.
-                used = used.without(0, disk.logical_sector)
-            parts.append(Mapped(stretch, used, decision, volume.type, uuid, label))
+def map_disk(disk: BlockDisk, handle: int, disk_id: str, how: How) -> DiskMap:
+    """Find out everything about an opened disk; what is wrong with a partition stands with it."""
+    with at_most(_PATIENCE):
+        table, stretches = _stretches(disk, handle, disk_id, how)
+        parts = [_part(disk, table, each, volume_id(disk_id, each.partition), how)
+                 for each in stretches]  # fmt: skip
+    share = share_of(table, stretches, handle, disk.size)
+    if share is not None:
+        parts = [_with_share(table, part, share) for part in parts]
     return DiskMap(disk_id, disk, table, tuple(parts))
 
 
-def preview_disk(disk: BlockDisk, handle: int, disk_id: str) -> tuple[Table, tuple[Preview, ...]]:
-    """The table of an opened disk and what a backup would do with its partitions."""
-    table, stretches = _stretches(disk, handle, disk_id, ())
-    contents = [stretch for stretch in stretches if stretch.kind == "partition"]
-    previews = []
-    for stretch in contents:
-        name = volume_id(disk_id, stretch.partition)
-        place = (disk.path, stretch.offset, stretch.size, disk.logical_sector)
-        with open_volume(name, *place) as volume:
-            previews.append(_preview(volume, table, stretch, disk))
-    return table, tuple(previews)
+def _with_share(table: Table, part: Mapped, share: Share) -> Mapped:
+    if not is_data(table, part.stretch.partition):
+        return part
+    return replace(part, decision=replace(part.decision, shares=(share,)))
 
 
-def _decide(volume: Volume, table: Table, stretch: Stretch, whole: bool) -> Decision:
-    if not whole and is_vendors(table, stretch.partition):
-        return Decision("whole", "a vendor's hidden partition: its files alone would not start it")
-    return decide(volume, whole)
-
-
-def _preview(volume: Volume, table: Table, stretch: Stretch, disk: BlockDisk) -> Preview:
-    uuid, label = label_of(volume.fields)
-    method, reason, remedy = "refused", "", ""
+def _part(disk: BlockDisk, table: Table, stretch: Stretch, name: str, how: How) -> Mapped:
+    if stretch.used is not None:
+        content = "gap" if stretch.kind == "gap" else "table"
+        return Mapped(stretch, stretch.used, Decision("whole"), content)
+    place = (disk.path, stretch.offset, stretch.size, disk.logical_sector)
+    asked, typed = name in how.whole, why_whole(table, stretch.partition)
+    decision = Decision("whole", typed or "asked for")
+    part = Mapped(stretch, Extents.whole(stretch.size), decision, UNKNOWN, asked=asked)
     try:
-        with metadata_needed(volume.id, disk):
-            read_head(volume)
-            decision = _decide(volume, table, stretch, whole=False)
-        method, reason = decision.method, decision.reason
+        with metadata_needed(name, disk), open_volume(name, *place) as volume:
+            uuid, label = label_of(volume.fields)
+            part = replace(part, content=volume.type, uuid=uuid, label=label)
+            # Hashes of other blocks know more about themselves than their type does.
+            if not asked and (not typed or volume.type == HASHES):
+                read_head(volume)
+                volume = replace(volume, key=how.keys.get(name), unclean=how.unclean)
+                decision = decide(volume)
+                part = replace(part, used=used_map(volume, decision), decision=decision)
+    except Interrupted:
+        raise
     except SlipwayError as error:
-        reason, remedy = error.message, error.remedy
-    return Preview(
-        partition=volume.id.partition(":")[2],
-        offset=stretch.offset,
-        size=stretch.size,
-        content=volume.type,
-        method=method,
-        reason=reason,
-        remedy=remedy,
-        uuid=uuid,
-        label=label,
-    )
+        # Whole is the way out of everything that a disk can hold, or make a program do.
+        if not (asked or typed) or isinstance(error, ToolMissing | DeviceError):
+            part = replace(part, error=error)
+    if table.kind == "none":
+        # The first sector decides whether the disk boots: it is a segment of its own.
+        part = replace(part, used=part.used.without(0, disk.logical_sector))
+    return part
 
 
-def _stretches(
-    disk: BlockDisk, handle: int, disk_id: str, whole: Collection[str]
-) -> tuple[Table, list[Stretch]]:
-    if volume_id(disk_id, 0) in whole:
-        table = Table("none")
+def _stretches(disk: BlockDisk, handle: int, disk_id: str, how: How) -> tuple[Table, list[Stretch]]:
+    table = Table("none")
+    if volume_id(disk_id, 0) in how.whole:
         return table, layout(table, handle, disk.size, disk.logical_sector)
     try:
         with table_needed(disk, disk_id):
             read_start(handle, disk)
             table = table_of(disk)
-            stretches = layout(table, handle, disk.size, disk.logical_sector)
+            stretches = layout(table, handle, disk.size, disk.logical_sector, how.keep_gaps)
             read_tables(handle, disk, table, stretches)
         return table, stretches
     except SourceRefused as error:
         message = error.message.removeprefix(f"{disk.path}: ")
-        raise SourceRefused(f"{disk.path}: {message}", error.remedy) from error
+        if units := other_units(disk, handle, table):
+            message += f"; {hint(units, disk, disk_id)}"
+        whole, remedy = f"--whole {disk_id}:disk", error.remedy
+        if whole not in remedy:
+            remedy = f"{remedy}, or save the disk sector by sector with {whole}"
+        raise SourceRefused(f"{disk.path}: {message}", remedy) from error
 
 
 def table_of(disk: BlockDisk) -> Table:

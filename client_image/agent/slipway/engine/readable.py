@@ -6,6 +6,8 @@ an image that lacks files and does not say so.
 
 from __future__ import annotations
 
+import logging
+import struct
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 
@@ -13,30 +15,49 @@ from slipway.engine import gpt
 from slipway.engine.cells import ReadError, read_at
 from slipway.engine.content.base import Volume
 from slipway.engine.devices import BlockDisk
-from slipway.engine.errors import SourceRefused
+from slipway.engine.errors import SourceRefused, ToolError
+from slipway.engine.run import ToolMissing
 from slipway.engine.table import MAX_GAP, Stretch, parse_gpt_header
 from slipway.format import Table
+
+log = logging.getLogger(__name__)
 
 _BLOCK = 1 << 20
 # Where file systems and containers keep what tells their kind; btrfs has it at 64 KiB.
 _HEAD = 128 << 10
+# What reading a program's answer raises when it is not of the form that was expected.
+_NONSENSE = (
+    ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, struct.error,
+)  # fmt: skip
 
 
 @contextmanager
 def table_needed(disk: BlockDisk, disk_id: str) -> Generator[None, None, None]:
-    """Refuse the disk when a read inside fails."""
+    """Refuse the disk when a read inside fails, or a program that looks at its table."""
+
+    def refused(why: str) -> SourceRefused:
+        return SourceRefused(
+            f"{disk.path}: the partition table can't be read: {why}",
+            f"save the disk sector by sector with --whole {disk_id}:disk",
+        )
+
     try:
         yield
     except ReadError as error:
-        raise SourceRefused(
-            f"{disk.path}: the partition table can't be read: {error.message}",
-            f"save the disk sector by sector with --whole {disk_id}:disk",
-        ) from error
+        raise refused(error.message) from error
+    except ToolMissing:
+        raise
+    except (ToolError, *_NONSENSE) as error:
+        raise refused(_words(error)) from error
 
 
 @contextmanager
 def metadata_needed(volume_id: str, disk: BlockDisk) -> Generator[None, None, None]:
-    """Refuse the volume when a read inside fails."""
+    """Refuse the volume when a read inside fails, or a program that looks at it.
+
+    Programs fail on what disks hold: on damage, and on what is newer or older than they are. They
+    crash, or say what can't be read. None of that is a fault of the agent.
+    """
     try:
         yield
     except ReadError as error:
@@ -45,6 +66,21 @@ def metadata_needed(volume_id: str, disk: BlockDisk) -> Generator[None, None, No
             f"{error.message}",
             f"save it sector by sector with --whole {volume_id}",
         ) from error
+    except ToolMissing:
+        raise
+    except (ToolError, *_NONSENSE) as error:
+        log.debug("%s has no used map", volume_id, exc_info=True)
+        raise SourceRefused(
+            f"{volume_id} of {disk.path}: nobody can tell what is in use there: {_words(error)}",
+            "check it in its own operating system, or save it sector by sector with "
+            f"--whole {volume_id}",
+        ) from error
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, ToolError):
+        return error.message
+    return f"what its programs say makes no sense ({type(error).__name__}: {error})"
 
 
 def read_start(handle: int, disk: BlockDisk) -> None:

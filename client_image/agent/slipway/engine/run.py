@@ -7,11 +7,15 @@ import os
 import shlex
 import signal
 import subprocess
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
+from threading import Event, Thread, Timer
+from typing import TextIO, cast
 
-from slipway.engine.errors import ToolError
+from slipway.engine.errors import Interrupted, ToolError
 
 log = logging.getLogger(__name__)
 
@@ -20,9 +24,14 @@ PACKAGES = {
     "btrfs": "btrfs-progs",
     "cryptsetup": "cryptsetup-bin",
     "debugreiserfs": "reiserfsprogs",
+    "debugfs": "e2fsprogs",
     "dumpe2fs": "e2fsprogs",
     "e2fsck": "e2fsprogs",
     "lsblk": "util-linux",
+    "ntfs-3g.probe": "ntfs-3g",
+    "ntfscat": "ntfs-3g",
+    "ntfscluster": "ntfs-3g",
+    "ntfsinfo": "ntfs-3g",
     "ntfsresize": "ntfs-3g",
     "pvck": "lvm2",
     "resize2fs": "e2fsprogs",
@@ -31,7 +40,13 @@ PACKAGES = {
     "xfs_growfs": "xfsprogs",
     "xfs_logprint": "xfsprogs",
 }
-_ERROR_LINES = 3
+_ERROR_LINES, _ERROR_LINE = 3, 200
+_MOMENT = 1.0
+_seconds: ContextVar[float | None] = ContextVar("seconds", default=None)
+
+
+class ToolMissing(ToolError):
+    """A program that the agent needs is not installed; what it would have looked at may be fine."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +59,26 @@ class Finished:
     stderr: str
 
     def last_words(self) -> str:
-        """The end of what it wrote to standard error, for a message."""
-        lines = [line.strip() for line in self.stderr.replace("\r", "\n").splitlines()]
-        return "; ".join([line for line in lines if line][-_ERROR_LINES:])
+        """The end of what it wrote to standard error, and then of its output, for a message."""
+        streams = (self.stderr, self.stdout)
+        return _words(text.replace("\r", "\n").splitlines() for text in streams)
+
+
+def _words(streams: Iterable[Sequence[str]]) -> str:
+    """Some programs explain themselves on one stream, some on the other."""
+    spoken = [[" ".join(line.split()) for line in stream if line.strip()] for stream in streams]
+    ends = [line[:_ERROR_LINE] for stream in spoken for line in stream[-_ERROR_LINES:]]
+    return "".join(char if char.isprintable() else "?" for char in "; ".join(ends))
+
+
+@contextmanager
+def at_most(seconds: float) -> Generator[None, None, None]:
+    """Inside, a program that takes longer is killed, which is a ToolError."""
+    token = _seconds.set(seconds)
+    try:
+        yield
+    finally:
+        _seconds.reset(token)
 
 
 def run(
@@ -56,40 +88,102 @@ def run(
 
     Secrets go in by `input`, its standard input: arguments are for everyone to see.
     """
-    with _fed(input) as stdin, _start(argv, stdin=stdin) as process:
+    with _fed(input) as stdin, _running(argv, stdin=stdin) as process:
         stdout, stderr = process.communicate()
     result = Finished(tuple(argv), process.returncode, stdout, stderr)
     if ok is not None and result.code not in ok:
-        raise ToolError(f"{shlex.join(argv)} {_ending(result.code)}: {result.last_words()}")
+        raise _failed(argv, result.code, result.last_words())
     return result
 
 
+def _failed(argv: Sequence[str], code: int, words: str) -> ToolError:
+    return ToolError(": ".join(filter(None, [f"{shlex.join(argv)} {_ending(code)}", words])))
+
+
 @contextmanager
-def lines(argv: Sequence[str]) -> Generator[Iterator[str], None, None]:
-    """The program's output line by line, for output that may be too long to hold."""
-    with _start(argv, stderr=subprocess.DEVNULL) as process:
-        if process.stdout is None:
-            raise ToolError(f"{argv[0]} has no output to read")
+def lines(argv: Sequence[str], ok: bool = True) -> Generator[Iterator[str], None, None]:
+    """The program's output line by line, for output that may be too long to hold.
+
+    A program that fails is a ToolError, unless it need not be `ok`: then what it said has to do.
+    """
+    printed, said = deque[str](maxlen=_ERROR_LINES), deque[str](maxlen=_ERROR_LINES)
+    with _running(argv) as process:
+        output, listener = _output(process), Thread(target=said.extend, args=(process.stderr,))
+        listener.start()
         try:
-            yield iter(process.stdout)
-        except BaseException:
+            yield _remembered(output, printed)
+        except BaseException as error:
+            # What can't be read may be all that a failing program had to say.
+            with suppress(subprocess.TimeoutExpired):
+                if not _stopped(error) and (code := process.wait(_MOMENT)) != 0:
+                    listener.join()
+                    raise _failed(argv, code, _words([list(said), list(printed)])) from error
             process.kill()
             raise
         finally:
-            process.stdout.close()
+            output.close()
             code = process.wait()
-    if code != 0:
-        raise ToolError(f"{shlex.join(argv)} {_ending(code)}")
+            listener.join()
+    if code != 0 and ok:
+        raise _failed(argv, code, _words([list(said), list(printed)]))
+
+
+def _stopped(error: BaseException) -> bool:
+    """Whether somebody wants the agent to end; then its programs may have been told so, too."""
+    return isinstance(error, Interrupted) or not isinstance(error, Exception)
+
+
+def _remembered(output: Iterable[str], last: deque[str]) -> Iterator[str]:
+    for line in output:
+        last.append(line)
+        yield line
 
 
 def head(argv: Sequence[str], size: int) -> str:
     """The first `size` characters of the output; the program is ended when it has more to say."""
-    with _start(argv, stderr=subprocess.DEVNULL) as process:
-        if process.stdout is None:
-            raise ToolError(f"{argv[0]} has no output to read")
-        text = process.stdout.read(size)
+    with _running(argv, stderr=subprocess.DEVNULL) as process:
+        text = _output(process).read(size)
         process.kill()
     return text
+
+
+def _output(process: subprocess.Popen[str]) -> TextIO:
+    if process.stdout is None:
+        raise ToolError(f"{process.args!r} has no output to read")
+    return cast(TextIO, process.stdout)
+
+
+@contextmanager
+def _running(
+    argv: Sequence[str], stderr: int = subprocess.PIPE, stdin: int = subprocess.DEVNULL
+) -> Generator[subprocess.Popen[str], None, None]:
+    """The program at work. It is killed when its time is up, and when its caller gives up."""
+    seconds, late = _seconds.get(), Event()
+    with _start(argv, stderr, stdin) as process:
+
+        def end() -> None:
+            late.set()
+            process.kill()
+
+        timer = Timer(seconds or 0, end)
+        timer.daemon = True
+        if seconds is not None:
+            timer.start()
+        try:
+            yield process
+        except BaseException as error:
+            process.kill()
+            if late.is_set():
+                raise _too_late(argv, seconds) from error
+            raise
+        finally:
+            timer.cancel()
+    if late.is_set():
+        raise _too_late(argv, seconds)
+
+
+def _too_late(argv: Sequence[str], seconds: float | None) -> ToolError:
+    return ToolError(f"{shlex.join(argv)} did not end within {seconds:.0f} seconds")
 
 
 @contextmanager
@@ -104,9 +198,7 @@ def _fed(content: bytes | None) -> Generator[int, None, None]:
         yield file.fileno()
 
 
-def _start(
-    argv: Sequence[str], stderr: int = subprocess.PIPE, stdin: int = subprocess.DEVNULL
-) -> subprocess.Popen[str]:
+def _start(argv: Sequence[str], stderr: int, stdin: int) -> subprocess.Popen[str]:
     log.debug("run: %s", shlex.join(argv))
     environment = {
         "LC_ALL": "C",
@@ -126,7 +218,7 @@ def _start(
     except FileNotFoundError as error:
         tool = argv[0]
         package = "partclone" if tool.startswith("partclone.") else PACKAGES.get(tool, tool)
-        raise ToolError(
+        raise ToolMissing(
             f"the program {tool} is missing", f"install the package {package} and try again"
         ) from error
     except OSError as error:

@@ -21,22 +21,9 @@ from slipway.format.manifest import SegmentKind, TableKind
 MIB = 1 << 20
 MAX_GAP = 16 * MIB
 _EXTENDED = frozenset({"5", "f", "85"})
-_VENDORS = "12"
-# EFI, Microsoft reserved, Windows recovery, BIOS boot; on MBR EFI, recovery, diagnostics.
-_SERVICE = frozenset(
-    {
-        "C12A7328-F81F-11D2-BA4B-00A0C93EC93B",
-        "E3C9E316-0B5C-4DB8-817D-F92DF00215AE",
-        "DE94BBA4-06D1-4D40-A16A-BFD50179D6AC",
-        "21686148-6449-6E6F-744E-656564454649",
-        "EF",
-        "27",
-        "12",
-    }
-)
 _GPT_HEADER = struct.Struct("<8s4s4s4s4sQQQQ16sQIII")
 _MAX_LOGICALS = 512
-_DAMAGED = "repair the table, or save the disk sector by sector with --whole disk"
+_DAMAGED = "repair the table"
 
 
 @dataclass(frozen=True)
@@ -99,17 +86,6 @@ def _line(line: dict[str, Any], device: str) -> TablePartition:
 def is_container(table: Table, partition: TablePartition) -> bool:
     """Whether it is an extended partition, which holds other partitions and nothing else."""
     return table.kind == "dos" and partition.type.lower().removeprefix("0x") in _EXTENDED
-
-
-def is_service(type: str) -> bool:
-    """Whether a partition of this type serves the PC, not the people who use it."""
-    return type.upper().removeprefix("0X") in _SERVICE
-
-
-def is_vendors(table: Table, number: int | None) -> bool:
-    """Whether it is a hidden partition with which a vendor diagnoses or recovers the PC."""
-    types = {line.number: line.type.lower().removeprefix("0x") for line in table.partitions}
-    return table.kind == "dos" and types.get(number or 0) == _VENDORS
 
 
 def layout(

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from slipway.engine.cells import ReadError
+from slipway.engine.content.spread import Share
 from slipway.engine.errors import SourceRefused
 from slipway.format import Extents
 from slipway.format.manifest import Method
+
+Policy = Literal["refuse", "whole"]
+"""What becomes of a volume that its own system did not let go of."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class Volume:
     """Name of the volume in a container, when it is one: `root`."""
     key: bytes | None = field(default=None, repr=False)
     """The passphrase for what is encrypted. Never logged, stored or sent."""
+    unclean: Policy = "refuse"
 
     def read(self, offset: int, size: int) -> bytes:
         """Bytes of the volume; fewer at its end."""
@@ -50,15 +55,46 @@ class Decision:
     method: Method
     reason: str = ""
     """Why it is saved whole although Slipway knows its kind; of a container, what is inside."""
+    replayed: bool = False
+    """Whether its used map is one of before and after a replay of its journal."""
+    asleep: bool = False
+    """Whether the memory of a hibernated system lies here."""
+    shares: tuple[Share, ...] = ()
+    """What it is a part of."""
+    hashes: int = 0
+    """Of how many bytes, of another volume, it holds the hashes."""
+
+
+class Unclean(SourceRefused):
+    """Refused because its own system did not let go of it: all its sectors are a sound copy."""
+
+    def __init__(self, message: str, remedy: str, why: str) -> None:
+        """`why` is the message without the name of the partition."""
+        super().__init__(message, remedy)
+        self.why = why
 
 
 def refusal(volume: Volume, why: str, remedy: str) -> SourceRefused:
     """The error for content whose used map can't be trusted; whole is always a way out."""
-    where = f"{volume.id}, {volume.inside}" if volume.inside else volume.id
     return SourceRefused(
-        f"{where} ({volume.type}) {why}",
+        f"{_name(volume)} {why}",
         f"{remedy}, or save it sector by sector with --whole {volume.id}",
     )
+
+
+def unclean(volume: Volume, why: str, remedy: str) -> Unclean:
+    """The error for content that its own system did not let go of."""
+    return Unclean(
+        f"{_name(volume)} {why}",
+        f"{remedy}, or save it sector by sector with --whole {volume.id}, or whatever was not "
+        "shut down with --unclean whole",
+        why,
+    )
+
+
+def _name(volume: Volume) -> str:
+    where = f"{volume.id}, {volume.inside}" if volume.inside else volume.id
+    return f"{where} ({volume.type})"
 
 
 @dataclass(frozen=True)
@@ -74,6 +110,11 @@ class Inner:
         """For a container's reason."""
         why = f" ({self.decision.reason})" if self.decision.reason else ""
         return f"{self.type} {self.decision.method}{why}"
+
+
+def without_bad(used: Extents, bad: Iterable[tuple[int, int]], size: int) -> Extents:
+    """A used map of `size` bytes without what the disk is known not to hold: nobody's data."""
+    return used.complement(size).union(bad).complement(size)
 
 
 Look = Callable[[Volume, bool], Inner]

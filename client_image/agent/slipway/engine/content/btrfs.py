@@ -7,7 +7,7 @@ import re
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 
-from slipway.engine.content.base import Decision, Volume, refusal
+from slipway.engine.content.base import Decision, Volume, refusal, unclean
 from slipway.engine.run import lines, run
 from slipway.format import Extents
 
@@ -48,7 +48,7 @@ class Btrfs:
                 volume, "spans several devices", "remove the other devices from the file system"
             )
         if fields.get("log_root") != 0:
-            raise refusal(
+            raise unclean(
                 volume,
                 "was not unmounted cleanly: its log is not empty",
                 "start the PC's own system and shut it down cleanly",

@@ -46,7 +46,8 @@ class Luks:
         if isinstance(payload, str):
             return Decision("whole", payload)
         with _opened(volume, payload) as inside:
-            return Decision("used", f"inside: {self._look(inside, False)}")
+            found = self._look(inside, False)
+        return replace(found.decision, method="used", reason=f"inside: {found}")
 
     def used(self, volume: Volume) -> Extents:
         """The header with its key slots, used ciphertext, and all behind it."""

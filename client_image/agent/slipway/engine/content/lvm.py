@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from slipway.engine.content.base import Decision, Look, Volume
+from slipway.engine.content.base import Decision, Inner, Look, Volume
 from slipway.engine.content.lvm_text import parse
+from slipway.engine.content.spread import Share
+from slipway.engine.devices import clean
 from slipway.engine.dm import have_device_mapper, joined
 from slipway.engine.errors import ToolError
 from slipway.engine.loop import read_only_loop
@@ -47,6 +49,7 @@ class PhysicalVolume:
     """Where the extents begin."""
     end: int
     volumes: tuple[LogicalVolume, ...]
+    shares: tuple[Share, ...] = ()
 
 
 class Lvm:
@@ -63,8 +66,17 @@ class Lvm:
         group = _read(volume)
         if isinstance(group, str):
             return Decision("whole", group)
-        words = [f"{name}: {inner}" for name, inner, _ in self._contents(volume, group)]
-        return Decision("used", ", ".join(words))
+        words, inner = [], []
+        for name, found, _ in self._contents(volume, group):
+            words.append(f"{name}: {found}")
+            inner += [found.decision] if isinstance(found, Inner) else []
+        return Decision(
+            "used",
+            ", ".join(words),
+            replayed=any(each.replayed for each in inner),
+            asleep=any(each.asleep for each in inner),
+            shares=group.shares,
+        )
 
     def used(self, volume: Volume) -> Extents:
         """All outside the extents, and what is in use inside the volumes."""
@@ -78,7 +90,7 @@ class Lvm:
 
     def _contents(
         self, volume: Volume, group: PhysicalVolume, mapped: bool = False
-    ) -> Iterator[tuple[str, str, list[tuple[int, int]]]]:
+    ) -> Iterator[tuple[str, Inner | str, list[tuple[int, int]]]]:
         for each in group.volumes:
             why = each.whole
             if not why and len(each.areas) > 1 and not have_device_mapper():
@@ -88,7 +100,7 @@ class Lvm:
                 continue
             with _opened(volume, each) as inside:
                 found = self._look(inside, mapped)
-            yield each.name, str(found), list(_placed(found.used, each.areas))
+            yield each.name, found, list(_placed(found.used, each.areas))
 
 
 @contextmanager
@@ -148,7 +160,18 @@ def physical_volume(metadata: dict[str, Any], uuid: str, size: int) -> PhysicalV
     )
     if any(area.start + area.size > end for each in found for area in each.areas):
         return "its volume group says that it is larger than it is"
-    return PhysicalVolume(start, end, tuple(each for each in found if each.areas))
+    return PhysicalVolume(
+        start, end, tuple(each for each in found if each.areas), _shares(metadata, uuid)
+    )
+
+
+def _shares(metadata: dict[str, Any], own: str) -> tuple[Share, ...]:
+    [(name, group)] = [pair for pair in metadata.items() if isinstance(pair[1], dict)]
+    members = tuple(
+        (each["id"].replace("-", ""), f"{title} ({clean(str(each.get('device', 'gone')))})")
+        for title, each in group["physical_volumes"].items()
+    )
+    return (Share(f"volume group {clean(name)}", own, members),) if len(members) > 1 else ()
 
 
 def _segments(volume: dict[str, Any]) -> list[dict[str, Any]]:

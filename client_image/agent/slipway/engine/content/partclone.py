@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from slipway.engine.content.base import Volume
-from slipway.engine.errors import SourceRefused, ToolError
+from slipway.engine.errors import ToolError
 from slipway.engine.run import lines
 from slipway.format import Extents
 
@@ -34,10 +34,7 @@ def parse_map(text: Iterable[str], size: int) -> Extents:
     if not position:
         raise ToolError("partclone wrote an empty map")
     if position > size:
-        raise SourceRefused(
-            f"the file system says it has {position} bytes, its partition has {size}",
-            "repair the partition table or shrink the file system",
-        )
+        raise ToolError(f"the file system says it has {position} bytes, its partition has {size}")
     # NTFS and FAT keep a backup boot sector behind the part that they map.
     return Extents.of([*ranges, (position, size)])
 
@@ -48,13 +45,5 @@ def partclone_map(program: str, volume: Volume, *options: str) -> Extents:
         f"partclone.{program}", "-D", "-q", "-f", "0", "-L", "/dev/null", *options,
         "-s", str(volume.device), "-o", "-",
     ]  # fmt: skip
-    try:
-        with lines(argv) as text:
-            return parse_map(text, volume.size)
-    except ToolError as error:
-        raise ToolError(
-            f"{volume.id}: {error.message}",
-            error.remedy
-            or f"check the {volume.type} file system from its own operating system, "
-            f"or save it sector by sector with --whole {volume.id}",
-        ) from error
+    with lines(argv) as text:
+        return parse_map(text, volume.size)

@@ -8,16 +8,18 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from slipway.engine.content.base import Decision, Handler, Inner, Volume
+from slipway.engine.content.base import Decision, Handler, Inner, Unclean, Volume
 from slipway.engine.content.btrfs import Btrfs
+from slipway.engine.content.exfat import ExFat
 from slipway.engine.content.ext import Ext
+from slipway.engine.content.f2fs import F2fs
 from slipway.engine.content.fat import Fat
-from slipway.engine.content.fixed import RaidMember, Unmapped
+from slipway.engine.content.fixed import RaidMember, Unmapped, VerityHashes
+from slipway.engine.content.hfsplus import HfsPlus
 from slipway.engine.content.luks import Luks
 from slipway.engine.content.lvm import Lvm
 from slipway.engine.content.ntfs import Ntfs
 from slipway.engine.content.reiserfs import Reiserfs
-from slipway.engine.content.simple import ExFat, F2fs, HfsPlus
 from slipway.engine.content.swap import Swap
 from slipway.engine.content.xfs import Xfs
 from slipway.engine.devices import clean
@@ -31,7 +33,7 @@ def _look(volume: Volume, mapped: bool) -> Inner:
     fields = identify(volume.device)
     kind = clean(fields.get("ID_FS_TYPE", UNKNOWN))
     found = replace(volume, type=kind, fields=fields)
-    decision = decide(found, whole=False)
+    decision = decide(found)
     used = used_map(found, decision) if mapped else Extents.of(())
     return Inner(kind, decision, used)
 
@@ -50,9 +52,11 @@ HANDLERS: tuple[Handler, ...] = (
     Reiserfs(),
     Swap(),
     Unmapped(),
+    VerityHashes(),
     Xfs(),
 )
 UNKNOWN = "unknown"
+HIBERNATED = ("swap", "swsuspend")
 _ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
 # blkid's exit code when it finds nothing, and when it finds several things.
 _NOTHING, _AMBIVALENT = 2, 8
@@ -60,13 +64,13 @@ _NOTHING, _AMBIVALENT = 2, 8
 
 @contextmanager
 def open_volume(
-    id: str, path: Path, offset: int, size: int, sector: int, key: bytes | None = None
+    id: str, path: Path, offset: int, size: int, sector: int
 ) -> Generator[Volume, None, None]:
     """Show a stretch of a disk as a volume of its own, with what blkid says about it."""
     with read_only_loop(path, offset, size, sector) as device:
         fields = identify(device)
         kind = fields.get("ID_FS_TYPE", UNKNOWN)
-        yield Volume(id, device, size, sector, clean(kind), fields, key=key)
+        yield Volume(id, device, size, sector, clean(kind), fields)
 
 
 def identify(device: Path) -> dict[str, str]:
@@ -109,12 +113,17 @@ def handler_for(volume: Volume) -> Handler | None:
     return next((each for each in HANDLERS if volume.type in each.types), None)
 
 
-def decide(volume: Volume, whole: bool) -> Decision:
-    """How the volume will be saved; `whole` when the user asked for all sectors."""
+def decide(volume: Volume) -> Decision:
+    """How the volume will be saved."""
     handler = handler_for(volume)
-    if whole:
-        return Decision("whole", "asked for")
-    return handler.decide(volume) if handler is not None else Decision("whole")
+    if handler is None:
+        return Decision("whole")
+    try:
+        return handler.decide(volume)
+    except Unclean as error:
+        if volume.unclean == "refuse":
+            raise
+        return Decision("whole", f"it {error.why}", asleep=volume.type in HIBERNATED)
 
 
 def used_map(volume: Volume, decision: Decision) -> Extents:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 
-from slipway.engine.content.base import Decision, Volume, refusal
+from slipway.engine.content.base import Decision, Volume, refusal, unclean
 from slipway.engine.errors import ToolError
 from slipway.engine.run import lines, run
 from slipway.format import Extents
 
 _BLOCK = re.compile(r"^Blocksize: (\d+)$")
+_JOURNAL = re.compile(r"^\s+Device \[0x([0-9a-f]+)\]", re.MULTILINE)
+_STATE = re.compile(r"^Fs state field: 0x([0-9a-f]+)", re.MULTILINE)
 _FREE = re.compile(r"Free ?\((\d+)-(\d+)\)")
 
 
@@ -20,8 +22,13 @@ class Reiserfs:
 
     def decide(self, volume: Volume) -> Decision:
         """Refuse what a mount would replay: the bitmaps are older than the journal."""
-        if "Filesystem is clean" not in run(["debugreiserfs", str(volume.device)]).stdout:
-            raise refusal(
+        text = run(["debugreiserfs", str(volume.device)]).stdout
+        if (found := _JOURNAL.search(text)) is not None and int(found[1], 16):
+            raise refusal(volume, "has its journal on another device", "move the journal inside")
+        if (state := _STATE.search(text)) is not None and int(state[1], 16):
+            raise unclean(volume, "asks for a check", "run reiserfsck")
+        if "Filesystem is clean" not in text:
+            raise unclean(
                 volume,
                 "was not unmounted cleanly",
                 "start the PC's own system and shut it down cleanly, or run reiserfsck",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from slipway.engine.content.base import Decision, Volume, refusal
+from slipway.engine.content.base import Decision, Volume, unclean
 from slipway.format import Extents, FormatError
 
 _PAGE_SIZES = (4096, 8192, 16384, 32768, 65536)
@@ -30,7 +30,7 @@ class Swap:
         head = volume.read(0, _PAGE_SIZES[-1])
         marks = [head[size - 10 : size] for size in _PAGE_SIZES]
         if any(mark.startswith(_SUSPENDED) for mark in marks):
-            raise refusal(
+            raise unclean(
                 volume,
                 "holds a hibernated system",
                 "start the PC's own system and shut it down instead of hibernating",

@@ -1,11 +1,11 @@
-"""The used map of FAT12: entries of 12 bits, and boot sectors that can't be meant."""
+"""The used maps of FAT: entries of 12, 16 and 32 bits, and boot sectors that can't be meant."""
 
 import struct
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from slipway.engine.content.fat12 import entry, parse_fat12
+from slipway.engine.content.fat_tables import entry, marks, parse_fat
 
 FLOPPY = {
     "sector": 512, "per_cluster": 1, "reserved": 1, "tables": 2, "root": 224, "total": 2880,
@@ -54,7 +54,7 @@ def test_only_what_all_tables_call_free_is_free(some: dict[int, int], more: set[
     for place, values in ((512, first), (512 + 9 * 512, second)):
         table = packed([0xFF0, 0xFFF, *values], 9 * 512)
         volume[place : place + len(table)] = table
-    geometry = parse_fat12(boot())
+    geometry = parse_fat(boot())
     assert geometry is not None
     # One sector lies behind what the file system knows of.
     used = geometry.used(lambda at, size: bytes(volume[at : at + size]), len(volume) + 512)
@@ -68,32 +68,62 @@ def test_only_what_all_tables_call_free_is_free(some: dict[int, int], more: set[
 
 
 def test_clusters_that_the_table_is_too_short_for_are_used() -> None:
-    geometry = parse_fat12(boot(table=1, total=1000))
+    geometry = parse_fat(boot(table=1, total=1000))
     assert geometry is not None
     used = geometry.used(lambda at, size: bytes(size), 1000 * 512)
     # 341 entries in 512 bytes, two of them for no cluster.
     assert list(used)[-1] == ((1 + 2 + 14 + 339) * 512, 1000 * 512)
 
 
+def bits(**changed: int) -> int:
+    geometry = parse_fat(boot(**changed))
+    return geometry.bits if geometry is not None else 0
+
+
 def test_the_largest_and_the_next() -> None:
     system = 1 + 2 * 12 + 14
-    assert parse_fat12(boot(table=12, total=system + 4084)) is not None
-    assert parse_fat12(boot(table=12, total=system + 4085)) is None
-    assert parse_fat12(boot(table=12, total=system + 4084 * 64 + 63, per_cluster=64)) is not None
+    assert bits(table=12, total=system + 4084) == 12
+    assert bits(table=12, total=system + 4085) == 16
+    assert bits(table=12, total=system + 4084 * 64 + 63, per_cluster=64) == 12
+    system = 1 + 2 * 256 + 14
+    assert bits(table=256, total=system + 65524) == 16
+    assert bits(table=256, total=system + 65525) == 0
 
 
 @pytest.mark.parametrize(
     "changed",
-    [{"sector": 0}, {"sector": 513}, {"per_cluster": 0}, {"reserved": 0}, {"tables": 0},
+    [{"tables": 17}, {"sector": 0}, {"sector": 513}, {"per_cluster": 0}, {"reserved": 0},
+     {"tables": 0},
      {"root": 0}, {"table": 0}, {"total": 0}, {"total": 33}],
     ids=str,
 )  # fmt: skip
-def test_boot_sectors_that_describe_no_fat12(changed: dict[str, int]) -> None:
-    assert parse_fat12(boot(**changed)) is None
+def test_boot_sectors_that_describe_no_fat(changed: dict[str, int]) -> None:
+    assert parse_fat(boot(**changed)) is None
+
+
+ENTRIES_16 = st.one_of(st.sampled_from([0, 0xFFF7, 0xFFF8, 0x00FF, 0xF700]), st.integers(0, 0xFFFF))
+ENTRIES_32 = st.one_of(
+    st.sampled_from([0, 0xFFFFFF7, 0xA0000000, 0x7FFFFFF7, 0xFFFFFF8, 0x00FFFFFF, 0xF7FFFFFF]),
+    st.integers(0, 0xFFFFFFFF),
+)
+
+
+@given(st.lists(ENTRIES_16, max_size=200))
+def test_entries_of_16_bits(entries: list[int]) -> None:
+    found = marks(struct.pack(f"<{len(entries)}H", *entries), 16)
+    assert [bool(mark) for mark in found] == [value not in (0, 0xFFF7) for value in entries]
+
+
+@given(st.lists(ENTRIES_32, max_size=200))
+def test_entries_of_28_bits(entries: list[int]) -> None:
+    """Their upper four bits belong to nobody."""
+    found = marks(struct.pack(f"<{len(entries)}I", *entries), 32)
+    in_use = [value & 0xFFFFFFF not in (0, 0xFFFFFF7) for value in entries]
+    assert [bool(mark) for mark in found] == in_use
 
 
 @given(st.binary(max_size=600))
 def test_any_bytes(text: bytes) -> None:
-    geometry = parse_fat12(text)
-    if geometry is not None:
+    geometry = parse_fat(text)
+    if geometry is not None and geometry.clusters < 1 << 20:
         assert geometry.used(lambda at, size: bytes(size), geometry.size).total >= geometry.data
