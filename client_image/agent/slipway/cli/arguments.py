@@ -178,7 +178,7 @@ def _restore(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="last|PARTITION",
-        help="move what lies behind this growing one to the end of the disk",
+        help="let it grow, and move what lies behind it to the end of the disk",
     )
     parser.add_argument(
         "--read-back",

@@ -281,7 +281,7 @@ def _compare_or_restore(arguments: Arguments, view: View, mode: Mode) -> Result:
         manifest = job.store.manifest(parse_image_ref(arguments.image))
         manifest = select_disks(manifest, arguments.disk)
         grow = growing(manifest, arguments.grow, arguments.move)
-        if arguments.grow and arguments.partition:
+        if grow and arguments.partition:
             raise UsageError(
                 "--grow changes the table, which --partition leaves alone", "use one of them"
             )

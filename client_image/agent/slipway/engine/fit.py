@@ -164,9 +164,15 @@ class _Layout:
         growable(f"{self.image.id}:{part.id}", part)
         return part
 
+    def _reach(self) -> int:
+        """Where the table lets partitions end."""
+        dos = self.image.table.kind == "dos"
+        return min(self.limit, _MBR_LIMIT * self.sector) if dos else self.limit
+
     def pushed(self, growing: Growing) -> Reshaped | None:
         """The disk with what lies behind a growing partition at its end, when that is asked for."""
-        return pushed(self.image, self._named(growing.part), self.limit) if growing.move else None
+        part = self._named(growing.part)
+        return pushed(self.image, part, self._reach()) if growing.move else None
 
     def grown(self, name: str, known: Mapping[int, int]) -> list[tuple[int, int]]:
         """Number and new end of the partition that takes the free space behind it, if any."""
@@ -175,18 +181,16 @@ class _Layout:
         if number in known:
             return []
         blockers = [start for start in self._starts() if start >= end_of(part)]
-        limit = min([self.limit, *blockers])
-        if self.image.table.kind == "dos":
-            limit = min(limit, _MBR_LIMIT * self.sector)
+        limit = min([self._reach(), *blockers])
         end = limit // MIB * MIB
         if end <= end_of(part) and not blockers:
             return []
         if end <= end_of(part):
             behind = [each for each in parts_of(self.image) if each.offset >= end_of(part)]
             what = f"{self.image.id}:{behind[0].id}" if behind else "an extended partition"
+            name = f"{self.image.id}:{part.id}"
             raise TargetRefused(
-                f"{self.image.id}:{part.id} of the image can't grow: no free space lies behind it, "
-                f"but {what}",
+                f"{name} of the image can't grow: no free space lies behind it, but {what}",
                 f"let what lies behind it move, with --move {name}; name another partition, or "
                 "restore without --grow",
             )

@@ -268,7 +268,7 @@ class _Work:
         for area in found:
             kinds = {mark.kind for mark in job.marks(area)} | {mistaken(job.pair.target.path, area)}
             if kinds := kinds - {""}:
-                job.foreign[area.id] = sorted(kinds)
+                job.foreign[area.id] = sorted(kinds.union(job.foreign.get(area.id, ())))
         if self.mode == "restore" and (job.foreign or job.target.touched):
             self.meter.add(written=sum(self._clear(job, area) for area in found))
 
@@ -469,7 +469,8 @@ def _disk_result(job: _DiskJob) -> DiskResult:
             *(
                 PartitionResult(DISK, "gap", "whole", 0, foreign=tuple(kinds))
                 for name, kinds in job.foreign.items()
-                if name == DISK
+                # Content without a table has that name, too, and a line of its own.
+                if name == DISK and all(each.id != DISK for each in job.pair.image.segments)
             ),
         ),
     )

@@ -52,16 +52,12 @@ def select(manifest: Manifest, names: Sequence[str]) -> Manifest:
 def growing(
     manifest: Manifest, names: Sequence[str], moving: Sequence[str] = ()
 ) -> dict[str, list[Growing]]:
-    """What is to grow on each disk, and for which of it others shall move.
+    """What is to grow on each disk; for those in `moving`, which grow as well, others move.
 
     `last` means the last partition of every disk that people use.
     """
-    if strangers := sorted(set(moving) - set(names)):
-        raise UsageError(
-            f"--move {strangers[0]}: that partition does not grow", f"add --grow {strangers[0]}"
-        )
     result: dict[str, list[Growing]] = {}
-    for name in names:
+    for name in dict.fromkeys([*names, *moving]):
         if name == LAST:
             found = [(disk.id, LAST) for disk in manifest.disks]
         else:
