@@ -69,13 +69,13 @@ test-plays: setup ## whole playbooks without a lab, the service killed and under
 	nice $(PY) -m pytest -q -n auto --dist loadgroup -m plays tests/unit
 
 test-storage: setup ## real file systems on loop devices, bytes compared (root)
-	$(SUDO) env PATH="$$PATH" nice $(PY) -m pytest -q -n auto --dist loadgroup -m storage tests/storage
+	$(SUDO) env PATH="$$PATH" nice $(PY) -m pytest -q -n auto --dist loadgroup -m "storage and not slow" tests/storage
 
 test-e2e: setup ## whole trips in the virtual lab (root)
 	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m "e2e and not slow" tests/e2e --durations=20
 
-test-slow: setup ## trips that take long: menus, registration, power cuts, other networks, Secure Boot (root)
-	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m slow tests/e2e --durations=20
+test-slow: setup ## what takes long: menus, registration, power cuts, other networks, Secure Boot, large disks (root)
+	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m slow tests/e2e tests/storage --durations=20
 
 fuzz: COUNT := 100000
 fuzz: setup ## hostile registrations and menus, COUNT=100000 of each kind (half an hour)

@@ -1,12 +1,16 @@
 """Where the partitions of a disk lie, and what is in them: read without the agent's code."""
 
+import os
 import re
+import shutil
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 from conftest import Outcome
 from disk_builder import (
     FILL,
+    MAKERS,
     MIB,
     Disk,
     Part,
@@ -14,11 +18,37 @@ from disk_builder import (
     check,
     contents,
     device_link,
+    make_ext,
     mounted,
     sh,
 )
 
+Maker = Callable[[Path, int, Path], None]
 MOUNT = {"ntfs": ("-t", "ntfs-3g")}
+
+# What file systems need at least: the kernel makes no btrfs smaller than 256 MiB.
+ROOM = {"btrfs": 340 * MIB}
+
+
+def spread(kind: str) -> Maker:
+    """Its files lie at both ends of the partition, so that some have to move."""
+
+    def make(path: Path, sector: int, tree: Path) -> None:
+        # The kernel mounts no block that is smaller than a sector.
+        maker = make_ext(kind, "-b", "4096") if kind.startswith("ext") else MAKERS[kind]
+        maker(path, sector, tree)
+        options = MOUNT.get(kind, ())
+        with attached(path, sector) as device:
+            link = path if kind == "ntfs" else device_link(device, path)
+            with mounted(link, *options) as point:
+                size = path.stat().st_size * 6 // 10
+                sh("dd", "if=/dev/zero", f"of={point}/filler", "bs=1M", f"count={size // MIB}",
+                   "conv=fsync", "status=none")  # fmt: skip
+                shutil.copytree(tree, point / "far")
+                os.sync()
+                (point / "filler").unlink()
+
+    return make
 
 
 def set_place(source: Disk, number: int) -> None:

@@ -21,53 +21,30 @@ from disk_builder import (
     device_link,
     disk_with,
     filled,
-    make_ext,
     mounted,
     sh,
     sha256,
 )
 from places import (
     MOUNT,
+    ROOM,
     lines,
     piece,
     place_in_boot_sector,
     same_files,
     set_place,
+    spread,
     untouched,
     warnings,
 )
 from test_kills import bootable_junk, wait_for_first_write
+from test_large import measured
 
 pytestmark = pytest.mark.storage
 
 Maker = Callable[[Path, int, Path], None]
 ESP, RECOVERY = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B", "DE94BBA4-06D1-4D40-A16A-BFD50179D6AC"
 MSR = "E3C9E316-0B5C-4DB8-817D-F92DF00215AE"
-# What file systems need at least: the kernel makes no btrfs smaller than 256 MiB.
-ROOM = {"btrfs": 340 * MIB}
-
-
-def spread(kind: str) -> Maker:
-    """Its files lie at both ends of the partition, so that some have to move."""
-
-    def make(path: Path, sector: int, tree: Path) -> None:
-        # The kernel mounts no block that is smaller than a sector.
-        maker = make_ext(kind, "-b", "4096") if kind.startswith("ext") else MAKERS[kind]
-        maker(path, sector, tree)
-        options = MOUNT.get(kind, ())
-        with attached(path, sector) as device:
-            link = path if kind == "ntfs" else device_link(device, path)
-            with mounted(link, *options) as point:
-                size = path.stat().st_size * 6 // 10
-                sh("dd", "if=/dev/zero", f"of={point}/filler", "bs=1M", f"count={size // MIB}",
-                   "conv=fsync", "status=none")  # fmt: skip
-                shutil.copytree(tree, point / "far")
-                os.sync()
-                (point / "filler").unlink()
-
-    return make
-
-
 GPT = f"label: gpt\nstart=1MiB, size=39MiB, type={ESP}\nstart=40MiB, size=359MiB\n"
 GPT_BEHIND = (
     f"label: gpt\nstart=1MiB, size=39MiB, type={ESP}\nstart=40MiB, size=330MiB\n"
@@ -370,6 +347,56 @@ def test_killed_in_the_middle(kind: str, agent: Agent, room: Path, tree: Path) -
     assert "No problems found" in sh("sgdisk", "-v", target)
     same_files(source.path, target, 2, kind, room, tree)
     assert "slipway-lazy" not in Path("/proc/mounts").read_text()
+
+
+GIB = 1 << 30
+
+
+def make_large(kind: str) -> Maker:
+    """4 GB of files, as far from the beginning as the file system lets them be."""
+
+    def make(path: Path, sector: int, tree: Path) -> None:
+        MAKERS[kind](path, sector, tree)
+        with attached(path, sector) as device:
+            link = path if kind == "ntfs" else device_link(device, path)
+            with mounted(link, *MOUNT.get(kind, ())) as point:
+                if kind != "ntfs":
+                    sh("fallocate", "-l", "30G", point / "filler")
+                for number in range(8):
+                    sh("sh", "-c", f"seq {number}000000000 3 99999999999 | head -c 512M"
+                       f"> {point}/file{number}")  # fmt: skip
+                (point / "filler").unlink(missing_ok=True)
+
+    return make
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["ext4", "ntfs", "btrfs"])
+def test_sixty_gigabytes_on_sixteen(kind: str, agent: Agent, tmp_path: Path, tree: Path) -> None:
+    script = (
+        f"label: gpt\nstart=1MiB, size=511MiB, type={ESP}\nstart=512MiB, size=58GiB\n"
+        f"start=59904MiB, size=1023MiB, type={RECOVERY}\n"
+    )
+    agent = Agent(tmp_path / "store")
+    makers = {1: MAKERS["fat32"], 2: make_large(kind), 3: MAKERS["ntfs"]}
+    source = disk_with(tmp_path, script, 60 * GIB, makers, tree)
+    measured(agent, "backup", source.path, "--name", "pc")
+    target = tmp_path / "target"
+    with target.open("wb") as file:
+        file.truncate(16 * GIB)
+    restore = ("restore", "pc", "--target", f"disk0={target}")
+    first = measured(agent, *restore)
+    print(kind, first.memory >> 20, "MiB,", first.result["seconds"], "s")
+    assert "No problems found" in sh("sgdisk", "-v", target)
+    second = measured(agent, *restore)
+    if kind != "btrfs":
+        assert second.result["changed"] is False
+    for before, after in zip(lines(source.path), lines(target), strict=True):
+        assert (before["type"], before["uuid"]) == (after["type"], after["uuid"])
+    same_files(source.path, target, 2, kind, tmp_path, tree)
+    same_files(source.path, target, 3, "ntfs", tmp_path, tree)
+    source.path.unlink()
+    target.unlink()
 
 
 def mounted_by(pid: int) -> list[str]:
