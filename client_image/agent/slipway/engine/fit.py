@@ -276,7 +276,4 @@ def _notes(
                 f"{before[part.id].size}{anew if comes_out_anew(part) else ''}"
             )
     if lost:
-        yield (
-            f"{image.id}: {lost} bytes of unallocated space behind the last partition, "
-            "which hold something, are left out"
-        )
+        yield (f"{image.id}: {lost} bytes of unallocated space, which hold something, are left out")

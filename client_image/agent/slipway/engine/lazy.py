@@ -39,15 +39,14 @@ _libc = ctypes.CDLL(None, use_errno=True)
 class Overlay:
     """A segment's content with changes on top. Offsets count from the segment's first byte."""
 
-    def __init__(
-        self, segment: Segment, store: ChunkSource, cell_size: int, limit: int, meter: Meter
-    ) -> None:
-        """`limit` bounds the changes that are held, in bytes; `meter` counts what is fetched."""
+    def __init__(self, segment: Segment, store: ChunkSource, cell_size: int, meter: Meter) -> None:
+        """Nothing is changed yet, nor may it be. `meter` counts what is fetched."""
         self.segment = segment
         self._store = store
         self._cell_size = cell_size
         self._meter = meter
-        self.limit = limit
+        self.limit = 0
+        """Bytes of changes that may be held."""
         self._cells: dict[int, Cell] = {cell.number: cell for cell in segment.cells(cell_size)}
         self._fetched: OrderedDict[int, memoryview] = OrderedDict()
         self._pages: dict[int, bytearray] = {}

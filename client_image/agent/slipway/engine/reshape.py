@@ -186,8 +186,18 @@ def at_place(head: bytes, old: int, new: int) -> bytes:
     """A boot sector that says where its partition begins, for the new place. In sectors.
 
     The BIOS parameter block of FAT and NTFS has it at byte 28, as "hidden sectors"; what stands
-    there is left alone when it never was the partition's place.
+    there is left alone when it never was the partition's place. FAT32 has a copy of the sector.
     """
-    if len(head) < _HIDDEN + 4 or int.from_bytes(head[_HIDDEN : _HIDDEN + 4], "little") != old:
-        return head
-    return head[:_HIDDEN] + new.to_bytes(4, "little") + head[_HIDDEN + 4 :]
+    result = bytearray(head)
+    for start in (0, _copy_of(head)):
+        field = slice(start + _HIDDEN, start + _HIDDEN + 4)
+        if int.from_bytes(head[field], "little") == old and len(head) >= field.stop:
+            result[field] = new.to_bytes(4, "little")
+    return bytes(result)
+
+
+def _copy_of(head: bytes) -> int:
+    """Where FAT32 keeps the copy of its boot sector, in bytes; 0 when there is none."""
+    if head[82:87] != b"FAT32":
+        return 0
+    return int.from_bytes(head[50:52], "little") * int.from_bytes(head[11:13], "little")

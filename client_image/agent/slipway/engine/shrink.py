@@ -90,8 +90,7 @@ class ReshapedStore:
 
     def overlay(self, segment: Segment) -> Overlay:
         """A partition's file system, to be changed."""
-        limit = free_memory() - sum(each.held for each, _, _ in self._added.values())
-        return Overlay(segment, self._store, self._cell_size, limit, self._meter)
+        return Overlay(segment, self._store, self._cell_size, self._meter)
 
     @contextmanager
     def at_work(
@@ -99,6 +98,8 @@ class ReshapedStore:
     ) -> Generator[tuple[Path, int], None, None]:
         """Its file, and the time to write into it; the errors of tools with their real cause."""
         name = f"{disk.id}:{part.id}"
+        # What others hold is no longer free.
+        overlay.limit = overlay.held + free_memory()
         try:
             with self._meter.phase("plan", 0), mounted(overlay) as path:
                 self._meter.at(disk.id, part.id)
