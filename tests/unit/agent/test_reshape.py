@@ -114,3 +114,5 @@ def test_changes_lie_over_the_content(image_maker: Maker) -> None:
     with pytest.raises(OSError):
         overlay.read(2 * MIB, 10)
     assert isinstance(overlay.problem, ImageDamaged)
+    with pytest.raises(ImageDamaged):
+        overlay.look(2 * MIB, 10)

@@ -72,6 +72,13 @@ class Overlay:
                 position += length
             return bytes(result)
 
+    def look(self, offset: int, size: int) -> bytes:
+        """The same for the agent itself, with the real error."""
+        try:
+            return self.read(offset, size)
+        except OSError as error:
+            raise self.problem or error from error
+
     def write(self, offset: int, data: bytes) -> int:
         """Keep a change."""
         with self._lock:
