@@ -31,6 +31,10 @@ $(VENV)/.made-from: requirements/dev.txt | apt
 	@echo "making $(VENV) from requirements/dev.txt"
 	$(PYTHON) -m venv --clear $(VENV)
 	$(PY) -m pip install -q --require-hashes -r requirements/dev.txt
+	# The agent as a command of this environment: it works on anybody's disks and folders, too.
+	printf '%s\n' '#!$(CURDIR)/$(PY)' 'import sys' 'sys.path.insert(0, "$(CURDIR)/client_image/agent")' \
+	  'from slipway.cli.main import main' 'sys.exit(main())' > $(VENV)/bin/slipway
+	chmod +x $(VENV)/bin/slipway
 	sha256sum requirements/dev.txt > $@
 
 .PHONY: setup
@@ -45,8 +49,17 @@ lab: setup ## bring the virtual lab up and leave it up
 lab-down: setup ## take the lab down: no process, namespace, loop device or mount stays
 	$(LAB) playbooks/lab_down.yml
 
-demo: setup ## the main job on two virtual PCs: back up, wipe, restore, boot
-	PYTHONPATH=roles/virtual_lab/files $(PY) -m slipway_lab.demo
+demo: setup ## the main job on two virtual PCs: back up, wipe, restore, boot (VERBOSE=1: all that Ansible says)
+	@VERBOSE=$(VERBOSE) PYTHONPATH=roles/virtual_lab/files $(PY) -m slipway_lab.demo
+
+# Unpacked, not installed: nobody wants a web server to be started here.
+NGINX := .cache/nginx/usr/sbin/nginx
+$(NGINX): | apt
+	@mkdir -p .cache/nginx
+	cd .cache/nginx
+	apt-get download -q nginx
+	dpkg-deb --extract nginx_*.deb .
+	rm nginx_*.deb
 
 # --- tests ---------------------------------------------------------------------
 .PHONY: test lint test-unit test-plays test-storage test-e2e test-slow fuzz
@@ -68,18 +81,24 @@ test-unit: setup ## fast tests, no root needed
 test-plays: setup ## whole playbooks without a lab, the service killed and under load; no root needed
 	nice $(PY) -m pytest -q -n auto --dist loadgroup -m plays tests/unit
 
-test-storage: setup ## real file systems on loop devices, bytes compared (root)
+test-storage: setup $(NGINX) ## real file systems on loop devices, bytes compared (root)
 	$(SUDO) env PATH="$$PATH" nice $(PY) -m pytest -q -n auto --dist loadgroup -m "storage and not slow" tests/storage
 
 test-e2e: setup ## whole trips in the virtual lab (root)
 	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m "e2e and not slow" tests/e2e --durations=20
 
-test-slow: setup ## what takes long: menus, registration, power cuts, other networks, Secure Boot, large disks (root)
-	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m slow tests/e2e tests/storage --durations=20
+test-slow: setup $(NGINX) ## trips that take long: menus, registration, power cuts, other networks, Secure Boot, a broken line, large disks (root)
+	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m slow tests/e2e --durations=20
+	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m slow tests/storage
 
 fuzz: COUNT := 100000
 fuzz: setup ## hostile registrations and menus, COUNT=100000 of each kind (half an hour)
 	SLIPWAY_FUZZ=$(COUNT) $(PY) -m pytest -q -n auto -m fuzz --timeout 14400 tests/unit --durations=6
+
+.PHONY: siege
+siege: setup ## the service under its unit's limits, attacked while a PC boots and another is backed up (root; ten minutes)
+	$(SUDO) unshare --net env PATH="$$PATH" bash -c 'ip link set lo up && \
+	  timeout 900 $(PY) -m pytest -q -s -m siege tests/siege --timeout 300'
 
 .PHONY: matrix
 matrix: ROWS :=
@@ -87,21 +106,16 @@ matrix: AT_A_TIME := 2
 matrix: setup ## every network card and disk controller of QEMU (root; ROWS="tulip or e1000" AT_A_TIME=2)
 	$(SUDO) env PATH="$$PATH" AT_A_TIME=$(AT_A_TIME) $(PY) -m pytest -q -m matrix tests/matrix --timeout 3600 $(if $(ROWS),-k "$(ROWS)")
 
-# Unpacked, not installed: nobody wants a web server to be started here.
-NGINX := .cache/nginx/usr/sbin/nginx
-$(NGINX): | apt
-	@mkdir -p .cache/nginx
-	cd .cache/nginx
-	apt-get download -q nginx
-	dpkg-deb --extract nginx_*.deb .
-	rm nginx_*.deb
-
 .PHONY: bench
 bench: SIZE := 2G
 bench: ROUNDS := 3
 bench: setup $(NGINX) ## speed beside Clonezilla, FOG and a plain pipe (root; SIZE=2G ROUNDS=3)
 	@$(SUDO) env PATH="$$PATH" PYTHONPATH=tests:tests/storage:client_image/agent:roles/image_server/files \
 	  $(PY) -m bench --size $(SIZE) --rounds $(ROUNDS)
+
+.PHONY: changelog
+changelog: setup ## a release of galaxy.yml's version: its fragments become CHANGELOG.rst
+	antsibull-changelog release
 
 .PHONY: table
 table: setup ## write the table of proven contents into the agent's README

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ansible_collections.slipway.imaging.plugins.plugin_utils._follow import Ending
 from ansible_collections.slipway.imaging.plugins.plugin_utils._job_action import JobAction
+from ansible_collections.slipway.imaging.plugins.plugin_utils._plain import allowed
 
 
 class ActionModule(JobAction):
     """Runs the module disk_backup and follows the agent's backup."""
 
-    module = "disk_backup"
+    module_name = "disk_backup"
     playbook = "backup.yml"
+
+    def without_job(self, host: str, started: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what check mode found; otherwise a backup that started nothing is none."""
+        if not self._task.check_mode or "disks" not in started:
+            return super().without_job(host, started)
+        found = allowed(started, {"image": str, "disks": list})
+        return {"changed": True, **found}
 
     def error_state(self, host: str, ending: Ending) -> str:
         """Say that there is no version."""

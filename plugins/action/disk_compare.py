@@ -12,12 +12,12 @@ from ansible_collections.slipway.imaging.plugins.plugin_utils._job_action import
 class ActionModule(JobAction):
     """Runs the module disk_compare and follows the agent's comparison."""
 
-    module = "disk_compare"
+    module_name = "disk_compare"
     playbook = "verify.yml"
 
     def outcome(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Report what differs apart from `changed`: a comparison changes nothing."""
-        return {"changed": False, "differs": bool(record.get("changed"))}
+        return {"changed": False, "differs": self.has_changed(record)}
 
     def disk_state(self, host: str, ending: Ending) -> str:
         """Say that nothing was touched."""

@@ -13,7 +13,7 @@ from ansible_collections.slipway.imaging.plugins.plugin_utils._job_action import
 class ActionModule(JobAction):
     """Runs the module disk_restore and follows the agent's restore."""
 
-    module = "disk_restore"
+    module_name = "disk_restore"
     playbook = "restore.yml"
 
     def outcome(self, record: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from ansible_collections.slipway.imaging.plugins.plugin_utils._session_wait impo
     IMAGE_CHECKED,
     Waiter,
     broken_image,
+    strangers,
 )
 
 
@@ -68,13 +69,16 @@ class ActionModule(ActionBase):
                 raise failure
         except SlipwayError as failure:
             return {"failed": True, "changed": False, **failure.as_result()}
-        return {
+        result = {
             "changed": False,
             "session": session,
             "reached": waiter.reached,
             "packets": waiter.packets,
             "seconds": round(waiter.elapsed, 1),
         }
+        if waiter.reached and (others := strangers(host, session)):
+            result["warnings"] = others
+        return result
 
     def _module(
         self, name: str, options: dict[str, Any], task_vars: dict[str, Any]

@@ -29,6 +29,11 @@ options:
   job:
     description: Name of the job on the machine; made up when left out.
     type: str
+  patience:
+    description:
+      - Minutes that may pass without any progress of the job; then it is not waited for any longer.
+        By default 90, or 30 more than failing reads may take.
+    type: int
 requirements:
   - Runs on a machine in the imaging environment, within a session.
     The role P(slipway.imaging.imaging_session#role) sees to both.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from ansible.utils.display import Display
 from ansible_collections.slipway.imaging.plugins.plugin_utils import _menus
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_ipxe import Server
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_preview import preview
@@ -19,6 +20,7 @@ description:
     the files that machines boot from and the control service reads.
   - All that is wrong is collected in C(problems), each with its remedy, instead of failing at the
     first.
+  - Warns of what can be meant and promises more than it holds.
 options:
   _input:
     description: Names of machines.
@@ -64,6 +66,9 @@ def boot_menus(
     """Return the files of all menus, and what is wrong with the inventory."""
     menus = _menus.collect(machines, hostvars, own, server)
     images = (image for menu in menus.all for image in menu.images)
+    loader = str(hostvars[server].get("pxe_server_uefi_loader") or "ipxe")
+    for warning in _menus.warnings(menus, loader):
+        Display().warning(warning)
     scripts = Server(str(hostvars[server]["image_server_address"]), str(own["boot_args"]))
     return {
         "files": _menus.files(menus, scripts),

@@ -35,6 +35,19 @@ options:
     type: list
     elements: str
     default: []
+  uefi_loader:
+    description: File that x86-64 UEFI machines load.
+    type: str
+    default: snponly.efi
+  other_loader:
+    description: File that those of O(other_macs) load instead.
+    type: str
+    default: shimx64.efi
+  other_macs:
+    description: MAC addresses, such as V(52:54:00:12:34:56).
+    type: list
+    elements: str
+    default: []
 positional: [server, url, kinds]
 """
 
@@ -56,11 +69,19 @@ _value:
 
 
 def dhcp_options(
-    networks: Mapping[str, Any], server: str, url: str, kinds: Sequence[str] = ()
+    networks: Mapping[str, Any],
+    server: str,
+    url: str,
+    kinds: Sequence[str] = (),
+    *,
+    uefi_loader: str = "snponly.efi",
+    other_loader: str = "shimx64.efi",
+    other_macs: Sequence[str] = (),
 ) -> list[str]:
     """Return the lines of configuration."""
     try:
-        return _dhcp_options.lines(networks, server, url, kinds)
+        loaders = _dhcp_options.UefiLoaders(uefi_loader, other_loader, tuple(other_macs))
+        return _dhcp_options.lines(networks, server, url, kinds, loaders)
     except SlipwayError as failure:
         raise AnsibleFilterError(str(failure)) from failure
 

@@ -46,7 +46,7 @@ def image_table(images: Iterable[Mapping[str, Any]]) -> list[str]:
     rows = [
         _row(image["name"], entry)
         for image in images
-        for entry in sorted(image["versions"], key=lambda entry: entry["version"], reverse=True)
+        for entry in sorted(image["versions"], key=_age, reverse=True)
     ]
     if not rows:
         return ["There is no image yet: playbooks/backup.yml makes one."]
@@ -59,6 +59,12 @@ def image_table(images: Iterable[Mapping[str, Any]]) -> list[str]:
         ).rstrip()
         for row in table
     ]
+
+
+def _age(entry: Mapping[str, Any]) -> tuple[str, int]:
+    """Sort -10 behind -9, as FORMAT.md says."""
+    moment, _, count = str(entry["version"]).partition("-")
+    return moment, int(count) if count.isdecimal() else 0
 
 
 def _row(name: str, entry: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
@@ -75,7 +81,10 @@ def _state(entry: Mapping[str, Any]) -> str:
     if entry.get("problem"):
         return "damaged"
     lost = number(entry, "unreadable")
-    return f"degraded, {size(lost)} unreadable" if lost else ""
+    words = [f"degraded, {size(lost)} unreadable"] if lost else []
+    if entry.get("ahead"):
+        words.append("its version says a time to come: a clock was wrong")
+    return "; ".join(words)
 
 
 class FilterModule:

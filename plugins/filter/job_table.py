@@ -44,6 +44,7 @@ def job_table(found: Mapping[str, Any]) -> list[str]:
         f"{clean(order['machine'], 63)} does {clean(order['item'], 32)} at its next boot, once"
         for order in found["next_boots"]
     ]
+    lines += [_stranger(each) for each in found.get("strangers", [])]
     if not found["runner"]:
         lines.append("The job runner is not there: see `systemctl status slipway-runner`.")
     return lines
@@ -60,6 +61,15 @@ def _row(job: Mapping[str, Any]) -> tuple[str, ...]:
         f"{state}, place {job['place']}" if state == "queued" else clean(state, 20),
         clean(since, 30)[:19].replace("T", " "),
         clean(job["message"], 200),
+    )
+
+
+def _stranger(found: Mapping[str, Any]) -> str:
+    what = clean(found["kind"], 20).replace("_", " ")
+    return (
+        f"{clean(found['address'], 45)} asked for the {what} of"
+        f" {clean(found['machine'], 63) or 'cards that are not its own'}"
+        f" and was refused: {clean(found['why'], 120)}"
     )
 
 

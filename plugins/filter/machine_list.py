@@ -20,8 +20,10 @@ version_added: 0.1.0
 author: The Slipway team (@slipway)
 description:
   - The first line names the columns, C(name), C(macs), C(ip) and C(groups); the first two are
-    needed. Comma or semicolon separates; several MAC addresses or groups are separated by spaces.
-  - One wrong line refuses the list as a whole.
+    needed. Comma, semicolon or tab separates, or what Excel's C(sep=;) says; several MAC addresses
+    or groups are separated by spaces.
+  - Empty lines and lines that begin with C(#) are passed over, also before the first.
+  - One wrong line refuses the list as a whole; all wrong lines are named.
 options:
   _input:
     description: The text of the file.
@@ -45,7 +47,9 @@ options:
 EXAMPLES = r"""
 - name: Read a list
   ansible.builtin.set_fact:
-    new: "{{ lookup('ansible.builtin.file', 'pcs.csv') | slipway.imaging.machine_list([], []) }}"
+    new: "{{ text | slipway.imaging.machine_list([], []) }}"
+  vars:
+    text: "{{ lookup('slipway.imaging.csv_text', 'pcs.csv') }}"
 """
 
 RETURN = r"""

@@ -22,8 +22,8 @@ options:
   _input:
     description:
       - The keys C(mode), C(interface), C(netmask), C(range), C(router), C(dns), C(subnets) as the
-        role's variables of these names, and C(machine_ips), the fixed address of each machine that
-        has one.
+        role's variables of these names, C(server), by which machines know the server, and
+        C(machine_ips), the fixed address of each machine that has one.
     type: dict
     required: true
   facts:
@@ -44,8 +44,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - The key C(own), and C(subnets), a list. Each network has the keys C(tag), C(address),
-      C(netmask), C(first), C(last), C(router) and C(dns).
+    - The key C(own), and C(subnets), a list. Each network has the keys C(tag), C(interface),
+      C(server), C(address), C(netmask), C(first), C(last), C(router) and C(dns).
   type: dict
 """
 
@@ -53,11 +53,7 @@ _value:
 def pxe_networks(settings: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return the checked networks as plain values."""
     try:
-        own = _pxe_network.own_network(
-            facts.values(), settings["interface"], settings.get("netmask") or ""
-        )
-        machine_ips = settings.get("machine_ips") or {}
-        return _pxe_network.parse(settings["mode"], own, settings, machine_ips).as_dict()
+        return _pxe_network.parse(settings, _pxe_network.Host(facts.values())).as_dict()
     except SlipwayError as failure:
         raise AnsibleFilterError(str(failure)) from failure
 

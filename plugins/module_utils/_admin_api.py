@@ -95,6 +95,11 @@ class AdminApi:
         """Return what machines said about themselves when they last checked in."""
         return list(self._request("GET", "/v1/identities").get("identities", []))
 
+    def forget_identity(self, machine: str) -> list[dict[str, Any]]:
+        """Forget what a machine said about itself; return that, or nothing."""
+        answer = self._request("DELETE", f"/v1/identities/{quote(machine, safe='')}")
+        return list(answer.get("identities", []))
+
     def decide(self, identifier: str, verb: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Approve or refuse a registration."""
         path = f"/v1/registrations/{quote(identifier, safe='')}/{verb}"

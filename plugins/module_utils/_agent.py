@@ -35,6 +35,8 @@ JOB_ARGUMENTS: dict[str, Any] = {
     "session_file": {"type": "path", "default": SESSION_FILE},
     "jobs_dir": {"type": "path", "default": JOBS},
     "job": {"type": "str"},
+    # The action plugin's alone.
+    "patience": {"type": "int"},
 }
 
 _JOB = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")

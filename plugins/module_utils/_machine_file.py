@@ -13,13 +13,13 @@ import secrets
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, clean
 from ansible_collections.slipway.imaging.plugins.module_utils._names import (
-    check_mac,
+    check_macs,
     check_name,
     clip,
     is_name,
@@ -54,7 +54,7 @@ class MachineFile:
     @property
     def macs(self) -> tuple[str, ...]:
         """Return the MAC addresses in their one spelling."""
-        return tuple(check_mac(mac) for mac in self.vars.get("machine_macs", []))
+        return check_macs(self.vars.get("machine_macs", []))
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def parse(name: str, content: bytes) -> MachineFile:
 
 
 def from_document(name: str, document: object) -> MachineFile:
-    """Check what a file holds and return it."""
+    """Check what a file holds and return it, MAC addresses in their one spelling."""
     if not isinstance(document, dict) or set(document) != _KEYS:
         raise _broken(f"it must be an object with the keys {', '.join(sorted(_KEYS))}")
     groups, variables = document["groups"], document["vars"]
@@ -100,18 +100,19 @@ def from_document(name: str, document: object) -> MachineFile:
     if not isinstance(groups, list) or not isinstance(variables, dict):
         raise _broken("groups must be a list, vars an object")
     made = MachineFile(name, tuple(check_group(group) for group in groups), _checked(variables))
-    macs = variables.get("machine_macs", [])
-    if not isinstance(macs, list) or len(made.macs) != len(set(made.macs)):
-        raise _broken("machine_macs must be a list of different MAC addresses")
-    return made
+    if "machine_macs" not in variables:
+        return made
+    return replace(made, vars={**variables, "machine_macs": list(made.macs)})
 
 
 def render(machine: MachineFile) -> bytes:
     """Return the content of a machine's file; what `parse` would refuse, this refuses too."""
+    return _text(parse(machine.name, _text(machine)))
+
+
+def _text(machine: MachineFile) -> bytes:
     document = {"name": machine.name, "groups": list(machine.groups), "vars": dict(machine.vars)}
-    content = (json.dumps(document, indent=2, ensure_ascii=True) + "\n").encode("ascii")
-    parse(machine.name, content)
-    return content
+    return (json.dumps(document, indent=2, ensure_ascii=True) + "\n").encode("ascii")
 
 
 def read_all(folder: Path) -> Iterator[MachineFile | BrokenFile]:

@@ -1,8 +1,9 @@
 """Names of machines, images and versions, and MAC addresses: what is allowed.
 
 The same rules stand in the agent's ``slipway.format.names``; Ansible never imports the agent, so
-this is a copy, and a test holds the two equal. Every name ends up in a path, a URL, a command line
-or a boot script, so the rule lists what is allowed, never what is forbidden.
+this is a copy, and a test holds the two equal. Of MAC addresses the agent knows the kernel's
+spelling; here they come as people and switches write them. Every name ends up in a path, a URL, a
+command line or a boot script, so the rule lists what is allowed, never what is forbidden.
 """
 
 from __future__ import annotations
@@ -17,7 +18,15 @@ RESERVED_NAMES = frozenset({"all", "ungrouped", "localhost", "machines", "image_
 
 _NAME = re.compile(NAME_PATTERN)
 _VERSION = re.compile(VERSION_PATTERN)
-_MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
+# Pairs, as most print them; fours (Cisco, Huawei) or sixes (HP), as switches do; or no mark at all.
+_MAC = re.compile(
+    r"[0-9a-f]{2}(?:[:.-][0-9a-f]{2}){5}"
+    r"|[0-9a-f]{4}[:.-][0-9a-f]{4}[:.-][0-9a-f]{4}"
+    r"|[0-9a-f]{6}[:.-]?[0-9a-f]{6}"
+)
+_NO_DIGIT = re.compile(r"[^0-9a-f]")
+_BYTE = r"(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
+_IPV4 = re.compile(rf"{_BYTE}(?:\.{_BYTE}){{3}}")
 _HOST_KEY = re.compile(r"(ssh-ed25519) ([A-Za-z0-9+/]{60,100}={0,2})(?: [\x20-\x7e]*)?")
 
 _NAME_REMEDY = (
@@ -69,16 +78,62 @@ def split_reference(value: object) -> tuple[str, str | None]:
 
 
 def check_mac(value: object) -> str:
-    """Return a MAC address as ``aa:bb:cc:dd:ee:ff``, whatever case and separators it came in."""
-    if isinstance(value, str) and len(value) == 17:
-        canonical = value.lower().replace("-", ":")
-        if _MAC.fullmatch(canonical):
-            return canonical
+    """Return a MAC address as ``aa:bb:cc:dd:ee:ff``, in whatever spelling it came."""
+    # Also the space that no line breaks at, which tables and web pages have.
+    text = value.strip(" \t\u00a0").lower() if isinstance(value, str) else ""
+    if _MAC.fullmatch(text):
+        return bytes.fromhex(_NO_DIGIT.sub("", text)).hex(":")
     raise SlipwayError(
         f"{clip(value)} is no MAC address.",
-        'Write it as "52:54:00:12:34:56", in quotation marks.',
+        'Write it as "52:54:00:12:34:56": without the quotation marks, YAML takes some for'
+        " numbers.",
         "bad_mac",
     )
+
+
+def check_macs(value: object) -> tuple[str, ...]:
+    """Return the MAC addresses of one machine's cards; a refusal names all that are wrong."""
+    remedy = 'Write machine_macs as a list such as ["52:54:00:12:34:56"], with quotation marks.'
+    if not isinstance(value, list | tuple):
+        raise SlipwayError(f"Its MAC addresses are no list, but {clip(value)}.", remedy, "bad_mac")
+    found: dict[str, str] = {}
+    problems = []
+    for item in value:
+        try:
+            mac = _check_card(item)
+        except SlipwayError as problem:
+            problems.append(problem.message)
+            remedy = problem.remedy
+            continue
+        if mac in found:
+            problems.append(f"{clip(item)} stands there twice, the first time as {found[mac]}.")
+        found.setdefault(mac, clip(item))
+    if problems:
+        raise SlipwayError(" ".join(problems), remedy, "bad_mac")
+    return tuple(found)
+
+
+def _check_card(value: object) -> str:
+    mac = check_mac(value)
+    card = bytes.fromhex(_NO_DIGIT.sub("", mac))
+    # The lowest bit of the first byte marks groups of cards, everybody (all ones) among them.
+    if any(card) and not card[0] & 1:
+        return mac
+    raise SlipwayError(
+        f"{clip(value)} is no network card's MAC address: it stands for"
+        f" {'a group of cards, or all' if any(card) else 'none'}.",
+        'Write that of the card, such as "52:54:00:12:34:56".',
+        "bad_mac",
+    )
+
+
+def check_ipv4(value: object) -> str:
+    """Return an IPv4 address, else raise SlipwayError."""
+    if not isinstance(value, str) or not _IPV4.fullmatch(value):
+        raise SlipwayError(
+            f"{clip(value)} is no IPv4 address.", "Write it as 192.168.1.20.", "bad_address"
+        )
+    return value
 
 
 def check_host_key(value: object) -> str:

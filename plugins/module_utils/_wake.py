@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError
+
+_HEX = re.compile(r"[0-9A-Fa-f]{2}([:.-]?[0-9A-Fa-f]{2}){5}")
 
 
 @dataclass(frozen=True)
@@ -86,11 +90,48 @@ def choose_route(
     return Route(chosen.interface, chosen.address, broadcast or _broadcast(chosen))
 
 
-def send(route: Route, macs: Sequence[str], port: int, repeat: int) -> int:
+def choose_routes(
+    addresses: Sequence[Address], interfaces: Sequence[str], **options: Any
+) -> list[Route]:
+    """Choose as `choose_route`, or all of these interfaces where nothing says which is the one.
+
+    A magic packet in a network where its card is not wakes nobody.
+    """
+    here = {a.interface: a for a in reversed(addresses)}
+    known = [here[name] for name in dict.fromkeys(interfaces) if name in here]
+    if (
+        not known
+        or options.get("interface")
+        or _in_subnet(addresses, options.get("machine_address"))
+    ):
+        return [choose_route(addresses, **options)]
+    if broadcast := options.get("broadcast"):
+        # It is routed there, from wherever it is sent.
+        return [Route(known[0].interface, known[0].address, broadcast)]
+    return [Route(one.interface, one.address, _broadcast(one)) for one in known]
+
+
+def parse_password(text: str) -> bytes:
+    """Read a SecureOn password: 6 bytes in hexadecimal digits, or 4 in decimal ones with dots."""
+    if _HEX.fullmatch(text):
+        return bytes.fromhex(re.sub("[:.-]", "", text))
+    try:
+        return ipaddress.IPv4Address(text).packed
+    except ValueError:
+        # The text is a secret: it is not repeated.
+        raise SlipwayError(
+            "The password for waking is no SecureOn password, and no packet was sent.",
+            "Write machine_wake_password as six bytes, such as 00:11:22:aa:bb:cc, in quotation"
+            " marks, or as four, such as 192.168.1.1.",
+            "bad_password",
+        ) from None
+
+
+def send(route: Route, macs: Sequence[str], port: int, repeat: int, password: bytes = b"") -> int:
     """Send the magic packets and return how many were sent."""
     for _turn in range(repeat):
         try:
-            _wake(route, macs, port)
+            _wake(route, macs, port, password)
         except OSError as failure:
             raise SlipwayError(
                 f"Magic packets from {route.source_address} ({route.interface}) to"
@@ -101,17 +142,20 @@ def send(route: Route, macs: Sequence[str], port: int, repeat: int) -> int:
     return repeat * len(macs)
 
 
-def _wake(route: Route, macs: Sequence[str], port: int) -> None:
+def _wake(route: Route, macs: Sequence[str], port: int, password: bytes) -> None:
     try:
         import wakeonlan
     except ImportError:
-        # A relay host has Python and nothing of ours; the packets are the same.
+        wakeonlan = None
+    # A relay host has Python and nothing of ours, and older libraries know no passwords; the
+    # packets are the same.
+    if wakeonlan is None or password:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
             sender.bind((route.source_address, 0))
             for mac in macs:
                 card = bytes.fromhex(mac.replace(":", ""))
-                sender.sendto(b"\xff" * 6 + card * 16, (route.broadcast, port))
+                sender.sendto(b"\xff" * 6 + card * 16 + password, (route.broadcast, port))
         return
     wakeonlan.wake(*macs, host=route.broadcast, port=port, interface=route.source_address)
 

@@ -7,8 +7,10 @@ DOCUMENTATION = r"""
 module: boot_once
 short_description: Say what a machine does at its next boot, once
 description:
-  - The machine's next boot over the network leads to an item of its own menu, without a question
-    and without the item's password. The boot after that is an ordinary one, whatever happens.
+  - The machine's next boot over the network leads to an item of its own menu, without a
+    question in the menu. The boot after that is an ordinary one, whatever happens.
+  - An item with a password asks for it at the PC all the same, unless O(without_password) is true.
+  - Only the machine itself can use the order up, as far as the service can tell by its address.
   - The order is used up when the machine is told, before anything is done. So it can't loop.
   - While a playbook has a session for the machine, the session comes first.
 version_added: 0.1.0
@@ -47,6 +49,10 @@ options:
       - For an item with a list of images, the one to take, C(NAME) or C(NAME@VERSION). Without it
         the machine's user is asked.
     type: str
+  without_password:
+    description: Whether the item's password is not asked for, this once.
+    type: bool
+    default: false
   menus:
     description: Folder on the image server with the menus that machines get.
     type: path
@@ -80,7 +86,7 @@ from ansible_collections.slipway.imaging.plugins.module_utils._admin_api import 
 )
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, fail
 from ansible_collections.slipway.imaging.plugins.module_utils._names import (
-    check_mac,
+    check_macs,
     check_name,
     clip,
     split_reference,
@@ -114,7 +120,7 @@ class BootOnce:
 
     def present(self) -> dict[str, Any]:
         """Give the order unless the same one waits already."""
-        item, macs = self.params["item"], [check_mac(mac) for mac in self.params["macs"]]
+        item, macs = self.params["item"], list(check_macs(self.params["macs"]))
         if item not in (known := items_of(Path(self.params["menus"]), macs[0])):
             raise SlipwayError(
                 f"The menu of {self.machine} has no item {clip(item)}.",
@@ -123,11 +129,13 @@ class BootOnce:
                 "no_such_item",
             )
         wanted = {"machine": self.machine, "macs": macs, "item": item, "image": None}
+        if self.params["without_password"]:
+            wanted["without_password"] = True
         if self.params["image"]:
             name, version = split_reference(self.params["image"])
             wanted["image"] = name if version is None else f"{name}@{version}"
         before = self._armed()
-        if before is not None and wanted == {key: before[key] for key in wanted}:
+        if before is not None and {"without_password": False} | wanted == _kept(before):
             return {"changed": False, "next_boot": before}
         if self.check_mode:
             return {"changed": True}
@@ -145,6 +153,14 @@ class BootOnce:
         return next((each for each in waiting if each["machine"] == self.machine), None)
 
 
+def _kept(order: dict[str, Any]) -> dict[str, Any]:
+    """Return what makes an order what it is."""
+    keys = ("machine", "macs", "item", "image")
+    return {key: order[key] for key in keys} | {
+        "without_password": order.get("without_password", False)
+    }
+
+
 def main() -> NoReturn:
     """Run the module."""
     module = AnsibleModule(
@@ -154,6 +170,7 @@ def main() -> NoReturn:
             "macs": {"type": "list", "elements": "str"},
             "item": {"type": "str"},
             "image": {"type": "str"},
+            "without_password": {"type": "bool", "default": False},
             "menus": {"type": "path", "default": "/srv/slipway/boot/menu"},
             **ADMIN_ARGUMENTS,
         },

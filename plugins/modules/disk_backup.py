@@ -69,7 +69,7 @@ options:
     type: int
   rescue_minutes:
     description:
-      - How long reads that fail may take altogether. By default the agent decides: an hour.
+      - How long reads that fail may take altogether. By default the agent decides, for an hour.
     type: int
 """
 

@@ -42,6 +42,13 @@ runner:
   description: Whether the job runner of the image server is there.
   type: bool
   returned: success
+strangers:
+  description:
+    - Addresses that asked for what is a machine's without being the machine's, and got nothing,
+      since the service was started.
+  type: list
+  elements: dict
+  returned: success
 """
 
 from typing import NoReturn
@@ -71,6 +78,9 @@ def main() -> NoReturn:
             jobs=[job for job in found["jobs"] if wanted in (None, job["machine"])],
             next_boots=[each for each in orders if wanted in (None, each["machine"])],
             runner=found["runner"],
+            strangers=[
+                each for each in found.get("strangers", []) if wanted in (None, each["machine"])
+            ],
         )
     except SlipwayError as failure:
         fail(module, failure)

@@ -112,7 +112,7 @@ from ansible_collections.slipway.imaging.plugins.module_utils._errors import (
     fail,
 )
 from ansible_collections.slipway.imaging.plugins.module_utils._names import (
-    check_mac,
+    check_macs,
     check_name,
     split_reference,
 )
@@ -140,7 +140,7 @@ class Session:
             )
         request = {
             "machine": check_name(self.params["machine"], "machine"),
-            "macs": [check_mac(mac) for mac in self.params["macs"]],
+            "macs": list(check_macs(self.params["macs"])),
             "verb": self.params["verb"],
             "image": name,
             "version": version,

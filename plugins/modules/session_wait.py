@@ -81,6 +81,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+warnings:
+  description: A sentence about each address that asked for the session and is not the machine's.
+  type: list
+  elements: str
+  returned: when there was one
 session:
   description: The session as it is now.
   type: dict

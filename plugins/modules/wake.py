@@ -32,6 +32,18 @@ options:
   interface:
     description: Interface to send from.
     type: str
+  interfaces:
+    description:
+      - Interfaces in the networks where the machine may be. Packets are sent from each of them when
+        neither O(interface) nor O(machine_address) says which is the one.
+    type: list
+    elements: str
+    default: []
+  password:
+    description:
+      - SecureOn password of the machine's card, six bytes such as V(00:11:22:aa:bb:cc), or four
+        such as V(192.168.1.1). Such a card wakes for a packet that ends with it, and for no other.
+    type: str
   source_address:
     description: IPv4 address (or name that resolves to it) of this host to send from.
     type: str
@@ -88,15 +100,15 @@ macs:
   elements: str
   returned: success
 interface:
-  description: Interface they were sent from.
+  description: Interface they were sent from; with several, their names with commas.
   type: str
   returned: success
 source_address:
-  description: Address they were sent from.
+  description: Address they were sent from, of each interface.
   type: str
   returned: success
 broadcast:
-  description: Address they were sent to.
+  description: Address they were sent to, from each interface.
   type: str
   returned: success
 port:
@@ -109,10 +121,11 @@ from typing import NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, fail
-from ansible_collections.slipway.imaging.plugins.module_utils._names import check_mac
+from ansible_collections.slipway.imaging.plugins.module_utils._names import check_macs
 from ansible_collections.slipway.imaging.plugins.module_utils._wake import (
-    choose_route,
+    choose_routes,
     parse_addresses,
+    parse_password,
     send,
 )
 
@@ -127,7 +140,7 @@ class Wake:
     def run(self) -> dict[str, object]:
         """Choose the route, send, and say what was sent."""
         params = self.module.params
-        macs = [check_mac(mac) for mac in params["macs"]]
+        macs = list(check_macs(params["macs"]))
         if not macs:
             raise SlipwayError(
                 "There is no MAC address to wake.", "Set machine_macs of the machine.", "no_macs"
@@ -136,8 +149,10 @@ class Wake:
         _code, output, _problem = self.module.run_command(
             [ip, "-j", "-4", "address"], check_rc=True
         )
-        route = choose_route(
+        password = parse_password(params["password"]) if params["password"] else b""
+        routes = choose_routes(
             parse_addresses(output),
+            params["interfaces"],
             interface=params["interface"],
             source_address=params["source_address"],
             machine_address=params["machine_address"],
@@ -145,14 +160,16 @@ class Wake:
         )
         packets = 0
         if not self.module.check_mode:
-            packets = send(route, macs, params["port"], params["repeat"])
+            packets = sum(
+                send(route, macs, params["port"], params["repeat"], password) for route in routes
+            )
         return {
             "changed": False,
             "packets": packets,
             "macs": macs,
-            "interface": route.interface,
-            "source_address": route.source_address,
-            "broadcast": route.broadcast,
+            "interface": ", ".join(route.interface for route in routes),
+            "source_address": ", ".join(route.source_address for route in routes),
+            "broadcast": ", ".join(route.broadcast for route in routes),
             "port": params["port"],
         }
 
@@ -163,6 +180,8 @@ def main() -> NoReturn:
         argument_spec={
             "macs": {"type": "list", "elements": "str", "required": True},
             "interface": {"type": "str"},
+            "interfaces": {"type": "list", "elements": "str", "default": []},
+            "password": {"type": "str", "no_log": True},
             "source_address": {"type": "str"},
             "machine_address": {"type": "str"},
             "broadcast": {"type": "str"},

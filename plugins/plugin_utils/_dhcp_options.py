@@ -1,8 +1,9 @@
 """What a DHCP server that is not ours must be told, in the words of each of four.
 
-Every text says the same: a boot loader for BIOS, one for x86-64 UEFI, and the first script for
-iPXE, which both loaders are. Architectures as in RFC 4578, 2.1: 0 is BIOS, 7 and 9 are both used
-for x86-64 UEFI. iPXE calls itself `iPXE` in the user class (option 77).
+Every text says the same: a boot loader for BIOS, one for x86-64 UEFI, another one for some UEFI
+machines, told by their MAC addresses, and the first script for iPXE. Architectures as in RFC 4578,
+2.1: 0 is BIOS, 7 and 9 are both used for x86-64 UEFI. iPXE calls itself `iPXE` in the user class
+(option 77).
 """
 
 from __future__ import annotations
@@ -11,12 +12,21 @@ import ipaddress
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, clean
 
 BIOS_LOADER = "undionly.kpxe"
-UEFI_LOADER = "snponly.efi"
 UEFI = (7, 9)
+
+
+@dataclass(frozen=True)
+class UefiLoaders:
+    """What UEFI machines load: most of them, and those with these cards (as aa:bb:cc:dd:ee:ff)."""
+
+    most: str = "snponly.efi"
+    other: str = "shimx64.efi"
+    other_macs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -26,11 +36,18 @@ class Boot:
     server: str
     url: str
     networks: tuple[str, ...]
+    uefi: UefiLoaders
 
 
 def isc(boot: Boot) -> list[str]:
     """Return lines for ISC dhcpd's dhcpd.conf."""
     uefi = " or ".join(f"option slipway-arch = 00:{arch:02x}" for arch in UEFI)
+    cards = " or\n      ".join(f"hardware = 1:{mac}" for mac in boot.uefi.other_macs)
+    file = [f'    filename "{boot.uefi.most}";']
+    if cards:
+        # One condition in another: dhcpd takes no `and` behind a bracket.
+        other = f'      filename "{boot.uefi.other}";'
+        file = [f"    if {cards} {{", other, "    } else {", f"  {file[0]}", "    }"]
     return [
         "option slipway-arch code 93 = unsigned integer 16;",
         'class "slipway" {',
@@ -41,7 +58,7 @@ def isc(boot: Boot) -> list[str]:
         "  } elsif option slipway-arch = 00:00 {",
         f'    filename "{BIOS_LOADER}";',
         f"  }} elsif {uefi} {{",
-        f'    filename "{UEFI_LOADER}";',
+        *file,
         "  }",
         "}",
     ]
@@ -52,15 +69,21 @@ def kea(boot: Boot) -> list[str]:
     pxe = "substring(option[60].hex,0,9) == 'PXEClient'"
     ipxe = "option[77].exists and substring(option[77].hex,0,4) == 'iPXE'"
     uefi = " or ".join(f"option[93].hex == 0x{arch:04x}" for arch in UEFI)
+    firmware = f"{pxe} and ({uefi}) and not ({ipxe})"
+    cards = " or ".join(f"pkt4.mac == 0x{mac.replace(':', '')}" for mac in boot.uefi.other_macs)
+    other = "member('slipway-other')"
     tests = {
         "slipway-ipxe": (ipxe, boot.url),
         "slipway-bios": (
             f"{pxe} and option[93].hex == 0x0000 and not ({ipxe})",
             BIOS_LOADER,
         ),
-        "slipway-uefi": (f"{pxe} and ({uefi}) and not ({ipxe})", UEFI_LOADER),
+        "slipway-uefi": (f"{firmware} and not {other}" if cards else firmware, boot.uefi.most),
     }
-    classes = [
+    if cards:
+        tests["slipway-uefi-other"] = (f"{firmware} and {other}", boot.uefi.other)
+    classes = [{"name": "slipway-other", "test": cards}] if cards else []
+    classes += [
         {"name": name, "test": test, "next-server": boot.server, "boot-file-name": file}
         for name, (test, file) in tests.items()
     ]
@@ -87,9 +110,15 @@ def windows(boot: Boot) -> list[str]:
     scopes = ", ".join(f'"{network}"' for network in boot.networks)
     lines.append(f"foreach ($scope in {scopes}) {{")
     policies = [("Slipway iPXE", '-UserClass EQ,"Slipway iPXE"', boot.url)]
+    # The first policy that fits decides.
+    if boot.uefi.other_macs:
+        cards = ",".join(f'"{mac.replace(":", "").upper()}"' for mac in boot.uefi.other_macs)
+        for name in (name for name in classes if "UEFI" in name):
+            match = f'-VendorClass EQ,"{name}*" -UserClass NE,"Slipway iPXE" -MacAddress EQ,{cards}'
+            policies.append((f"{name} other", match, boot.uefi.other))
     for name in classes:
         match = f'-VendorClass EQ,"{name}*" -UserClass NE,"Slipway iPXE"'
-        policies.append((name, match, BIOS_LOADER if "BIOS" in name else UEFI_LOADER))
+        policies.append((name, match, BIOS_LOADER if "BIOS" in name else boot.uefi.most))
     for name, match, file in policies:
         policy = f'-PolicyName "{name}" -ScopeId $scope'
         lines += [
@@ -105,11 +134,13 @@ def dnsmasq(boot: Boot) -> list[str]:
     lines = ["dhcp-match=set:slipway-ipxe,175", "dhcp-userclass=set:slipway-ipxe,iPXE"]
     lines.append("dhcp-match=set:slipway-bios,option:client-arch,0")
     lines += [f"dhcp-match=set:slipway-uefi,option:client-arch,{arch}" for arch in UEFI]
+    lines += [f"dhcp-mac=set:slipway-other,{mac}" for mac in boot.uefi.other_macs]
     # The server's name stays empty: some firmware would try to resolve it.
     for tags, file in (
         ("tag:slipway-ipxe", boot.url),
         ("tag:!slipway-ipxe,tag:slipway-bios", BIOS_LOADER),
-        ("tag:!slipway-ipxe,tag:slipway-uefi", UEFI_LOADER),
+        ("tag:!slipway-ipxe,tag:slipway-uefi,tag:!slipway-other", boot.uefi.most),
+        ("tag:!slipway-ipxe,tag:slipway-uefi,tag:slipway-other", boot.uefi.other),
     ):
         lines.append(f"dhcp-boot={tags},{file},,{boot.server}")
     return lines
@@ -123,7 +154,13 @@ SERVERS: dict[str, tuple[str, Callable[[Boot], list[str]]]] = {
 }
 
 
-def lines(networks: Mapping[str, object], server: str, url: str, kinds: Sequence[str]) -> list[str]:
+def lines(
+    networks: Mapping[str, object],
+    server: str,
+    url: str,
+    kinds: Sequence[str],
+    uefi: UefiLoaders = UefiLoaders(),
+) -> list[str]:
     """Return the texts for some servers, or for all of them, each under its heading."""
     if unknown := [kind for kind in kinds if kind not in SERVERS]:
         raise SlipwayError(
@@ -139,7 +176,7 @@ def lines(networks: Mapping[str, object], server: str, url: str, kinds: Sequence
             "Set pxe_server_address.",
             "bad_address",
         ) from failure
-    boot = Boot(address, url, tuple(_addresses(networks)))
+    boot = Boot(address, url, tuple(_addresses(networks)), uefi)
     shown = []
     for kind in kinds or SERVERS:
         title, text = SERVERS[kind]
@@ -148,6 +185,6 @@ def lines(networks: Mapping[str, object], server: str, url: str, kinds: Sequence
 
 
 def _addresses(networks: Mapping[str, object]) -> list[str]:
-    own, subnets = networks["own"], networks["subnets"]
-    assert isinstance(own, Mapping) and isinstance(subnets, Sequence)
+    own = cast("Mapping[str, object]", networks["own"])
+    subnets = cast("Sequence[Mapping[str, object]]", networks["subnets"])
     return [str(network["address"]) for network in (own, *subnets)]

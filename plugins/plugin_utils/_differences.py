@@ -38,9 +38,9 @@ def reference(record: Mapping[str, Any]) -> str:
 
 
 def _parts(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for disk in record.get("disks") or []:
+    for disk in _objects(record.get("disks")):
         device = clean(disk.get("device") or disk.get("disk") or "disk", 60)
-        for part in disk.get("partitions") or []:
+        for part in _objects(disk.get("partitions")):
             cells, count = int(number(part, "differing_cells")), number(part, "differs")
             foreign = [clean(kind, 40) for kind in _list(part.get("foreign"))]
             if not cells and not count and not foreign:
@@ -56,3 +56,8 @@ def _parts(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
+
+
+def _objects(value: object) -> list[Mapping[str, Any]]:
+    """Return the objects of a list; a machine may have said anything."""
+    return [item for item in _list(value) if isinstance(item, Mapping)]

@@ -18,8 +18,20 @@ from ansible_collections.slipway.imaging.plugins.plugin_utils._progress import l
 
 POLL_SECONDS = 2.0
 LINE_SECONDS = 5.0
+# One poll; a busy machine answers late.
+ANSWER_SECONDS = 30.0
 # A line says so when the agent has been silent for this long.
 SILENCE_SECONDS = 20.0
+# A job whose amounts have not moved for this long is given up, unless told otherwise. Bad sectors
+# may be read for an hour without any.
+PATIENCE_SECONDS = 90 * 60.0
+# No honest job takes a week, and a machine that lies could count for ever.
+LONGEST_SECONDS = 7 * 86400.0
+# What is kept and shown of a job's warnings.
+MOST_WARNINGS = 100
+_LONGEST_WARNING = 500
+# What moves while a job works.
+_AMOUNTS = ("phase", "disk", "partition", "done", "sent", "written")
 # A job outlives a broken connection; a machine that stays away for longer than this is given up.
 LOST_SECONDS = 60.0
 
@@ -54,7 +66,7 @@ class Job:
 class Ending:
     """How a job ended."""
 
-    kind: str  # result, error, killed, lost
+    kind: str  # result, error, killed, lost, stuck
     record: dict[str, Any] = field(default_factory=dict)
     last_phase: str = ""
     detail: str = ""
@@ -86,7 +98,8 @@ def parse_poll(output: str) -> _Poll | None:
 def _record(row: str) -> dict[str, Any] | None:
     try:
         record = json.loads(row)
-    except ValueError:
+    # Brackets without end are no record either.
+    except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) and isinstance(record.get("type"), str) else None
 
@@ -102,6 +115,7 @@ class Follower:
         show: Callable[[str], None],
         *,
         reconnect: Callable[[], None] = lambda: None,
+        patience: float = PATIENCE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -111,13 +125,14 @@ class Follower:
         self._run = run
         self._show = show
         self._reconnect = reconnect
+        self._patience = patience
         self._clock = clock
         self._sleep = sleep
         self._lines = 0
         self._progress: dict[str, Any] = {}
         self._final: dict[str, Any] | None = None
         self._warnings: list[str] = []
-        self._heard = self._answered = self._shown = clock()
+        self._begun = self._moved = self._heard = self._answered = self._shown = clock()
 
     def follow(self) -> Ending:
         """Return how the job ended."""
@@ -135,6 +150,10 @@ class Follower:
                     return self._ending(self._final["type"], self._final)
                 if poll.over:
                     return self._ending("killed", detail=self._reason(poll))
+            if (still := self._clock() - self._moved) > self._patience:
+                return self._ending("stuck", detail=f"nothing has moved for {span(still)}")
+            if self._clock() - self._begun > LONGEST_SECONDS:
+                return self._ending("stuck", detail="it takes longer than any job may")
             self._tell()
             self._sleep(POLL_SECONDS)
 
@@ -145,12 +164,21 @@ class Follower:
             self._heard = self._answered
         for record in poll.records:
             if record["type"] == "progress":
+                if any(record.get(key) != self._progress.get(key) for key in _AMOUNTS):
+                    self._moved = self._answered
                 self._progress = record
             elif record["type"] == "warning":
-                self._warnings.append(clean(record.get("message", "")))
-                self._show(f"{self.host}  warning: {self._warnings[-1]}")
+                self._warn(clean(record.get("message", ""), _LONGEST_WARNING))
             elif record["type"] in ("result", "error"):
                 self._final = record
+
+    def _warn(self, text: str) -> None:
+        if len(self._warnings) > MOST_WARNINGS:
+            return
+        if len(self._warnings) == MOST_WARNINGS:
+            text = "There are more warnings; they are not shown."
+        self._warnings.append(text)
+        self._show(f"{self.host}  warning: {text}")
 
     def _tell(self) -> None:
         now = self._clock()
@@ -174,5 +202,5 @@ class Follower:
         return f"{reason}; it last said: {said}" if said else reason
 
     def _ending(self, kind: str, record: dict[str, Any] | None = None, detail: str = "") -> Ending:
-        phase = str(self._progress.get("phase", ""))
+        phase = clean(self._progress.get("phase", ""), 20)
         return Ending(kind, record or {}, phase, detail, self._warnings)

@@ -6,8 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ansible.errors import AnsibleConnectionFailure, AnsibleError
-from ansible.plugins.action import ActionBase
+from ansible.errors import AnsibleConnectionFailure
 from ansible.utils.display import Display
 from ansible_collections.slipway.imaging.plugins.module_utils._agent import (
     JOBS,
@@ -15,28 +14,41 @@ from ansible_collections.slipway.imaging.plugins.module_utils._agent import (
     unit_and_log,
 )
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, clean
+from ansible_collections.slipway.imaging.plugins.module_utils._names import is_version
 from ansible_collections.slipway.imaging.plugins.plugin_utils._differences import reference
-from ansible_collections.slipway.imaging.plugins.plugin_utils._follow import Ending, Follower, Job
+from ansible_collections.slipway.imaging.plugins.plugin_utils._follow import (
+    ANSWER_SECONDS,
+    PATIENCE_SECONDS,
+    Ending,
+    Follower,
+    Job,
+)
+from ansible_collections.slipway.imaging.plugins.plugin_utils._machine_action import (
+    MachineAction,
+    ModuleFailed,
+)
+from ansible_collections.slipway.imaging.plugins.plugin_utils._plain import NotPlain, allowed
 from ansible_collections.slipway.imaging.plugins.plugin_utils._progress import (
     number,
     size,
     summary,
 )
 
-RESULT_KEYS = (
-    "image",
-    "version",
-    "read",
-    "sent",
-    "written",
-    "stored",
-    "unreadable",
-    "degraded",
-    "boot_entries",
-    "cells",
-    "seconds",
-    "disks",
-)
+# What the agent's last record may hold, beside what a verb makes of it.
+RESULT_KEYS: dict[str, type] = {
+    "image": str,
+    "version": str,
+    "read": int,
+    "sent": int,
+    "written": int,
+    "stored": int,
+    "unreadable": int,
+    "degraded": bool,
+    "boot_entries": list,
+    "cells": dict,
+    "seconds": float,
+    "disks": list,
+}
 
 
 # The agent's options, and what a user of the playbooks writes instead.
@@ -60,52 +72,63 @@ _EXAMPLE = "disk0:2"
 _NAMED = re.compile(r"(--[a-z]+) (disk\d+:\w+)")
 
 
-class JobAction(ActionBase):
+class JobAction(MachineAction):
     """Runs the module of the same name, which starts a job, and follows that job to its end."""
 
-    TRANSFERS_FILES = False
-    _requires_connection = True
-
     # The name of the module, and of the playbook that a user would run again.
-    module = ""
+    module_name = ""
     playbook = ""
 
-    def run(
-        self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
-    ) -> dict[str, Any]:
+    def act(self, host: str, task_vars: dict[str, Any]) -> dict[str, Any]:
         """Start the job, follow it, and return its typed result or its one failure."""
-        super().run(tmp, task_vars)
-        task_vars = task_vars or {}
-        host = str(task_vars.get("inventory_hostname", "machine"))
         # Named here: in what the module returns, all that equals a passphrase is masked.
         arguments = {**self._task.args}
-        job = arguments["job"] = str(arguments.get("job") or new_job(self.module.replace("_", "-")))
+        name = arguments.get("job") or new_job(self.module_name.replace("_", "-"))
+        job = arguments["job"] = str(name)
         try:
-            started = self._execute_module(
-                module_name=f"slipway.imaging.{self.module}",
-                module_args=arguments,
-                task_vars=task_vars,
-            )
+            started = self.module(self.module_name, arguments, task_vars)
         except AnsibleConnectionFailure as failure:
-            return self._failed(self.not_started(host, clean(failure, 300)))
-        if started.get("failed"):
-            return {**started, "msg": _with_names_here(str(started.get("msg", "")))}
+            raise self.not_started(host, clean(failure, 300)) from failure
+        except ModuleFailed as failure:
+            failure.message = _with_names_here(failure.message)
+            raise
         if "unit" not in started:
-            return started
+            return self.without_job(host, started)
         ending = self._follow(host, Job(*unit_and_log(job, str(arguments.get("jobs_dir", JOBS)))))
-        if ending.kind != "result":
-            return self._failed(self.failure(host, ending), ending)
+        try:
+            if ending.kind != "result":
+                raise self.failure(host, ending)
+            result = self.result(host, ending)
+        except SlipwayError as failure:
+            return {**self.failed(failure), "agent_warnings": ending.warnings}
         Display().display(summary(host, ending.record, self._task.check_mode))
-        result = {key: ending.record[key] for key in RESULT_KEYS if key in ending.record}
-        result.update(self.outcome(ending.record))
-        result["agent_warnings"] = ending.warnings
         if result.get("degraded"):
             Display().warning(degraded(host, ending.record))
         return result
 
+    def without_job(self, host: str, started: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the result of a module that started no job."""
+        raise NotPlain("it names no job that was started")
+
+    def result(self, host: str, ending: Ending) -> dict[str, Any]:
+        """Return what a job that succeeded has to say, after a look at whether it can be."""
+        result = allowed(ending.record, RESULT_KEYS)
+        name, _at, version = str(self._task.args.get("image", "")).partition("@")
+        if result.get("image") != name or not is_version(result.get("version")):
+            raise NotPlain(f"it is not about {name}, or names no version")
+        if version and result["version"] != version:
+            raise NotPlain(f"it is about another version than {version}")
+        result.update(self.outcome(ending.record))
+        result["agent_warnings"] = ending.warnings
+        return result
+
     def outcome(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Return what differs from module to module in a result: above all `changed`."""
-        return {"changed": bool(record.get("changed"))}
+        return {"changed": self.has_changed(record)}
+
+    def has_changed(self, record: Mapping[str, Any]) -> bool:
+        """Return what the agent says of itself; anything but yes or no is no answer."""
+        return bool(allowed(record, {"changed": bool}).get("changed"))
 
     def disk_state(self, host: str, ending: Ending) -> str:
         """Say what became of image and disk when a job ended without its own last word."""
@@ -148,6 +171,14 @@ class JobAction(ActionBase):
                 f" playbooks/{self.playbook} again.",
                 "machine_lost",
             )
+        if ending.kind == "stuck":
+            return SlipwayError(
+                f"The agent on {host} is not waited for any longer"
+                f" ({ending.last_phase or 'start'}): {_sentence(ending.detail)} {state}",
+                f"Look at the screen of {host} and at its disks. If it only needs more time, run"
+                f" playbooks/{self.playbook} again with -e disk_patience=MINUTES.",
+                "agent_stuck",
+            )
         return SlipwayError(
             f"The agent on {host} was killed ({ending.detail}). {state}",
             f"See whether {host} has enough memory (at least 1 GiB); then run"
@@ -157,24 +188,20 @@ class JobAction(ActionBase):
 
     def _follow(self, host: str, job: Job) -> Ending:
         show = Display().display
-        return Follower(host, job, self._shell, show, reconnect=self._reconnect).follow()
+        return Follower(
+            host, job, self._poll, show, reconnect=self.reconnect, patience=self._patience()
+        ).follow()
 
-    def _shell(self, command: str) -> str:
-        # Without sudoable there is no terminal in between that would rewrite the output.
-        return str(self._low_level_execute_command(command, sudoable=False)["stdout"])
+    def _patience(self) -> float:
+        """Return how long a job may stand still, in seconds."""
+        if given := self._task.args.get("patience"):
+            return 60.0 * int(given)
+        # Failing reads may take their time without any progress.
+        rescue = 60 * int(self._task.args.get("rescue_minutes") or 0)
+        return max(PATIENCE_SECONDS, rescue + 1800.0)
 
-    def _reconnect(self) -> None:
-        # A master connection that hangs would answer nothing to the next poll either.
-        try:
-            self._connection.reset()
-        except AnsibleError as failure:
-            Display().vvv(f"resetting the connection: {failure}")
-
-    def _failed(self, failure: SlipwayError, ending: Ending | None = None) -> dict[str, Any]:
-        result = {"failed": True, "changed": False, **failure.as_result()}
-        if ending is not None:
-            result["agent_warnings"] = ending.warnings
-        return result
+    def _poll(self, command: str) -> str:
+        return self.shell(command, ANSWER_SECONDS)
 
 
 def _with_names_here(advice: str) -> str:

@@ -11,13 +11,18 @@ import difflib
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.imaging.plugins.module_utils._names import (
     check_name,
     clip,
     split_reference,
+)
+from ansible_collections.slipway.imaging.plugins.plugin_utils._keyboards import (
+    DEFAULT,
+    boot_word,
+    check_keyboard,
 )
 from ansible_collections.slipway.imaging.plugins.plugin_utils._password_hash import check_hash
 
@@ -101,7 +106,8 @@ class Menu:
     """All that a machine's menu is made of; items in the order they are shown in.
 
     ``timeout`` is in seconds, 0 waits for ever. ``banner`` is lines. ``method`` is how the local
-    disk boots where no item says it, such as while the server does not answer.
+    disk boots where no item says it, such as while the server does not answer. ``keyboard`` is
+    that of the PC (``machine_keyboard``), and not the menu's own.
     """
 
     machine: str | None
@@ -112,6 +118,7 @@ class Menu:
     colours: Colours
     items: tuple[Item, ...]
     method: str = "auto"
+    keyboard: str = DEFAULT
 
     @property
     def visible(self) -> tuple[Item, ...]:
@@ -122,6 +129,10 @@ class Menu:
     def hidden(self) -> tuple[Item, ...]:
         """Return the items that are shown after the documented key alone."""
         return tuple(item for item in self.items if item.hidden)
+
+    def wish(self, word: str) -> str:
+        """Return the words by which a boot loader tells the imaging environment what to do."""
+        return " ".join(filter(None, (word, boot_word(self.keyboard))))
 
     @property
     def images(self) -> tuple[str, ...]:
@@ -137,13 +148,17 @@ class Menu:
         return tuple(dict.fromkeys(named))
 
 
-def parse(data: Mapping[str, object], machine: str | None) -> Menu:
+# What the variables boot_menu_* may say.
+KEYS = tuple(field.name for field in fields(Menu) if field.name not in ("machine", "keyboard"))
+
+
+def parse(data: Mapping[str, object], machine: str | None, keyboard: object = DEFAULT) -> Menu:
     """Read a menu; ``machine`` None means the one of machines that nobody knows.
 
     Raises SlipwayError, which names the machine, the item and the remedy.
     """
     try:
-        return _Parser(data, machine).menu()
+        return replace(_Parser(data, machine).menu(), keyboard=check_keyboard(keyboard))
     except SlipwayError as failure:
         whose = f"The menu of {machine}" if machine else "The menu of unknown machines"
         raise SlipwayError(f"{whose}: {failure.message}", failure.remedy, failure.error) from None
@@ -187,8 +202,7 @@ class _Parser:
         self._machine = machine
 
     def menu(self) -> Menu:
-        known = [field.name for field in fields(Menu) if field.name != "machine"]
-        check_keys(self._data, known, "A menu", "boot_menu_")
+        check_keys(self._data, KEYS, "A menu", "boot_menu_")
         if self._machine is not None:
             check_name(self._machine, "machine")
         method = _one_of(self._data.get("method") or "auto", METHODS, "boot_menu_method")

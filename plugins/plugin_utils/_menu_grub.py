@@ -56,7 +56,7 @@ function slw_ask {
 # Comes back only when it could not be started.
 function slw_environment {
   echo 'Loading the imaging environment. This takes a minute.'
-  if linux /env/vmlinuz @ARGUMENTS@ "$1"; then
+  if linux /env/vmlinuz @ARGUMENTS@ "$1" $2; then
     if initrd /env/initrd.img /env/site.cpio; then
       boot
     fi
@@ -220,9 +220,9 @@ def _actions(menu: Menu, item: Item) -> Iterator[str]:
     if item.action == "local_disk":
         yield f"slw_local_{_method(item.method)}"
     elif item.boots_environment:
-        yield f"slw_environment slipway.item={item.id}"
+        yield f"slw_environment {menu.wish(f'slipway.item={item.id}')}"
     elif item.action == "register":
-        yield "slw_environment slipway.register=1"
+        yield f"slw_environment {menu.wish('slipway.register=1')}"
     else:
         yield from _others(item)
         # A default that fails goes on to the disk; after a choice that fails, the user chooses.

@@ -216,10 +216,10 @@ def _item(menu: Menu, item: Item, server: Server) -> Iterator[str]:
         yield f"chain {server.url}/items/{script_name(menu, item)} || goto slw-failed"
         yield f"goto {back}"
     elif item.action == "register":
-        yield "set slwwish slipway.register=1"
+        yield f"set slwwish {menu.wish('slipway.register=1')}"
         yield "goto slw-environment"
     else:
-        yield f"set slwwish slipway.item={item.id}"
+        yield f"set slwwish {menu.wish(f'slipway.item={item.id}')}"
         yield "goto slw-environment"
 
 

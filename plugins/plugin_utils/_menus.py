@@ -8,14 +8,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
+from ipaddress import ip_address
 from typing import Any
 
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, clean
-from ansible_collections.slipway.imaging.plugins.module_utils._names import check_mac, check_name
+from ansible_collections.slipway.imaging.plugins.module_utils._names import (
+    check_macs,
+    check_name,
+    clip,
+)
 from ansible_collections.slipway.imaging.plugins.plugin_utils import _menu_grub as grub
-from ansible_collections.slipway.imaging.plugins.plugin_utils._menu import Menu, check_keys, parse
+from ansible_collections.slipway.imaging.plugins.plugin_utils._keyboards import DEFAULT, LAYOUTS
+from ansible_collections.slipway.imaging.plugins.plugin_utils._machine_macs import shared
+from ansible_collections.slipway.imaging.plugins.plugin_utils._menu import (
+    KEYS,
+    Menu,
+    check_keys,
+    parse,
+)
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_ipxe import (
     Server,
     first_script,
@@ -24,7 +36,7 @@ from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_ipxe import 
 )
 
 PREFIX = "boot_menu_"
-KEYS = tuple(field.name for field in fields(Menu) if field.name != "machine")
+_SHOWN = 5
 # The image server alone knows these: they are about machines that nobody knows, and about itself.
 SERVER_KEYS = ("unknown_items", "unknown_default", "boot_args")
 
@@ -36,6 +48,10 @@ class MachineMenu:
     name: str
     macs: tuple[str, ...]
     menu: Menu
+    # The fixed one, or nothing.
+    address: str = ""
+    # machine_boot_loader, or nothing.
+    loader: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,8 +97,11 @@ def collect(
         found = attempt(name, partial(_machine, name, variables, own))
         if found is not None:
             read.append(found)
-    unknown = attempt("The menu of unknown machines", lambda: parse(_unknown(own), None))
-    problems += _cards_of_two(read)
+    unknown = attempt(
+        "The menu of unknown machines",
+        lambda: parse(_unknown(own), None, _keyboard(variables[server])),
+    )
+    problems += shared({machine.name: machine.macs for machine in read})
     return Menus(tuple(read), unknown, tuple(problems))
 
 
@@ -133,6 +152,24 @@ def needs(menus: Menus) -> dict[str, bool]:
     return {**wanted, "grub": wanted["cdrom"] or wanted["disk"]}
 
 
+def warnings(menus: Menus, uefi_loader: str) -> list[str]:
+    """Return sentences about what a menu promises and can't hold."""
+    open_doors = [
+        machine.name
+        for machine in menus.machines
+        if (machine.loader or uefi_loader) != "grub"
+        and any(item.action == "rescue_shell" and item.password_hash for item in machine.menu.items)
+    ]
+    if not open_doors:
+        return []
+    shown = ", ".join(open_doors[:_SHOWN]) + (", ..." if len(open_doors) > _SHOWN else "")
+    return [
+        f"The password of the rescue_shell in the menu of {shown} keeps nobody out who sits at the"
+        " PC: iPXE has a command line of its own, Ctrl-B, which boots the same without it."
+        " machine_boot_loader: grub has none; the README of the role boot_menu says more."
+    ]
+
+
 def service_text(machine: MachineMenu) -> str:
     """Return what the control service must know to start a machine's items, as JSON."""
     items = [
@@ -147,7 +184,11 @@ def service_text(machine: MachineMenu) -> str:
         for item in machine.menu.items
         if item.boots_environment
     ]
-    document = {"machine": machine.name, "macs": list(machine.macs), "items": items}
+    document: dict[str, Any] = {"machine": machine.name, "macs": list(machine.macs), "items": items}
+    if machine.address:
+        document["address"] = machine.address
+    if machine.menu.keyboard != DEFAULT:
+        document["keymap"] = LAYOUTS[machine.menu.keyboard].keymap
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -177,33 +218,34 @@ def _machine(
         return None
     try:
         check_name(name, "machine")
-        if isinstance(macs, str) or not isinstance(macs, Iterable):
-            raise SlipwayError(
-                "machine_macs is no list.", 'Write ["52:54:00:12:34:56"].', "bad_mac"
-            )
-        cards = tuple(dict.fromkeys(check_mac(mac) for mac in macs))
+        cards = check_macs(macs)
+        address = _fixed_address(variables[name])
         data = {**own, **_given(variables[name])}
     except SlipwayError as failure:
         raise SlipwayError(f"{name}: {failure.message}", failure.remedy, failure.error) from None
-    return MachineMenu(name, cards, parse({key: data[key] for key in KEYS if key in data}, name))
+    said = {key: data[key] for key in KEYS if key in data}
+    menu = parse(said, name, _keyboard(variables[name]))
+    loader = str(variables[name].get("machine_boot_loader") or "")
+    return MachineMenu(name, cards, menu, address, loader)
+
+
+def _fixed_address(variables: Mapping[str, Any]) -> str:
+    found = variables.get("machine_ip") or ""
+    try:
+        return str(ip_address(str(found))) if found else ""
+    except ValueError:
+        raise SlipwayError(
+            f"machine_ip {clip(found)} is no address.", "Write it such as 192.168.1.20."
+        ) from None
+
+
+def _keyboard(variables: Mapping[str, Any]) -> object:
+    said = variables.get("machine_keyboard")
+    # YAML's `no` is false, and not Norway.
+    return DEFAULT if said in (None, "") else said
 
 
 def _unknown(own: Mapping[str, Any]) -> dict[str, Any]:
     """Return the menu of unknown machines: the server's own, with items of their own."""
     data = {key: own[key] for key in KEYS if key in own}
     return data | {"items": own.get("unknown_items"), "default": own.get("unknown_default")}
-
-
-def _cards_of_two(machines: Iterable[MachineMenu]) -> list[str]:
-    """Return a sentence for each MAC address that two machines have."""
-    owner: dict[str, str] = {}
-    problems = []
-    for machine in machines:
-        for mac in machine.macs:
-            other = owner.setdefault(mac, machine.name)
-            if other != machine.name:
-                problems.append(
-                    f"{other} and {machine.name} both have the MAC address {mac}. "
-                    "Remedy: Take it out of machine_macs of one of them."
-                )
-    return problems

@@ -54,6 +54,8 @@ def line(host: str, record: Mapping[str, Any]) -> str:
     parts += [
         f"{key} {size(number(record, key))}" for key in ("sent", "written") if number(record, key)
     ]
+    if waiting := clean(record.get("waiting") or "", 300):
+        parts.append(waiting)
     return "  ".join(parts)
 
 

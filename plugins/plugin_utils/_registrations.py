@@ -19,7 +19,9 @@ from ansible_collections.slipway.imaging.plugins.module_utils._machine_file impo
     render,
 )
 from ansible_collections.slipway.imaging.plugins.module_utils._names import (
+    check_ipv4,
     check_mac,
+    check_macs,
     check_name,
     clip,
 )
@@ -182,8 +184,9 @@ class _Planner:
                 if pc["state"] != "waiting":
                     continue
                 found = findings(pc, self.queue, list(self.known.values()))
-                if found and wanted is self.approve:
-                    plan.left.append(f"{_who(pc)} {'; '.join(each.text for each in found)}")
+                odd = [each.text for each in found] + _no_cards(pc)
+                if odd and wanted is self.approve:
+                    plan.left.append(f"{_who(pc)} {'; '.join(odd)}")
                 else:
                     yield pc, None
             return
@@ -191,8 +194,12 @@ class _Planner:
             yield self._one(selector, states), options
 
     def _one(self, selector: str, states: tuple[str, ...]) -> Mapping[str, Any]:
-        mac = selector.lower().replace("-", ":")
-        found = [pc for pc in self.queue if selector in (pc["id"], pc["name"]) or mac in pc["macs"]]
+        macs = set(_macs([selector]))
+        found = [
+            pc
+            for pc in self.queue
+            if selector in (pc["id"], pc["name"]) or macs.intersection(pc["macs"])
+        ]
         if len(found) != 1:
             count = "no PC" if not found else f"{len(found)} PCs"
             raise SlipwayError(
@@ -218,7 +225,8 @@ class _Planner:
             "machine_macs": list(pc["macs"]),
             "machine_hardware": {key: pc["hardware"].get(key) for key in _HARDWARE},
         }
-        extra = {"uuid": pc["uuid"], "serial": pc["serial"], "ip": options.get("ip"),
+        address = check_ipv4(options["ip"]) if options.get("ip") else None
+        extra = {"uuid": pc["uuid"], "serial": pc["serial"], "ip": address,
                  "image_server": self.server}  # fmt: skip
         variables |= {f"machine_{key}": value for key, value in extra.items() if value}
         render(MachineFile(name, groups, variables))
@@ -281,6 +289,15 @@ class _Planner:
                     )
 
 
+def _no_cards(pc: Mapping[str, Any]) -> list[str]:
+    """Say why a PC's MAC addresses can't be those of cards: what it says of itself is its own."""
+    try:
+        check_macs(list(pc["macs"]))
+    except SlipwayError as problem:
+        return [f"says what can't be: {problem.message}"]
+    return []
+
+
 def _replacing(name: str, pc: Mapping[str, Any]) -> str:
     return (
         f"approve it as {name} with {_example(pc, name)} -e replace=true: that writes its MAC"
@@ -305,8 +322,21 @@ def words(value: object) -> list[str]:
 
 def _wanted(value: object) -> dict[str, Any]:
     if isinstance(value, Mapping):
-        return {str(key): item for key, item in value.items()}
-    return dict.fromkeys(words(value))
+        return {_selector(key): item for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return {_selector(key): None for key in value}
+    return dict.fromkeys(words(value if value is None else _selector(value)))
+
+
+def _selector(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    raise SlipwayError(
+        f"{clip(value)} names no PC.",
+        'Write ids, names and MAC addresses in quotation marks, such as "52:54:00:12:34:56": YAML'
+        " takes some without them for numbers.",
+        "bad_selector",
+    )
 
 
 def _options(value: object) -> dict[str, Any]:

@@ -84,7 +84,8 @@ class Waiter:
         sent = f"{_packets(self.packets)} sent, " if self._sent else ""
         fetched = "fetched" if session["boot_script_served"] else "not fetched yet"
         waited = f"{span(self.elapsed)} of {span(self.timeout)}"
-        return f"waiting for the machine: {sent}boot script {fetched}, {waited}"
+        refused = _refused(session)
+        return f"waiting for the machine: {sent}boot script {fetched}, {refused}{waited}"
 
     def _ended(self, session: Mapping[str, Any]) -> SlipwayError:
         return SlipwayError(
@@ -102,14 +103,26 @@ class Waiter:
                 "image_check_slow",
             )
         served = int(session["boot_script_served"])
+        others = " ".join(strangers(self.host, session))
+        if others and not served:
+            return SlipwayError(
+                f"{self.host} did not fetch its boot script within {waited}. {others}"
+                f" {self._what_was_sent()}",
+                f"If one of these addresses is {self.host} itself: add the card that was seen to"
+                " its machine_macs; behind a router, give it a lease of the server's DHCP or a"
+                " machine_ip, or see image_server_unproven_addresses. Then run playbooks/site.yml."
+                " Otherwise look for the host that asks in its name.",
+                "no_boot",
+            )
         if served:
             return SlipwayError(
                 f"{self.host} fetched its boot script ({served} times) but did not check in within"
-                f" {waited}. {self._what_was_sent()}",
+                f" {waited}. {self._what_was_sent()}{' ' * bool(others)}{others}",
                 f"Look at the screen of {self.host}: the imaging environment says there why it"
                 " can't check in. Look whether it reaches the image server on port 443, has at"
                 " least 1 GiB of memory, and whether kernel and initramfs came through"
-                " (access log of nginx on the image server).",
+                " (access log of nginx on the image server). Its clock matters only where"
+                " the site overlay is an old one: playbooks/site.yml renews it.",
                 "no_check_in",
             )
         return SlipwayError(
@@ -118,7 +131,7 @@ class Waiter:
             f"Is {self.host} off, or already on? A machine that runs does not react to magic"
             " packets: restart it. Else see whether its MAC address is right, wake-on-LAN and"
             " network boot are enabled in its firmware, it has power, its switch port is in that"
-            " subnet, and dnsmasq on the image server heard it (journalctl -u dnsmasq).",
+            " subnet, and dnsmasq on the image server heard it (journalctl -u slipway-dnsmasq).",
             "no_boot",
         )
 
@@ -131,6 +144,24 @@ class Waiter:
             f" {sent['interface']} ({sent['source_address']}) to {sent['broadcast']}"
             f" port {sent['port']}."
         )
+
+
+def strangers(host: str, session: Mapping[str, Any]) -> list[str]:
+    """Return a sentence about each address that asked for the session and was refused."""
+    return [
+        f"{clean(each['address'], 45)} asked for the session of {host} and was refused"
+        f" ({_times(int(number(each, 'requests')))}): {clean(each['why'], 120)}."
+        for each in session.get("strangers") or []
+    ]
+
+
+def _refused(session: Mapping[str, Any]) -> str:
+    others = [clean(each["address"], 45) for each in session.get("strangers") or []]
+    return f"refused to {', '.join(others)}, " if others else ""
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def broken_image(session: Mapping[str, Any]) -> SlipwayError | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from e2e.control import unplug
 from slipway_lab.api import Lab, Pc, Server
 from slipway_lab.playbook_runs import ROOT, run_playbook
 
@@ -28,6 +29,7 @@ def lab() -> Iterator[Lab]:
     assert run_playbook("lab_up", quiet=True).returncode == 0
     assert run_playbook("site", quiet=True).returncode == 0
     yield Lab.load()
+    unplug()
     if not os.environ.get(KEEP):
         assert run_playbook("lab_down", quiet=True).returncode == 0
 

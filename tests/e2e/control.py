@@ -1,7 +1,8 @@
 """The image server's service from a test, and agents that run beside the lab's PCs.
 
-An agent of this file is the real one, run natively in the lab's network namespace: it checks in,
-talks TLS to the real nginx and service, and is quick enough to be killed many times.
+An agent of this file is the real one, run natively in a network namespace with a card of its own
+in the lab's bridge: it checks in from the address of that card, talks TLS to the real nginx and
+service, and is quick enough to be killed many times.
 """
 
 import json
@@ -32,6 +33,7 @@ print(answer.read().decode())
 """
 # Of no machine in the inventory.
 MAC = "52:54:00:77:00:ee"
+SPACE, PORT, ADDRESS = "slipway-bench", "slw-bench", "10.77.0.9/24"
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDm8sF8mDqQOxWNIjRjz1XwTbCcZxnDuYTIFh2kOhqk4"
 
 
@@ -145,7 +147,31 @@ class Bench:
         return result
 
     def _inside(self, words: list[str]) -> list[str]:
-        return ["nsenter", f"--net=/run/netns/{self.lab.config.namespace}", "--", *words]
+        plug_in(self.lab)
+        return ["nsenter", f"--net=/run/netns/{SPACE}", "--", *words]
+
+
+def plug_in(lab: Lab) -> None:
+    """Make the card with MAC, unless it is there."""
+    inside = ("ip", "-n", lab.config.namespace)
+    there = subprocess.run([*inside, "link", "show", PORT], capture_output=True, check=False)
+    if there.returncode == 0:
+        return
+    unplug()
+    card = ("peer", "name", "eth0", "address", MAC, "netns", SPACE)
+    for words in (
+        ("ip", "netns", "add", SPACE),
+        (*inside, "link", "add", PORT, "type", "veth", *card),
+        (*inside, "link", "set", PORT, "master", lab.config.bridge, "up"),
+        ("ip", "-n", SPACE, "addr", "add", ADDRESS, "brd", "+", "dev", "eth0"),
+        ("ip", "-n", SPACE, "link", "set", "eth0", "up"),
+    ):
+        subprocess.run(words, check=True)
+
+
+def unplug() -> None:
+    """Remove the namespace, and the card with it."""
+    subprocess.run(["ip", "netns", "del", SPACE], check=False, stderr=subprocess.DEVNULL)
 
 
 def kill(process: subprocess.Popen[str]) -> bool:

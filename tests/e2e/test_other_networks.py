@@ -82,7 +82,7 @@ def test_bios_and_uefi_boot_beside_a_foreign_dhcp_server(
         seen = wait_for_check_in(here, pc, sessions[pc.name])
         assert foreign.lent(seen["address"]), seen
     # The UEFI PC's firmware had its boot loader from us, and never an address.
-    journal = here.server.succeed("journalctl --unit=dnsmasq --boot --no-pager")
+    journal = here.server.succeed("journalctl --unit=slipway-dnsmasq --boot --no-pager")
     assert "sent /srv/slipway/tftp/snponly.efi" in journal
     assert "DHCPACK" not in journal.rpartition("DHCP, proxy on subnet")[2]
 

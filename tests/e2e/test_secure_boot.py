@@ -72,7 +72,7 @@ def test_a_backup_with_secure_boot_on(pc3: Pc, server: Server, original: Path) -
     assert hardware["firmware"] == "uefi"
     assert hardware["secure_boot"] is True, "the guest's own SecureBoot variable does not say 1"
     # Signed programs alone, by TFTP: the server's word for it.
-    sent = server.succeed("journalctl -u dnsmasq --no-pager -o cat | grep -a 10.77.0.23")
+    sent = server.succeed("journalctl -u slipway-dnsmasq --no-pager -o cat | grep -a 10.77.0.23")
     assert not {name for name in SIGNED if f"/tftp/{name} to 10.77.0.23" not in sent}
     assert "snponly.efi" not in sent
     assert server.succeed("ls /run/slipway-tftp") == "", "no session is pending any more"

@@ -215,7 +215,7 @@ def test_restored_pcs_boot_their_own_disk_while_the_service_is_stopped(
         for pc in lab.pcs:
             pc.wait_for_own_disk(since[pc.name], BOOT_SECONDS)
         # They got their menus first.
-        log = server.succeed("tail -n 20 /var/log/nginx/slipway.log")
+        log = server.succeed("tail -n 20 /var/log/slipway/access.log")
         for pc in lab.pcs:
             assert f"/boot/{pc.macs[0].replace(':', '-')}.ipxe" in log
     finally:

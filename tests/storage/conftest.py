@@ -88,13 +88,16 @@ def hash_of(path: Path) -> str:
 class Agent:
     """Runs `slipway` with one store: in storage tests the only way to run a backup."""
 
-    def __init__(self, store: Path) -> None:
+    def __init__(self, store: Path, place: Sequence[str] = (), inside: Sequence[str] = ()) -> None:
+        """`place` are the arguments of a store that is no folder, `inside` is what runs it."""
         self.store = store
+        self.place = place or ["--store", str(store)]
+        self.inside = inside
 
     def command(self, verb: str, *arguments: object) -> list[str]:
-        place = [] if verb == "probe" else ["--store", str(self.store)]
+        place = [] if verb == "probe" else self.place
         words = [str(each) for each in arguments]
-        return [sys.executable, "-m", "slipway", verb, *words, *place, "--json"]
+        return [*self.inside, sys.executable, "-m", "slipway", verb, *words, *place, "--json"]
 
     def start(self, verb: str, *arguments: object) -> Run:
         words = takewhile(lambda word: not word.startswith("-"), map(str, arguments))

@@ -148,6 +148,64 @@ def partitions(path: Path, sector: int) -> list[tuple[int, int]]:
     return found
 
 
+def resigned(half: bytearray, at: int, entries: int) -> None:
+    """Checksums of a copy that are right again; `at` is the header, `entries` what it tells of."""
+    struct.pack_into("<I", half, at + 88, zlib.crc32(half[entries : entries + 16384]))
+    struct.pack_into("<I", half, at + 16, 0)
+    struct.pack_into("<I", half, at + 16, zlib.crc32(half[at : at + 92]))
+
+
+def other_backup(path: Path) -> None:
+    """Both copies are sound, and a partition has another end in the backup."""
+    disk = bytearray(path.read_bytes())
+    entries = len(disk) - 33 * 512
+    struct.pack_into("<Q", disk, entries + 40, 12345)
+    resigned(disk, len(disk) - 512, entries)
+    path.write_bytes(disk)
+
+
+def broken(*places: int) -> Change:
+    """One byte is another in each place, from the end where it is negative."""
+
+    def change(path: Path) -> None:
+        with path.open("r+b") as file:
+            for place in places:
+                file.seek(place, 2 if place < 0 else 0)
+                file.write(b"\x5a")
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "said", "partitions"),
+    [
+        (other_backup, "sound and differ", {"1", "3", "7"}),
+        (broken(1024 + 32), "the backup at the disk's end is used", {"1", "3", "7"}),
+        (broken(512 + 40), "the backup at the disk's end is used", {"1", "3", "7"}),
+        (broken(-33 * 512 + 32), "damaged or missing", {"1", "3", "7"}),
+        (broken(-512), "damaged or missing", {"1", "3", "7"}),
+        (broken(1024 + 32, -33 * 512 + 33), "neither copy of that is sound", {"1"}),
+        (broken(512 + 40, -512 + 41), "neither copy of that is sound", {"1"}),
+    ],
+)
+def test_copies_that_are_damaged_or_differ_are_told_and_stay_as_they_are(
+    change: Change, said: str, partitions: set[str], agent: Agent, room: Path, tree: Path
+) -> None:
+    source, target = room / "source", room / "target"
+    build(source, 512, NAMED, None, tree)
+    change(source)
+    [look] = agent("probe", source).ok()["disks"]
+    run = agent("backup", source, "--name", "pc")
+    warnings = [each["message"] for each in run.records if each["type"] == "warning"]
+    assert [said in each for each in warnings] == [True] and look["warnings"] == warnings
+    assert {each["partition"] for each in run.ok()["disks"][0]["partitions"]} == partitions
+    filled(target, source.stat().st_size)
+    agent("restore", "pc", target).ok()
+    ends = [(0, MIB), (source.stat().st_size - 33 * 512, source.stat().st_size)]
+    same_ranges(source, target, ends)
+    assert agent("compare", "pc", target).code == 0
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_table_comes_back(case: str, agent: Agent, room: Path, tree: Path) -> None:
     sector, lines, change = CASES[case]

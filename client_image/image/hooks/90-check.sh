@@ -29,6 +29,9 @@ for tool in dumpe2fs debugfs e2fsck resize2fs mkfs.xfs xfs_repair xfs_db xfs_gro
 done
 for tool in btrfs mdadm efibootmgr; do start $tool version; done
 start pvck --version
+start loadkeys --version
+# Each layout of Ansible's list is one of these; one of them stands for all.
+loadkeys --quiet --unicode --mktable de-latin1-nodeadkeys >/dev/null || fail "a key map can't be read"
 for tool in ntfsinfo ntfscluster ntfs-3g.probe ntfsfix ntfsresize ntfs-3g fsck.fat; do start $tool --help; done
 rm -f /tmp/said
 

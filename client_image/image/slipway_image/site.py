@@ -25,11 +25,21 @@ _AGENT = "usr/lib/slipway/slipway"
 
 
 def members(
-    server: str, ca: bytes, ssh_keys: Sequence[str], agent: Path, epoch: int
+    server: str,
+    ca: bytes,
+    ssh_keys: Sequence[str],
+    agent: Path,
+    epoch: int,
+    networks: Sequence[str] = (),
 ) -> list[cpio.Member]:
-    """Return what the overlay is made of; equal inputs give equal members."""
-    if not _URL.fullmatch(server):
-        raise BuildError(f"{server!r} is no https address", "set image_server_address")
+    """Return what the overlay is made of; equal inputs give equal members.
+
+    `networks` are texts NETWORK=URL: where machines reach the server by another address.
+    """
+    apart = dict(text.split("=", 1) for text in networks)
+    for url in (server, *apart.values()):
+        if not _URL.fullmatch(url):
+            raise BuildError(f"{url!r} is no https address", "set image_server_address")
     if b"-----BEGIN CERTIFICATE-----" not in ca:
         raise BuildError("the CA certificate is not in PEM form", "run role image_server again")
     if b"PRIVATE KEY" in ca:
@@ -40,7 +50,8 @@ def members(
             "an SSH public key is not one line like `ssh-ed25519 AAAA... name`",
             "set client_image_ssh_public_key to the content of the .pub file",
         )
-    site = json.dumps({"server": server, "ca": "/etc/slipway/ca.crt"}, indent=2) + "\n"
+    about = {"server": server, "ca": "/etc/slipway/ca.crt"} | ({"networks": apart} if apart else {})
+    site = json.dumps(about, indent=2) + "\n"
     found = [
         cpio.regular("etc/slipway/site.json", site.encode()),
         cpio.regular("etc/slipway/ca.crt", ca),
@@ -49,8 +60,8 @@ def members(
         cpio.regular(
             "root/.ssh/authorized_keys", "".join(f"{key}\n" for key in keys).encode(), 0o600
         ),
-        # systemd never lets the clock be earlier than this file's time: on a PC with an empty
-        # clock battery the server's certificate would not be valid yet.
+        # systemd never lets the clock be earlier than this file's time: a PC with an empty clock
+        # battery begins near today, until it has heard the server's time.
         cpio.regular("usr/lib/clock-epoch", b"", mtime=epoch),
     ]
     found += [
@@ -125,6 +136,13 @@ def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(prog="pack-site", description=__doc__.splitlines()[0])
     add = result.add_argument
     add("--server", required=True, metavar="URL", help="https address that machines use")
+    add(
+        "--network",
+        action="append",
+        default=[],
+        metavar="NETWORK=URL",
+        help="address that machines in this network use; may be given several times",
+    )
     add("--ca", required=True, type=Path, metavar="FILE", help="CA certificate; - reads stdin")
     add(
         "--ssh-key",
@@ -144,7 +162,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:
         ca = sys.stdin.buffer.read() if str(args.ca) == "-" else args.ca.read_bytes()
-        found = members(args.server, ca, args.ssh_key, args.agent, args.epoch)
+        found = members(args.server, ca, args.ssh_key, args.agent, args.epoch, args.network)
         changed = pack(found, args.agent, args.output)
     except (BuildError, OSError, py_compile.PyCompileError) as error:
         print(f"error: {error}", file=sys.stderr)

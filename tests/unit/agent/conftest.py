@@ -7,6 +7,7 @@ import stat
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -60,6 +61,14 @@ class FakeServer:
     ca: Path = Path()
     asked: list[tuple[str, str, bytes, str]] = field(default_factory=list)
     answer: Callable[[str, str, bytes], tuple[int, Any]] = lambda method, path, body: (404, {})
+    cuts: list[int | None] = field(default_factory=list)
+    """After how many bytes of their bodies the next answers end; None for whole ones."""
+    framing: str = "length"
+    """How an answer says where it ends: length, chunked, or close."""
+    ranges: list[str] = field(default_factory=list)
+    """What was asked for of bodies that had begun to come before."""
+    resumes: bool = True
+    """Whether it answers such a request with the rest."""
 
 
 @pytest.fixture(scope="session")
@@ -77,7 +86,16 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def server(certificates: Path) -> Iterator[FakeServer]:
-    fake = FakeServer(ca=certificates / "good.crt")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates / "good.crt", certificates / "good.key")
+    with serving(context, certificates / "good.crt") as fake:
+        yield fake
+
+
+@contextmanager
+def serving(context: ssl.SSLContext, ca: Path) -> Iterator[FakeServer]:
+    """A server with these certificates, for as long as it takes."""
+    fake = FakeServer(ca=ca)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -91,11 +109,29 @@ def server(certificates: Path) -> Iterator[FakeServer]:
             if status == 0:
                 self.close_connection = True
                 return
+            if status >= 400 and isinstance(reply, dict):
+                # Every refusal of the service has these.
+                reply = {"error": "x", "message": f"answer {status}", "remedy": ""} | reply
             data = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(data)))
+            start = 0
+            if wanted := self.headers.get("Range", ""):
+                fake.ranges.append(wanted)
+                start = int(wanted.removeprefix("bytes=").rstrip("-")) if fake.resumes else 0
+            self.send_response(206 if start else status)
+            if start:
+                self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+                data = data[start:]
+            self._say(data, fake.cuts.pop(0) if fake.cuts else None)
+
+        def _say(self, data: bytes, cut: int | None) -> None:
+            if fake.framing == "length":
+                self.send_header("Content-Length", str(len(data)))
+            elif fake.framing == "chunked":
+                self.send_header("Transfer-Encoding", "chunked")
+                data = b"%x\r\n%s\r\n0\r\n\r\n" % (len(data), data)
             self.end_headers()
-            self.wfile.write(data)
+            self.wfile.write(data[:cut])
+            self.close_connection |= cut is not None or fake.framing == "close"
 
         do_GET = do_POST = do_PUT = handle_any
 
@@ -103,16 +139,16 @@ def server(certificates: Path) -> Iterator[FakeServer]:
             pass
 
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificates / "good.crt", certificates / "good.key")
     httpd.socket = context.wrap_socket(httpd.socket, server_side=True)
     fake.url = f"https://127.0.0.1:{httpd.server_address[1]}"
     thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
-    yield fake
-    httpd.shutdown()
-    thread.join()
-    httpd.server_close()
+    try:
+        yield fake
+    finally:
+        httpd.shutdown()
+        thread.join()
+        httpd.server_close()
 
 
 def make_image(

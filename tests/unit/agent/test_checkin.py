@@ -18,10 +18,12 @@ from slipway.net.checkin import (
     secure_boot,
     session_id,
     stay,
+    ticket_of,
     wired_macs,
 )
 from slipway.net.session import Session
 
+NONCE = "n" * 32
 LSBLK = {
     "blockdevices": [
         {"name": "sda", "path": "/dev/sda", "type": "disk", "size": 1000, "log-sec": 512,
@@ -93,6 +95,17 @@ def test_session_id() -> None:
         session_id("quiet")
 
 
+def test_the_ticket_of_the_boot_script_is_shown(server: Any, root: Path) -> None:
+    assert ticket_of("quiet slipway.session=0123 slipway.ticket=T-_1") == "T-_1"
+    assert ticket_of("quiet slipway.session=0123") == ""
+    granted = {"id": "s1", "machine": "pc1", "verb": "backup", "image": "pc1", "version": None}
+    server.answer = lambda *_: (200, {"token": "T", "session": granted})
+    site = Site(server.url, server.ca)
+    check_in(site, "s1", print, NONCE, root, ticket="T-_1")
+    check_in(site, "s1", print, NONCE, root)
+    assert [json.loads(asked[2]).get("ticket") for asked in server.asked] == ["T-_1", None]
+
+
 def test_check_in(server: Any, root: Path) -> None:
     granted = {"id": "s1", "machine": "pc1", "verb": "backup", "image": "pc1", "version": None}
     server.answer = lambda *_: (200, {"token": "T", "session": granted})
@@ -103,6 +116,8 @@ def test_check_in(server: Any, root: Path) -> None:
     assert told["macs"] == ["52:54:00:00:00:01", "52:54:00:00:00:02"]
     assert told["host_key"] == "ssh-ed25519 AAAAC3"
     assert (told["session"], told["nonce"]) == ("s1", "nonce")
+    # What the session may send goes by it.
+    assert told["hardware"]["disk_bytes"] >= sum(each["size"] for each in hardware(root)["disks"])
 
 
 @pytest.mark.parametrize("status", [404, 409, 410, 422])
@@ -169,9 +184,13 @@ def test_machine_told_to_stay_takes_its_next_session(
     told = tmp_path / "stay"
     told.touch()
     said: list[str] = []
-    assert next_session(Site(server.url, server.ca), told, said.append, root) == "s2"
+    assert next_session(Site(server.url, server.ca), told, said.append, NONCE, root) == "s2"
     assert not told.exists(), "the next leave says anew whether to stay"
-    assert json.loads(server.asked[0][2]) == {"macs": ["52:54:00:00:00:01", "52:54:00:00:00:02"]}
+    assert json.loads(server.asked[0][2]) == {
+        "macs": ["52:54:00:00:00:01", "52:54:00:00:00:02"],
+        "nonce": NONCE,
+        "host_key": "ssh-ed25519 AAAAC3",
+    }
     assert len(said) == 2, "the same trouble is said once"
 
 
@@ -188,7 +207,7 @@ def test_machine_that_is_about_to_leave_asks_nothing(
         return 200, {"session": "s2"}
 
     server.answer = answer
-    assert next_session(Site(server.url, server.ca), tmp_path / "stay", print, root) == "s2"
+    assert next_session(Site(server.url, server.ca), tmp_path / "stay", print, NONCE, root) == "s2"
     assert asked_at == [60.0]
 
 

@@ -101,7 +101,7 @@ def test_connections_are_kept_per_thread(server: Any) -> None:
     def ask() -> None:
         for _ in range(3):
             shared.request("GET", "/")
-            ports.add(shared._local.connection.sock.getsockname()[1])
+            ports.add(shared._connections._own().sock.getsockname()[1])
 
     threads = [threading.Thread(target=ask) for _ in range(2)]
     for thread in threads:

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +38,7 @@ def failing(capsys: pytest.CaptureFixture[str]) -> Run:
 @pytest.fixture
 def at_server(server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """A store at a server, which nobody waits for."""
-    monkeypatch.setattr(verbs, "Client", partial(Client, patience=0))
+    monkeypatch.setattr(verbs, "Client", lambda *about: Client(*about[:3], patience=0))
     (tmp_path / "token").write_text("T\n")
     return ["--store", server.url, "--token-file", tmp_path / "token", "--ca", server.ca]
 

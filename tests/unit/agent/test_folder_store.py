@@ -10,7 +10,7 @@ import pytest
 from slipway.engine.errors import ImageDamaged, NotFound, StoreFull, UsageError
 from slipway.engine.folder_store import FolderStore
 from slipway.engine.progress import Meter
-from slipway.format import FormatError, ImageRef, Manifest, digest_of, make_frame
+from slipway.format import FormatError, ImageRef, Manifest, digest_of, make_frame, serialize
 
 MIB = 1 << 20
 Maker = Callable[..., tuple[Manifest, dict[str, bytes]]]
@@ -58,6 +58,49 @@ def test_versions_in_one_second(
     [listed] = store.images()
     assert [each.version for each in listed.versions] == versions
     assert store.manifest(ImageRef("pc")).version == versions[-1]
+
+
+def test_a_version_from_a_clock_that_was_ahead_is_followed(
+    store: FolderStore, image: tuple[Manifest, dict[str, bytes]]
+) -> None:
+    manifest, chunks = image
+    fill(store, chunks)
+    first = store.publish(manifest)
+    assert first.warning == ""
+    folder = store.root / "images/pc"
+    ahead = "20991231T235959Z"
+    stamped = manifest.stamped(ahead, "2026-01-01T00:00:00Z", 1)
+    (folder / f"{ahead}.json").write_bytes(serialize(stamped))
+    published = store.publish(manifest)
+    assert published.version == "21000101T000000Z"
+    assert "a clock was ahead" in published.warning
+    assert store.manifest(ImageRef("pc")).version == published.version
+    [listed] = store.images()
+    assert [each.ahead for each in listed.versions] == [False, True, True]
+
+
+@pytest.mark.parametrize("jump", [-(10**9), 0, 10**9])
+def test_only_what_a_run_wrote_itself_is_sound_without_reading(
+    store: FolderStore, image: tuple[Manifest, dict[str, bytes]], jump: int
+) -> None:
+    """Whatever times the files have that were there before, from a clock that was set since."""
+    manifest, chunks = image
+    broken = max(chunks)
+    fill(store, chunks)
+    store.close()
+    path = store.root / "chunks" / broken[:2] / broken[2:4] / broken
+    path.write_bytes(b"broken long ago")
+    for digest in chunks:
+        path = store.root / "chunks" / digest[:2] / digest[2:4] / digest
+        moment = path.stat().st_mtime + jump
+        os.utime(path, (moment, moment))
+    later = FolderStore(store.root)
+    assert later.missing(list(chunks)) == set()
+    # A run opens its own folder first of all that it writes.
+    later.put(digest_of(b"more"), make_frame(b"more"))
+    published = later.publish(manifest)
+    problems = later.prove(later.manifest(ImageRef("pc", published.version)), Meter())
+    assert [problem.digest for problem in problems] == [broken]
 
 
 def test_unsynced_chunks_have_no_name(store: FolderStore) -> None:

@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from slipway.format import (
     FormatError,
+    ahead_warning,
     check_digest,
     check_mac,
     check_name,
     check_version,
+    is_ahead,
     is_name,
     make_version,
     parse_image_ref,
@@ -64,6 +66,41 @@ def test_versions_are_utc_and_never_collide() -> None:
     assert taken[:3] == ["20260102T010405Z", "20260102T010405Z-1", "20260102T010405Z-2"]
     assert sorted(taken, key=version_key) == taken
     assert [check_version(version) for version in taken] == taken
+
+
+@pytest.mark.parametrize(
+    ("taken", "expected"),
+    [
+        (["20251231T235959Z"], "20260102T010405Z"),
+        (["20260102T010405Z-3"], "20260102T010405Z-4"),
+        (["20260102T010405Z", "20260102T010405Z-9", "20260102T010405Z-10"], "20260102T010405Z-11"),
+        (["20260102T010405Z-9999"], "20260102T010406Z"),
+        (["20260102T010406Z"], "20260102T010407Z"),
+        (["20290228T235959Z-5", "20260101T000000Z"], "20290301T000000Z"),
+        (["99991231T235959Z"], "99991231T235959Z-1"),
+        (["20291399T000000Z"], "20291399T000000Z-1"),
+    ],
+)
+def test_the_next_version_is_newer_than_all(taken: list[str], expected: str) -> None:
+    moment = datetime(2026, 1, 2, 1, 4, 5, tzinfo=UTC)
+    assert make_version(moment, taken) == expected
+    assert max([*taken, expected], key=version_key) == check_version(expected)
+
+
+def test_nothing_follows_the_last_version_of_all() -> None:
+    with pytest.raises(FormatError, match="no version can follow"):
+        make_version(datetime(2026, 1, 2, tzinfo=UTC), ["99991231T235959Z-9999"])
+
+
+@pytest.mark.parametrize(
+    ("version", "ahead"),
+    [("20260102T010905Z", False), ("20260102T010906Z", True), ("20290101T000000Z-3", True),
+     ("20250101T000000Z", False)],
+)  # fmt: skip
+def test_versions_of_a_time_to_come(version: str, ahead: bool) -> None:
+    moment = datetime(2026, 1, 2, 1, 4, 5, tzinfo=UTC)
+    assert is_ahead(version, moment) is ahead
+    assert (ahead_warning("pc", version, moment) is not None) is ahead
 
 
 @pytest.mark.parametrize("mac", ["52:54:00:AA:00:01", "52-54-00-aa-00-01"])

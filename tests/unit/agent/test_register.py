@@ -79,7 +79,7 @@ def test_answers(server: Any, root: Path) -> None:
                 (201, {"token": "T", "registration": own("waiting")}),
                 (200, own("approved", machine="pc3")), (401, {}), (404, {})]  # fmt: skip
     assert registration.report() == Standing("refused", reason="not ?[2J ours")
-    for error in (StoreUnreachable, StoreUnreachable, CheckinRefused, CheckinRefused):
+    for error in (StoreUnreachable, StoreUnreachable, CheckinRefused, StoreUnreachable):
         with pytest.raises(error):
             registration.report()
     registration.report()

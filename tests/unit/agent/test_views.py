@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import select
+from dataclasses import replace
 from pathlib import Path
 
 from slipway.cli.console import Console, follow
@@ -62,7 +63,7 @@ def test_json_lines() -> None:
     assert [line["type"] for line in lines] == ["progress", "warning", "error", "result"]
     assert set(lines[0]) == {
         "type", "phase", "disk", "partition", "done", "total", "sent", "written", "rate", "eta",
-        "elapsed",
+        "elapsed", "waiting",
     }  # fmt: skip
     assert lines[2] == {
         "type": "error", "error": "target_refused", "message": "too small",
@@ -83,6 +84,9 @@ def test_lines_into_a_pipe_are_spaced() -> None:
     assert len(err.getvalue().splitlines()) == 3
     assert "25.0%" in err.getvalue()
     assert "0:15 left" in err.getvalue()
+    now.time += 5
+    view.progress(replace(RECORD, waiting="waiting for the server for 9 s"))
+    assert err.getvalue().endswith("0:15 left  waiting for the server for 9 s\n")
 
 
 def test_result_for_people() -> None:

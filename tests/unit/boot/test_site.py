@@ -1,10 +1,12 @@
 """The site overlay: complete, without a secret, and written only when an input changed."""
 
+import json
 import os
 import subprocess
 from pathlib import Path
 
 import pytest
+from slipway.net.checkin import Site
 from slipway_image import site
 from slipway_image.errors import BuildError
 
@@ -46,6 +48,18 @@ def test_it_holds_what_the_environment_needs(agent: Path, tmp_path: Path) -> Non
     assert found["usr/lib/slipway/slipway/cli/main.py"].read_text() == "x = 1\n"
     assert found["usr/lib/clock-epoch"].stat().st_mtime == 1_700_000_000
     assert not [name for name in found if "cpython-39" in name]
+
+
+def test_it_says_where_the_server_has_another_address(agent: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "site.cpio"
+    apart = ["203.0.113.0/24=https://203.0.113.1"]
+    site.pack(site.members("https://127.0.0.1", CA, [KEY], agent, 0, apart), agent, archive)
+    file = unpacked(archive, tmp_path / "out")["etc/slipway/site.json"]
+    assert json.loads(file.read_text())["networks"] == {"203.0.113.0/24": "https://203.0.113.1"}
+    # This host is in none of them.
+    assert Site.load(file).server == "https://127.0.0.1"
+    with pytest.raises(BuildError, match="is no https address"):
+        site.members(URL, CA, [KEY], agent, 0, ["203.0.113.0/24=http://203.0.113.1"])
 
 
 def test_it_is_written_only_when_an_input_changed(agent: Path, tmp_path: Path) -> None:

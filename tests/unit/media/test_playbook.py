@@ -43,6 +43,16 @@ def test_media_are_made_once_and_check_mode_makes_none(inventory: Path) -> None:
     assert "changed=0" in play(inventory).stdout
 
 
+def test_where_the_server_has_a_name_its_address_is_on_the_media(inventory: Path) -> None:
+    inventory.write_text(
+        "image_servers: {hosts: {img: {image_server_address: imgserver, pxe_server_interface: lo,"
+        f" ansible_connection: local, ansible_python_interpreter: {sys.executable}}}}}}}\n"
+    )
+    done = play(inventory)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert b"http://127.0.0.1/boot.ipxe" in (inventory.parent / "media/img.iso").read_bytes()
+
+
 def test_what_cannot_be_made_is_said(inventory: Path) -> None:
     done = play(inventory, "-e", "boot_media_router=192.0.2.1")
     assert done.returncode != 0

@@ -39,6 +39,35 @@ def test_a_machine_comes_before_the_server_and_the_server_before_the_role() -> N
     assert (menus.unknown.title, menus.unknown.timeout) == ("Server's", 5)
 
 
+def test_a_password_that_ipxe_walks_around_is_warned_of() -> None:
+    shell = {"id": "sh", "action": "rescue_shell", "password_hash": HASH}
+    save = {"id": "save", "action": "backup", "password_hash": HASH}
+    plain = {"id": "sh", "action": "rescue_shell"}
+    grub = {"machine_boot_loader": "grub"}
+    menus = collect(
+        {
+            "pc1": pc(1, boot_menu_items=[LOCAL, shell]),
+            "pc2": pc(2, boot_menu_items=[LOCAL, save, plain]),
+            "pc3": pc(3, boot_menu_items=[LOCAL, shell], **grub),
+        }
+    )
+    assert menus.problems == ()
+    [warning] = _menus.warnings(menus, "ipxe")
+    assert "in the menu of pc1 keeps nobody out" in warning
+    assert _menus.warnings(menus, "grub") == []
+    many = collect({f"pc{n}": pc(n, boot_menu_items=[LOCAL, shell]) for n in range(1, 9)})
+    assert "pc5, ... keeps" in _menus.warnings(many, "ipxe")[0]
+
+
+def test_the_service_knows_the_fixed_address() -> None:
+    menus = collect({"pc1": pc(1, machine_ip="192.168.1.20"), "pc2": pc(2)})
+    known = _menus.files(menus, SERVER)["service"].values()
+    found = [json.loads(each["content"]).get("address") for each in known]
+    assert found == ["192.168.1.20", None]
+    [problem] = collect({"pc1": pc(1, machine_ip="192.168.1")}).problems
+    assert "pc1: machine_ip '192.168.1' is no address" in problem
+
+
 def test_every_card_gets_a_script_and_the_service_what_boots_the_environment() -> None:
     items = [
         LOCAL,

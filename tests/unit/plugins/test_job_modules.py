@@ -40,6 +40,8 @@ def test_an_order_for_the_next_boot(
     assert service.asked[-1][2] == {**WANTED, "item": "restore", "image": None}
     service.answer("GET", "/v1/next-boots", {"next_boots": [ORDER]})
     assert not run_module("boot_once", item="restore", **how)["changed"]
+    assert run_module("boot_once", item="restore", without_password=True, **how)["changed"]
+    assert service.asked[-1][2]["without_password"] is True
     count = len(service.asked)
     assert run_module("boot_once", check_mode=True, item="local", **how)["changed"]
     assert len(service.asked) == count + 1, "check mode only looks"
@@ -85,6 +87,7 @@ def test_jobs_are_listed(service: Any, run_module: Callable[..., Any]) -> None:
     service.answer("GET", "/v1/next-boots", {"next_boots": [ORDER]})
     found = run_module("job_info", admin_socket=service.path)
     assert (len(found["jobs"]), len(found["next_boots"]), found["runner"]) == (2, 1, True)
+    assert found["strangers"] == []
     found = run_module("job_info", admin_socket=service.path, machine="pc2")
     assert [job["machine"] for job in found["jobs"]] == ["pc2"]
     assert found["next_boots"] == []
@@ -103,3 +106,14 @@ def test_the_table() -> None:
     assert order == "pc1 does restore at its next boot, once"
     assert "slipway-runner" in runner
     assert job_table({"jobs": [], "next_boots": [], "runner": True}) == ["No jobs."]
+
+
+def test_the_table_names_strangers() -> None:
+    other = {
+        "kind": "next_boot", "id": "x", "machine": "pc1", "address": "10.0.0.66\x1b[2J",
+        "why": "its card is 52:54:00:00:00:66", "requests": 2, "first": "", "last": "",
+    }  # fmt: skip
+    found = {"jobs": [], "next_boots": [], "runner": True, "strangers": [other]}
+    said = job_table(found)[1]
+    assert "asked for the next boot of pc1 and was refused: its card is 52:54" in said
+    assert said.isprintable()

@@ -333,3 +333,67 @@ def test_a_passphrase_that_is_masked_in_the_modules_answer(
     machine.batches = [[{**RESULT, "verb": "backup"}]]
     masked = {"unit": "********-job-1", "log": "/run/********/jobs/job.jsonl", "changed": True}
     assert act("disk_backup", **masked)["version"] == RESULT["version"]
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("disk_backup", "No version was published"), ("disk_restore", "half written")],
+)
+def test_a_job_that_stands_still_is_given_up(
+    machine: Machine, act: Callable[..., Any], name: str, says: str
+) -> None:
+    """It goes on talking, once a second, and nothing moves."""
+    machine.batches = [[progress(7) | {"elapsed": number}] for number in range(4000)]
+    result = act(name)
+    assert (result["failed"], result["error"]) == (True, "agent_stuck")
+    assert "nothing has moved for 1:30:0" in result["msg"]
+    assert says in result["msg"] and "disk_patience" in result["msg"]
+
+
+def test_a_job_that_crawls_is_waited_for(machine: Machine, act: Callable[..., Any]) -> None:
+    slowly = [[progress(number)] for number in range(3000) for _again in range(2)]
+    machine.batches = [*slowly, [RESULT]]
+    assert act("disk_restore")["changed"]
+
+
+def test_a_flood_of_warnings_ends(
+    machine: Machine, lines: list[str], act: Callable[..., Any]
+) -> None:
+    many = [{"type": "warning", "message": "x" * 5000}] * 400
+    machine.batches = [many, many, [RESULT]]
+    warnings = act("disk_restore")["agent_warnings"]
+    assert len(warnings) == 101 and "not shown" in warnings[-1]
+    assert max(map(len, warnings)) <= 500
+    assert len([text for text in lines if "warning" in text]) == 101
+
+
+@pytest.mark.parametrize("row", ["[" * 100_000, '{"type": ' * 100_000, "9" * 100_000, '"' * 9])
+def test_a_line_that_is_no_record_is_passed_over(
+    machine: Machine, act: Callable[..., Any], row: str
+) -> None:
+    machine.batches = [[f"{row}\n"], [RESULT]]
+    assert act("disk_restore")["changed"]
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [{"changed": "yes"}, {"changed": 1}, {"image": "pc2"}, {"version": "newest"}, {"version": None},
+     {"version": ["x"]}, {"disks": "sda"}, {"read": True}, {"seconds": "1"}, {"read": 10**40},
+     {"cells": []}, {"degraded": "no"}, {"disks": [[[]] * 30_000]}, {"boot_entries": {}}],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["disk_backup", "disk_restore", "disk_compare"])
+def test_a_result_that_can_not_be(
+    machine: Machine, act: Callable[..., Any], name: str, lie: dict[str, Any]
+) -> None:
+    machine.batches = [[{**RESULT, **lie}]]
+    result = act(name, diff=True)
+    assert result["failed"] and "can't be" in result["msg"]
+    assert not result["changed"]
+
+
+@pytest.mark.parametrize("disks", [["sda", 5, None], [{"partitions": 5}], [{"partitions": [5]}]])
+def test_disks_that_are_none_break_nothing(
+    machine: Machine, act: Callable[..., Any], disks: list[Any]
+) -> None:
+    machine.batches = [[{**RESULT, "disks": disks}]]
+    assert act("disk_restore", diff=True)["diff"] == []

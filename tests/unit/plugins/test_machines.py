@@ -35,7 +35,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         if set(value) == {"__ansible_unsafe"}:
             return value["__ansible_unsafe"]
-        return {key: plain(item) for key, item in value.items()}
+        # Ansible adds the facts that a host keeps for itself, of which there are none.
+        return {key: plain(item) for key, item in value.items() if key != "ansible_local"}
     return [plain(item) for item in value] if isinstance(value, list) else value
 
 
@@ -173,6 +174,9 @@ def test_without_the_projects_ansible_cfg_nothing_is_evaluated_either(
         json.dumps(document(**{"{{ 1 }}": 1})),
         json.dumps(document(machine_macs=["x"])),
         json.dumps(document(machine_macs=[MAC, MAC.upper()])),
+        json.dumps(document(machine_macs=[MAC, MAC.replace(":", "")])),
+        json.dumps(document(machine_macs=["01:00:5e:00:00:01"])),
+        json.dumps(document(machine_macs=[525400770003])),
         json.dumps(document(machine_macs={})),
         json.dumps(document(machine_hardware=float("nan"))),
         json.dumps(document(machine_hardware=[[[[[[[[[[1]]]]]]]]]])),
@@ -190,6 +194,17 @@ def test_what_is_written_is_what_is_read(serial: str, cards: list[str]) -> None:
     hardware = {"serial": serial.encode("utf-8", "replace").decode(), "cards": cards}
     machine = _machine_file.MachineFile("pc3", ("room_3",), {"machine_hardware": hardware})
     assert _machine_file.parse("pc3", _machine_file.render(machine)) == machine
+
+
+@pytest.mark.parametrize("mac", ["52-54-00-77-00-0A", "5254.0077.000a", "52540077000A"])
+def test_a_file_holds_mac_addresses_in_their_one_spelling(mac: str) -> None:
+    machine = _machine_file.MachineFile(
+        "pc3", (), {"machine_macs": [mac], "machine_ip": "10.0.0.1"}
+    )
+    content = _machine_file.render(machine)
+    assert json.loads(content)["vars"]["machine_macs"] == ["52:54:00:77:00:0a"]
+    written = json.dumps(document(machine_macs=[mac])).encode()
+    assert _machine_file.parse("pc3", written).vars == {"machine_macs": ["52:54:00:77:00:0a"]}
 
 
 @given(st.binary(max_size=200))

@@ -1,8 +1,7 @@
 """Names and MAC addresses: what gets through, and that nothing else does."""
 
 import pytest
-from ansible_collections.slipway.imaging.plugins.filter.limit_names import limit_names
-from ansible_collections.slipway.imaging.plugins.filter.unknown_names import unknown_names
+import yaml
 from ansible_collections.slipway.imaging.plugins.module_utils import _names
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, clean
 from ansible_collections.slipway.imaging.plugins.test.names import TestModule as NameTests
@@ -63,6 +62,31 @@ def test_every_spelling_of_a_mac_address_becomes_one(raw: bytes, mark: str, uppe
     assert _names.check_mac(text) == raw.hex(":")
 
 
+@given(st.binary(min_size=6, max_size=6), st.sampled_from(".:-"), st.booleans())
+def test_nor_does_it_matter_how_switches_write_it(raw: bytes, mark: str, upper: bool) -> None:
+    plain = raw.hex().upper() if upper else raw.hex()
+    fours, sixes = raw.hex(mark, 2), raw.hex(mark, 3)
+    for text in (plain, fours, sixes, fours.upper(), f"\u00a0{plain}\t"):
+        assert _names.check_mac(text) == raw.hex(":")
+
+
+@pytest.mark.parametrize(
+    ("macs", "says"),
+    [
+        ("52:54:00:12:34:56", ["no list"]),
+        (yaml.safe_load("[52:54:00:12:34:56, 525400123456]"), ["(not text)"]),
+        (["52-54-00-12-34-56", "x", "525400.123456"], ["'x' is no MAC", "stands there twice"]),
+        (["01:80:c2:00:00:0e"], ["a group of cards"]),
+        (["FF-FF-FF-FF-FF-FF"], ["a group of cards, or all"]),
+        (["0000.0000.0000"], ["stands for none"]),
+    ],
+)
+def test_what_no_card_of_a_machine_has_is_refused(macs: object, says: list[str]) -> None:
+    with pytest.raises(SlipwayError) as refusal:
+        _names.check_macs(macs)
+    assert [text for text in says if text not in refusal.value.message] == []
+
+
 @given(st.one_of(st.text(), st.integers(), st.none()))
 def test_what_is_no_mac_address_is_refused_with_a_remedy(value: object) -> None:
     if TESTS["mac_address"](value):
@@ -76,14 +100,3 @@ def test_what_is_no_mac_address_is_refused_with_a_remedy(value: object) -> None:
 @given(st.text())
 def test_cleaned_text_can_not_act_on_a_terminal(text: str) -> None:
     assert not any(ord(letter) < 32 or 0x7F <= ord(letter) < 0xA0 for letter in clean(text))
-
-
-def test_limits() -> None:
-    limit = "pc1,pc[2:3]:!pc4,&room, @retry ,~pc.*,no such"
-    names = limit_names(limit)
-    assert names == ["pc1", "pc[2:3]", "no such"]
-    groups = {"all": ["pc1", "pc2"], "room": ["pc1"]}
-    assert unknown_names([*names, "room[0]", "p*", "room", "nosuch[0]"], groups) == [
-        "no such",
-        "nosuch[0]",
-    ]

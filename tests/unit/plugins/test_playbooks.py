@@ -57,7 +57,15 @@ def inventory(tmp_path_factory: pytest.TempPathFactory) -> str:
         ("restore -l pc1", ["Say which image"]),
         ("restore -e image=pc1", ["wants to be told which machines"]),
         ("wake -l img", ["No machine is selected"]),
-        ("wake -l !img", ["no usable MAC", "pc3 has no", "{{ 1 }} can't be the name of a machine"]),
+        ("restore -e image=pc1 -l 'machines:!pc1l'", ["!pc1l (did you mean pc1"]),
+        ("restore -e image=pc1 -l '!img'", ['not "!img", which selects all 4']),
+        ("session_end -l '~.'", ['not "~.", which selects all 4']),
+        ("boot_once -e item=x -l ''", ['not "", which selects all 4']),
+        ("menus -l pc1", ['--limit "pc1" leaves no host of image_servers. Nothing was done']),
+        (
+            "wake -l !img",
+            ["no usable MAC", "pc3 has no", "{{ 1 }} can't be the name of a machine"],
+        ),
         ("backup -l pc1 -e image='{{ 1 }}'", ["1 can't be the name of an image"]),
     ],
 )
@@ -66,6 +74,36 @@ def test_refusals(inventory: str, arguments: str, says: list[str]) -> None:
     done = ansible("ansible-playbook", "-i", inventory, f"playbooks/{playbook}.yml", *options)
     assert done.returncode != 0
     assert [text for text in says if text not in done.stdout + done.stderr] == []
+
+
+@pytest.mark.parametrize("playbook", ["restore -e image=x", "wake"])
+def test_a_card_of_two_machines_takes_no_session(tmp_path: Path, playbook: str) -> None:
+    (tmp_path / "hosts.yml").write_text(
+        """
+machines:
+  hosts:
+    pc4: {machine_macs: ["52:54:00:77:00:04"]}
+    pc5: {machine_macs: [5254.0077.0004]}
+    pc6: {machine_macs: [52:54:00:12:34:56]}
+"""
+    )
+    name, *options = shlex.split(playbook)
+    inventory = str(tmp_path / "hosts.yml")
+    command = ("ansible-playbook", "-i", inventory, f"playbooks/{name}.yml", *options)
+    done = ansible(*command, "-l", "pc5")
+    assert done.returncode != 0
+    assert "pc4 and pc5 both have the MAC address 52:54:00:77:00:04." in done.stdout + done.stderr
+    # What is wrong with others keeps nobody from work.
+    assert "both have" not in ansible(*command, "-l", "pc6").stdout
+
+
+@pytest.mark.parametrize("playbook", ["restore", "backup", "site", "images", "register"])
+def test_no_inventory_is_no_success(tmp_path: Path, playbook: str) -> None:
+    (tmp_path / "empty.yml").write_text("machines: {hosts: {}}")
+    inventory = str(tmp_path / "empty.yml")
+    done = ansible("ansible-playbook", "-i", inventory, f"playbooks/{playbook}.yml", "-l", "pc1")
+    assert done.returncode != 0
+    assert "The inventory has no hosts. Nothing was done. Remedy:" in done.stderr
 
 
 def test_every_module_has_documentation() -> None:

@@ -11,6 +11,11 @@ FACTS: dict[str, Any] = {
     "lo": {"device": "lo", "ipv4": {"address": "127.0.0.1", "netmask": "255.0.0.0"}},
     "lab0": {"device": "lab0", "ipv4": {"address": "10.77.0.1", "netmask": "255.255.255.0"}},
     "eno2": {"device": "eno2"},
+    "lab1": {
+        "device": "lab1",
+        "ipv4": {"address": "10.79.0.1", "netmask": "255.255.255.0"},
+        "ipv4_secondaries": [{"address": "10.77.0.3", "netmask": "255.255.255.0"}],
+    },
 }
 RANGE = {"first": "10.77.0.100", "last": "10.77.0.200"}
 ROOM = {
@@ -29,6 +34,8 @@ def test_own_network_and_one_behind_a_relay_agent() -> None:
     found = pxe_networks(settings(machine_ips={"pc1": "10.77.0.21", "pc2": "10.78.1.9"}), FACTS)
     assert found["own"] == {
         "tag": "own",
+        "interface": "lab0",
+        "server": "10.77.0.1",
         "address": "10.77.0.0",
         "netmask": "255.255.255.0",
         "first": "10.77.0.100",
@@ -66,6 +73,34 @@ def test_without_addresses_of_ours_a_network_is_enough(mode: str) -> None:
     assert (room["first"], room["last"]) == ("", "")
 
 
+def test_a_second_card_of_the_server_has_its_own_network_and_address() -> None:
+    card = {
+        "interface": "lab1",
+        "range": {"first": "10.79.0.50", "last": "10.79.0.90"},
+        "dns": ["10.1.1.1"],
+    }
+    ips = {"pc1": "10.77.0.21", "pc2": "10.79.0.21", "in-the-range": "10.79.0.60"}
+    found = pxe_networks(settings(subnets=[card, ROOM], machine_ips=ips), FACTS)
+    here, relayed = found["subnets"]
+    assert (here["interface"], here["server"], here["address"]) == (
+        "lab1",
+        "10.79.0.1",
+        "10.79.0.0",
+    )
+    assert (here["first"], here["router"]) == ("10.79.0.50", "")
+    # Behind a router the server has one address, whatever card leads there.
+    assert (relayed["interface"], relayed["server"]) == ("", "10.77.0.1")
+
+
+@pytest.mark.parametrize(
+    ("said", "server"),
+    [("", "10.77.0.1"), ("imgserver.room", "10.77.0.1"), ("192.0.2.7", "192.0.2.7")],
+)
+def test_machines_are_told_an_address_never_a_name(said: str, server: str) -> None:
+    found = pxe_networks(settings(server=said), FACTS)
+    assert {net["server"] for net in (found["own"], *found["subnets"])} == {server}
+
+
 def room(**changes: Any) -> list[dict[str, Any]]:
     return [{**ROOM, **changes}]
 
@@ -92,6 +127,30 @@ def room(**changes: Any) -> list[dict[str, Any]]:
         ({"subnets": room(network="10.77.0.0/16")}, "overlaps with 10.77.0.0/24"),
         ({"subnets": room() + room()}, "overlaps with 10.78.0.0/23"),
         ({"machine_ips": {"pc7": "10.79.0.7"}}, "pc7: machine_ip 10.79.0.7 is in none of"),
+        ({"machine_ips": {"pc7": "10.77.0.1"}}, "pc7: machine_ip 10.77.0.1 is this server's own"),
+        ({"machine_ips": {"pc7": "10.77.0.3"}}, "10.77.0.3 is this server's own"),
+        ({"machine_ips": {"pc7": "10.79.0.1"}}, "10.79.0.1 is this server's own"),
+        ({"server": "10.77.0.9", "machine_ips": {"pc7": "10.77.0.9"}}, "this server's own"),
+        ({"router": "10.77.0.254", "machine_ips": {"pc7": "10.77.0.254"}}, "is a router's"),
+        ({"machine_ips": {"pc7": "10.78.0.1"}}, "10.78.0.1 is a router's"),
+        ({"dns": ["10.77.0.53"], "machine_ips": {"pc7": "10.77.0.53"}}, "is a name server's"),
+        ({"machine_ips": {"pc7": "10.1.1.1"}}, "10.1.1.1 is a name server's"),
+        ({"machine_ips": {"pc7": "10.77.0.0"}}, "address of the network 10.77.0.0/24 itself"),
+        ({"machine_ips": {"pc7": "10.77.0.255"}}, "the broadcast address of 10.77.0.0/24"),
+        ({"machine_ips": {"pc7": "10.78.1.255"}}, "the broadcast address of 10.78.0.0/23"),
+        ({"machine_ips": {"pc7": "10.77.0.21", "pc8": "10.77.0.21"}}, "pc8: .* is pc7's, too"),
+        ({"mode": "proxy", "machine_ips": {"pc7": "10.77.0.1"}}, "this server's own"),
+        ({"mode": "none", "machine_ips": {"pc7": "10.77.0.255"}}, "the broadcast address"),
+        ({"router": "10.77.0.255"}, "router 10.77.0.255 is 10.77.0.0/24's own"),
+        ({"range": {"first": "10.77.0.0", "last": "10.77.0.9"}}, "range.first 10.77.0.0 is"),
+        ({"server": "10.77.0.999"}, "pxe_server_address is '10.77.0.999'"),
+        ({"server": "127.0.0.1"}, "127.0.0.1 is no address of a server"),
+        ({"server": "10.77.0.255"}, "10.77.0.255 is no address of a server"),
+        ({"subnets": [{"range": RANGE}]}, "has no network such as .*, and no interface"),
+        ({"subnets": [{"interface": "eth9"}]}, "eth9 has no IPv4 address"),
+        ({"subnets": [{"interface": "lab1"}]}, "range.first is ''"),
+        ({"subnets": room(interface="lab1")}, "a network and an interface"),
+        ({"subnets": [{"interface": "lab0"}]}, "overlaps with 10.77.0.0/24"),
         ({"machine_ips": {"pc7": "10.78.0.7,ignore"}}, "pc7: machine_ip is"),
     ],
 )

@@ -78,13 +78,32 @@ def test_approval_makes_a_file_that_reads_back() -> None:
     assert _machine_file.parse("pc-3", _machine_file.render(file)) == file
 
 
-@pytest.mark.parametrize("selector", ["0" * 15 + "3", "pc-3", MAC, MAC.upper().replace(":", "-")])
+PLAIN = MAC.replace(":", "")
+CISCO = f"{PLAIN[:4]}.{PLAIN[4:8]}.{PLAIN[8:]}"
+
+
+@pytest.mark.parametrize(
+    "selector",
+    ["0" * 15 + "3", "pc-3", MAC, MAC.upper().replace(":", "-"), PLAIN, CISCO, CISCO.upper()],
+)
 def test_one_is_named_by_id_name_or_mac(selector: str) -> None:
     queue = [pc(3), pc(4)]
     assert [new["id"] for new in plan(queue, approve=selector)["approve"]] == [pc(3)["id"]]
     assert plan(queue, refuse=[selector], reason="no\x1b")["refuse"] == [
         {"id": pc(3)["id"], "reason": "no"}
     ]
+
+
+@pytest.mark.parametrize("approve", [525400123456, [40837299296], {40837299296: "pc3"}])
+def test_a_mac_address_that_yaml_took_for_a_number_is_refused(approve: Any) -> None:
+    with pytest.raises(AnsibleFilterError, match="in quotation marks"):
+        plan([pc(3)], approve=approve)
+
+
+def test_a_pc_with_no_cards_address_is_left_to_be_decided_alone() -> None:
+    made = plan([pc(3), pc(4, macs=["01:00:5e:00:00:01"])], approve="all")
+    assert [new["name"] for new in made["approve"]] == ["pc-3"]
+    assert "a group of cards" in made["left"][0]
 
 
 def test_renamed_and_grouped_one_by_one() -> None:

@@ -83,6 +83,22 @@ def test_what_is_said_when_it_does_not_come(
     assert failure.value.remedy
 
 
+def test_who_asks_in_its_name_is_said(session: Callable[..., Any]) -> None:
+    other = {"address": "10.0.0.66\x1b[2J", "why": "its card is 52:54:00:00:00:66", "requests": 3}
+    world = World(session(strangers=[other]))
+    with pytest.raises(SlipwayError) as failure:
+        world.wait()
+    assert "refused to 10.0.0.66" in world.shown[0]
+    assert failure.value.error == "no_boot"
+    said = failure.value.message
+    assert "asked for the session of pc1 and was refused (3 times): its card is 52:54:00" in said
+    assert said.isprintable()
+    for word in ("machine_macs", "machine_ip", "image_server_unproven_addresses"):
+        assert word in failure.value.remedy
+    with pytest.raises(SlipwayError, match=r"fetched its boot script .*10\.0\.0\.66"):
+        World(session(strangers=[other], boot_script_served=1)).wait()
+
+
 def test_nothing_is_sent_when_nobody_wants_it(session: Callable[..., Any]) -> None:
     world = World(session())
     with pytest.raises(SlipwayError, match="No magic packet was sent"):

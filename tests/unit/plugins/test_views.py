@@ -36,6 +36,8 @@ def test_the_line_of_a_backup() -> None:
     assert line("pc1", record) == (
         "pc1  backup disk0:1  43 %  182 MB of 420 MB  21.3 MB/s  0:11 left  sent 80.0 MB"
     )
+    said = line("pc1", record | {"waiting": "waiting for the server\x1b[2J"})
+    assert said.endswith("sent 80.0 MB  waiting for the server [2J")
 
 
 values = st.one_of(st.none(), st.text(), st.integers(), st.floats(), st.booleans())
@@ -92,22 +94,20 @@ def test_the_table_of_images() -> None:
     _heading, first, second = image_table([{"name": "pc1", "versions": versions}])
     assert first.endswith("damaged")
     assert second.endswith("degraded, 1.5 kB unreadable")
+    versions[0]["ahead"] = True
+    assert "says a time to come" in image_table([{"name": "pc1", "versions": versions}])[2]
+    busy = [{"version": f"20260101T000000Z-{number}", "bytes": 1} for number in (10, 9, 11)]
+    rows = image_table([{"name": "pc1", "versions": busy}])[1:]
+    assert [row.split()[0].rpartition("-")[2] for row in rows] == ["11", "10", "9"]
     assert image_table([])[0].startswith("There is no image yet")
 
 
-def test_ssh_trusts_one_key() -> None:
+def test_a_session_is_reached_by_its_own_key() -> None:
     seen = {"id": "0123", "machine": "pc1", "address": "10.77.0.21", "host_key": f"{KEY} comment"}
-    connection = session_connection(seen, "/tmp/known hosts/pc1")
+    connection = session_connection(seen)
     assert connection["host"] == "10.77.0.21"
-    assert connection["known_hosts_line"] == f"pc1 {KEY}"
-    for option in (
-        "StrictHostKeyChecking=yes",
-        "GlobalKnownHostsFile=/dev/null",
-        "HostKeyAlias=pc1",
-    ):
-        assert f"-o{option}" in connection["ssh_extra_args"]
-    other = session_connection({**seen, "id": "4567"}, "/x")
-    assert other["control_path"] != connection["control_path"]
+    assert (connection["host_key"], connection["host_key_type"]) == (KEY, "ssh-ed25519")
+    assert session_connection({**seen, "id": "4567"})["mark"] != connection["mark"]
 
 
 @pytest.mark.parametrize(
@@ -123,4 +123,4 @@ def test_ssh_trusts_one_key() -> None:
 def test_a_lying_machine_gets_no_connection(lie: dict[str, Any]) -> None:
     seen = {"id": "0123", "machine": "pc1", "address": "10.77.0.21", "host_key": KEY, **lie}
     with pytest.raises(AnsibleFilterError):
-        session_connection(seen, "/x")
+        session_connection(seen)

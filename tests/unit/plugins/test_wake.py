@@ -12,7 +12,9 @@ from ansible_collections.slipway.imaging.plugins.module_utils._wake import (
     Address,
     Route,
     choose_route,
+    choose_routes,
     parse_addresses,
+    parse_password,
     send,
 )
 
@@ -66,8 +68,59 @@ def test_the_only_interface_needs_no_name() -> None:
     assert choose_route([Address("wg0", "10.0.0.1", 32)]).broadcast == "255.255.255.255"
 
 
+ETH0, LAB0 = Route("eth0", "192.0.2.10", "192.0.2.255"), Route("lab0", "10.77.0.1", "10.77.0.255")
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, [LAB0, ETH0]),
+        # A name that only this host knows, and as a loopback address: nobody asks for it.
+        ({"source_address": "imgserver.invalid"}, [LAB0, ETH0]),
+        ({"machine_address": "192.0.2.21"}, [ETH0]),
+        ({"machine_address": "10.9.9.9"}, [LAB0, ETH0]),
+        ({"interface": "eth0"}, [ETH0]),
+        ({"broadcast": "10.9.9.255"}, [Route("lab0", "10.77.0.1", "10.9.9.255")]),
+    ],
+)
+def test_a_server_with_several_networks_wakes_in_each(
+    options: dict[str, str], expected: list[Route]
+) -> None:
+    assert choose_routes(HERE, ["lab0", "eth0", "gone0"], **options) == expected
+
+
+def test_without_interfaces_the_address_decides() -> None:
+    assert choose_routes(HERE, [], source_address="10.77.0.1") == [LAB0]
+    assert choose_routes(HERE, ["gone0"], source_address="10.77.0.1") == [LAB0]
+
+
+SECRET = bytes.fromhex("00112a3b4c5d")
+
+
+@pytest.mark.parametrize(
+    ("text", "password"),
+    [
+        ("00:11:2a:3b:4c:5d", SECRET),
+        ("00-11-2A-3B-4C-5D", SECRET),
+        ("0011.2a3b.4c5d", SECRET),
+        ("00112a3b4c5d", SECRET),
+        ("192.168.1.1", bytes([192, 168, 1, 1])),
+    ],
+)
+def test_secure_on_passwords(text: str, password: bytes) -> None:
+    assert parse_password(text) == password
+
+
+@pytest.mark.parametrize("text", ["secret", "00:11:22:33:44", "00:11:22:33:44:5g", "1.2.3.400"])
+def test_what_is_no_password_is_refused_and_not_repeated(text: str) -> None:
+    with pytest.raises(SlipwayError, match="machine_wake_password") as failure:
+        parse_password(text)
+    assert text not in str(failure.value)
+
+
 @pytest.mark.parametrize("library", [True, False])
-def test_what_is_sent(library: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("password", [b"", SECRET])
+def test_what_is_sent(library: bool, password: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """A relay host has no library, and sends the same."""
     if not library:
         monkeypatch.setitem(sys.modules, "wakeonlan", None)
@@ -75,10 +128,10 @@ def test_what_is_sent(library: bool, monkeypatch: pytest.MonkeyPatch) -> None:
         receiver.bind(("127.0.0.1", 0))
         receiver.settimeout(5)
         port = receiver.getsockname()[1]
-        assert send(Route("lo", "127.0.0.1", "127.0.0.1"), [MAC], port, 2) == 2
+        assert send(Route("lo", "127.0.0.1", "127.0.0.1"), [MAC], port, 2, password) == 2
         for _turn in range(2):
             packet, sender = receiver.recvfrom(200)
-            assert packet == b"\xff" * 6 + bytes.fromhex(MAC.replace(":", "")) * 16
+            assert packet == b"\xff" * 6 + bytes.fromhex(MAC.replace(":", "")) * 16 + password
             assert sender[0] == "127.0.0.1"
 
 

@@ -1,22 +1,18 @@
 """The role's templates and preflight, run by Ansible for many servers; dnsmasq's word on it."""
 
 import json
-import os
 import re
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from ansible_collections.slipway.imaging.plugins.plugin_utils import _dhcp_options
+
+from .rendering import DNSMASQ, FACTS, ROOT, render, run
 
 pytestmark = [pytest.mark.plays, pytest.mark.xdist_group("pxe_server")]
 
-ROOT = Path(__file__).resolve().parents[3]
-DNSMASQ = shutil.which("dnsmasq") or "/usr/sbin/dnsmasq"
 ROOM = {
     "network": "10.78.0.0/24",
     "range": {"first": "10.78.0.100", "last": "10.78.0.200"},
@@ -32,12 +28,23 @@ GOOD: dict[str, dict[str, Any]] = {
         "pxe_server_subnets": [ROOM, {**ROOM, "network": "10.79.0.0/16", "router": "10.79.0.1",
                                       "range": {"first": "10.79.0.9", "last": "10.79.9.9"}}],
     },
+    "full-cards": {
+        "pxe_server_dhcp_range": RANGE,
+        "pxe_server_subnets": [
+            {"interface": "lab1", "range": {"first": "10.78.0.9", "last": "10.78.0.99"}},
+            {**ROOM, "network": "10.79.0.0/16", "router": "10.79.0.1",
+             "range": {"first": "10.79.0.9", "last": "10.79.9.9"}},
+        ],
+    },
+    "proxy-cards": {"pxe_server_dhcp_mode": "proxy", "pxe_server_subnets": [{"interface": "lab1"}]},
+    "none-cards": {"pxe_server_dhcp_mode": "none", "pxe_server_subnets": [{"interface": "lab1"}]},
     "full-grub": {"pxe_server_dhcp_range": RANGE, "pxe_server_uefi_loader": "grub"},
     "proxy": {"pxe_server_dhcp_mode": "proxy"},
     "proxy-grub": {"pxe_server_dhcp_mode": "proxy", "pxe_server_uefi_loader": "grub"},
     "proxy-rooms": {"pxe_server_dhcp_mode": "proxy",
                     "pxe_server_subnets": [{"network": "10.78.0.0/24"}]},
     "none": {"pxe_server_dhcp_mode": "none"},
+    "none-grub": {"pxe_server_dhcp_mode": "none", "pxe_server_uefi_loader": "grub"},
 }  # fmt: skip
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "bad-no-range": ({}, "set pxe_server_dhcp_range"),
@@ -47,6 +54,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         "has no network interface eth9",
     ),
     "bad-interface-text": ({"pxe_server_interface": "lab0\nuser=x"}, "must hold an interface"),
+    "bad-address": (
+        {"pxe_server_dhcp_range": RANGE, "image_server_address": "fd00::1"},
+        "PCs boot by IPv4 alone",
+    ),
     "bad-subnet": (
         {"pxe_server_dhcp_range": RANGE, "pxe_server_subnets": [{**ROOM, "router": "10.9.9.9"}]},
         "router 10.9.9.9 is not in 10.78.0.0/24",
@@ -56,55 +67,6 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         "gateway",
     ),
 }
-FACTS = {
-    "interfaces": ["lab0"],
-    "lab0": {"device": "lab0", "ipv4": {"address": "10.77.0.1", "netmask": "255.255.255.0"}},
-}
-PLAY = """
-- hosts: image_servers
-  gather_facts: false
-  tasks:
-    - name: Run the role's own tasks
-      block:
-        - name: Stand in for the facts of a server
-          ansible.builtin.set_fact:
-            cacheable: true
-            interfaces: "{{ facts.interfaces }}"
-            lab0: "{{ facts.lab0 }}"
-        - name: Preflight
-          ansible.builtin.include_role:
-            name: slipway.imaging.pxe_server
-            tasks_from: preflight
-            public: true
-        - name: Render
-          ansible.builtin.template:
-            src: "etc/{{ item }}.j2"
-            dest: "{{ out }}/{{ inventory_hostname }}.{{ item | basename }}"
-            mode: "0644"
-          loop: [dnsmasq.d/slipway.conf, slipway/dhcp-hosts]
-      rescue:
-        - name: Keep the refusal
-          ansible.builtin.copy:
-            content: "{{ ansible_failed_result | to_json }}"
-            dest: "{{ out }}/{{ inventory_hostname }}.refused"
-            mode: "0644"
-"""
-
-
-def run(folder: Path, playbook: str, *arguments: str) -> str:
-    """Run a playbook against servers that are only described."""
-    environment = {
-        **os.environ,
-        "ANSIBLE_NOCOLOR": "1",
-        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-    }
-    command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "hosts.yml", playbook]
-    done = subprocess.run(
-        [*command, *arguments], cwd=folder, env=environment, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -113,35 +75,29 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pxe")
     cases = GOOD | {name: variables for name, (variables, _) in BAD.items()}
     servers = {
-        name: {"pxe_server_interface": "lab0", "image_server_address": "10.77.0.1", **variables}
-        for name, variables in cases.items()
+        name: {"pxe_server_interface": "lab0", **variables} for name, variables in cases.items()
     }
-    inventory = {
-        "all": {"vars": {"ansible_connection": "local", "out": str(folder), "facts": FACTS,
-                         "ansible_python_interpreter": sys.executable}},
-        "image_servers": {"hosts": servers},
-        "machines": {"hosts": {
-            "pc1": {"machine_macs": ["52:54:00:77:00:01"], "machine_ip": "10.77.0.21",
-                    "machine_image_server": "full"},
-            "pc2": {"machine_macs": ["52:54:00:77:00:02"], "machine_boot_loader": "ipxe"},
-            "pc3": {"machine_macs": ["52:54:00:77:00:0A"], "machine_boot_loader": "grub"},
-        }},
-    }  # fmt: skip
-    (folder / "hosts.yml").write_text(yaml.safe_dump(inventory))
-    (folder / "play.yml").write_text(PLAY)
-    (folder / "templates").symlink_to(ROOT / "roles/pxe_server/templates")
-    run(folder, "play.yml")
+    render(folder, servers, {
+        "pc1": {"machine_macs": ["52:54:00:77:00:01"], "machine_ip": "10.77.0.21",
+                "machine_image_server": "full"},
+        "pc2": {"machine_macs": ["52:54:00:77:00:02"], "machine_boot_loader": "ipxe"},
+        "pc3": {"machine_macs": ["52:54:00:77:00:0A"], "machine_boot_loader": "grub"},
+    })  # fmt: skip
     return folder
 
 
+def rendered_text(rendered: Path, server: str, file: str) -> str:
+    return (rendered / f"{server}.{file}").read_text()
+
+
 def lines(rendered: Path, server: str) -> list[str]:
-    text = (rendered / f"{server}.slipway.conf").read_text()
+    text = rendered_text(rendered, server, "dnsmasq.conf")
     return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 
 @pytest.mark.parametrize("server", GOOD)
 def test_dnsmasq_accepts_every_mode(rendered: Path, server: str) -> None:
-    file = rendered / f"{server}.slipway.conf"
+    file = rendered / f"{server}.dnsmasq.conf"
     done = subprocess.run(
         [DNSMASQ, "--test", f"--conf-file={file}"], capture_output=True, text=True, check=False
     )
@@ -174,6 +130,19 @@ def test_each_subnet_is_told_its_own_router(rendered: Path) -> None:
         "dhcp-option=tag:own,option:router,10.77.0.254",
         "dhcp-option=tag:subnet1,option:router,10.78.0.1",
         "dhcp-option=tag:subnet2,option:router,10.79.0.1",
+    ]
+
+
+def test_each_card_is_served_and_told_its_own_address(rendered: Path) -> None:
+    for server in ("full-cards", "proxy-cards", "none-cards"):
+        cards = [line for line in lines(rendered, server) if line.startswith("interface=")]
+        assert cards == ["interface=lab0", "interface=lab1"]
+        assert 'iifname != { "lab0", "lab1" } accept' in rendered_text(rendered, server, "tftp.nft")
+    found = lines(rendered, "full-cards")
+    assert "dhcp-option=tag:subnet1,option:router" in found
+    assert [line for line in found if "boot.ipxe" in line] == [
+        "dhcp-boot=tag:ipxe,tag:!subnet1,http://10.77.0.1/boot.ipxe,,10.77.0.1",
+        "dhcp-boot=tag:ipxe,tag:subnet1,http://10.78.0.1/boot.ipxe,,10.78.0.1",
     ]
 
 
@@ -230,7 +199,7 @@ def test_no_dhcp_at_all(rendered: Path) -> None:
 def test_what_cannot_be_is_refused_before_anything_is_changed(rendered: Path, server: str) -> None:
     refusal = (rendered / f"{server}.refused").read_text()
     assert BAD[server][1] in refusal
-    assert not (rendered / f"{server}.slipway.conf").exists()
+    assert not (rendered / f"{server}.dnsmasq.conf").exists()
 
 
 def test_the_playbook_prints_the_lines_for_other_servers(rendered: Path) -> None:
@@ -267,6 +236,36 @@ def test_another_dnsmasq_accepts_its_lines() -> None:
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("kind", _dhcp_options.SERVERS)
+@pytest.mark.parametrize(
+    ("server", "most", "other", "mac"),
+    [
+        ("none", "snponly.efi", "shimx64.efi", "52:54:00:77:00:0a"),
+        ("none-grub", "shimx64.efi", "snponly.efi", "52:54:00:77:00:02"),
+    ],
+)
+def test_other_servers_are_told_what_each_uefi_machine_loads(
+    told: dict[str, str], kind: str, server: str, most: str, other: str, mac: str
+) -> None:
+    """What real servers make of it: test_real_dhcp_servers.py."""
+    said = (
+        told[server]
+        .split(f"# --- {_dhcp_options.SERVERS[kind][0].split(',')[0]}")[1]
+        .split("# ---")[0]
+    )
+    digits = mac.replace(":", "")
+    assert any(form in said for form in (mac, digits, digits.upper()))
+    assert most in said and other in said
+
+
+@pytest.fixture(scope="module")
+def told(rendered: Path) -> dict[str, str]:
+    """What the playbook prints, by server."""
+    book, facts = ROOT / "playbooks/dhcp_options.yml", json.dumps({"ansible_facts": FACTS})
+    servers = ("none", "none-grub")
+    return {name: run(rendered, str(book), "-l", name, "-e", facts) for name in servers}
 
 
 def test_keas_lines_are_a_member_of_an_object() -> None:

@@ -71,7 +71,7 @@ class Chooser:
         found: dict[str, Any] = answer.json()
         return found
 
-    def check_in(self, session: str, **changes: Any) -> httpx.Response:
+    def check_in(self, session: str, address: str = ADDRESS, **changes: Any) -> httpx.Response:
         """Check in for the session that its job got."""
         report = {
             "session": session,
@@ -80,11 +80,15 @@ class Chooser:
             "agent_version": "0.1.0",
             "nonce": self.nonce,
         }
-        return self.service.http.post("/v1/checkin", json=report | changes)
+        return self.service.http.post(
+            "/v1/checkin", json=report | changes, headers={"X-Real-IP": address}
+        )
 
     def boot(self) -> httpx.Response:
         """What its boot loader gets."""
-        return self.service.http.get(f"/boot/{self.mac.replace(':', '-')}.ipxe")
+        return self.service.http.get(
+            f"/boot/{self.mac.replace(':', '-')}.ipxe", headers={"X-Real-IP": ADDRESS}
+        )
 
 
 def write_menu(service: Service, name: str, macs: list[str], items: list[dict[str, Any]]) -> None:

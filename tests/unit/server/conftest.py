@@ -31,6 +31,7 @@ HOST_KEY = (
     "ssh-ed25519 " + base64.b64encode(b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + b"k" * 32).decode()
 )
 ADDRESS = "10.77.0.21"
+_TICKET = re.compile(r"slipway\.ticket=(\S+)")
 _numbers = itertools.count(1)
 # A process that has imported the service already: it starts in a tenth of the time.
 _FORKS = multiprocessing.get_context("forkserver")
@@ -110,6 +111,12 @@ def manifest_of(name: str, *contents: bytes) -> bytes:
     return serialize(Manifest(name=name, cell_size=CELL, disks=(disk,)))
 
 
+def ticket_in(script: str) -> str:
+    """What a boot script gives to show at check-in."""
+    [found] = _TICKET.findall(script)
+    return str(found)
+
+
 def cell(text: str) -> bytes:
     """A cell whose content nobody else uses."""
     return text.encode().ljust(CELL, b"\x5a")
@@ -131,6 +138,9 @@ class Service:
             "store_reserve_bytes": 0,
             "sweep_seconds": 0.1,
             "menu_dir": str(folder / "menus"),
+            # No PC of these tests is in a network of this host; test_strangers.py has its own.
+            "unproven_addresses": "accept",
+            "lease_file": str(folder / "leases"),
         }
         (folder / "menus").mkdir()
         (folder / "server.json").write_text(json.dumps(values | config))
@@ -162,6 +172,13 @@ class Service:
                 assert self._process.is_alive(), "the service did not start"
                 time.sleep(0.05)
         raise AssertionError("the service does not answer")
+
+    @property
+    def pid(self) -> int:
+        """The process that answers."""
+        assert self._process is not None
+        assert self._process.pid is not None
+        return self._process.pid
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """End the process with a signal; return its exit code."""
@@ -240,6 +257,11 @@ class Service:
         assert answer.status_code == 201, answer.text
         self.admin.delete(f"/v1/sessions/{machine.session}", params={"outcome": "done"})
         return answer.json()["name"], answer.json()["version"]
+
+    def lease(self, mac: str, address: str = ADDRESS) -> None:
+        """Have dnsmasq give an address to a card: then it is proven to be that card's."""
+        with (self.folder / "leases").open("a") as file:
+            file.write(f"0 {mac} {address} pc *\n")
 
     def chunk_path(self, content: bytes) -> Path:
         """Where the store keeps a content."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +15,39 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
 ROLE = ROOT / "roles/image_server"
-# The one that `make bench` unpacks serves as well.
-NGINX = shutil.which("nginx") or str(ROOT / ".cache/nginx/usr/sbin/nginx")
+_UNPACKED = ROOT / ".cache/nginx"
+NGINX = shutil.which("nginx") or str(_UNPACKED / "usr/sbin/nginx")
+
+
+def unpack_nginx() -> str:
+    """The path of nginx; unpacked below .cache, not installed, where this host has none."""
+    if not Path(NGINX).exists():
+        _UNPACKED.parent.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=_UNPACKED.parent) as place:
+            folder = Path(place)
+            subprocess.run(["apt-get", "download", "-q", "nginx"], cwd=folder, check=True)
+            [package] = folder.glob("nginx_*.deb")
+            subprocess.run(["dpkg-deb", "--extract", package, folder / "root"], check=True)
+            # Another process may have been quicker.
+            with suppress(OSError):
+                (folder / "root").rename(_UNPACKED)
+    return NGINX
+
+
+def configuration(folder: Path, site: str) -> str:
+    """A whole nginx.conf around the role's site; everything that it writes lies in ``folder``."""
+    # When root runs the tests, nginx answers as root: the folders of pytest are nobody else's.
+    user = "user root;" if os.geteuid() == 0 else ""
+    temporary = " ".join(
+        f"{kind}_temp_path {folder}/temp/{kind};"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    (folder / "temp").mkdir(exist_ok=True)
+    return (
+        f"pid {folder}/pid; error_log {folder}/main-error.log; daemon off; {user}\n"
+        f"worker_processes 2; worker_rlimit_nofile 40000;\n"
+        f"events {{ worker_connections 32768; }}\nhttp {{ {temporary}\n{site} }}\n"
+    )
 
 
 def render(template: str, **values: Any) -> str:
@@ -25,15 +59,33 @@ def render(template: str, **values: Any) -> str:
     )  # fmt: skip
 
 
-def make_certificates(folder: Path, *names: str) -> None:
-    """As tasks/tls.yml does, with the role's own openssl.cnf."""
+def make_certificates(folder: Path, *names: str, start: str = "", end: str = "") -> None:
+    """As tasks/tls.yml does, with the role's own openssl.cnf; dates as YYYYMMDDHHMMSSZ."""
     config = folder / "openssl.cnf"
-    config.write_text(render("etc/slipway/tls/openssl.cnf.j2", _image_server_alt_names=list(names)))
-    for who in ("ca", "server"):
+    config.write_text(
+        render(
+            "etc/slipway/tls/openssl.cnf.j2",
+            _image_server_alt_names=list(names),
+            _image_server_tls=str(folder),
+        )
+    )
+    (folder / "signed").mkdir(exist_ok=True)
+    (folder / "signed/index.txt").touch()
+    dates = ["-startdate", start or "20200101000000Z"]
+    dates += ["-enddate", end] if end else ["-days", "2"]
+    for who, how in (("ca", ["-selfsign"]), ("server", ["-cert", "ca.crt"])):
         key = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", f"{who}.key"]
-        subprocess.run(["openssl", "genpkey", *key], cwd=folder, check=True, capture_output=True)
-    made = ["openssl", "req", "-x509", "-new", "-sha256", "-config", "openssl.cnf", "-days", "2"]
-    for line in ("-extensions ca -subj /CN=CA -key ca.key -out ca.crt",
-                 "-extensions server -subj /CN=server -CA ca.crt -CAkey ca.key "
-                 "-key server.key -out server.crt"):  # fmt: skip
-        subprocess.run([*made, *line.split()], cwd=folder, check=True, capture_output=True)
+        _openssl(folder, "genpkey", *key)
+        _openssl(
+            folder, "req", "-new", "-config", "openssl.cnf", "-subj", f"/CN={who}",
+            "-key", f"{who}.key", "-out", f"{who}.csr",
+        )  # fmt: skip
+        _openssl(
+            folder, "ca", "-batch", "-notext", "-config", "openssl.cnf",
+            "-name", "authority", "-extensions", who, "-keyfile", "ca.key", *how, *dates,
+            "-in", f"{who}.csr", "-out", f"{who}.crt",
+        )  # fmt: skip
+
+
+def _openssl(folder: Path, *argv: str) -> None:
+    subprocess.run(["openssl", *argv], cwd=folder, check=True, capture_output=True)

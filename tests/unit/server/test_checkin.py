@@ -99,6 +99,12 @@ def test_address_comes_from_nginx_alone(service: Service) -> None:
     assert pc.seen()["address"] is None
 
 
+def test_an_ipv4_address_is_one_whatever_socket_it_came_by(service: Service) -> None:
+    pc = service.machine(arrived=False)
+    pc.check_in(address="::ffff:10.77.0.21")
+    assert pc.seen()["address"] == "10.77.0.21"
+
+
 @pytest.mark.parametrize(
     "change",
     [

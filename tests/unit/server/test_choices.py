@@ -77,8 +77,10 @@ def test_a_second_pc_with_the_same_mac_gets_nothing(service: Service) -> None:
     service.admin.delete(f"/v1/jobs/{again.json()['job']['id']}")
 
 
-def test_a_pc_with_a_copied_mac_is_recognised(service: Service) -> None:
+def test_a_pc_with_a_copied_mac_is_recognised(own_service: Callable[..., Service]) -> None:
+    service = own_service()
     pc, runner = make_chooser(service), Runner(service)
+    service.lease(pc.mac)
     own = {"uuid": "b9a6e3a0-93f4-4c43-9a55-0c1b7a0de001", "serial": "SLW-1"}
     pc.choose("backup", hardware=own)
     runner.poll(free=64)
@@ -92,6 +94,12 @@ def test_a_pc_with_a_copied_mac_is_recognised(service: Service) -> None:
     session = service.ask(machine=pc.name, macs=[pc.mac], verb="verify", image="none")
     assert session.status_code == 404
     session = service.ask(machine=pc.name, macs=[pc.mac], verb="service").json()["id"]
+    answer = pc.check_in(session, hardware=own | {"serial": "SLW-2"})
+    assert error_of(answer) == (403, "another_machine")
+    assert "identity_forget.yml" in answer.json()["remedy"]
+    [gone] = service.admin.delete(f"/v1/identities/{pc.name}").json()["identities"]
+    assert (gone["serial"], gone["confirmed"]) == ("SLW-1", False)
+    assert service.admin.delete(f"/v1/identities/{pc.name}").json() == {"identities": []}
     assert pc.check_in(session, hardware=own | {"serial": "SLW-2"}).status_code == 200
     service.admin.delete(f"/v1/sessions/{session}")
     taken = pc.choose("backup", hardware=own | {"serial": "SLW-2"})

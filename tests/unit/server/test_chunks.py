@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -113,10 +114,15 @@ def test_a_full_store_says_so_and_keeps_nothing(own_service: Callable[..., Servi
     assert [path for path in service.store.rglob("*") if path.is_file()] == []
 
 
+def open_store(folder: Path, boot: str = "boot") -> ChunkStore:
+    """The store as a service opens it that starts in that boot of the kernel."""
+    marks = SyncMarks(folder / "store/unsynced", boot)
+    return ChunkStore(folder / "store", 0, marks, lambda *_: False)
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> ChunkStore:
-    marks = SyncMarks(tmp_path / "sync.json", "boot", 0.0)
-    return ChunkStore(tmp_path / "store", 0, marks, lambda *_: False)
+    return open_store(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -142,46 +148,85 @@ def test_a_write_that_fails_half_way_leaves_nothing(
 def test_leftovers_of_a_killed_process_are_removed(store: ChunkStore, tmp_path: Path) -> None:
     store.put(DIGEST, FRAME)
     (store.tmp / "leftover").write_bytes(b"half a frame")
-    marks = SyncMarks(tmp_path / "sync.json", "boot", 0.0)
-    again = ChunkStore(store.root, 0, marks, lambda *_: False)
+    again = open_store(tmp_path)
     assert list(again.tmp.iterdir()) == []
     assert again.missing([DIGEST]) == []
 
 
-def test_after_a_boot_unsynced_chunks_are_read_before_they_count(tmp_path: Path) -> None:
-    def open_store(boot: str, now: float) -> ChunkStore:
-        marks = SyncMarks(tmp_path / "sync.json", boot, now)
-        return ChunkStore(tmp_path / "store", 0, marks, lambda *_: False)
+CLOCKS = (-10 * 365 * 86400.0, -90.0, 0.0, 90.0, 10 * 365 * 86400.0)
 
-    other = make_frame(b"other")
-    first = open_store("one", 1000.0)
+
+@pytest.mark.parametrize("jump", CLOCKS)
+@pytest.mark.parametrize("synced_before", [False, True])
+def test_after_a_boot_unsynced_chunks_are_read_before_they_count(
+    tmp_path: Path, jump: float, synced_before: bool
+) -> None:
+    """Wherever the clock stood when they were written: before or after the last sync, or now."""
+    first = open_store(tmp_path, "one")
+    if synced_before:
+        first.put(digest_of(b"earlier"), make_frame(b"earlier"))
+        first.sync()
     first.put(DIGEST, FRAME)
-    first.put(digest_of(b"other"), other)
+    first.put(digest_of(b"other"), make_frame(b"other"))
     os.truncate(first.path(DIGEST), 10)
-    now = first.path(DIGEST).stat().st_mtime + 1
+    moment = time.time() + jump
+    for digest in (DIGEST, digest_of(b"other")):
+        os.utime(first.path(digest), (moment, moment))
     # The process died, the kernel did not: what was named is there.
-    assert open_store("one", now).missing([DIGEST]) == []
+    assert open_store(tmp_path, "one").missing([DIGEST]) == []
     # The kernel died, too: the file has its name but lost its content.
-    rebooted = open_store("two", now)
+    rebooted = open_store(tmp_path, "two")
     assert rebooted.missing([DIGEST, digest_of(b"other")]) == [DIGEST]
+    # That it is a suspect outlives the service, not only this start of it.
+    assert open_store(tmp_path, "two").missing([DIGEST]) == [DIGEST]
     assert rebooted.put(DIGEST, FRAME)
     assert rebooted.missing([DIGEST]) == []
+    rebooted.sync()
+    assert open_store(tmp_path, "three").missing([DIGEST, digest_of(b"other")]) == []
+    assert [path for path in (tmp_path / "store/unsynced").rglob("*") if path.is_file()] == []
 
 
-def test_synced_chunks_are_trusted_after_a_boot(tmp_path: Path) -> None:
-    marks = SyncMarks(tmp_path / "sync.json", "one", 1000.0)
-    assert marks.suspect(500.0)
-    marks.synced(5000.0)
-    assert not SyncMarks(tmp_path / "sync.json", "one", 6000.0).suspect(5500.0)
-    rebooted = SyncMarks(tmp_path / "sync.json", "two", 7000.0)
-    assert rebooted.suspect(5500.0)
-    assert not rebooted.suspect(3000.0)
-    assert not rebooted.suspect(7001.0)
-    for boot in range(20):
-        rebooted = SyncMarks(tmp_path / "sync.json", f"b{boot}", 8000.0 + boot)
-    assert rebooted.suspect(5500.0)
+@pytest.mark.parametrize("jump", CLOCKS)
+def test_synced_chunks_are_trusted_after_a_boot(tmp_path: Path, jump: float) -> None:
+    first = open_store(tmp_path, "one")
+    first.put(DIGEST, FRAME)
+    assert first.dirty
+    first.sync()
+    assert not first.dirty
+    moment = time.time() + jump
+    os.utime(first.path(DIGEST), (moment, moment))
+    # Trusted means not read: what a disk does to it later is the checks' business.
+    os.truncate(first.path(DIGEST), 10)
+    assert open_store(tmp_path, "two").missing([DIGEST]) == []
 
 
-def test_a_lost_mark_makes_everything_suspect(tmp_path: Path) -> None:
-    (tmp_path / "sync.json").write_text("{damaged")
-    assert SyncMarks(tmp_path / "sync.json", "one", 1000.0).suspect(999.0)
+def test_a_chunk_that_is_named_while_a_sync_runs_keeps_its_mark(tmp_path: Path) -> None:
+    marks = SyncMarks(tmp_path / "unsynced", "one")
+    with marks.naming("a"):
+        pass
+    covered = marks.begin()
+    for digest in ("a", "b"):
+        with marks.naming(digest):
+            pass
+    marks.synced(covered)
+    rebooted = SyncMarks(tmp_path / "unsynced", "two")
+    assert [rebooted.suspect(digest) for digest in "abc"] == [True, True, False]
+
+
+def test_a_failed_sync_makes_suspects_of_what_it_was_to_cover(
+    store: ChunkStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put(DIGEST, FRAME)
+
+    def fails(handle: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "sync_file_system", fails)
+        with pytest.raises(ServiceError):
+            store.sync()
+    os.truncate(store.path(DIGEST), 10)
+    assert store.missing([DIGEST]) == [DIGEST]
+    assert open_store(tmp_path).missing([DIGEST]) == [DIGEST], "a restart forgets no suspect"
+    assert store.put(DIGEST, FRAME)
+    assert store.missing([DIGEST]) == []

@@ -10,12 +10,14 @@ import os
 import subprocess
 import sys
 import tarfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from slipway_server import boot_script
+from slipway_server.certificates import warnings
 from slipway_server.config import Config, ConfigError, from_mapping, load
 
 from .conftest import ROOT
@@ -39,6 +41,7 @@ GOOD = {"address": "10.77.0.1", "store_dir": "/s", "state_dir": "/t"}
         ({"threads": "2"}, "threads"),
         ({"threads": True}, "threads"),
         ({"store_reserve_bytes": -1}, "store_reserve_bytes"),
+        ({"unproven_addresses": "ask"}, "unproven_addresses"),
         ({"typo": 1}, "typo"),
     ],
 )
@@ -68,10 +71,24 @@ def test_by_hand_it_needs_sockets_and_says_so(tmp_path: Path) -> None:
 
 
 def test_an_ipv6_address_stands_in_brackets() -> None:
-    script = boot_script.render(from_mapping(GOOD | {"address": "fd00::1"}), "0" * 16)
+    script = boot_script.render(from_mapping(GOOD | {"address": "fd00::1"}), "0" * 16, "t" * 43)
     assert "set slwfiles http://[fd00::1]\n" in script
     with pytest.raises(ValueError, match="session id"):
-        boot_script.render(from_mapping(GOOD), "x\nshell")
+        boot_script.render(from_mapping(GOOD), "x\nshell", "t" * 43)
+    with pytest.raises(ValueError, match="ticket"):
+        boot_script.render(from_mapping(GOOD), "0" * 16, "x\nshell")
+
+
+@pytest.mark.parametrize(("days", "said"), [(61, []), (59, ["ends on"]), (-1, ["ended on"])])
+def test_certificates_warn_before_they_end(days: int, said: list[str]) -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    text = f"{now + timedelta(days=days):%Y-%m-%dT%H:%M:%SZ}"
+    for key in ("certificate_ends", "ca_ends"):
+        found = warnings(from_mapping(GOOD | {key: text}), now)
+        assert len(found) == len(said)
+        assert all(word in line for word, line in zip(said, found, strict=True))
+        assert all("site.yml" in line for line in found)
+    assert warnings(from_mapping(GOOD), now) == []
 
 
 def test_the_role_sets_only_what_the_service_knows() -> None:

@@ -11,12 +11,17 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from slipway.format.codec import parse
 from slipway.format.frames import check_frame, digest_of
+from slipway_server.images import Images
+from slipway_server.memory import Memory
+from slipway_server.store import ChunkStore
+from slipway_server.sync_marks import SyncMarks
 
 from .conftest import Service, cell, manifest_of
 
@@ -79,6 +84,24 @@ def test_a_summary_of_an_older_release_is_made_anew(own_service: Callable[..., S
         done = memory.execute("UPDATE summaries SET body = ?", (json.dumps(older),))
         assert done.rowcount == 1
     assert service.admin.get(f"/v1/images/{name}").json()["versions"] == [listed]
+
+
+def test_a_long_list_is_remembered_in_few_commits(tmp_path: Path) -> None:
+    memory = Memory(tmp_path / "memory.sqlite3")
+    marks = SyncMarks(tmp_path / "unsynced", "boot")
+    images = Images(
+        ChunkStore(tmp_path / "store", 0, marks, memory.is_bad, memory.keep_key), memory
+    )
+    folder = tmp_path / "store/images/pc"
+    folder.mkdir()
+    for number in range(2500):
+        (folder / f"20260101T{number:06d}Z.json").write_bytes(manifest_of("pc", b""))
+    statements: list[str] = []
+    memory._db.set_trace_callback(statements.append)
+    assert len(images.summaries("pc")) == 2500
+    assert 1 <= statements.count("COMMIT") <= 3
+    assert all(images.summaries("pc"))
+    assert statements.count("COMMIT") <= 3
 
 
 def test_a_retry_finds_its_own_version_and_another_manifest_is_refused(service: Service) -> None:

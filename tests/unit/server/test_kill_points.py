@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from slipway.format.codec import parse
 from slipway.format.frames import check_frame, digest_of, make_frame
-from slipway.format.manifest import Manifest
 from slipway_server import files
 from slipway_server.images import Images
 from slipway_server.memory import Memory
+from slipway_server.offer import Offer
 from slipway_server.store import ChunkStore
 from slipway_server.sync_marks import SyncMarks
 
@@ -27,7 +27,7 @@ def open_images(folder: Path) -> tuple[ChunkStore, Images]:
     """The store as a starting service opens it."""
     folder.mkdir(exist_ok=True)
     memory = Memory(folder / "memory.sqlite3")
-    marks = SyncMarks(folder / "sync.json", "boot", 0.0)
+    marks = SyncMarks(folder / "store/unsynced", "boot")
     store = ChunkStore(folder / "store", 0, marks, memory.is_bad)
     return store, Images(store, memory)
 
@@ -72,8 +72,12 @@ def points(folder: Path, make: Callable[[Path], Callable[[], object]]) -> Iterat
     raise AssertionError("the work never ends")
 
 
-def manifest(name: str) -> Manifest:
-    return parse(manifest_of(name, *CONTENTS))
+def publish(images: Images, name: str, version: str) -> None:
+    """As the service does with what a client has sent."""
+    with tempfile.TemporaryFile(buffering=0) as body:
+        body.write(manifest_of(name, *CONTENTS))
+        with Offer(body, 1 << 20) as offer:
+            images.publish(offer, version)
 
 
 def assert_whole(store: ChunkStore, images: Images) -> None:
@@ -109,8 +113,8 @@ def test_publish_dies_anywhere(tmp_path: Path, name: str) -> None:
         store, images = open_images(place)
         for content in CONTENTS:
             store.put(digest_of(content), make_frame(content))
-        images.publish(manifest("known"), OLD)
-        return lambda: images.publish(manifest(name), NEW)
+        publish(images, "known", OLD)
+        return lambda: publish(images, name, NEW)
 
     there = set()
     for place in points(tmp_path, prepare):
@@ -118,7 +122,7 @@ def test_publish_dies_anywhere(tmp_path: Path, name: str) -> None:
         assert_whole(store, images)
         assert OLD in images.versions("known")
         there.add(NEW in images.versions(name))
-        images.publish(manifest(name), NEW)
+        publish(images, name, NEW)
         assert NEW in images.versions(name)
         assert images.manifest("known", OLD).version == OLD
     assert there == {False, True}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from .choosing import Chooser, Runner, item, make_chooser, password_hash
+from .choosing import PASSWORD, Chooser, Runner, item, make_chooser, password_hash
 from .conftest import Service, cell
 
 
@@ -45,9 +45,21 @@ def test_it_is_used_up_before_the_script_is_out(
     assert pc.boot().status_code == 404, "and so does its end"
 
 
-def test_the_script_needs_no_password_once(service: Service) -> None:
+def test_an_order_asks_for_the_password_too(service: Service) -> None:
     pc = make_chooser(service, item("b", "backup", image="x", password_hash=password_hash()))
     made = order(service, pc, "b")
+    pc.boot()
+    assert pc.choose("b", once=made).json()["error"] == "password_required"
+    taken = pc.choose("b", once=made, password=PASSWORD)
+    assert taken.status_code == 201
+    job = service.admin.get(f"/v1/jobs/{taken.json()['job']['id']}").json()
+    assert job["origin"] == "next_boot"
+    service.admin.delete(f"/v1/jobs/{job['id']}")
+
+
+def test_without_password_it_needs_none_once(service: Service) -> None:
+    pc = make_chooser(service, item("b", "backup", image="x", password_hash=password_hash()))
+    made = order(service, pc, "b", without_password=True)
     assert pc.choose("b", once=made).json()["error"] == "password_required", "not served yet"
     pc.boot()
     assert pc.choose("b", once="0" * 16).json()["error"] == "password_required"
@@ -63,7 +75,7 @@ def test_an_order_is_for_its_machine_and_its_item(service: Service) -> None:
     hashed = password_hash()
     items = [item(name, "backup", image=name, password_hash=hashed) for name in ("a", "b")]
     pc, other = make_chooser(service, *items), make_chooser(service, *items)
-    made = order(service, pc, "a")
+    made = order(service, pc, "a", without_password=True)
     assert other.boot().status_code == 404
     pc.boot()
     assert other.choose("a", once=made).json()["error"] == "password_required"

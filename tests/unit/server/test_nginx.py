@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import socket
 import ssl
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +16,9 @@ import httpx
 import pytest
 from slipway.format.frames import MAX_FRAME, decode_frame, digest_of, make_frame
 
-from .conftest import Service, cell
-from .nginx_site import NGINX, make_certificates, render
+from .conftest import Service, cell, ticket_in
+from .nginx_site import configuration, make_certificates, render, unpack_nginx
 
-pytestmark = pytest.mark.skipif(
-    not Path(NGINX).exists(), reason="no nginx on this host; the lab's server runs it end to end"
-)
 MAC, OTHER = "52-54-00-aa-00-01", "52-54-00-aa-00-02"
 
 
@@ -30,6 +29,22 @@ class Front:
     service: Service
     clear: httpx.Client
     tls: httpx.Client
+    folder: Path
+
+    def raw(self, head: str) -> ssl.SSLSocket:
+        """A connection over TLS on which a request has begun."""
+        plain = socket.socket(socket.AF_UNIX)
+        plain.settimeout(10)
+        plain.connect(str(self.folder / "443.sock"))
+        trusted = ssl.create_default_context(cafile=str(self.folder / "ca.crt"))
+        line = trusted.wrap_socket(plain, server_hostname="server")
+        line.sendall(head.encode("ascii"))
+        return line
+
+    def waiting(self) -> int:
+        """Bytes that nginx keeps in files of its own."""
+        files = (self.folder / "temp").rglob("*")
+        return sum(file.stat().st_size for file in files if file.is_file())
 
 
 @pytest.fixture(scope="module")
@@ -52,18 +67,15 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
         _image_server_http_socket=str(folder / "service/http"),
         _image_server_boot_root=str(folder / "boot"),
         _image_server_tls=str(folder),
+        _image_server_logs=str(folder),
         image_server_store_dir=str(service.store),
     )
     # The same site on unix sockets: no port of the host is touched.
     site = re.sub(r"listen (80|443)", rf"listen unix:{folder}/\1.sock", site)
-    site = site.replace("/var/log/nginx/", f"{folder}/")
-    (folder / "nginx.conf").write_text(
-        f"pid {folder}/pid; error_log {folder}/error.log; daemon off; user root;\n"
-        f"events {{}} http {{ client_body_temp_path {folder}/body; proxy_temp_path {folder}/px;\n"
-        f"fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;\n"
-        f"{site} }}\n"
+    (folder / "nginx.conf").write_text(configuration(folder, site))
+    process = subprocess.Popen(
+        [unpack_nginx(), "-c", str(folder / "nginx.conf"), "-p", str(folder)]
     )
-    process = subprocess.Popen([NGINX, "-c", str(folder / "nginx.conf"), "-p", str(folder)])
     trusted = ssl.create_default_context(cafile=str(folder / "ca.crt"))
     clear = httpx.HTTPTransport(uds=str(folder / "80.sock"))
     tls = httpx.HTTPTransport(uds=str(folder / "443.sock"), verify=trusted)
@@ -75,6 +87,7 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
         service,
         httpx.Client(transport=clear, base_url="http://server", timeout=20),
         httpx.Client(transport=tls, base_url="https://server", timeout=20),
+        folder,
     )
     process.terminate()
     process.wait(10)
@@ -97,8 +110,9 @@ def test_a_pending_session_beats_the_menu(front: Front) -> None:
     assert front.clear.get(f"/boot/{MAC}.ipxe").text == "#!ipxe its menu"
     assert front.clear.get(f"/boot/{OTHER}.ipxe").text == "#!ipxe unknown"
     pc = front.service.machine(mac=MAC.replace("-", ":"), arrived=False)
-    assert f"slipway.session={pc.session}" in front.clear.get(f"/boot/{MAC}.ipxe").text
-    pc.check_in()
+    script = front.clear.get(f"/boot/{MAC}.ipxe").text
+    assert f"slipway.session={pc.session}" in script
+    assert pc.check_in(address="", ticket=ticket_in(script)).status_code == 200
     assert front.clear.get(f"/boot/{MAC}.ipxe").text == "#!ipxe its menu"
 
 
@@ -116,6 +130,12 @@ def test_behind_tls_the_api_answers_itself(front: Front) -> None:
     headers = {"Authorization": f"Bearer {reader.token}"}
     answer = front.tls.get(path, headers=headers)
     assert decode_frame(digest_of(content), answer.content) == content
+    # What broke off goes on from there.
+    rest = front.tls.get(path, headers=headers | {"Range": "bytes=5-"})
+    length = len(answer.content)
+    assert rest.status_code == 206
+    assert rest.headers["content-range"] == f"bytes 5-{length - 1}/{length}"
+    assert rest.content == answer.content[5:]
     assert front.tls.get(path).status_code == 401
     assert front.tls.get(f"/internal{path[3:]}").status_code == 404
 
@@ -131,6 +151,81 @@ def test_bodies_that_are_too_long_get_the_same_form_of_refusal(front: Front, siz
     assert (answer.status_code, answer.json()["error"]) == (413, "too_long")
 
 
+WITH_TOKEN = [
+    ("PUT", "/v1/chunks/" + "0" * 64, 4 << 20),
+    ("POST", "/v1/chunks/query", 300_000),
+    ("POST", "/v1/images/pc1", 100 << 20),
+    ("POST", "/v1/session/result", 1 << 20),
+    ("POST", "/v1/session/progress", 16 << 10),
+    ("POST", "/v1/session/heartbeat", 100),
+    ("POST", "/v1/no-such-route", 1 << 20),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "size"), WITH_TOKEN)
+@pytest.mark.parametrize("token", ["", "Authorization: Bearer wrong\r\n"])
+def test_without_a_token_no_body_is_read(
+    front: Front, method: str, path: str, size: int, token: str
+) -> None:
+    head = f"{method} {path} HTTP/1.1\r\nHost: server\r\nContent-Length: {size}\r\n{token}"
+    with front.raw(f"{head}Content-Type: application/json\r\n\r\n" + "{") as line:
+        answer = line.recv(65536)
+    assert b" 401 " in answer.splitlines()[0]
+    assert b'"bad_token"' in answer
+    assert front.waiting() == 0
+
+
+def test_bodies_that_are_held_fill_nothing(front: Front) -> None:
+    """Of requests without a token, too: they wait in memory, and are short."""
+    lines = []
+    for path in ("/v1/checkin", "/v1/choices", "/v1/registrations"):
+        head = f"POST {path} HTTP/1.1\r\nHost: server\r\n"
+        for body in ("Content-Length: 60000\r\n\r\n" + "x" * 59_999,
+                     "Transfer-Encoding: chunked\r\n\r\nea60\r\n" + "x" * 59_999):  # fmt: skip
+            lines.append(front.raw(head + body))
+    pc = front.service.machine()
+    head = f"POST /v1/images/{pc.name} HTTP/1.1\r\nHost: server\r\n"
+    head += f"Authorization: Bearer {pc.token}\r\nContent-Length: {100 << 20}\r\n\r\n"
+    lines += [front.raw(head + "x" * 10_000) for _ in range(4)]
+    time.sleep(0.5)
+    assert front.waiting() == 0
+    assert front.tls.get("/v1/session").status_code == 401
+    for line in lines:
+        line.close()
+
+
+@pytest.mark.parametrize("path", ["/v1/checkin", "/v1/pending", "/v1/registrations"])
+def test_long_bodies_without_a_token_are_refused_by_what_they_say(front: Front, path: str) -> None:
+    head = f"POST {path} HTTP/1.1\r\nHost: server\r\nContent-Length: 900000\r\n\r\n"
+    with front.raw(head) as line:
+        assert b" 413 " in line.recv(65536).splitlines()[0]
+
+
+def test_the_log_takes_the_beginning_of_a_line(front: Front) -> None:
+    log, errors = front.folder / "access.log", front.folder / "error.log"
+    for path in ("/env/" + "n" * 3900, "/env/" + "%0a" * 1200):
+        assert front.clear.get(path).status_code == 404
+        assert front.tls.get("/v1/" + path).status_code in (401, 404)
+    for client in (front.clear, front.tls):
+        answer = client.get("/env/" + "n" * 60_000)
+        assert answer.status_code == 414
+    assert answer.json()["remedy"]
+    time.sleep(6)
+    lines = log.read_bytes().splitlines()
+    assert b"/env/nnnn" in b"".join(lines)
+    assert max(map(len, lines)) < 400
+    assert not errors.exists() or b"nnnn" not in errors.read_bytes()
+
+
+def test_a_room_behind_one_address_boots(front: Front) -> None:
+    """Sixty PCs that ask three times each, all at once."""
+    pc = front.service.machine(mac="52:54:00:aa:00:77", arrived=False)
+    path = "/boot/52-54-00-aa-00-77.ipxe"
+    with ThreadPoolExecutor(60) as pool:
+        answers = list(pool.map(lambda _: front.clear.get(path).text, range(180)))
+    assert [pc.session in answer for answer in answers] == [True] * 180
+
+
 @pytest.mark.plays
 def test_whoever_asks_to_be_registered_too_often_reaches_nobody(front: Front) -> None:
     """All of a unix socket's clients are one address to nginx."""
@@ -142,7 +237,7 @@ def test_whoever_asks_to_be_registered_too_often_reaches_nobody(front: Front) ->
     assert answers[-1].json()["remedy"]
     # Everything else goes on.
     assert front.tls.get("/v1/session").status_code == 401
-    log = front.service.folder.parent / "slipway.log"
+    log = front.service.folder.parent / "access.log"
     time.sleep(6)
     assert "/v1/registrations" in log.read_text()
     assert " 429 " not in log.read_text()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import HOST_KEY, Service, cell
+from .conftest import ADDRESS, HOST_KEY, Service, cell, ticket_in
 
 BAD_NAMES = ["../x", "-oProxyCommand=x", "{{ 1 }}", "all", "localhost", "", "A", "a" * 64, "a\n"]
 
@@ -81,15 +81,23 @@ def made_bytes(service: Service) -> int:
 
 
 def test_a_machine_that_is_on_is_told_of_its_pending_session(service: Service) -> None:
-    pc = service.machine(arrived=False)
-    other = "52:54:00:ee:00:66"
+    other, nonce = "52:54:00:ee:00:66", "n" * 32
+    last = service.machine(arrived=False)
+    assert last.check_in(nonce=nonce).status_code == 200
+    service.admin.delete(f"/v1/sessions/{last.session}")
+    pc = service.machine(arrived=False, machine=last.name, mac=last.mac)
 
-    def pending(*macs: str) -> Any:
-        return service.http.post("/v1/pending", json={"macs": macs}).json()["session"]
+    def pending(*macs: str, **more: str) -> Any:
+        asks = {"macs": macs, "nonce": nonce, "host_key": HOST_KEY} | more
+        return service.http.post("/v1/pending", json=asks).json()["session"]
 
     assert pending(other, pc.mac) == pc.session
     assert pending(other) is None
-    assert pc.check_in().status_code == 200
+    for else_ in ({"nonce": "m" * 32}, {"host_key": HOST_KEY[:-8] + "AAAAAAAA"}):
+        assert pending(pc.mac, **else_) is None, "another environment"
+    assert service.http.post("/v1/pending", json={"macs": [pc.mac]}).json() == {"session": None}
+    assert len(pc.seen()["strangers"]) == 1
+    assert pc.check_in(nonce=nonce).status_code == 200
     assert pending(pc.mac) is None
     assert service.http.post("/v1/pending", json={"macs": []}).status_code == 422
 
@@ -97,18 +105,20 @@ def test_a_machine_that_is_on_is_told_of_its_pending_session(service: Service) -
 def test_the_boot_script_is_handed_out_while_the_session_is_pending(service: Service) -> None:
     pc = service.machine(arrived=False)
     path = f"/boot/{pc.mac.replace(':', '-')}.ipxe"
-    script = service.http.get(path).text
+    script = service.http.get(path, headers={"X-Real-IP": ADDRESS}).text
     assert script.splitlines() == [
         "#!ipxe",
         "isset ${slwfiles} || set slwfiles http://10.77.0.1",
         "kernel ${slwfiles}/env/vmlinuz initrd=initrd.img initrd=site.cpio "
-        f"console=tty0 console=ttyS0,115200 quiet ${{slwip}} slipway.session={pc.session}",
+        "console=tty0 console=ttyS0,115200 quiet "
+        f"${{slwip}} slipway.session={pc.session} slipway.ticket={ticket_in(script)}",
         "initrd --name initrd.img ${slwfiles}/env/initrd.img",
         "initrd --name site.cpio ${slwfiles}/env/site.cpio",
         "boot",
     ]
     assert pc.seen()["boot_script_served"] == 1
-    pc.check_in()
+    assert error_of(pc.check_in()) == (403, "no_ticket")
+    assert pc.check_in(ticket=ticket_in(script)).status_code == 200
     assert error_of(service.http.get(path)) == (404, "no_boot_script")
     for bad in ("x", "52-54-00-77-00-0G", "%2e%2e%2fx", "52-54-00-77-00-01%0a"):
         assert error_of(service.http.get(f"/boot/{bad}.ipxe"))[0] == 404
@@ -185,6 +195,17 @@ def test_time_ends_sessions(own_service: Callable[..., Service]) -> None:
     assert service.session(silent.session, wait=5)["outcome"] == "abandoned"
     assert error_of(late.check_in()) == (410, "session_ended")
     assert error_of(silent.request("GET", "/v1/session")) == (410, "session_ended")
+
+
+def test_a_session_at_work_outlasts_a_broken_line(own_service: Callable[..., Service]) -> None:
+    service = own_service(silent_seconds=1)
+    pc = service.machine()
+    record = {"type": "progress", "phase": "backup", "done": 1, "total": 2}
+    assert pc.request("POST", "/v1/session/progress", json=record).status_code == 200
+    assert service.session(pc.session, wait=3, until="ended")["state"] == "checked_in"
+    done = {"type": "result", "verb": "backup"}
+    assert pc.request("POST", "/v1/session/result", json=done).status_code == 200
+    assert service.session(pc.session, wait=5)["outcome"] == "abandoned"
 
 
 @pytest.mark.plays

@@ -51,6 +51,7 @@ from slipway.engine.selection import Growing, growing, select, select_disks
 from slipway.engine.shrink import ReshapedStore
 from slipway.engine.store import Store, damaged, read_through
 from slipway.format import ImageRef, Machine, Manifest, check_name, parse_image_ref
+from slipway.net import clock
 from slipway.net.checkin import (
     Site,
     boot_nonce,
@@ -60,9 +61,10 @@ from slipway.net.checkin import (
     next_session,
     session_id,
     stay,
+    ticket_of,
 )
 from slipway.net.choice import Desk, wish
-from slipway.net.client import Client
+from slipway.net.client import PATIENCE, WORK_PATIENCE, Client
 from slipway.net.http_store import HttpStore
 from slipway.net.registration import Registration
 from slipway.net.session import Reporter, Session
@@ -94,7 +96,7 @@ class _Job:
     def done(self, result: Result) -> None:
         """Tell the view and the server."""
         result = replace(result, seconds=round(time.monotonic() - self.began, 2))
-        for warning in degraded_lines(result):
+        for warning in (*degraded_lines(result), *result.warnings):
             self.view.warning(warning)
         if self.reporter is not None:
             self.reporter.finish(result.to_json())
@@ -102,7 +104,9 @@ class _Job:
 
 
 @contextmanager
-def _job(arguments: Arguments, view: View, create: bool = False) -> Generator[_Job, None, None]:
+def _job(
+    arguments: Arguments, view: View, create: bool = False, patience: float = WORK_PATIENCE
+) -> Generator[_Job, None, None]:
     session = Session.load(arguments.session) if arguments.session else None
     reporter = Reporter(session) if session is not None else None
 
@@ -112,8 +116,11 @@ def _job(arguments: Arguments, view: View, create: bool = False) -> Generator[_J
             reporter.progress(record)
 
     try:
-        with closing(_open_store(arguments, session, create)) as store:
-            yield _Job(store, session, Meter(sink), view, reporter, time.monotonic())
+        with closing(_open_store(arguments, session, create, patience)) as store:
+            meter = Meter(sink)
+            if isinstance(store, HttpStore):
+                meter = Meter(sink, waiting=lambda: store.waiting)
+            yield _Job(store, session, meter, view, reporter, time.monotonic())
     except Exception as error:
         failure = as_slipway_error(error)
         if reporter is not None:
@@ -121,9 +128,11 @@ def _job(arguments: Arguments, view: View, create: bool = False) -> Generator[_J
         raise failure from error
 
 
-def _open_store(arguments: Arguments, session: Session | None, create: bool) -> Store:
+def _open_store(
+    arguments: Arguments, session: Session | None, create: bool, patience: float
+) -> Store:
     if session is not None:
-        return HttpStore(session.client(), session.version)
+        return HttpStore(session.client(patience), session.version)
     if "://" not in arguments.store:
         return FolderStore(Path(arguments.store), create)
     if arguments.token_file is None or arguments.ca is None:
@@ -132,7 +141,7 @@ def _open_store(arguments: Arguments, session: Session | None, create: bool) -> 
         token = arguments.token_file.read_text().strip()
     except OSError as error:
         raise UsageError(f"{arguments.token_file} can't be read: {error.strerror}") from error
-    return HttpStore(Client(arguments.store, arguments.ca, token))
+    return HttpStore(Client(arguments.store, arguments.ca, token, patience))
 
 
 def _chosen(arguments: Arguments) -> tuple[BlockDisk, ...]:
@@ -278,7 +287,8 @@ def compare(arguments: Arguments, view: View) -> int:
 
 def _compare_or_restore(arguments: Arguments, view: View, mode: Mode) -> Result:
     with _job(arguments, view) as job:
-        manifest = job.store.manifest(parse_image_ref(arguments.image))
+        with job.meter.phase("check", 0):
+            manifest = job.store.manifest(parse_image_ref(arguments.image))
         manifest = select_disks(manifest, arguments.disk)
         grow = growing(manifest, arguments.grow, arguments.move)
         if grow and arguments.partition:
@@ -340,7 +350,8 @@ def _pairs(
 def verify(arguments: Arguments, view: View) -> int:
     """Read an image through."""
     with _job(arguments, view) as job:
-        manifest = job.store.manifest(parse_image_ref(arguments.image))
+        with job.meter.phase("check", 0):
+            manifest = job.store.manifest(parse_image_ref(arguments.image))
         content, count = manifest.chunk_bytes, sum(1 for _ in manifest.chunks())
         with job.meter.phase("verify", content):
             problems = read_through(job.store, manifest, job.meter, arguments.threads)
@@ -363,7 +374,7 @@ def verify(arguments: Arguments, view: View) -> int:
 
 def list_images(arguments: Arguments, view: View) -> int:
     """Show what the store holds."""
-    with _job(arguments, view) as job:
+    with _job(arguments, view, patience=PATIENCE) as job:
         images = job.store.images()
     if isinstance(view, JsonView):
         listed = [asdict(image) for image in images]
@@ -374,28 +385,37 @@ def list_images(arguments: Arguments, view: View) -> int:
             what = each.damage or f"{size(each.bytes)} used, {size(each.stored)} stored"
             if each.unreadable:
                 what += f", degraded: {each.unreadable} bytes could not be read"
+            if each.ahead:
+                what += f", says a time to come: made {each.created or 'nobody knows when'}"
             print(f"{image.name}@{each.version}  {what}")
     return 0
 
 
+def _site() -> Site:
+    """The environment's own server, whose time is this PC's from the first answer on."""
+    return replace(Site.load(SITE_FILE), set_clock=lambda now: clock.follow(now, _say))
+
+
 def checkin(arguments: Arguments, view: View) -> int:
     """Join the session; with --stay keep it alive, and join each one that follows."""
-    site = Site.load(SITE_FILE)
-    wanted = session_id(Path("/proc/cmdline").read_text())
+    site = _site()
+    command_line = Path("/proc/cmdline").read_text()
+    wanted, ticket = session_id(command_line), ticket_of(command_line)
+    nonce = boot_nonce(NONCE_FILE)
     while True:
-        session = check_in(site, wanted, _say, boot_nonce(NONCE_FILE), timeout=arguments.timeout)
+        session = check_in(site, wanted, _say, nonce, timeout=arguments.timeout, ticket=ticket)
         session.save(SESSION_FILE)
         _say(f"checked in at {session.server} as {session.machine}")
         if not arguments.stay:
             return 0
         stay(session, _say)
         # Most machines leave now. One that was told to stay works on without another boot.
-        wanted = next_session(site, STAY_FILE, _say)
+        wanted, ticket = next_session(site, STAY_FILE, _say, nonce), ""
 
 
 def choice(arguments: Arguments, view: View) -> int:
     """Ask for the menu's item, go through with it, and send this PC where it belongs."""
-    site = Site.load(SITE_FILE)
+    site = _site()
     nonce = boot_nonce(NONCE_FILE)
     desk = Desk(site, wish(Path("/proc/cmdline").read_text()), nonce)
     console_view = Console(arguments.jobs, SESSION_FILE)
@@ -419,7 +439,7 @@ def register(arguments: Arguments, view: View) -> int:
     """Ask to be registered, and wait for the administrator's decision."""
     screens = Screens(arguments.screen)
     try:
-        site = Site.load(SITE_FILE)
+        site = _site()
         registration = Registration(site, boot_nonce(NONCE_FILE))
         approved = ask_to_register(registration, screens, site.server, arguments.leave)
     except SlipwayError as error:

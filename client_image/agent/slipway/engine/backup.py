@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Container, Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from slipway import __version__
 from slipway.engine.agreement import refuse_refused, settled
-from slipway.engine.cells import ReadError, Runs, aligned_buffer, digest_of_cell, read_cell
+from slipway.engine.cells import ReadError, Runs, aligned_buffer, read_cell, seal_of_cell
 from slipway.engine.devices import BlockDisk, open_read_only
 from slipway.engine.direct import cell_reader
 from slipway.engine.errors import DeviceError
@@ -21,7 +21,7 @@ from slipway.engine.parallel import cores, parallel
 from slipway.engine.progress import Meter
 from slipway.engine.rescue import MAX_SECONDS, MAX_UNREADABLE, Budget, Rescuer
 from slipway.engine.result import CellCounts, DiskResult, PartitionResult, Result
-from slipway.engine.store import Store
+from slipway.engine.store import ChunksLacking, Published, Store
 from slipway.format import Disk, Extents, Machine, Manifest, Segment, make_frame
 
 CELL_SIZE = 2 << 20
@@ -111,16 +111,9 @@ def backup(
         job = _Job(store, meter, options)
         with meter.phase("backup", sum(disk_map.used_bytes for disk_map in maps)):
             job.run(sources)
-    give_back()
-    manifest = Manifest(
-        name=name,
-        cell_size=CELL_SIZE,
-        disks=tuple(_disk(disk_map, sources) for disk_map in maps),
-        machine=machine,
-        agent_version=__version__,
-    )
-    with meter.phase("publish", 0):
-        published = store.publish(manifest)
+        give_back()
+        total = job.total
+        manifest, published = _publish(name, machine, maps, sources, job)
     return Result(
         verb="backup",
         changed=True,
@@ -130,13 +123,38 @@ def backup(
         sent=meter.sent,
         written=0,
         stored=published.stored_bytes,
-        cells=CellCounts(total=job.total, sent=job.sent, same=job.total - job.sent),
+        cells=CellCounts(total=total, sent=job.sent, same=max(total - job.sent, 0)),
         unreadable=manifest.unreadable_bytes,
+        warnings=(published.warning,) if published.warning else (),
         disks=tuple(
             _disk_result(disk, disk_map)
             for disk, disk_map in zip(manifest.disks, maps, strict=True)
         ),
     )
+
+
+def _publish(
+    name: str, machine: Machine, maps: Sequence[DiskMap], sources: Sequence[_Source], job: _Job
+) -> tuple[Manifest, Published]:
+    """Publish; what the store has lost since it was sent, by a power failure say, is sent again."""
+    refused: frozenset[str] = frozenset()
+    while True:
+        manifest = Manifest(
+            name=name,
+            cell_size=CELL_SIZE,
+            disks=tuple(_disk(disk_map, sources) for disk_map in maps),
+            machine=machine,
+            agent_version=__version__,
+        )
+        try:
+            with job.meter.phase("publish", 0):
+                return manifest, job.store.publish(manifest)
+        except ChunksLacking as error:
+            if error.digests <= refused:
+                raise
+            refused |= error.digests
+            with job.meter.phase("backup", len(error.digests) * CELL_SIZE):
+                job.run(sources, frozenset(map(bytes.fromhex, error.digests)))
 
 
 def _map_all(
@@ -173,15 +191,23 @@ class _Job:
         self.total = self.sent = 0
         self.aside: list[_Task] = []
 
-    def run(self, sources: Sequence[_Source]) -> None:
-        parallel(self._batches(sources), self._worker, self.threads)
+    def run(self, sources: Sequence[_Source], again: Container[bytes] | None = None) -> None:
+        """Send what the store lacks of all cells, or of those whose digests are named."""
+        self.known.clear()
+        parallel(self._batches(sources, again), self._worker, self.threads)
+        aside, self.aside = self.aside, []
         # One thread: the disk is ill, and the thread that waits for signals stays free.
-        parallel(self.aside, self._rescue_worker, 1)
+        parallel(aside, self._rescue_worker, 1)
 
-    def _batches(self, sources: Sequence[_Source]) -> Generator[list[_Task], None, None]:
+    def _batches(
+        self, sources: Sequence[_Source], again: Container[bytes] | None
+    ) -> Generator[list[_Task], None, None]:
         for source in sources:
             batch: list[_Task] = []
             for index, number in enumerate(source.part.used.cells(CELL_SIZE)):
+                digest = bytes(source.digests[index * 32 : index * 32 + 32])
+                if again is not None and digest not in again:
+                    continue
                 batch.append(_Task(source, index, number))
                 if len(batch) == self.batch:
                     yield batch
@@ -238,12 +264,13 @@ class _Job:
             self.meter.add(done=sum(b - a for task, _ in filled for a, b in task.runs()))
 
     def _keep(self, batch: Sequence[_Task], views: Sequence[memoryview]) -> None:
-        digests = [digest_of_cell(view) for view in views]
+        seals = [seal_of_cell(view) for view in views]
+        digests = [digest for digest, _ in seals]
         for task, digest in zip(batch, digests, strict=True):
             task.source.digests[task.index * 32 : task.index * 32 + 32] = bytes.fromhex(digest)
         with self.lock:
-            unknown = {each for each in digests if bytes.fromhex(each) not in self.known}
-        lacking = self.store.missing(sorted(unknown)) if unknown else set()
+            unknown = {each: key for each, key in seals if bytes.fromhex(each) not in self.known}
+        lacking = self.store.missing(list(unknown), list(unknown.values())) if unknown else set()
         sent = 0
         for digest, view in zip(digests, views, strict=True):
             if digest in lacking:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import lru_cache
 
 from slipway.engine.errors import DeviceError
-from slipway.format import MAX_CELL, digest_of
+from slipway.format import MAX_CELL, digest_and_key
 
 # Two runs with a smaller gap are read in one go: cheaper than a second request to the disk.
 _GAP = 128 << 10
@@ -39,17 +39,22 @@ def aligned_buffer(size: int) -> memoryview:
 
 
 def digest_of_cell(content: memoryview) -> str:
-    """`digest_of`, ten times as fast when there are only zeros: large empty disks are full of them.
+    """The name of a cell's chunk."""
+    return seal_of_cell(content)[0]
+
+
+def seal_of_cell(content: memoryview) -> tuple[str, bytes]:
+    """`digest_and_key`, ten times as fast when there are only zeros: many large disks are empty.
 
     Two memoryviews would be compared byte by byte in Python's terms, a bytearray is not.
     """
-    blank, digest = _blank(len(content))
-    return digest if blank == content else digest_of(content)
+    blank, seal = _blank(len(content))
+    return seal if blank == content else digest_and_key(content)
 
 
 @lru_cache(maxsize=4)
-def _blank(size: int) -> tuple[bytearray, str]:
-    return bytearray(size), digest_of(zeros(size))
+def _blank(size: int) -> tuple[bytearray, tuple[str, bytes]]:
+    return bytearray(size), digest_and_key(zeros(size))
 
 
 def read_cell(handle: int, buffer: memoryview, offset: int, runs: Runs) -> None:

@@ -28,6 +28,7 @@ from slipway.engine.parallel import cores
 from slipway.engine.progress import Meter
 from slipway.engine.soundness import Soundness
 from slipway.engine.store import (
+    ChunksLacking,
     ImageInfo,
     Problem,
     Published,
@@ -42,9 +43,11 @@ from slipway.format import (
     FormatError,
     ImageRef,
     Manifest,
+    ahead_warning,
     check_digest,
     check_name,
     check_version,
+    is_ahead,
     is_name,
     make_version,
     parse,
@@ -56,6 +59,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 # Chunks get their names in batches, after one sync: a name must never outlive its bytes.
 _BATCH = 32
 _GRACE = 60
+# A set of this many digests takes about 20 MB; what is put beyond is read before a restore.
+_MOST_OWN = 200_000
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -72,8 +77,8 @@ class FolderStore:
         self._waiting: dict[str, Path] = {}
         self._desk: Path | None = None
         self._desk_lock = -1
-        # By the clock of the store's file system; what is older is not this run's work.
-        self._began = 1 << 62
+        # What this run has put, and therefore knows to be sound: no clock says so, clocks are set.
+        self._own: set[bytes] = set()
         if create:
             with _storage_errors(root):
                 for folder in ("chunks", "images", "tmp"):
@@ -84,7 +89,7 @@ class FolderStore:
                 "check --store; slipway backup makes a new store",
             )
 
-    def missing(self, digests: Sequence[str]) -> set[str]:
+    def missing(self, digests: Sequence[str], keys: Sequence[bytes] = ()) -> set[str]:
         """Which of these chunks are neither here nor on their way."""
         with self._lock:
             waiting = set(self._waiting)
@@ -101,6 +106,8 @@ class FolderStore:
             path.write_bytes(frame)
             with self._lock:
                 self._waiting[digest] = path
+                if len(self._own) < _MOST_OWN:
+                    self._own.add(bytes.fromhex(digest))
                 full = len(self._waiting) >= _BATCH
             if full:
                 self._name_waiting()
@@ -140,9 +147,10 @@ class FolderStore:
                 finally:
                     draft.unlink()
                 _sync_folder(folder)
-                own = {k: v for k, v in files.items() if v.st_mtime_ns >= self._began}
+                own = {each: files[each] for each in files if bytes.fromhex(each) in self._own}
                 self._soundness().remember(own)
-                return Published(version, stored)
+                warning = ahead_warning(manifest.name, version, moment) or ""
+                return Published(version, stored, warning)
 
     def manifest(self, ref: ImageRef) -> Manifest:
         """A version's manifest, checked to be the one that its file name says."""
@@ -212,6 +220,7 @@ class FolderStore:
             manifest.used_bytes,
             manifest.stored_bytes,
             unreadable=manifest.unreadable_bytes,
+            ahead=is_ahead(version, now()),
         )
 
     def _read(self, path: Path, name: str, version: str) -> Manifest:
@@ -241,10 +250,7 @@ class FolderStore:
             try:
                 found[digest] = self._chunk(digest).stat()
             except FileNotFoundError:
-                raise ImageDamaged(
-                    f"chunk {digest} is missing from the store, nothing was published",
-                    "run the backup again",
-                ) from None
+                raise ChunksLacking([digest]) from None
         return found
 
     def _open_desk(self) -> Path:
@@ -256,7 +262,6 @@ class FolderStore:
                 desk.mkdir()
                 self._desk_lock = os.open(desk, os.O_RDONLY | os.O_CLOEXEC)
                 fcntl.flock(self._desk_lock, fcntl.LOCK_EX)
-                self._began = os.fstat(self._desk_lock).st_mtime_ns
                 self._desk = desk
             return self._desk
 
@@ -270,7 +275,8 @@ class FolderStore:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 # A run that begins just now has its folder before it has its lock.
-                if time.time() - os.fstat(handle).st_mtime < _GRACE:
+                # Whose clock is ahead, this one's or the store's, makes no difference.
+                if abs(time.time() - os.fstat(handle).st_mtime) < _GRACE:
                     continue
                 shutil.rmtree(stale, ignore_errors=True)
             except BlockingIOError:

@@ -56,7 +56,7 @@ def surveyed(disk_map: DiskMap, handle: int, meter: Meter) -> DiskMap:
             step = max(16 * _STEP, total // _SAMPLES // _STEP * _STEP)
         looks = [look(handle, each, step, lambda count: meter.add(done=count)) for each in ranges]
     warnings = _warnings(disk_map, handle, looks)
-    return replace(disk_map, warnings=(*disk_map.warnings, *warnings))
+    return replace(disk_map, warnings=tuple(dict.fromkeys((*disk_map.warnings, *warnings))))
 
 
 def _unkept(disk_map: DiskMap) -> list[tuple[int, int]]:

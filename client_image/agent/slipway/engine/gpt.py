@@ -12,7 +12,7 @@ from slipway.engine.table import GptHeader, parse_gpt_header
 from slipway.format import FormatError
 
 _CRC, _ENTRIES_CRC = 16, 88
-_OWN, _OTHER, _LAST_USABLE, _ENTRIES = 24, 32, 48, 72
+_OWN, _OTHER, _LAST_USABLE, _DISK_ID, _ENTRIES = 24, 32, 48, 56, 72
 _FIRST_LBA, _LAST_LBA = 32, 40
 
 
@@ -169,3 +169,22 @@ def _moves(buffer: bytes, half: _Half, places: _Places) -> list[Move]:
 def is_sound(boot: bytes, sector: int) -> bool:
     """Whether the primary GPT in these bytes from sector 0 on has the checksums that it should."""
     return _half(boot, sector, 0, sector) is not None
+
+
+def said_by_primary(boot: bytes, sector: int) -> bytes | None:
+    """The disk's id and entries in these bytes from sector 0 on; None when they are not sound."""
+    return _said(boot, _half(boot, sector, 0, sector))
+
+
+def said_by_backup(backup: bytes, sector: int) -> bytes | None:
+    """The same of bytes that end with the backup's header."""
+    return _said(backup, _backup_half(backup, sector))
+
+
+def _said(buffer: bytes, half: _Half | None) -> bytes | None:
+    if half is None:
+        return None
+    size = half.fields.entry_count * half.fields.entry_size
+    entries = buffer[half.entries : half.entries + size]
+    # A table may have room for more of them than its other copy.
+    return half.header[_DISK_ID : _DISK_ID + 16] + entries.rstrip(b"\0")

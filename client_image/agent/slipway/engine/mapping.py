@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from slipway.engine.cells import ReadError
 from slipway.engine.content.base import Decision, Policy
 from slipway.engine.content.fixed import HASHES
 from slipway.engine.content.registry import (
@@ -37,7 +38,9 @@ from slipway.engine.readable import (
     table_needed,
 )
 from slipway.engine.run import ToolMissing, at_most
-from slipway.engine.table import Stretch, is_container, layout, read_table
+from slipway.engine.table import Stretch, extended_records, is_container, layout, read_table
+from slipway.engine.table_copy import table_copy
+from slipway.engine.table_state import said_of_table
 from slipway.format import Extents, Identity, Table
 
 WHOLE_DISK = "disk"
@@ -100,7 +103,8 @@ def map_disk(disk: BlockDisk, handle: int, disk_id: str, how: How) -> DiskMap:
     share = share_of(table, stretches, handle, disk.size)
     if share is not None:
         parts = [_with_share(table, part, share) for part in parts]
-    return DiskMap(disk_id, disk, table, tuple(parts))
+    warnings = tuple(said_of_table(disk, handle, table, stretches, disk_id))
+    return DiskMap(disk_id, disk, table, tuple(parts), warnings)
 
 
 def _with_share(table: Table, part: Mapped, share: Share) -> Mapped:
@@ -148,8 +152,9 @@ def _stretches(disk: BlockDisk, handle: int, disk_id: str, how: How) -> tuple[Ta
             read_start(handle, disk)
             table = table_of(disk)
             stretches = layout(table, handle, disk.size, disk.logical_sector, how.keep_gaps)
-            read_tables(handle, disk, table, stretches)
-        return table, stretches
+            lost = read_tables(handle, disk, table, stretches)
+        unread = Extents.of([])
+        return table, [replace(each, used=unread) if each in lost else each for each in stretches]
     except SourceRefused as error:
         message = error.message.removeprefix(f"{disk.path}: ")
         if units := other_units(disk, handle, table):
@@ -162,9 +167,18 @@ def _stretches(disk: BlockDisk, handle: int, disk_id: str, how: How) -> tuple[Ta
 
 def table_of(disk: BlockDisk) -> Table:
     """The disk's partition table. A file gets the sector size of its disk from a loop device."""
-    if not disk.is_file:
-        return _table_at(disk.path)
-    with read_only_loop(disk.path, 0, disk.size, disk.logical_sector) as device:
+    try:
+        return _table_in(disk.path, disk) if disk.is_file else _table_at(disk.path)
+    except ReadError:
+        with table_copy(disk) as copy:
+            table = _table_in(copy.path, disk)
+            records = extended_records(table, copy.handle, disk.size, disk.logical_sector)
+            copy.add_stretches(records)
+            return _table_in(copy.path, disk) if records else table
+
+
+def _table_in(path: Path, disk: BlockDisk) -> Table:
+    with read_only_loop(path, 0, disk.size, disk.logical_sector) as device:
         return _table_at(device)
 
 

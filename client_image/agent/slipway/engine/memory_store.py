@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from slipway.engine.errors import ImageDamaged
 from slipway.engine.progress import Meter
 from slipway.engine.store import (
+    ChunksLacking,
     ImageInfo,
     Problem,
     Published,
@@ -29,7 +30,7 @@ class MemoryStore:
         self.chunks: dict[str, bytes] = {}
         self.manifests: dict[str, dict[str, Manifest]] = {}
 
-    def missing(self, digests: Sequence[str]) -> set[str]:
+    def missing(self, digests: Sequence[str], keys: Sequence[bytes] = ()) -> set[str]:
         """Which of these chunks are not here."""
         return set(digests) - self.chunks.keys()
 
@@ -48,7 +49,7 @@ class MemoryStore:
         """Make the manifest a version."""
         needed = dict(manifest.chunks())
         if lacking := self.missing(list(needed)):
-            raise ImageDamaged(f"chunk {min(lacking)} is missing")
+            raise ChunksLacking(sorted(lacking))
         versions = self.manifests.setdefault(manifest.name, {})
         moment = now()
         version = make_version(moment, versions)

@@ -31,6 +31,8 @@ class Record:
     """Per second, over the last ten seconds."""
     eta: int | None
     elapsed: float
+    waiting: str = ""
+    """What keeps the work from going on, and what helps; empty while it goes on."""
 
     def to_json(self) -> dict[str, Any]:
         """The record as `--json` prints it."""
@@ -48,9 +50,11 @@ class Meter:
         sink: Sink = lambda record: None,
         clock: Callable[[], float] = time.monotonic,
         interval: float = 1.0,
+        waiting: Callable[[], str] = lambda: "",
     ) -> None:
-        """A meter that has not started any phase."""
+        """A meter that has not started any phase. `waiting` says what the work waits for."""
         self._sink = sink
+        self._waiting = waiting
         self._clock = clock
         self._interval = interval
         self._lock = threading.Lock()
@@ -111,6 +115,7 @@ class Meter:
                 rate=rate,
                 eta=round(left / rate) if rate else None,
                 elapsed=round(now - self._begin, 1),
+                waiting=self._waiting(),
             )
 
     def _tick(self, stop: threading.Event) -> None:

@@ -219,7 +219,10 @@ class _Work:
     def run(self, job: _DiskJob) -> None:
         try:
             for segment in job.table.differing():
-                job.note(segment, segment.used.total, len(segment.digests) // 32)
+                # A backup GPT that the image has not is made of the primary.
+                job.note(
+                    segment, segment.used.total or segment.size, len(segment.digests) // 32 or 1
+                )
             data = [each for each in job.pair.image.segments if each.kind == "partition"]
             gaps = [each for each in job.pair.image.segments if each.kind == "gap"]
             plain = self.mode == "restore" and self._nothing_matches(job, data)

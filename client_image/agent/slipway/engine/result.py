@@ -71,6 +71,8 @@ class Result:
     """Bytes that the version lacks because its source disk could not read them."""
     disks: tuple[DiskResult, ...] = ()
     boot_entries: tuple[BootEntryResult, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """Each is a line of its own, ahead of the result."""
 
     @property
     def degraded(self) -> bool:
@@ -79,4 +81,6 @@ class Result:
 
     def to_json(self) -> dict[str, Any]:
         """The result as `--json` prints it."""
-        return {"type": "result"} | asdict(self) | {"degraded": self.degraded}
+        facts = asdict(self)
+        del facts["warnings"]
+        return {"type": "result"} | facts | {"degraded": self.degraded}

@@ -28,6 +28,8 @@ class VersionInfo:
     """Why its manifest can't be read; empty when it can."""
     unreadable: int = 0
     """Bytes that its source disk could not read; above 0 the version is degraded."""
+    ahead: bool = False
+    """Whether it says a time to come: a clock was wrong when it was made, or before."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Published:
 
     version: str
     stored_bytes: int
+    warning: str = ""
+    """What its maker should know: that its time is not that of the clock."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,19 @@ class Problem:
 
     digest: str
     problem: str
+
+
+class ChunksLacking(ImageDamaged):
+    """A store that is to publish a version wants these chunks of it once more."""
+
+    def __init__(self, digests: Sequence[str]) -> None:
+        """At least one digest."""
+        more = f" and {len(digests) - 1} more" if len(digests) > 1 else ""
+        super().__init__(
+            f"chunk {digests[0]} is missing from the store{more}, nothing was published",
+            "run the backup again",
+        )
+        self.digests = frozenset(digests)
 
 
 class ChunkSource(Protocol):
@@ -73,14 +90,21 @@ class Store(ChunkSource, Protocol):
     asked_at_once: int
     """How many digests make a question to it worth its time."""
 
-    def missing(self, digests: Sequence[str]) -> set[str]:
-        """Which of these chunks the store does not have."""
+    def missing(self, digests: Sequence[str], keys: Sequence[bytes] = ()) -> set[str]:
+        """Which of these chunks the store wants to be sent.
+
+        `keys` are those of the contents (`digest_and_key`): a store that keeps images of others
+        too believes no name without a proof.
+        """
 
     def put(self, digest: str, frame: bytes) -> None:
         """Keep a chunk."""
 
     def publish(self, manifest: Manifest) -> Published:
-        """Make the manifest a version, wholly or not at all."""
+        """Make the manifest a version, wholly or not at all.
+
+        ChunksLacking names chunks of it that it wants to be sent first.
+        """
 
     def manifest(self, ref: ImageRef) -> Manifest:
         """A version's manifest; the newest when the reference has no version."""
@@ -115,11 +139,18 @@ def pick_version(ref: ImageRef, versions: Iterable[str]) -> str:
 def fetch_content(
     store: ChunkSource, digest: str, size: int, buffer: memoryview | None = None
 ) -> memoryview:
-    """A chunk's content, proven; ImageDamaged when it is not what the manifest says."""
+    """A chunk's content, proven; ImageDamaged when it is not what the manifest says.
+
+    What is wrong is fetched once more: it may have been spoilt on its way, or by a proxy that was
+    starting, and nobody shall lose a restore to that.
+    """
     try:
         content = decode_frame(digest, store.get(digest), buffer)
-    except FrameError as error:
-        raise damaged([Problem(digest, str(error))]) from error
+    except FrameError:
+        try:
+            content = decode_frame(digest, store.get(digest), buffer)
+        except FrameError as error:
+            raise damaged([Problem(digest, str(error))]) from error
     if len(content) != size:
         raise damaged([Problem(digest, f"it has {len(content)} bytes, its cell {size}")])
     return content

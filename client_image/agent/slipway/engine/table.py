@@ -107,7 +107,7 @@ def layout(
     ]
     tables = [_boot(table, size, sector)]
     if table.kind == "dos":
-        tables += _extended_records(table, handle, size, sector)
+        tables += extended_records(table, handle, size, sector)
     else:
         tables.append(_gpt_backup(handle, size, sector))
     stretches = sorted([*tables, *content], key=lambda each: each.offset)
@@ -160,7 +160,7 @@ def _read(handle: int, offset: int, size: int) -> bytes:
     return bytes(buffer)
 
 
-def _extended_records(table: Table, handle: int, size: int, sector: int) -> list[Stretch]:
+def extended_records(table: Table, handle: int, size: int, sector: int) -> list[Stretch]:
     """The sectors of the chain of extended boot records; sfdisk does not say where they lie."""
     result: list[Stretch] = []
     for line in table.partitions:

@@ -26,16 +26,19 @@ from slipway.format.manifest import (
 )
 from slipway.format.names import (
     ImageRef,
+    ahead_warning,
     check_digest,
     check_mac,
     check_name,
     check_version,
     clip,
+    is_ahead,
     is_name,
     make_version,
     parse_image_ref,
     version_key,
 )
+from slipway.format.proofs import digest_and_key, make_proof
 
 __all__ = [
     "FORMAT_VERSION",
@@ -57,6 +60,7 @@ __all__ = [
     "Segment",
     "Table",
     "TablePartition",
+    "ahead_warning",
     "check_digest",
     "check_frame",
     "check_mac",
@@ -64,10 +68,13 @@ __all__ = [
     "check_version",
     "clip",
     "decode_frame",
+    "digest_and_key",
     "digest_of",
     "frame_content_size",
+    "is_ahead",
     "is_name",
     "make_frame",
+    "make_proof",
     "make_version",
     "parse",
     "parse_image_ref",

@@ -26,6 +26,7 @@ from slipway.format.manifest import (
     Table,
     TablePartition,
 )
+from slipway.format.shape import check_shape
 
 FORMAT_VERSION = 1
 MAX_MANIFEST = 256 << 20
@@ -36,12 +37,14 @@ MAX_TABLE = 64 << 20
 MAX_BYTES = 1 << 60
 SECTOR_SIZES = (512, 1024, 2048, 4096)
 _MAX_TEXT = 256
+# So many objects and lists fit in the lists above.
+_MAX_CONTAINERS = MAX_DISKS * (2 * MAX_SEGMENTS + 32) + 2 * MAX_BOOT_ENTRIES
 
 _HEAD = b'{"slipway":%d,"sha256":"%s","manifest":'
 _TAIL = b"}\n"
-# Chunk names are most of a manifest. They are packed and unpacked by themselves: as JSON text a
-# full disk of 2 TB would take several times its manifest's 64 MiB of memory.
-_CELLS = re.compile(rb'"cells":"([0-9a-f]*)"')
+# Chunk names and used maps are most of a manifest. They are packed and unpacked by themselves: as
+# JSON text a full disk of 2 TB would take several times its manifest's 64 MiB of memory.
+_LONG = re.compile(rb'"(?:cells":"([0-9a-f]*)|used":"([0-9+ ]*))"')
 _NO_CELLS = b'"cells":null'
 _T = TypeVar("_T")
 
@@ -86,28 +89,36 @@ def parse(data: bytes) -> Manifest:
 
 
 def _unpack(data: bytes, start: int, end: int) -> object:
-    """The JSON in `data[start:end]`, with the chunk names as bytes where they are plain hex."""
+    """The JSON in `data[start:end]`; chunk names are bytes where they are plain hex."""
     # Nobody can write into a manifest what nobody knows before it is read.
     mark = secrets.token_hex(16)
     view = memoryview(data)
-    text, digests, position = bytearray(), list[bytes](), start
-    for found in _CELLS.finditer(data, start, end):
-        first, last = found.span(1)
-        if (last - first) % 64 == 0:
-            text += view[position:first]
-            text += f"{mark}{len(digests)}".encode("ascii")
-            digests.append(unhexlify(view[first:last]))
-            position = last
+    text, long, position = bytearray(), list[bytes | str](), start
+    for found in _LONG.finditer(data, start, end):
+        if len(long) > 2 * _MAX_CONTAINERS:
+            raise FormatError("the manifest has more used maps than disks have room for")
+        first, last = found.span(found.lastindex or 0)
+        if found.lastindex == 2:
+            long.append(str(view[first:last], "ascii"))
+        elif (last - first) % 64 == 0:
+            long.append(unhexlify(view[first:last]))
+        else:
+            continue
+        text += view[position:first]
+        text += f"{mark}{len(long) - 1}".encode("ascii")
+        position = last
     text += view[position:end]
+    check_shape(text, _MAX_CONTAINERS)
 
     def build(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         result = _no_duplicates(pairs)
-        cells = result.get("cells")
-        if isinstance(cells, str) and cells.startswith(mark):
-            result["cells"] = digests[int(cells.removeprefix(mark))]
+        for key in ("cells", "used"):
+            value = result.get(key)
+            if isinstance(value, str) and value.startswith(mark):
+                result[key] = long[int(value.removeprefix(mark))]
         return result
 
-    return json.loads(bytes(text), object_pairs_hook=build, parse_constant=_no_constant)
+    return json.loads(text, object_pairs_hook=build, parse_constant=_no_constant)
 
 
 def _head(digest: str) -> bytes:
@@ -254,9 +265,10 @@ def _check_segments(fields: _Fields, disk: Disk) -> None:
         if segment.id in seen:
             fields.fail("segments", f"holds {names.clip(segment.id)} twice")
         seen.add(segment.id)
-        if segment.is_table and (
-            segment.size > MAX_TABLE or segment.used != Extents.whole(segment.size)
-        ):
+        # What of a backup GPT could not be read is made of the primary.
+        unread = segment.kind == "gpt-backup" and not segment.used.total
+        whole = unread or segment.used == Extents.whole(segment.size)
+        if segment.is_table and (segment.size > MAX_TABLE or not whole):
             fields.fail("segments", f"has {segment.id} too long or not wholly used")
         if segment.offset + segment.size > disk.size:
             fields.fail("segments", f"has {segment.id} reach behind the end of the disk")

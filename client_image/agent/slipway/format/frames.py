@@ -14,6 +14,7 @@ import zstandard
 
 from slipway.format.errors import FrameError, FrameTooLong
 from slipway.format.names import check_digest
+from slipway.format.proofs import digest_and_key
 
 MIN_CELL = 1 << 20
 MAX_CELL = 4 << 20
@@ -93,6 +94,30 @@ def _frame_end(frame: bytes, header: int) -> int:
 
 def decode_frame(digest: str, frame: bytes, buffer: memoryview | None = None) -> memoryview:
     """The content of chunk `digest`, proven to be what its name says; in `buffer` if given."""
+    content = _unpack(digest, frame, buffer)
+    if (actual := digest_of(content)) != digest:
+        raise FrameError(f"the content's digest is {actual}")
+    return content
+
+
+def check_frame(digest: str, frame: bytes) -> int:
+    """Prove that `frame` is the chunk `digest`; return the size of its content."""
+    return frame_facts(digest, frame)[0]
+
+
+def frame_facts(digest: str, frame: bytes) -> tuple[int, bytes]:
+    """As `check_frame`, with the content's key for proofs beside its size."""
+    scratch = getattr(_local, "scratch", None)
+    if scratch is None:
+        scratch = _local.scratch = memoryview(bytearray(MAX_CELL))
+    content = _unpack(digest, frame, scratch)
+    actual, key = digest_and_key(content)
+    if actual != digest:
+        raise FrameError(f"the content's digest is {actual}")
+    return len(content), key
+
+
+def _unpack(digest: str, frame: bytes, buffer: memoryview | None) -> memoryview:
     check_digest(digest)
     size = frame_content_size(frame)
     if buffer is None:
@@ -110,14 +135,4 @@ def decode_frame(digest: str, frame: bytes, buffer: memoryview | None = None) ->
         raise FrameError(f"the frame can't be unpacked: {error}") from error
     if count != size:
         raise FrameError(f"the frame declares {size} bytes but holds {count}")
-    if (actual := digest_of(content)) != digest:
-        raise FrameError(f"the content's digest is {actual}")
     return content
-
-
-def check_frame(digest: str, frame: bytes) -> int:
-    """Prove that `frame` is the chunk `digest`; return the size of its content."""
-    scratch = getattr(_local, "scratch", None)
-    if scratch is None:
-        scratch = _local.scratch = memoryview(bytearray(MAX_CELL))
-    return len(decode_frame(digest, frame, scratch))

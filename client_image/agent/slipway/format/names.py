@@ -7,9 +7,9 @@ list of what is allowed, never of what is forbidden.
 from __future__ import annotations
 
 import re
-from collections.abc import Container
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from slipway.format.errors import FormatError
 
@@ -20,6 +20,9 @@ RESERVED_NAMES = frozenset({"all", "ungrouped", "localhost", "machines", "image_
 _NAME = re.compile(NAME_PATTERN)
 _VERSION = re.compile(VERSION_PATTERN)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_MOST = 9999
+_TIME = "%Y%m%dT%H%M%SZ"
+_TOLERANCE = timedelta(minutes=5)
 _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 
 
@@ -81,15 +84,47 @@ def parse_image_ref(text: str) -> ImageRef:
     return ImageRef(check_name(name), check_version(version) if at else None)
 
 
-def make_version(moment: datetime, taken: Container[str] = ()) -> str:
-    """The version for an image published at `moment`, next to the versions in `taken`."""
-    base = moment.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
-    if base not in taken:
+def make_version(moment: datetime, taken: Collection[str] = ()) -> str:
+    """The version for an image published at `moment`: newer than all in `taken`.
+
+    A clock that was ahead once has left versions of a time to come. The next one follows the
+    newest of them by a second, or it would never be the newest.
+    """
+    base = moment.astimezone(UTC).strftime(_TIME)
+    newest, number = version_key(max(taken, key=version_key, default=""))
+    if newest < base:
         return base
-    for number in range(1, 10_000):
-        if (candidate := f"{base}-{number}") not in taken:
-            return candidate
-    raise FormatError(f"more than 10,000 versions in one second: {base}")
+    following = _a_second_after(newest)
+    if following and (newest > base or number == _MOST):
+        return following
+    if number == _MOST:
+        raise FormatError(f"no version can follow {newest}-{number}")
+    return f"{newest}-{number + 1}"
+
+
+def _a_second_after(base: str) -> str:
+    """Empty when there is none: digits that are no time, or the calendar's last second."""
+    try:
+        return (datetime.strptime(base, _TIME) + timedelta(seconds=1)).strftime(_TIME)
+    except (ValueError, OverflowError):
+        return ""
+
+
+def is_ahead(version: str, moment: datetime) -> bool:
+    """Whether a version's time lies after `moment` by more than clocks differ that are right."""
+    limit = moment.astimezone(UTC) + _TOLERANCE
+    return version.partition("-")[0] > limit.strftime(_TIME)
+
+
+def ahead_warning(name: str, version: str, moment: datetime) -> str | None:
+    """What is to be said of a version that was made just now, if it is ahead."""
+    if not is_ahead(version, moment):
+        return None
+    return (
+        f"{name}@{version} says a time to come: it had to be newer than a version that was made "
+        "while a clock was ahead; check the clocks, and look at the list of images for what to "
+        "delete"
+    )
 
 
 def version_key(version: str) -> tuple[str, int]:

@@ -14,7 +14,9 @@ from typing import Any
 from slipway import __version__
 from slipway.engine.devices import clean, list_disks
 from slipway.engine.errors import CheckinRefused, SlipwayError, StoreUnreachable, UsageError
-from slipway.net.client import Answer, Client
+from slipway.net.answer import Refused, text_of
+from slipway.net.client import Client
+from slipway.net.nearest import nearest
 from slipway.net.session import Session
 
 _HOST_KEY = "etc/ssh/ssh_host_ed25519_key.pub"
@@ -25,6 +27,7 @@ _NEXT_PAUSE = 2.0
 # A machine that was sent away is gone by then; one that still runs was forgotten, and may work on.
 _LEAVE_SECONDS = 60.0
 _REFUSED = {
+    403: "look whether the address is this machine's own",
     404: "start the session again, and check the MAC addresses in the machine's host_vars",
     409: "end the session and start it again; if this repeats, another machine answers in its name",
     410: "start the session again",
@@ -41,14 +44,21 @@ class Site:
 
     server: str
     ca: Path
+    set_clock: Callable[[float], None] = lambda now: None
+    """Is told the server's time with every answer."""
+
+    def client(self, token: str = "") -> Client:
+        """A client whose caller has patience of its own."""
+        return Client(self.server, self.ca, token, patience=0, set_clock=self.set_clock)
 
     @classmethod
     def load(cls, path: Path) -> Site:
         """Read /etc/slipway/site.json."""
         try:
             value = json.loads(path.read_text())
-            return cls(str(value["server"]), Path(value["ca"]))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            networks = dict(value.get("networks", {}))
+            return cls(nearest(str(value["server"]), networks), Path(value["ca"]))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UsageError(
                 f"the site file {path} can't be read: {error}",
                 "run site.yml, which renews the site overlay, and boot again",
@@ -71,6 +81,11 @@ def session_id(command_line: str) -> str:
     raise CheckinRefused(
         "this machine was not started for a session", "start one with a playbook, e.g. backup.yml"
     )
+
+
+def ticket_of(command_line: str) -> str:
+    """What the boot script gave to show at check-in; empty where TFTP named the session."""
+    return boot_word(command_line, "slipway.ticket")
 
 
 def wired_cards(root: Path = Path("/")) -> list[dict[str, str]]:
@@ -174,50 +189,53 @@ def check_in(
     nonce: str,
     root: Path = Path("/"),
     timeout: float | None = None,
+    ticket: str = "",
 ) -> Session:
     """Ask until the server answers. CheckinRefused when its answer is a no.
 
     The `nonce` is the same for the whole boot: with it, an answer that got lost can be had again.
+    The `ticket` came with the boot script, where that came over HTTP.
     """
     body = {
         "session": session,
         "macs": wired_macs(root)[:MAX_MACS],
         "host_key": host_key_of(root),
-        "hardware": hardware(root) | {"secure_boot": secure_boot(root)},
+        "hardware": hardware(root)
+        | {
+            "secure_boot": secure_boot(root),
+            # What the session may send goes by it: with disks that are not fixed, if they are named
+            # to be saved.
+            "disk_bytes": sum(disk.size for disk in list_disks()),
+        },
         "agent_version": __version__,
         "nonce": nonce,
+        **({"ticket": ticket} if ticket else {}),
     }
-    client = Client(site.server, site.ca, patience=0)
-    answer = _until_answered(client, body, say, timeout)
-    if not answer.ok:
-        raise _refusal(answer)
     try:
-        reply = answer.json()
-        granted = reply["session"]
-        return Session(
-            server=site.server,
-            ca=str(site.ca),
-            token=str(reply["token"]),
-            session=str(granted["id"]),
-            machine=str(granted["machine"]),
-            verb=str(granted["verb"]),
-            image=str(granted["image"] or ""),
-            version=str(granted["version"] or ""),
-        )
-    except (KeyError, TypeError) as error:
-        raise CheckinRefused(
-            f"{site.server} answered the check-in with something else: {error}",
-            "check that server and site overlay are of the same version",
-        ) from error
+        return _until_answered(site, body, say, timeout)
+    except Refused as no:
+        raise _refusal(no) from no
 
 
-def _until_answered(
-    client: Client, body: dict[str, Any], say: Say, timeout: float | None
-) -> Answer:
-    began, tries = time.monotonic(), 0
+def _granted(site: Site, reply: dict[str, Any]) -> Session:
+    about = reply["session"]
+    return Session(
+        server=site.server,
+        ca=str(site.ca),
+        token=text_of(reply, "token"),
+        session=text_of(about, "id"),
+        machine=text_of(about, "machine"),
+        verb=text_of(about, "verb"),
+        image=str(about["image"] or ""),
+        version=str(about["version"] or ""),
+    )
+
+
+def _until_answered(site: Site, body: dict[str, Any], say: Say, timeout: float | None) -> Session:
+    client, began, tries = site.client(), time.monotonic(), 0
     while True:
         try:
-            return client.request("POST", "/v1/checkin", body)
+            return client.ask("POST", "/v1/checkin", lambda reply: _granted(site, reply), body)
         except StoreUnreachable as error:
             if timeout is not None and time.monotonic() - began > timeout:
                 raise
@@ -226,11 +244,9 @@ def _until_answered(
         tries += 1
 
 
-def _refusal(answer: Answer) -> CheckinRefused:
-    reply = answer.json()
-    message = str(reply.get("message") or f"the server answered {answer.status}")
-    remedy = str(reply.get("remedy") or _REFUSED.get(answer.status, "look at the service's log"))
-    return CheckinRefused(f"the server refused the check-in: {message}", remedy)
+def _refusal(no: Refused) -> CheckinRefused:
+    remedy = str(no.reply.get("remedy") or _REFUSED.get(no.status, "look at the service's log"))
+    return CheckinRefused(f"the server refused the check-in: {no.reply['message']}", remedy)
 
 
 def stay(session: Session, say: Say, beats: int | None = None) -> None:
@@ -248,8 +264,12 @@ def stay(session: Session, say: Say, beats: int | None = None) -> None:
         beats = None if beats is None else beats - 1
 
 
-def next_session(site: Site, told_to_stay: Path, say: Say, root: Path = Path("/")) -> str:
+def next_session(
+    site: Site, told_to_stay: Path, say: Say, nonce: str, root: Path = Path("/")
+) -> str:
     """Wait until a session is pending for this machine, which stayed on, and return its id.
+
+    Nonce and host key show that this is the environment that had the last one.
 
     A machine that is about to leave must not take the session that it shall be booted for next:
     so nothing is asked before the file `told_to_stay` is there, or a minute has passed.
@@ -259,15 +279,20 @@ def next_session(site: Site, told_to_stay: Path, say: Say, root: Path = Path("/"
         time.sleep(_NEXT_PAUSE)
     told_to_stay.unlink(missing_ok=True)
     say("waiting for the next session")
-    client = Client(site.server, site.ca, patience=0)
-    body = {"macs": wired_macs(root)[:MAX_MACS]}
+    client = site.client()
+    body = {
+        "macs": wired_macs(root)[:MAX_MACS],
+        "nonce": nonce,
+        "host_key": host_key_of(root),
+    }
     problem = ""
     while True:
+        news = ""
         try:
-            answer = client.request("POST", "/v1/pending", body)
-            if session := answer.json().get("session"):
-                return str(session)
-            news = "" if answer.ok else f"the server answered {answer.status}"
+            if session := client.ask("POST", "/v1/pending", _pending, body):
+                return session
+        except Refused as no:
+            news = f"the server answered {no.status}"
         except StoreUnreachable as error:
             news = error.message
         # This may last for days: say what is new, not every try.
@@ -275,3 +300,7 @@ def next_session(site: Site, told_to_stay: Path, say: Say, root: Path = Path("/"
             say(news)
         problem = news
         time.sleep(_NEXT_PAUSE)
+
+
+def _pending(reply: dict[str, Any]) -> str:
+    return "" if reply["session"] is None else text_of(reply, "session")

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from slipway import __version__
-from slipway.engine.errors import CheckinRefused, StoreUnreachable
+from slipway.engine.errors import CheckinRefused
+from slipway.net.answer import Refused, text_of
 from slipway.net.checkin import (
     MAX_MACS,
     Site,
@@ -16,7 +17,6 @@ from slipway.net.checkin import (
     host_key_of,
     wired_macs,
 )
-from slipway.net.client import Client
 
 # The caller decides how long to wait: the client would try again on its own.
 _OWN_MATTER = frozenset({429})
@@ -60,7 +60,8 @@ class JobStatus:
 
     @classmethod
     def read(cls, value: dict[str, Any]) -> JobStatus:
-        """Take what the server says."""
+        """Take what the server says; ValueError when it is no job."""
+        text_of(value, "state")
         texts = {
             name: str(value.get(name) or "")
             for name, kind in cls.__annotations__.items()
@@ -94,35 +95,39 @@ class Desk:
             "agent_version": __version__,
             **({"once": wanted.once} if wanted.once else {}),
         }
-        self._client = Client(site.server, site.ca, patience=0)
-        self._token = ""
+        self._client = site.client()
 
     def choose(self, password: str | None, image: str | None) -> JobStatus | Refusal:
         """Ask once. StoreUnreachable when there is no answer: then ask again."""
         body = self._body | {"password": password, "image": image}
-        answer = self._client.request("POST", "/v1/choices", body, final=_OWN_MATTER)
-        reply = answer.json()
-        if not answer.ok:
-            return _refusal(answer.status, reply)
-        self._token = str(reply.get("token", ""))
-        self._client = Client(self._site.server, self._site.ca, self._token, patience=0)
-        return JobStatus.read(_object(reply.get("job")))
+        try:
+            token, job = self._client.ask("POST", "/v1/choices", _granted, body, final=_OWN_MATTER)
+        except Refused as no:
+            return _refusal(no)
+        self._client = self._site.client(token)
+        return job
 
     def look(self) -> JobStatus | Refusal:
         """How the job is; asking is also the sign that this PC is still there."""
-        answer = self._client.request("GET", "/v1/choices/current", timeout=_POLL_TIMEOUT)
-        reply = answer.json()
-        if answer.ok and not reply:
-            raise StoreUnreachable(f"{self._site.server} answered something else")
-        return JobStatus.read(reply) if answer.ok else _refusal(answer.status, reply)
+        try:
+            return self._client.ask(
+                "GET", "/v1/choices/current", JobStatus.read, timeout=_POLL_TIMEOUT
+            )
+        except Refused as no:
+            return _refusal(no)
 
 
-def _refusal(status: int, reply: dict[str, Any]) -> Refusal:
+def _granted(reply: dict[str, Any]) -> tuple[str, JobStatus]:
+    return text_of(reply, "token"), JobStatus.read(reply["job"])
+
+
+def _refusal(no: Refused) -> Refusal:
+    reply = no.reply
     images = reply.get("images")
     wait = reply.get("wait_seconds")
     return Refusal(
-        error=str(reply.get("error") or "refused"),
-        message=str(reply.get("message") or f"the server answered {status}"),
+        error=str(reply["error"]),
+        message=str(reply["message"]),
         remedy=str(reply.get("remedy") or "look at the service's log"),
         images=tuple(str(_object(each).get("image")) for each in images)
         if isinstance(images, list)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from slipway.engine.errors import (
     ImageDamaged,
@@ -14,11 +18,11 @@ from slipway.engine.errors import (
 )
 from slipway.engine.progress import Meter
 from slipway.engine.store import (
+    ChunksLacking,
     ImageInfo,
     Problem,
     Published,
     VersionInfo,
-    damaged,
     pick_version,
     read_through,
 )
@@ -29,10 +33,12 @@ from slipway.format import (
     check_digest,
     check_name,
     check_version,
+    make_proof,
     parse,
     serialize,
 )
-from slipway.net.client import Answer, Client
+from slipway.net.answer import Refused
+from slipway.net.client import Client, Meaning
 
 _QUERY = 4096
 _PUBLISH_TIMEOUT = 600.0
@@ -49,41 +55,61 @@ class HttpStore:
         """`version` is the one that the session is about; it stands for "newest"."""
         self._client = client
         self._version = version
+        self._lock = threading.Lock()
+        self._nonce: str | None = None
 
-    def missing(self, digests: Sequence[str]) -> set[str]:
-        """Ask the server in bundles."""
+    @property
+    def waiting(self) -> str:
+        """What it waits for, and what helps; empty while requests get through."""
+        return self._client.waiting
+
+    def missing(self, digests: Sequence[str], keys: Sequence[bytes] = ()) -> set[str]:
+        """Ask the server in bundles, with the proof for each digest whose key is given."""
         result: set[str] = set()
+        nonce = self._proof_nonce() if keys else ""
         for start in range(0, len(digests), _QUERY):
             bundle = list(digests[start : start + _QUERY])
-            answer = self._ask("POST", "/v1/chunks/query", {"digests": bundle})
-            result.update(str(digest) for digest in answer.json().get("missing", ()))
+            body: dict[str, Any] = {"digests": bundle}
+            if nonce:
+                pairs = zip(bundle, keys[start : start + _QUERY], strict=True)
+                body["proofs"] = [make_proof(digest, key, nonce) for digest, key in pairs]
+            result |= self._ask("POST", "/v1/chunks/query", partial(_lacking, bundle), body)
         return result
+
+    def _proof_nonce(self) -> str:
+        """What the session's proofs are made with; empty where the server wants none."""
+        with self._lock:
+            if self._nonce is None:
+                self._nonce = self._ask("GET", "/v1/session", _proof_nonce)
+            return self._nonce
 
     def put(self, digest: str, frame: bytes) -> None:
         """Send a chunk."""
-        self._ask("PUT", f"/v1/chunks/{check_digest(digest)}", frame)
+        path = f"/v1/chunks/{check_digest(digest)}"
+        self._ask("PUT", path, partial(_kept, digest), frame, bulk=True)
 
     def get(self, digest: str) -> bytes:
         """Fetch a chunk."""
-        answer = self._client.request("GET", f"/v1/chunks/{check_digest(digest)}")
-        if answer.status == 404:
-            raise ImageDamaged(f"chunk {digest} is missing")
-        return _checked(answer).body
+        try:
+            return self._fetch(f"/v1/chunks/{check_digest(digest)}")
+        except NotFound as error:
+            raise ImageDamaged(f"chunk {digest} is missing") from error
 
     def publish(self, manifest: Manifest) -> Published:
         """Have the server publish. Syncing many chunks takes a while."""
         path = f"/v1/images/{check_name(manifest.name)}"
         data = serialize(manifest)
-        answer = self._client.request("POST", path, data, timeout=_PUBLISH_TIMEOUT)
-        lacking = answer.json().get("missing") if answer.status == 409 else None
-        if lacking:
-            raise damaged([Problem(str(digest), "missing on the server") for digest in lacking])
-        reply = _checked(answer).json()
         try:
-            version = check_version(reply.get("version"))
-        except FormatError as error:
-            raise StoreRefused(f"the server published, but answered {error}") from error
-        return Published(version, self._stored(manifest.name, version))
+            # A repeated request finds the version that it made.
+            version, warning = self._client.ask(
+                "POST", path, _published, data, timeout=_PUBLISH_TIMEOUT, bulk=True
+            )
+        except Refused as no:
+            lacking = no.reply.get("missing") if no.status == 409 else None
+            if isinstance(lacking, list) and lacking:
+                raise ChunksLacking([str(digest) for digest in lacking]) from no
+            raise _error(no) from no
+        return Published(version, self._stored(manifest.name, version), warning)
 
     def _stored(self, name: str, version: str) -> int:
         known = (each for image in self.images() if image.name == name for each in image.versions)
@@ -100,9 +126,9 @@ class HttpStore:
                 for each in image.versions
             ]
             version = pick_version(ref, versions)
-        answer = self._ask("GET", f"/v1/images/{check_name(ref.name)}/{check_version(version)}")
+        path = f"/v1/images/{check_name(ref.name)}/{check_version(version)}"
         try:
-            manifest = parse(answer.body)
+            manifest = self._parsed(path)
         except FormatError as error:
             raise ImageDamaged(f"{ref.name}@{version}: {error}", "use another version") from error
         if (manifest.name, manifest.version) != (ref.name, version):
@@ -112,63 +138,125 @@ class HttpStore:
             )
         return manifest
 
+    def _parsed(self, path: str) -> Manifest:
+        try:
+            return parse(self._fetch(path))
+        except FormatError:
+            # A chunk proves itself; what came instead of a manifest may be anything, once.
+            return parse(self._fetch(path))
+
     def images(self) -> list[ImageInfo]:
         """The images that this session may see."""
-        listing = self._ask("GET", "/v1/images").json()
-        try:
-            return [
-                ImageInfo(
-                    check_name(image["name"]),
-                    tuple(
-                        VersionInfo(
-                            check_version(each["version"]),
-                            str(each.get("created", "")),
-                            int(each.get("bytes", 0)),
-                            int(each.get("stored", 0)),
-                            str(each.get("problem") or ""),
-                            int(each.get("unreadable", 0)),
-                        )
-                        for each in image["versions"]
-                    ),
-                )
-                for image in listing["images"]
-            ]
-        except (KeyError, TypeError, ValueError) as error:
-            raise StoreRefused(f"the server's list of images can't be read: {error}") from error
+        return self._ask("GET", "/v1/images", _images)
 
     def prove(self, manifest: Manifest, meter: Meter) -> list[Problem]:
         """Wait for the server's own read-through; without one, read everything from here."""
         total, before = manifest.chunk_bytes, 0
         while True:
-            check = self._ask("GET", "/v1/session").json().get("image_check")
-            if not isinstance(check, dict):
+            check = self._ask("GET", "/v1/session", _image_check)
+            if check is None:
                 return read_through(self, manifest, meter)
-            share = check.get("bytes_done", 0) / max(check.get("bytes_total", 0), 1)
-            done = int(total * min(share, 1.0))
+            done = int(total * check.share)
             meter.add(done=done - before)
             before = done
-            if check.get("state") == "sound":
+            if check.state == "sound":
                 return []
-            if check.get("state") == "broken":
-                return [
-                    Problem(str(each.get("digest") or "manifest"), str(each.get("problem", "")))
-                    for each in check.get("problems", ())
-                ] or [Problem("manifest", "the server found the image broken")]
+            if check.state == "broken":
+                unknown = Problem("manifest", "the server found the image broken")
+                return check.problems or [unknown]
             time.sleep(_POLL)
 
     def close(self) -> None:
         """The threads' connections end with the process."""
 
-    def _ask(self, method: str, path: str, body: bytes | dict[str, object] | None = None) -> Answer:
-        return _checked(self._client.request(method, path, body))
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        read: Callable[[dict[str, Any]], Meaning],
+        body: bytes | dict[str, Any] | None = None,
+        bulk: bool = False,
+    ) -> Meaning:
+        try:
+            return self._client.ask(method, path, read, body, bulk=bulk)
+        except Refused as no:
+            raise _error(no) from no
+
+    def _fetch(self, path: str) -> bytes:
+        answer = self._client.request("GET", path, bulk=True)
+        if not answer.ok:
+            raise _error(Refused(answer))
+        return answer.body
 
 
-def _checked(answer: Answer) -> Answer:
-    """The answer, or the error that the server's type and status stand for."""
-    if answer.ok:
-        return answer
-    reply = answer.json()
-    message = str(reply.get("message") or f"the server answered {answer.status}")
-    remedy = str(reply.get("remedy") or "look at the service's log on the image server")
+def _lacking(asked: Collection[str], reply: dict[str, Any]) -> set[str]:
+    lacking = reply["missing"]
+    if not isinstance(lacking, list) or not set(lacking) <= set(asked):
+        raise ValueError("it names other chunks than it was asked about")
+    return set(lacking)
+
+
+def _kept(digest: str, reply: dict[str, Any]) -> None:
+    if reply["digest"] != digest:
+        raise ValueError("it has kept another chunk")
+
+
+@dataclass(frozen=True)
+class _ImageCheck:
+    """How the server's own read-through of the version is."""
+
+    state: str
+    share: float
+    problems: list[Problem]
+
+
+def _published(reply: dict[str, Any]) -> tuple[str, str]:
+    return check_version(reply["version"]), str(reply.get("warning") or "")
+
+
+def _proof_nonce(reply: dict[str, Any]) -> str:
+    return str(reply["proof_nonce"] or "")
+
+
+def _image_check(reply: dict[str, Any]) -> _ImageCheck | None:
+    check = reply["image_check"]
+    if check is None:
+        return None
+    if check["state"] not in ("running", "sound", "broken"):
+        raise ValueError(f"{check['state']} is no state of a check")
+    return _ImageCheck(
+        check["state"],
+        min(int(check["bytes_done"]) / max(int(check["bytes_total"]), 1), 1.0),
+        [
+            Problem(str(each.get("digest") or "manifest"), str(each["problem"]))
+            for each in check["problems"]
+        ],
+    )
+
+
+def _images(listing: dict[str, Any]) -> list[ImageInfo]:
+    return [
+        ImageInfo(
+            check_name(image["name"]),
+            tuple(
+                VersionInfo(
+                    check_version(each["version"]),
+                    str(each.get("created", "")),
+                    int(each.get("bytes", 0)),
+                    int(each.get("stored", 0)),
+                    str(each.get("problem") or ""),
+                    int(each.get("unreadable", 0)),
+                    bool(each.get("ahead", False)),
+                )
+                for each in image["versions"]
+            ),
+        )
+        for image in listing["images"]
+    ]
+
+
+def _error(no: Refused) -> SlipwayError:
+    """The error that the server's status and words stand for."""
+    remedy = str(no.reply.get("remedy") or "look at the service's log on the image server")
     kinds: dict[int, type[SlipwayError]] = {404: NotFound, 507: StoreFull}
-    raise kinds.get(answer.status, StoreRefused)(message, remedy)
+    return kinds.get(no.status, StoreRefused)(str(no.reply["message"]), remedy)

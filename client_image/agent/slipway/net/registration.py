@@ -9,8 +9,9 @@ from typing import Any
 from slipway import __version__
 from slipway.engine.devices import clean
 from slipway.engine.errors import CheckinRefused, StoreUnreachable
+from slipway.net.answer import Refused, text_of
 from slipway.net.checkin import MAX_MACS, Site, hardware
-from slipway.net.client import Answer, Client
+from slipway.net.client import Client
 
 WAITING, APPROVED, REFUSED = "waiting", "approved", "refused"
 # The server takes 16 KiB altogether.
@@ -43,7 +44,7 @@ class Registration:
                 "this PC has no wired network card", "see whether its card needs another driver"
             )
         self.facts = facts
-        self._server, self._ca = site.server, site.ca
+        self._site = site
         self._body = {
             "macs": macs,
             "hardware": facts,
@@ -55,47 +56,46 @@ class Registration:
     def report(self, name: str = "") -> Standing:
         """Ask to be registered, under this name if one was typed; once, without patience."""
         body = self._body | ({"name": name} if name else {})
-        answer = Client(self._server, self._ca, patience=0).request(
-            "POST", "/v1/registrations", body
-        )
-        if answer.status == _FORBIDDEN:
-            return Standing(REFUSED, reason=_message(answer))
-        if answer.status == _CONFLICT:
-            # Also a PC that was switched off a moment ago: its place is kept for a minute.
-            raise StoreUnreachable(_message(answer), "wait a minute")
-        if not answer.ok:
-            raise CheckinRefused(
-                f"the server refused the registration: {_message(answer)}",
-                "check that server and site overlay are of the same version",
+        try:
+            token, standing = self._site.client().ask(
+                "POST", "/v1/registrations", _registered, body
             )
-        self._client = Client(
-            self._server, self._ca, str(answer.json().get("token", "")), patience=0
-        )
-        return _standing(answer.json().get("registration"))
+        except Refused as no:
+            if no.status == _FORBIDDEN:
+                return Standing(REFUSED, reason=_message(no))
+            if no.status == _CONFLICT:
+                # Also a PC that was switched off a moment ago: its place is kept for a minute.
+                raise StoreUnreachable(_message(no), "wait a minute") from no
+            raise CheckinRefused(
+                f"the server refused the registration: {_message(no)}",
+                "check that server and site overlay are of the same version",
+            ) from no
+        self._client = self._site.client(token)
+        return standing
 
     def standing(self) -> Standing | None:
         """How it stands; None when the server does not know this PC any more."""
         if self._client is None:
             return None
-        answer = self._client.request("GET", "/v1/registrations/current")
-        if answer.status == _UNAUTHORIZED:
-            return None
-        if not answer.ok:
-            raise StoreUnreachable(_message(answer))
-        return _standing(answer.json())
+        try:
+            return self._client.ask("GET", "/v1/registrations/current", _standing)
+        except Refused as no:
+            if no.status == _UNAUTHORIZED:
+                return None
+            raise StoreUnreachable(_message(no)) from no
 
 
-def _standing(value: Any) -> Standing:
-    found = value if isinstance(value, dict) else {}
-    if found.get("state") not in (WAITING, APPROVED, REFUSED):
-        raise CheckinRefused(
-            "the server answered the registration with something else",
-            "check that server and site overlay are of the same version",
-        )
+def _registered(reply: dict[str, Any]) -> tuple[str, Standing]:
+    return text_of(reply, "token"), _standing(reply["registration"])
+
+
+def _standing(found: dict[str, Any]) -> Standing:
+    if found["state"] not in (WAITING, APPROVED, REFUSED):
+        raise ValueError(f"{found['state']} is no state of a registration")
     words = {key: clean(str(found.get(key) or "")) for key in ("name", "machine", "reason")}
     waiting = found.get("waiting")
     return Standing(found["state"], **words, waiting=waiting if isinstance(waiting, int) else 0)
 
 
-def _message(answer: Answer) -> str:
-    return clean(str(answer.json().get("message") or f"the server answered {answer.status}"))
+def _message(no: Refused) -> str:
+    return clean(str(no.reply["message"]))

@@ -12,7 +12,7 @@ from typing import Any
 
 from slipway.engine.errors import SlipwayError, UsageError
 from slipway.engine.progress import Record
-from slipway.net.client import PATIENCE, Client
+from slipway.net.client import PATIENCE, WORK_PATIENCE, Client
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,8 @@ class Reporter:
     def __init__(self, session: Session) -> None:
         """Start the thread."""
         self._quick = session.client(patience=0)
-        self._patient = session.client(patience=_POST_TIMEOUT * 3)
+        self._patient = session.client(patience=WORK_PATIENCE)
+        self._brief = session.client(patience=_POST_TIMEOUT * 3)
         self._wake = threading.Condition()
         self._latest: Record | None = None
         self._closed = False
@@ -81,12 +82,16 @@ class Reporter:
             self._wake.notify()
 
     def finish(self, result: dict[str, Any]) -> None:
-        """Send the result or the error of the job, behind all progress."""
+        """Send the result or the error of the job, behind all progress.
+
+        A result is worth a long wait; an error may well be that nobody answers.
+        """
         with self._wake:
             self._closed = True
             self._wake.notify()
         self._thread.join(_POST_TIMEOUT)
-        self._post(self._patient, "/v1/session/result", result)
+        client = self._brief if result.get("type") == "error" else self._patient
+        self._post(client, "/v1/session/result", result)
 
     def _loop(self) -> None:
         while True:

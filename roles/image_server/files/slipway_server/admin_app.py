@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, FastAPI, Response
 from fastapi import Query as Parameter
 
-from . import __version__, choice_app, models, registration_app
+from . import (
+    __version__,
+    certificates,
+    choice_app,
+    models,
+    registration_app,
+    stranger_models,
+)
+from .bodies import Bound
 from .core import Core
 from .errors import ServiceError
 from .http_common import CoreDep, make_app, refusals
@@ -87,6 +96,12 @@ async def end_session(
     return core.view(await core.sessions.end(session_id, outcome))
 
 
+@router.get("/strangers", response_model=stranger_models.StrangerList, responses=refusals())
+async def list_strangers(core: CoreDep) -> Any:
+    """Who asked for what is a machine's from an address that is not the machine's."""
+    return {"strangers": core.strangers.all()}
+
+
 @router.get("/images", response_model=models.ImageList, responses=refusals())
 async def list_images(core: CoreDep) -> Any:
     """All images with all versions."""
@@ -147,12 +162,15 @@ async def status(core: CoreDep) -> Any:
         "store_free": room.free,
         "store_total": room.total,
         "store_reserve": core.config.store_reserve_bytes,
+        "warnings": certificates.warnings(core.config, datetime.now(UTC)),
     }
 
 
 def build(core: Core) -> FastAPI:
     """The administrator's application."""
-    app = make_app(core, "Slipway image server, administration", lambda *_: False)
+    app = make_app(
+        core, "Slipway image server, administration", lambda *_: Bound(needs_token=False)
+    )
     app.include_router(router)
     app.include_router(choice_app.admin_router)
     app.include_router(registration_app.admin)

@@ -8,22 +8,27 @@ from .config import Config
 from .menu_files import ITEM_PATTERN
 
 _SESSION_ID = re.compile(r"[0-9a-f]{16}\Z")
+_TICKET = re.compile(r"[A-Za-z0-9_-]{22,64}\Z")
 _ITEM = re.compile(ITEM_PATTERN + r"\Z")
 _MAC = re.compile(r"[0-9a-f]{2}(-[0-9a-f]{2}){5}\Z")
 
 
-def render(config: Config, session_id: str) -> str:
-    """Boot into a session."""
-    if not _SESSION_ID.match(session_id):
-        raise ValueError(f"not a session id: {session_id!r}")
-    return _environment(config, f"slipway.session={session_id}")
+def render(config: Config, session_id: str, ticket: str) -> str:
+    """Boot into a session; the ticket shows at check-in who fetched this."""
+    if not _SESSION_ID.match(session_id) or not _TICKET.match(ticket):
+        raise ValueError(f"not a session id and a ticket: {session_id!r}")
+    return _environment(config, f"slipway.session={session_id} slipway.ticket={ticket}")
 
 
-def render_item(config: Config, item: str, order: str) -> str:
-    """Boot into an item of the machine's menu, because an administrator gave that order."""
+def render_item(config: Config, item: str, order: str, keymap: str = "") -> str:
+    """Boot into an item of the machine's menu, because an administrator gave that order.
+
+    MenuFiles has checked the name of the key map.
+    """
     if not _ITEM.match(item) or not _SESSION_ID.match(order):
         raise ValueError(f"not an item and an order: {item!r} {order!r}")
-    return _environment(config, f"slipway.item={item} slipway.once={order}")
+    keyboard = f" slipway.keyboard={keymap}" if keymap else ""
+    return _environment(config, f"slipway.item={item} slipway.once={order}{keyboard}")
 
 
 def render_menu_item(config: Config, item: str, mac: str) -> str:

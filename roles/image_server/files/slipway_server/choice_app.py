@@ -30,6 +30,7 @@ _NO_STORE = {"Cache-Control": "no-store"}
         "wrong_password",
         "too_many_tries",
         "no_such_item",
+        "wrong_address",
         "another_machine",
         "not_offered",
         "unknown_machine",
@@ -72,12 +73,22 @@ def shown(core: Core, job: Job) -> dict[str, Any]:
     return jobs.view(job) | {"place": core.choices.jobs.place(job.id)}
 
 
+def shown_order(core: Core, order: next_boot.NextBoot) -> dict[str, Any]:
+    """An order as the administrator sees it."""
+    strangers = core.strangers.of("next_boot", order.id, order.machine)
+    return next_boot.view(order) | {"strangers": strangers}
+
+
 @admin_router.get("/jobs", response_model=models.JobList, responses=refusals())
 async def list_jobs(core: CoreDep, state: models.JobState | None = None) -> Any:
     """All jobs of the last days, oldest first."""
     choices: Choices = core.choices
     found = [shown(core, job) for job in choices.jobs.all() if state in (None, job.state)]
-    return {"jobs": found, "runner": choices.jobs.runner_is_there}
+    return {
+        "jobs": found,
+        "runner": choices.jobs.runner_is_there,
+        "strangers": core.strangers.all(),
+    }
 
 
 @admin_router.get(
@@ -100,7 +111,7 @@ async def cancel_job(job_id: str, core: CoreDep) -> Any:
 @admin_router.get("/next-boots", response_model=models.NextBootList, responses=refusals())
 async def list_next_boots(core: CoreDep) -> Any:
     """Orders that wait for a boot, and those of the last days."""
-    return {"next_boots": [next_boot.view(item) for item in core.choices.next_boots.all()]}
+    return {"next_boots": [shown_order(core, item) for item in core.choices.next_boots.all()]}
 
 
 @admin_router.post(
@@ -113,7 +124,10 @@ async def set_next_boot(wanted: models.NewNextBoot, core: CoreDep) -> Any:
     """Say what a machine does at its next boot, once. It takes the place of an earlier order."""
     macs = tuple(dict.fromkeys(wanted.macs))
     orders = core.choices.next_boots
-    return next_boot.view(await orders.set(wanted.machine, macs, wanted.item, wanted.image))
+    made = await orders.set(
+        wanted.machine, macs, wanted.item, wanted.image, wanted.without_password
+    )
+    return shown_order(core, made)
 
 
 @admin_router.delete(
@@ -122,4 +136,4 @@ async def set_next_boot(wanted: models.NewNextBoot, core: CoreDep) -> Any:
 async def cancel_next_boot(machine: MachineName, core: CoreDep) -> Any:
     """Take back the order that waits for a machine's boot; the list holds it, or nothing."""
     cancelled = await core.choices.next_boots.cancel(machine)
-    return {"next_boots": [next_boot.view(cancelled)] if cancelled else []}
+    return {"next_boots": [shown_order(core, cancelled)] if cancelled else []}

@@ -9,8 +9,9 @@ from slipway.format.names import parse_image_ref
 
 from .job import MAX_TEXT
 from .menu_files import ITEM_PATTERN
-from .models import Hardware, HostKey, MachineName, Macs, Strict
+from .models import Hardware, HostKey, MachineName, Macs, Nonce, Strict
 from .passwords import MAX_PASSWORD
+from .stranger_models import Stranger, StrangerView
 
 JobState = Literal["queued", "running", "ended"]
 JobOutcome = Literal["done", "failed", "abandoned", "cancelled"]
@@ -30,7 +31,7 @@ class ChoiceRequest(Strict):
 
     macs: Macs
     item: ItemId
-    nonce: Annotated[str, Field(pattern="^[A-Za-z0-9_-]{22,128}$")]
+    nonce: Nonce
     host_key: HostKey
     hardware: Hardware = Field(default_factory=dict)
     agent_version: Annotated[str, Field(pattern="^[A-Za-z0-9.+~_-]{1,64}$")]
@@ -93,6 +94,9 @@ class JobList(BaseModel):
 
     jobs: list[JobView]
     runner: bool = Field(description="whether the job runner has asked for work lately")
+    strangers: list[Stranger] = Field(
+        description="who asked for choices, next boots and sessions of machines without being them"
+    )
 
 
 class PollRequest(Strict):
@@ -126,6 +130,7 @@ class NewNextBoot(Strict):
     macs: Macs
     item: ItemId
     image: ImageReference | None = Field(default=None, description="for an item with a list")
+    without_password: bool = Field(default=False, description="the item's is not asked for")
 
 
 class NextBootView(BaseModel):
@@ -136,10 +141,13 @@ class NextBootView(BaseModel):
     macs: list[str]
     item: str
     image: str | None
+    without_password: bool
     created: str
     state: Literal["armed", "ended"]
     outcome: Literal["served", "used", "cancelled"] | None
     ended_at: str | None
+    served_to: str | None = Field(description="the address that got the script")
+    strangers: list[StrangerView] = Field(description="since the service was started")
 
 
 class NextBootList(BaseModel):

@@ -21,12 +21,13 @@ from .errors import ServiceError
 from .images import iso
 from .job import Job
 from .jobs import Jobs, Limits
-from .menu_files import MachineMenu, MenuFiles, MenuItem
+from .menu_files import MachineMenu, MenuItem
 from .next_boot import NextBoot, NextBoots
 from .passwords import Passwords
 from .record_db import RecordDb
-from .registration import identity
-from .session import Session
+from .registration import ANOTHER, compare, identity
+from .session import Session, wrong_address
+from .strangers import Wanted
 
 if TYPE_CHECKING:
     from .core import Core
@@ -72,20 +73,23 @@ class Choices:
             ),
         )
         self.next_boots = NextBoots(self._boot_db)
-        self._menus = MenuFiles(config.menu_dir)
         self._passwords = Passwords()
 
     async def choose(self, wish: Wish) -> tuple[Job, str]:
         """Make a job of what a machine chose; return it with its token, which is kept nowhere."""
-        menu = await self._core.run(self._menus.find, wish.macs)
+        menu = await self._core.run(self._core.menus.find, wish.macs)
+        # First of all: whoever asks from elsewhere learns nothing of the menu.
+        proven = await self._refuse_wrong_address(menu, wish)
         item = menu.item(wish.item)
         if (mine := self._same_choice(menu, wish)) is not None:
             return await self.jobs.renew(mine)
         self._refuse_busy(menu)
         self._refuse_stranger(menu, wish)
-        order = self.next_boots.permission(wish.once or "", menu.machine, item.id)
-        if item.password is not None and order is None:
-            await self._passwords.check(menu.machine, item.password, wish.password)
+        order = self.next_boots.permission(
+            wish.once or "", menu.machine, item.id, wish.address, proven
+        )
+        if item.password is not None and not (order and order.without_password):
+            await self._passwords.check(menu.machine, item.password, wish.password, wish.address)
         image = await self._image(menu, item, wish.image or (order.image if order else None))
         if order is not None:
             await self.next_boots.use(order)
@@ -111,8 +115,8 @@ class Choices:
                 **_granted() if item.action == "rescue_shell" else {},
             )
         )
-        if self._core.registrations.identity_of(menu.machine) is None:
-            await self._core.registrations.saw(menu.machine, wish.macs, wish.hardware)
+        if proven and self._core.identities.of(menu.machine) is None:
+            await self._core.identities.saw(menu.machine, wish.macs, wish.hardware)
         log.info("job %s: %s of %s by %s at %s", job.id, item.id, menu.machine, image, wish.address)
         return job, token
 
@@ -140,28 +144,28 @@ class Choices:
                     session=session.id,
                 )
 
-    def _refuse_stranger(self, menu: MachineMenu, wish: Wish) -> None:
-        """Refuse a PC that has the machine's MAC address, but is another one than it ever was.
+    async def _refuse_wrong_address(self, menu: MachineMenu, wish: Wish) -> bool:
+        """Refuse who is not at the machine's address; return whether it is proven to be there."""
+        verdict = await self._core.addresses.judge(menu.macs, wish.address)
+        if not self._core.addresses.believes(verdict):
+            self._core.strangers.note(Wanted("choice", "", menu.machine), wish.address, verdict)
+            raise wrong_address(wish.address, verdict.why)
+        return verdict.proven is True
 
-        What a firmware says can be forged. This stops a PC whose card was exchanged or whose
-        address was copied, and an attacker who has not seen the machine itself.
-        """
-        known = self._core.registrations.identity_of(menu.machine)
-        found = identity(wish.macs, wish.hardware)
-        if known is None:
-            return
-        for before, now in ((known.uuid, found.uuid), (known.serial, found.serial)):
-            if before is not None and before != now:
-                log.warning(
-                    "choice %s at %s has a card of %s, but is another PC",
-                    wish.item,
-                    wish.address,
-                    menu.machine,
-                )
-                raise ServiceError(
-                    "another_machine",
-                    f"This PC has a card of {menu.machine}, but its firmware is another's.",
-                )
+    def _refuse_stranger(self, menu: MachineMenu, wish: Wish) -> None:
+        """Refuse a PC that has the machine's MAC address, but is another one than it ever was."""
+        known = self._core.identities.of(menu.machine)
+        if compare(known, identity(wish.macs, wish.hardware)) == ANOTHER:
+            log.warning(
+                "choice %s at %s has a card of %s, but is another PC",
+                wish.item,
+                wish.address,
+                menu.machine,
+            )
+            raise ServiceError(
+                "another_machine",
+                f"This PC has a card of {menu.machine}, but its firmware is another's.",
+            )
 
     async def _image(self, menu: MachineMenu, item: MenuItem, picked: str | None) -> str | None:
         """The image that the job works on; one to read must be there."""
@@ -256,16 +260,18 @@ class Choices:
             # Sessions are forgotten before jobs.
             return None
 
-    async def boot_script(self, mac: str) -> str | None:
-        """The script for a card (``aa-bb-...``) whose machine has an order; it is used up now."""
-        order = await self.next_boots.take(mac.replace("-", ":"))
+    async def boot_script(self, waiting: NextBoot, mac: str, address: str | None) -> str | None:
+        """The script of an order for its machine, which boots from that card; it is used up now."""
+        order = await self.next_boots.take(waiting, address)
         if order is None:
             return None
         log.info("%s boots into %s, once", order.machine, order.item)
-        menu = await self._core.run(self._menus.of, order.machine)
+        menu = await self._core.run(self._core.menus.of, order.machine)
         if menu is not None and any(item.id == order.item for item in menu.items):
-            return boot_script.render_item(self._core.config, order.item, order.id)
-        return boot_script.render_menu_item(self._core.config, order.item, mac)
+            config = self._core.config
+            return boot_script.render_item(config, order.item, order.id, menu.keymap)
+        card = mac.replace(":", "-")
+        return boot_script.render_menu_item(self._core.config, order.item, card)
 
     async def sweep(self, keep_since: float) -> None:
         """End what is overdue; drop what ended long ago, and the oldest of too many."""

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from .addresses import POLICIES
 from .registration import PLACEHOLDERS, is_pattern
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
@@ -32,6 +33,8 @@ class Config:
     # Where pending sessions lie as files for boot loaders that speak TFTP alone; None: nowhere.
     tftp_dir: Path | None = None
     store_reserve_bytes: int = 1 << 30
+    # What one backup may send at most, however large its machine says that its disks are.
+    session_quota_bytes: int = 4 << 40
     # nginx's internal location for chunks; None: the service sends the bytes itself.
     accel_redirect: str | None = None
     threads: int = 4
@@ -56,6 +59,14 @@ class Config:
     registration_limit: int = 500
     registrations_per_second: int = 5
     registration_name: str = "pc-{serial}"
+    # dnsmasq's leases; None: this server hands out no addresses.
+    lease_file: Path | None = None
+    # What becomes of who asks for a machine's session from an address of which nobody knows whose
+    # it is: `refuse`, or `accept` in a network where everybody is trusted.
+    unproven_addresses: str = "refuse"
+    # When the certificates end, as the role has read it; empty: nobody knows.
+    certificate_ends: str = ""
+    ca_ends: str = ""
 
     def __post_init__(self) -> None:
         """Refuse values that would end up in a boot script or break the service."""
@@ -76,6 +87,7 @@ class Config:
             "job_seconds",
             "registration_limit",
             "registrations_per_second",
+            "session_quota_bytes",
         ):
             if getattr(self, key) < 1:
                 raise ConfigError(f"{key} must be at least 1")
@@ -85,6 +97,8 @@ class Config:
                 f"registration_name {self.registration_name!r} makes no names of machines: use "
                 f"lower-case letters, digits, '-' and {words}"
             )
+        if self.unproven_addresses not in POLICIES:
+            raise ConfigError(f"unproven_addresses must be one of {', '.join(POLICIES)}")
         if self.store_reserve_bytes < 0:
             raise ConfigError("store_reserve_bytes must not be negative")
 

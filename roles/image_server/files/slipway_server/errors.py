@@ -33,6 +33,12 @@ ERRORS: dict[str, tuple[int, str]] = {
     "already_decided": (409, "List the registrations with register.yml."),
     "session_exists": (409, "End it first: session_end.yml."),
     "missing_chunks": (409, "Send the chunks, then publish again."),
+    "publish_failed": (
+        500,
+        "Send it again; if that repeats, read the journal of slipway.service and see whether the "
+        "server has memory left.",
+    ),
+    "publish_refused": (409, "Start a new session for the machine, and look at its agent."),
     "already_published": (409, "Start a new session for another version."),
     "session_ended": (410, "Start a new session for the machine."),
     "too_long": (413, "Send less: the limit is in the message."),
@@ -43,8 +49,19 @@ ERRORS: dict[str, tuple[int, str]] = {
     "no_such_item": (403, "Choose another item, or have the menus rendered anew: menus.yml."),
     "another_machine": (
         403,
-        "If the machine got a new mainboard, run verify.yml or backup.yml for it once: then the "
-        "server knows it. Otherwise look for a PC with a copied MAC address.",
+        "If the machine got a new mainboard, run identity_forget.yml for it: its next session "
+        "tells the server anew. Otherwise look for a PC with a copied MAC address.",
+    ),
+    "wrong_address": (
+        403,
+        "If this is the machine: add the card to its machine_macs. Behind a router, give it a "
+        "lease of this server's DHCP or a machine_ip, or see image_server_unproven_addresses. "
+        "Then run site.yml.",
+    ),
+    "no_ticket": (
+        403,
+        "If this is the machine, restart it: it fetches its boot script anew. If this repeats, "
+        "look for another host that fetches it: session_info shows who asked.",
     ),
     "not_offered": (403, "Choose one that the item offers."),
     "wrong_job": (403, "The job runner opens sessions for jobs that it holds, and no others."),
@@ -62,10 +79,21 @@ ERRORS: dict[str, tuple[int, str]] = {
     "queue_full": (429, "Approve or refuse PCs that wait, with register.yml; then ask again."),
     "internal": (500, "Read the journal of slipway.service on the image server."),
     "store_failed": (500, "Look at the image server's kernel log and at the store's disk."),
+    "disk_full": (
+        507,
+        "Make room below /var/lib/slipway on the image server (df shows which disk is full), then "
+        "try again.",
+    ),
     "store_full": (
         507,
         "Delete images or enlarge the store, then run the backup again: it sends "
         "only what is missing.",
+    ),
+    "session_quota": (
+        507,
+        "If the machine got a disk after it booted, start a new session. If its disks are larger "
+        "than image_server_session_quota_bytes, raise that and run site.yml. Otherwise look at "
+        "the machine: it sends more than it has.",
     ),
 }
 

@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 
 from .errors import ServiceError
@@ -14,15 +15,21 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
-def write_new(folder: Path, data: bytes, *, sync: bool) -> Path:
+def write_all(handle: int, data: bytes) -> None:
+    """Write all of ``data``, however few the kernel takes at a time."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(handle, view) :]
+
+
+def write_new(folder: Path, data: bytes | Iterable[bytes], *, sync: bool) -> Path:
     """Write ``data`` to a new file with a random name in ``folder``; leave none on failure."""
     path = folder / secrets.token_hex(16)
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
     try:
         try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(handle, view) :]
+            for piece in [data] if isinstance(data, bytes) else data:
+                write_all(handle, piece)
             if sync:
                 os.fsync(handle)
         finally:
@@ -68,7 +75,7 @@ def write_durably(folder: Path, data: bytes, final: Path) -> None:
     sync_folder(final.parent)
 
 
-def create_durably(folder: Path, data: bytes, final: Path) -> None:
+def create_durably(folder: Path, data: bytes | Iterable[bytes], final: Path) -> None:
     """As write_durably, but FileExistsError if the name is taken."""
     temporary = write_new(folder, data, sync=True)
     try:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import logging
+import sqlite3
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
@@ -14,17 +14,17 @@ from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import __version__
+from .bodies import BodyLimit, Bound
 from .core import Core
 from .errors import ERRORS, ServiceError
 from .models import ErrorBody
 
 log = logging.getLogger(__name__)
 
-MAX_JSON = 1 << 20
-_BODY_SECONDS = 120.0
+# Of a full disk SQLite says FULL, or an error of reading and writing when it needs a file more.
+_DISK_ERRORS = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 _STATUS_TYPES = {404: "no_such_route", 405: "wrong_method", 400: "bad_body"}
 
 
@@ -53,73 +53,23 @@ TokenDep = Annotated[str, Depends(bearer_token)]
 def peer(request: Request) -> str | None:
     """The client's address, as nginx saw it: nobody else can reach the socket."""
     try:
-        return str(ipaddress.ip_address(request.headers.get("x-real-ip", "")))
+        found = ipaddress.ip_address(request.headers.get("x-real-ip", ""))
     except ValueError:
         return None
+    # A socket for both families says IPv4 addresses as ::ffff:10.0.0.1.
+    mapped = found.ipv4_mapped if found.version == 6 else None
+    return str(mapped or found)
 
 
 def refusals(*types: str) -> dict[int | str, dict[str, Any]]:
     """OpenAPI responses for the error types that a route can answer with."""
     by_status: dict[int, list[str]] = {}
-    for name in ("bad_request", "internal", *types):
+    for name in ("bad_request", "internal", "disk_full", *types):
         by_status.setdefault(ERRORS[name][0], []).append(name)
     return {
         status: {"model": ErrorBody, "description": "error: " + ", ".join(names)}
         for status, names in sorted(by_status.items())
     }
-
-
-async def read_body(request: Request, limit: int) -> bytes:
-    """The whole body, refused as soon as it is, or says it will be, longer than ``limit``."""
-    too_long = ServiceError("too_long", f"The body is longer than {limit} bytes.")
-    declared = request.headers.get("content-length", "0")
-    if declared.isascii() and declared.isdigit() and int(declared) > limit:
-        raise too_long
-    parts: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            async for part in request.stream():
-                size += len(part)
-                if size > limit:
-                    raise too_long
-                parts.append(part)
-    except TimeoutError as error:
-        message = f"The body took longer than {_BODY_SECONDS:.0f} s."
-        raise ServiceError("too_slow", message) from error
-    return b"".join(parts)
-
-
-class BodyLimit:
-    """Bounds the body of every request whose handler does not do so itself."""
-
-    def __init__(self, app: ASGIApp, streamed: Callable[[str, str], bool]) -> None:
-        """``streamed`` tells by method and path which handlers read their body themselves."""
-        self._app = app
-        self._streamed = streamed
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Read the body before the handler runs, within limits of size and time."""
-        if scope["type"] != "http" or self._streamed(scope["method"], scope["path"]):
-            await self._app(scope, receive, send)
-            return
-        try:
-            body = await read_body(Request(scope, receive), MAX_JSON)
-        except ClientDisconnect:
-            return
-        except ServiceError as error:
-            await respond(error)(scope, receive, send)
-            return
-        given = False
-
-        async def replay() -> Message:
-            nonlocal given
-            if given:
-                return await receive()
-            given = True
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        await self._app(scope, replay, send)
 
 
 def respond(error: ServiceError) -> JSONResponse:
@@ -153,6 +103,15 @@ async def _on_disconnect(_: Request, __: ClientDisconnect) -> Response:
     return respond(ServiceError("bad_body", "The body ended early."))
 
 
+async def _on_database_error(request: Request, error: sqlite3.OperationalError) -> Response:
+    """A full disk is no crash: what was asked for is not kept, and everything else goes on."""
+    if error.sqlite_errorcode & 0xFF not in _DISK_ERRORS:
+        return await _on_crash(request, error)
+    log.error("%s %s: %s", request.method, request.url.path, error)
+    message = "The image server's disk is full or fails: what was asked for is not kept."
+    return respond(ServiceError("disk_full", message))
+
+
 async def _on_crash(request: Request, error: Exception) -> Response:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return respond(ServiceError("internal", "The service failed to handle the request."))
@@ -163,12 +122,16 @@ _HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, A
     RequestValidationError: _on_invalid,
     HTTPException: _on_http_error,
     ClientDisconnect: _on_disconnect,
+    sqlite3.OperationalError: _on_database_error,
     Exception: _on_crash,
 }
 
 
-def make_app(core: Core, title: str, streamed: Callable[[str, str], bool]) -> FastAPI:
-    """An application without routes: its errors, limits and description are in place."""
+def make_app(core: Core, title: str, bound_of: Callable[[str, str], Bound | None]) -> FastAPI:
+    """An application without routes: its errors, limits and description are in place.
+
+    ``bound_of`` says what the body of a method and path may be; None: its handler reads it.
+    """
     app = FastAPI(
         title=title,
         version=__version__,
@@ -179,5 +142,7 @@ def make_app(core: Core, title: str, streamed: Callable[[str, str], bool]) -> Fa
         exception_handlers=_HANDLERS,
     )
     app.state.core = core
-    app.add_middleware(BodyLimit, streamed=streamed)
+    app.add_middleware(
+        BodyLimit, bound_of=bound_of, is_known=core.sessions.authenticate, refuse=respond
+    )
     return app

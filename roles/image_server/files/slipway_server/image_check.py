@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from slipway.format.errors import FormatError
-from slipway.format.frames import check_frame
+from slipway.format.frames import frame_facts
 
 from .images import Images
 from .memory import Memory, Read
@@ -131,14 +131,15 @@ class Checker:
     def _plan(self, check: Check) -> _Plan:
         """Stat every chunk; the order of reading is that of the inodes, which disks like."""
         plan = _Plan()
-        since = time.time() - self._trust_seconds
+        now = time.time()
+        since = now - self._trust_seconds
         for digest, content_size in self._images.manifest(check.name, check.version).chunks():
             found = self._store.fingerprint(digest)
             if found is None:
                 plan.missing.append(digest)
                 continue
             plan.total += found.size
-            known = None if check.full else self._memory.recall(digest, found, since)
+            known = None if check.full else self._memory.recall(digest, found, since, now)
             if known == content_size:
                 plan.remembered += found.size
             else:
@@ -151,8 +152,9 @@ class Checker:
         for digest, found, content_size in batch:
             size += found.size
             actual: int | None = None
+            key: bytes | None = None
             try:
-                actual = check_frame(digest, self._store.path(digest).read_bytes())
+                actual, key = frame_facts(digest, self._store.path(digest).read_bytes())
                 if actual != content_size:
                     bad.append((digest, f"holds {actual} bytes, its cell has {content_size}"))
             except FileNotFoundError:
@@ -162,7 +164,7 @@ class Checker:
                 bad.append((digest, f"can't be read: {error.strerror}"))
             except FormatError as error:
                 bad.append((digest, str(error)))
-            reads.append(Read(digest, found, time.time(), actual))
+            reads.append(Read(digest, found, time.time(), actual, key))
         self._memory.remember(reads)
         return size, bad
 

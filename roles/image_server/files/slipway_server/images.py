@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-import functools
+import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from slipway.format.codec import parse, serialize
+from slipway.format.codec import MAX_MANIFEST, parse
 from slipway.format.errors import FormatError
 from slipway.format.manifest import Manifest
-from slipway.format.names import check_version, is_name, version_key
+from slipway.format.names import check_version, is_ahead, is_name, version_key
 
 from . import files
 from .errors import ServiceError
-from .memory import Memory
+from .memory import Memory, Summary
+from .offer import Offer
 from .store import ChunkStore, Fingerprint
+
+# How many summaries one commit keeps: a commit for each took a minute for 20,000 versions.
+_SUMMARIES_AT_ONCE = 1000
 
 
 def iso(moment: float) -> str:
     """Seconds since the epoch as the API and the manifests write them."""
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def read_manifest(data: bytes, name: str) -> Manifest:
-    """Parse a manifest that a client wants to publish as ``name``."""
-    try:
-        manifest = parse(data)
-    except FormatError as error:
-        raise ServiceError("bad_manifest", f"The manifest was refused: {error}.") from error
-    if manifest.name != name:
-        raise ServiceError("bad_manifest", f"The manifest is of another image than {name}.")
-    return manifest
 
 
 class Images:
@@ -43,7 +37,8 @@ class Images:
         self._root = store.root / "images"
         self._store = store
         self._memory = memory
-        self._digests_of = functools.lru_cache(maxsize=4)(self._read_digests)
+        # A large one takes several times its size in memory while it is read: one at a time.
+        self._reading = threading.Lock()
 
     def path(self, name: str, version: str) -> Path:
         """Where a version's manifest lies. Both parts were checked before."""
@@ -89,9 +84,9 @@ class Images:
         return version
 
     def read(self, name: str, version: str) -> bytes:
-        """A version's manifest as it was published."""
+        """A version's manifest as it was published; of a longer file only more than is parsed."""
         try:
-            return self.path(name, self.resolve(name, version)).read_bytes()
+            return _read(self.path(name, self.resolve(name, version)))
         except OSError as error:
             raise ServiceError(
                 "store_failed", f"The manifest of {name}@{version} can't be read: {error.strerror}."
@@ -99,28 +94,13 @@ class Images:
 
     def manifest(self, name: str, version: str) -> Manifest:
         """A version's manifest, parsed. FormatError if the file was damaged."""
-        return parse(self.read(name, version))
+        with self._reading:
+            return parse(self.read(name, version))
 
-    def holds(self, name: str, version: str, digest: str) -> bool:
-        """Whether a chunk belongs to a version."""
-        try:
-            return bytes.fromhex(digest) in self._digests_of(name, version)
-        except FormatError as error:
-            raise ServiceError(
-                "store_failed", f"The manifest of {name}@{version} is damaged: {error}."
-            ) from error
-
-    def _read_digests(self, name: str, version: str) -> frozenset[bytes]:
-        return frozenset(
-            segment.digests[start : start + 32]
-            for segment in self.manifest(name, version).segments()
-            for start in range(0, len(segment.digests), 32)
-        )
-
-    def publish(self, manifest: Manifest, version: str) -> None:
+    def publish(self, offer: Offer, version: str) -> None:
         """Make the version exist. A retry of a publish that succeeded changes nothing."""
         stored, missing = 0, []
-        for digest in set(manifest.digests()):
+        for digest in offer.digests():
             size = self._store.size_if_kept(digest)
             if size is None:
                 missing.append(digest)
@@ -130,12 +110,12 @@ class Images:
             raise ServiceError(
                 "missing_chunks",
                 f"The manifest names {len(missing)} chunks that the store does not have.",
-                missing=sorted(missing)[:20],
+                missing=sorted(missing)[:4096],
             )
         self._store.sync()
-        data = serialize(manifest.stamped(version, iso(time.time()), stored))
+        data = offer.stamped(version, iso(time.time()), stored)
         try:
-            files.create_durably(self._store.tmp, data, self.path(manifest.name, version))
+            files.create_durably(self._store.tmp, data, self.path(offer.name, version))
         except FileExistsError:
             return
         except OSError as error:
@@ -143,21 +123,42 @@ class Images:
 
     def summaries(self, name: str) -> list[dict[str, Any]]:
         """What a list shows of every version of an image, newest first."""
-        return [self._summary(name, version) for version in reversed(self.versions(name))]
+        now = datetime.now(UTC)
+        shown: list[dict[str, Any]] = []
+        new: list[Summary] = []
+        for version in reversed(self.versions(name)):
+            with suppress(FileNotFoundError):  # deleted meanwhile
+                shown.append(self._summary(name, version, new) | {"ahead": is_ahead(version, now)})
+            if len(new) >= _SUMMARIES_AT_ONCE:
+                self._memory.keep_summaries(name, new)
+                new.clear()
+        if new:
+            self._memory.keep_summaries(name, new)
+        return shown
 
-    def _summary(self, name: str, version: str) -> dict[str, Any]:
-        found = self.path(name, version).stat()
+    def _summary(self, name: str, version: str, new: list[Summary]) -> dict[str, Any]:
+        """One version's; what had to be read for it is added to ``new``."""
+        path = self.path(name, version)
+        found = path.stat()
         fingerprint = Fingerprint(found.st_size, found.st_mtime_ns, found.st_ino)
         kept = self._memory.summary(name, version, fingerprint)
         # One that an older release kept may say less.
         if kept is not None and kept.keys() == _KEYS:
             return kept
         try:
-            body = _summarize(version, self.manifest(name, version))
-        except FormatError as error:
-            return _damaged(version, found.st_mtime, str(error))
-        self._memory.keep_summary(name, version, fingerprint, body)
+            with self._reading:
+                body = _summarize(version, parse(_read(path)))
+        except (FormatError, MemoryError) as error:
+            return _damaged(version, found.st_mtime, str(error) or "it takes too much memory")
+        except OSError as error:
+            return _damaged(version, found.st_mtime, f"it can't be read: {error.strerror}")
+        new.append((version, fingerprint, body))
         return body
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_MANIFEST + 1)
 
 
 def _summarize(version: str, manifest: Manifest) -> dict[str, Any]:

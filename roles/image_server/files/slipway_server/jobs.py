@@ -55,8 +55,11 @@ class Jobs:
         self._news = asyncio.Event()
 
     def all(self) -> list[Job]:
-        """Every job that is kept, oldest first."""
-        return sorted(self._jobs.values(), key=lambda item: (item.created, item.id))
+        """Every job that is kept, oldest first: in the order in which they came.
+
+        Not by the clock, which may be set back: then who came last would be served first.
+        """
+        return list(self._jobs.values())
 
     def open_jobs(self) -> list[Job]:
         """Those that have not ended, oldest first."""

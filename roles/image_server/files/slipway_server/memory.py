@@ -1,11 +1,13 @@
-"""What the service remembers to save work: sound reads of chunks, summaries of manifests.
+"""What the service remembers to save work: sound reads, keys for proofs, summaries of manifests.
 
-Losing this file costs time, never data, so a broken one is simply made anew.
+Losing this file costs time, never data, so a broken one is simply made anew: a chunk without its
+key is sent once more, or is read through, and has it again.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import threading
 from collections.abc import Iterable
@@ -14,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from .store import Fingerprint
+
+log = logging.getLogger(__name__)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS reads (
@@ -24,7 +28,12 @@ CREATE TABLE IF NOT EXISTS summaries (
     name TEXT, version TEXT, size INTEGER, mtime_ns INTEGER, body TEXT,
     PRIMARY KEY (name, version)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS keys (digest BLOB PRIMARY KEY, key BLOB) STRICT, WITHOUT ROWID;
 """
+
+
+# A version, its manifest file, and what a list shows of it.
+Summary = tuple[str, Fingerprint, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,7 @@ class Read:
     fingerprint: Fingerprint
     at: float
     content_size: int | None
+    key: bytes | None = None
 
 
 class Memory:
@@ -65,14 +75,17 @@ class Memory:
         """Whether a check found this very file broken."""
         return self._bad.get(digest) == fingerprint
 
-    def recall(self, digest: str, fingerprint: Fingerprint, since: float) -> int | None:
-        """The content's size, if this very file was read and found sound after ``since``."""
+    def recall(self, digest: str, fingerprint: Fingerprint, since: float, now: float) -> int | None:
+        """The content's size, if this very file was read and found sound after ``since``.
+
+        A read of a time to come was noted by a clock that was wrong: it says nothing.
+        """
         with self._lock:
             row = self._db.execute(
                 "SELECT size, mtime_ns, ino, at, content_size FROM reads WHERE digest = ?",
                 (bytes.fromhex(digest),),
             ).fetchone()
-        if row is None or Fingerprint(*row[:3]) != fingerprint or row[3] < since:
+        if row is None or Fingerprint(*row[:3]) != fingerprint or not since <= row[3] <= now:
             return None
         size: int | None = row[4]
         return size
@@ -84,13 +97,29 @@ class Memory:
             (bytes.fromhex(read.digest), *read.fingerprint, read.at, read.content_size)
             for read in reads
         ]
-        with self._lock, self._db:
-            self._db.executemany("INSERT OR REPLACE INTO reads VALUES (?, ?, ?, ?, ?, ?)", rows)
-            for read in reads:
-                if read.content_size is None:
-                    self._bad[read.digest] = read.fingerprint
-                else:
-                    self._bad.pop(read.digest, None)
+        for read in reads:
+            if read.content_size is None:
+                self._bad[read.digest] = read.fingerprint
+            else:
+                self._bad.pop(read.digest, None)
+        self._keep("INSERT OR REPLACE INTO reads VALUES (?, ?, ?, ?, ?, ?)", rows)
+        self._keep_keys((read.digest, read.key) for read in reads if read.key is not None)
+
+    def keep_key(self, digest: str, key: bytes) -> None:
+        """Keep what proofs of a chunk are checked with."""
+        self._keep_keys([(digest, key)])
+
+    def _keep_keys(self, found: Iterable[tuple[str, bytes]]) -> None:
+        rows = [(bytes.fromhex(digest), key) for digest, key in found]
+        self._keep("INSERT OR IGNORE INTO keys VALUES (?, ?)", rows)
+
+    def key(self, digest: str) -> bytes | None:
+        """The key of a chunk's content, if it was ever here. Says nothing about the file."""
+        with self._lock:
+            row = self._db.execute(
+                "SELECT key FROM keys WHERE digest = ?", (bytes.fromhex(digest),)
+            ).fetchone()
+        return None if row is None else bytes(row[0])
 
     def summary(self, name: str, version: str, fingerprint: Fingerprint) -> dict[str, Any] | None:
         """The summary kept for this very manifest file."""
@@ -105,15 +134,21 @@ class Memory:
         body: dict[str, Any] = json.loads(row[0])
         return body
 
-    def keep_summary(
-        self, name: str, version: str, fingerprint: Fingerprint, body: dict[str, Any]
-    ) -> None:
-        """Keep the summary of a manifest file."""
-        with self._lock, self._db:
-            self._db.execute(
-                "INSERT OR REPLACE INTO summaries VALUES (?, ?, ?, ?, ?)",
-                (name, version, fingerprint.size, fingerprint.mtime_ns, json.dumps(body)),
-            )
+    def keep_summaries(self, name: str, summaries: Iterable[Summary]) -> None:
+        """Keep summaries of an image's manifest files, all in one transaction."""
+        rows = [
+            (name, version, fingerprint.size, fingerprint.mtime_ns, json.dumps(body))
+            for version, fingerprint, body in summaries
+        ]
+        self._keep("INSERT OR REPLACE INTO summaries VALUES (?, ?, ?, ?, ?)", rows)
+
+    def _keep(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
+        """Write rows; on a full disk they are forgotten, which costs time and nothing else."""
+        try:
+            with self._lock, self._db:
+                self._db.executemany(statement, rows)
+        except sqlite3.OperationalError as error:
+            log.warning("%d rows are not remembered: %s", len(rows), error)
 
 
 def _open(path: Path) -> sqlite3.Connection:

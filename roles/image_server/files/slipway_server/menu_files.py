@@ -6,6 +6,7 @@ costs its own machine its items, and nobody else anything.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import logging
 import os
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 ACTIONS = ("backup", "restore", "rescue_shell")
 ITEM_PATTERN = "[a-z0-9][a-z0-9-]{0,31}"
 _ITEM = re.compile(ITEM_PATTERN)
+_KEYMAP = re.compile("[A-Za-z0-9_-]{0,40}")
 _MAX_FILE = 256 << 10
 _MAX_MENUS = 10_000
 _MAX_TITLE = 200
@@ -51,6 +53,10 @@ class MachineMenu:
     machine: str
     macs: tuple[str, ...]
     items: tuple[MenuItem, ...]
+    # What the inventory fixed; None: nothing.
+    address: str | None = None
+    # The console's key map; the environment's own when empty.
+    keymap: str = ""
 
     def item(self, item_id: str) -> MenuItem:
         """The item of that id."""
@@ -77,8 +83,16 @@ class MenuFiles:
             raise ServiceError("unknown_machine", "No menu on this server is for these cards.")
         if len(found) > 1:
             names = ", ".join(menu.machine for menu in found)
-            raise ServiceError("machine_unclear", f"These cards belong to several: {names}.")
+            log.error("the cards %s belong to several machines: %s", ", ".join(wanted), names)
+            raise ServiceError("machine_unclear", "These cards belong to several machines.")
         return found[0]
+
+    def address_of(self, macs: Iterable[str]) -> str | None:
+        """The address that the inventory fixed for the machine that has these cards."""
+        try:
+            return self.find(macs).address
+        except ServiceError:
+            return None
 
     def of(self, machine: str) -> MachineMenu | None:
         """The menu of a machine by its name."""
@@ -124,7 +138,14 @@ def _read(path: Path) -> MachineMenu:
     items = tuple(_item(each) for each in value["items"])
     if len({each.id for each in items}) != len(items):
         raise ValueError("two items have the same id")
-    return MachineMenu(machine, tuple(check_mac(mac) for mac in value["macs"]), items)
+    keymap = value.get("keymap", "")
+    if not _KEYMAP.fullmatch(keymap):
+        raise ValueError("its key map has a name that can't be one")
+    macs = tuple(check_mac(mac) for mac in value["macs"])
+    address = value.get("address")
+    if address is not None:
+        address = str(ipaddress.ip_address(address))
+    return MachineMenu(machine, macs, items, address, keymap)
 
 
 def _item(value: dict[str, Any]) -> MenuItem:

@@ -7,12 +7,22 @@ import json
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 from slipway.format.names import check_digest, check_mac, check_name, check_version
+
+from .stranger_models import StrangerView
 
 MAX_HARDWARE = 64 << 10
 MAX_PROGRESS = 16 << 10
 MAX_RESULT = 512 << 10
+MAX_QUERY = 4096
 _MAX_DEPTH = 16
 
 Verb = Literal["backup", "restore", "verify", "service"]
@@ -39,9 +49,12 @@ def _depth(value: Any) -> int:
 
 
 def _bounded(limit: int) -> Callable[[Any], Any]:
-    """A check that a value is plain JSON, not deep, and at most so many bytes of UTF-8."""
+    """A check that an object is plain JSON, not deep, and at most so many bytes of UTF-8."""
 
     def check(value: Any) -> Any:
+        if not isinstance(value, dict):
+            # A body whose type is not JSON comes as bytes; what follows this check refuses it.
+            return value
         if _depth(value) > _MAX_DEPTH:
             raise ValueError(f"is nested deeper than {_MAX_DEPTH}")
         try:
@@ -80,6 +93,7 @@ HostKey = Annotated[
     ),
     AfterValidator(_host_key),
 ]
+Nonce = Annotated[str, Field(pattern="^[A-Za-z0-9_-]{22,128}$")]
 Hardware = Annotated[dict[str, Any], BeforeValidator(_bounded(MAX_HARDWARE))]
 ProgressRecord = Annotated[dict[str, Any], BeforeValidator(_bounded(MAX_PROGRESS))]
 ResultRecord = Annotated[dict[str, Any], BeforeValidator(_bounded(MAX_RESULT))]
@@ -89,6 +103,16 @@ class Strict(BaseModel):
     """A request: unknown keys are mistakes."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_unknown_key(cls, value: Any) -> Any:
+        """Leave one unknown key of all: that is refused, and a thousand cost no more than it."""
+        if not isinstance(value, dict) or len(value) <= len(cls.model_fields):
+            return value
+        unknown = next((key for key in value if key not in cls.model_fields), None)
+        known = {key: value[key] for key in cls.model_fields if key in value}
+        return known if unknown is None else known | {unknown: value[unknown]}
 
 
 class ErrorBody(BaseModel):
@@ -126,16 +150,21 @@ class CheckInRequest(Strict):
     host_key: HostKey
     hardware: Hardware = Field(default_factory=dict)
     agent_version: Annotated[str, Field(pattern="^[A-Za-z0-9.+~_-]{1,64}$")]
-    nonce: Annotated[str, Field(pattern="^[A-Za-z0-9_-]{22,128}$")] | None = Field(
+    nonce: Nonce | None = Field(
         default=None,
         description="random, made once per boot: lets a machine that lost the answer ask again",
+    )
+    ticket: Annotated[str, Field(pattern="^[A-Za-z0-9_-]{22,64}$")] | None = Field(
+        default=None, description="slipway.ticket of the kernel command line"
     )
 
 
 class PendingRequest(Strict):
-    """Who asks whether a session waits for it."""
+    """Who asks whether a session waits for it, with what it checked in with for its last one."""
 
     macs: Macs
+    nonce: Nonce | None = None
+    host_key: HostKey | None = None
 
 
 class Pending(BaseModel):
@@ -170,6 +199,7 @@ class OwnSession(BaseModel):
     version: str | None
     state: State
     image_check: ImageCheck | None
+    proof_nonce: str = Field(description="what proofs for chunks are made with: PROTOCOL.md")
 
 
 class Empty(Strict):
@@ -179,7 +209,23 @@ class Empty(Strict):
 class Query(Strict):
     """Which of these chunks are missing?"""
 
-    digests: Annotated[list[Digest], Field(max_length=4096)]
+    digests: Annotated[list[Digest], Field(max_length=MAX_QUERY)]
+    proofs: (
+        Annotated[
+            list[Annotated[str, Field(min_length=32, max_length=32, pattern="^[0-9a-f]{32}$")]],
+            Field(max_length=MAX_QUERY),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="for each digest, in order, the proof that its content is there: PROTOCOL.md",
+    )
+
+    @model_validator(mode="after")
+    def _paired(self) -> Query:
+        if self.proofs is not None and len(self.proofs) != len(self.digests):
+            raise ValueError("proofs: there must be one for each digest")
+        return self
 
 
 class Missing(BaseModel):
@@ -200,6 +246,9 @@ class Published(BaseModel):
 
     name: str
     version: str
+    warning: str | None = Field(
+        default=None, description="why the version says another time than the server's"
+    )
 
 
 class DiskSummary(BaseModel):
@@ -225,6 +274,7 @@ class VersionSummary(BaseModel):
     agent_version: str
     disks: list[DiskSummary]
     problem: str | None
+    ahead: bool = Field(description="whether it says a time to come: a clock was wrong")
 
 
 class Image(BaseModel):
@@ -278,6 +328,11 @@ class SessionView(BaseModel):
     job: str | None
     refused_checkins: int
     refused_from: str | None = Field(description="address of the last refused check-in")
+    identity: Literal["known", "new", "none"] | None = Field(
+        description="known: UUID and serial number are those that an administrator stands behind; "
+        "new: they are seen for the first time; none: the firmware says nothing that identifies"
+    )
+    strangers: list[StrangerView] = Field(description="since the service was started")
     progress: dict[str, Any] | None
     result: dict[str, Any] | None
     image_check: ImageCheck | None
@@ -299,3 +354,4 @@ class Status(BaseModel):
     store_free: int
     store_total: int
     store_reserve: int
+    warnings: list[str] = Field(description="what the administrator should see to soon")

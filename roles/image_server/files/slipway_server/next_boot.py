@@ -10,6 +10,7 @@ import asyncio
 import dataclasses
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,20 +37,31 @@ class NextBoot:
     # served: the machine got its script; used: the choice behind it was made; cancelled.
     outcome: str | None = None
     ended_at: float | None = None
+    # Whether the item's password is not asked for.
+    without_password: bool = False
+    # The address that got the script.
+    served_to: str | None = None
 
 
 class NextBoots:
     """All orders that are kept."""
 
-    def __init__(self, db: RecordDb[NextBoot]) -> None:
-        """Load them."""
+    def __init__(self, db: RecordDb[NextBoot], clock: Callable[[], float] = time.monotonic) -> None:
+        """Load them; how long ago a script was served is told by the wall clock but this once."""
         self._db = db
+        self._clock = clock
         self._orders: dict[str, NextBoot] = {item.id: item for item in db.load()}
+        wall, now = time.time(), clock()
+        self._served = {
+            item.id: now - max(0.0, wall - (item.ended_at or 0.0))
+            for item in self._orders.values()
+            if item.outcome == "served"
+        }
         self._setting = asyncio.Lock()
 
     def all(self) -> list[NextBoot]:
         """Every order that is kept, oldest first."""
-        return sorted(self._orders.values(), key=lambda item: (item.created, item.id))
+        return list(self._orders.values())
 
     def armed(self, machine: str) -> NextBoot | None:
         """The order that waits for a machine's boot."""
@@ -57,12 +69,25 @@ class NextBoots:
         return next((item for item in waiting if item.machine == machine), None)
 
     async def set(
-        self, machine: str, macs: tuple[str, ...], item: str, image: str | None
+        self,
+        machine: str,
+        macs: tuple[str, ...],
+        item: str,
+        image: str | None,
+        without_password: bool,
     ) -> NextBoot:
         """Give an order; it takes the place of the one before."""
         async with self._setting:
             await self.cancel(machine)
-            made = NextBoot(secrets.token_hex(8), machine, macs, item, image, time.time())
+            made = NextBoot(
+                id=secrets.token_hex(8),
+                machine=machine,
+                macs=macs,
+                item=item,
+                image=image,
+                created=time.time(),
+                without_password=without_password,
+            )
             await self._commit(made)
         return made
 
@@ -73,19 +98,30 @@ class NextBoots:
             return None
         return await self._end(waiting, "cancelled")
 
-    async def take(self, mac: str) -> NextBoot | None:
-        """Use up the order for a machine that boots now from this card."""
-        for item in self._orders.values():
-            if item.state == "armed" and mac in item.macs:
-                return await self._end(item, "served")
-        return None
+    def waiting(self, mac: str) -> NextBoot | None:
+        """The order for the machine that has this card."""
+        armed = (item for item in self._orders.values() if item.state == "armed")
+        return next((item for item in armed if mac in item.macs), None)
 
-    def permission(self, order_id: str, machine: str, item: str) -> NextBoot | None:
-        """The served order that stands for the administrator's word, once and soon."""
+    async def take(self, order: NextBoot, address: str | None) -> NextBoot | None:
+        """Use up the order for its machine, which boots now; None: it is no longer there."""
+        if self._orders.get(order.id) is not order:
+            return None
+        return await self._end(dataclasses.replace(order, served_to=address), "served")
+
+    def permission(
+        self, order_id: str, machine: str, item: str, address: str | None, proven: bool
+    ) -> NextBoot | None:
+        """The served order that stands for the administrator's word, once and soon.
+
+        It is for who got the script: the same address, or one that is ``proven`` the machine's.
+        """
         found = self._orders.get(order_id)
         if found is None or found.outcome != "served":
             return None
-        fresh = time.time() - (found.ended_at or 0.0) < _USABLE_SECONDS
+        if not proven and found.served_to != address:
+            return None
+        fresh = self._clock() - self._served[order_id] < _USABLE_SECONDS
         return found if fresh and (found.machine, found.item) == (machine, item) else None
 
     async def use(self, order: NextBoot) -> None:
@@ -103,11 +139,14 @@ class NextBoots:
         ]
         for item in old:
             del self._orders[item.id]
+            self._served.pop(item.id, None)
         if old:
             await self._db.delete(item.id for item in old)
 
     async def _end(self, item: NextBoot, outcome: str) -> NextBoot:
         ended = dataclasses.replace(item, state="ended", outcome=outcome, ended_at=time.time())
+        if outcome == "served":
+            self._served[item.id] = self._clock()
         await self._commit(ended)
         return ended
 

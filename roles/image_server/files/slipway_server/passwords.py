@@ -1,4 +1,4 @@
-"""Passwords of menu items: scrypt, one check of a machine at a time, and a pause that grows."""
+"""Passwords of menu items: scrypt, one check of a machine at a time, and pauses that grow."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from .errors import ServiceError
+from .turns import Limit, Turns
 
 MAX_PASSWORD = 1024
 # The bounds of plugin_utils/_password_hash.py: 64 MiB of memory, a second of time.
@@ -19,6 +20,9 @@ _MAX_N, _MAX_R, _MAX_P = 1 << 16, 8, 4
 _FREE_TRIES = 3
 _LONGEST_PAUSE = 900.0
 _FORGET_SECONDS = 86400.0
+# A class room that mistypes is no attack.
+_OF_PASSWORD = Limit(free=20, longest=30.0)
+_OF_ADDRESS = Limit(free=12, longest=60.0)
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,11 @@ class PasswordHash:
             raise ValueError("a password hash has a salt or a digest of a wrong length")
         return made
 
+    @property
+    def key(self) -> str:
+        """The same for all items that have this password by the same line of the inventory."""
+        return (self.salt + self.digest).hex()
+
     def fits(self, password: str) -> bool:
         """Whether it was made of this password. Takes tens of milliseconds and up to 64 MiB."""
         found = hashlib.scrypt(
@@ -72,16 +81,28 @@ class _Tries:
 
 
 class Passwords:
-    """Counts by machine, in memory: nobody on the network can restart the service to reset it."""
+    """Counts in memory: nobody on the network can restart the service to reset them.
+
+    By machine, by address, and by password: forty machines whose items have the same one are no
+    forty times as many guesses.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """No thread is started before the first check."""
         self._clock = clock
         self._tries: dict[str, _Tries] = {}
+        self._by_address: dict[str, Turns] = {}
+        self._by_password: dict[str, Turns] = {}
         # One thread: a hundred PCs that guess at once take 64 MiB and one core, not a hundred.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="password")
 
-    async def check(self, machine: str, wanted: PasswordHash, password: str | None) -> None:
+    async def check(
+        self,
+        machine: str,
+        wanted: PasswordHash,
+        password: str | None,
+        address: str | None = None,
+    ) -> None:
         """Return if the password fits; else ServiceError. ``machine`` must be one that exists."""
         if password is None:
             raise ServiceError("password_required", "This item asks for a password.")
@@ -89,9 +110,17 @@ class Passwords:
         left = tries.last + pause_after(tries.count) - self._clock()
         if tries.checking or left > 0:
             raise _too_many(max(left, 1.0))
+        shared = [self._by_password.setdefault(wanted.key, Turns(_OF_PASSWORD))]
+        if address is not None:
+            shared.append(self._by_address.setdefault(address, Turns(_OF_ADDRESS)))
+        left = max(turns.wait(machine, self._clock()) for turns in shared)
+        if left > 0:
+            raise _too_many(left)
         tries.checking = True
         # Counted before the answer is known: a client that hangs up has tried all the same.
         tries.count += 1
+        for turns in shared:
+            turns.take(machine, self._clock())
         try:
             loop = asyncio.get_running_loop()
             fits = await loop.run_in_executor(self._thread, wanted.fits, password)
@@ -104,13 +133,18 @@ class Passwords:
                 "wrong_password", "The password is wrong.", wait_seconds=round(wait, 1)
             )
         self._tries.pop(machine, None)
+        for turns in shared:
+            turns.give_back()
 
     def forget(self) -> None:
         """Drop counts that are a day old."""
-        limit = self._clock() - _FORGET_SECONDS
+        now = self._clock()
         for machine, tries in list(self._tries.items()):
-            if tries.last < limit and not tries.checking:
+            if tries.last < now - _FORGET_SECONDS and not tries.checking:
                 del self._tries[machine]
+        for shared in (self._by_address, self._by_password):
+            for key in [key for key, turns in shared.items() if turns.is_old(now)]:
+                del shared[key]
 
     def close(self) -> None:
         """End the thread."""

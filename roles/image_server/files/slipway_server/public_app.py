@@ -4,19 +4,34 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from slipway.format.frames import MAX_FRAME
+from slipway.format.names import ahead_warning
 
-from . import boot_script, choice_app, models, registration_app
+from . import choice_app, claims, files, models, registration_app, registration_models
+from .bodies import Body, Bound
 from .core import Core
 from .errors import ServiceError
-from .http_common import CoreDep, TokenDep, make_app, peer, read_body, refusals
-from .session import CheckIn, Session
+from .http_common import CoreDep, TokenDep, make_app, peer, refusals
+from .session import Session
 
 router = APIRouter()
+# Text in JSON may take three times the bytes that it has in UTF-8.
+_BOUNDS = {
+    "/v1/checkin": Bound(4 * models.MAX_HARDWARE, 1 << 13, needs_token=False),
+    "/v1/choices": Bound(4 * models.MAX_HARDWARE, 1 << 13, needs_token=False),
+    "/v1/pending": Bound(1 << 12, 1 << 6, needs_token=False),
+    "/v1/registrations": Bound(8 * registration_models.MAX_HARDWARE, 1 << 12, needs_token=False),
+    "/v1/session/heartbeat": Bound(1 << 10, 1 << 4),
+    "/v1/session/progress": Bound(4 * models.MAX_PROGRESS, 1 << 12),
+    "/v1/chunks/query": Bound(128 * models.MAX_QUERY, 3 * models.MAX_QUERY),
+}
+# Other methods need no body; a short one does no harm.
+_NO_BODY = Bound(1 << 10, 1 << 4, needs_token=False)
 _STREAMED = re.compile(r"/v1/(chunks|images)/[^/]*\Z")
 _BOOT_MAC = re.compile(r"[0-9a-f]{2}(-[0-9a-f]{2}){5}\Z")
 _AUTH = ("bad_token", "session_ended")
@@ -63,15 +78,14 @@ def _need_image(item: Session, name: str, version: str | None = None) -> None:
     responses=refusals("no_boot_script"),
     summary="The script that boots a MAC into what is asked of it",
 )
-async def boot(mac: str, core: CoreDep) -> PlainTextResponse:
-    """A pending session's script, or, once, that of an order; nginx answers a 404 with the menu."""
+async def boot(mac: str, request: Request, core: CoreDep) -> PlainTextResponse:
+    """A pending session's script, or, once, that of an order; nginx answers a 404 with the menu.
+
+    For the machine alone: whoever asks from another address gets the 404.
+    """
     script = None
     if _BOOT_MAC.match(mac):
-        item = core.sessions.boot(mac.replace("-", ":"))
-        if item is not None:
-            script = boot_script.render(core.config, item.id)
-        else:
-            script = await core.choices.boot_script(mac)
+        script = await core.arrivals.boot_script(mac.replace("-", ":"), peer(request))
     if script is None:
         raise ServiceError("no_boot_script", "Nothing is asked of this MAC address.")
     return PlainTextResponse(script, headers={"Cache-Control": "no-store"})
@@ -80,22 +94,19 @@ async def boot(mac: str, core: CoreDep) -> PlainTextResponse:
 @router.post(
     "/v1/checkin",
     response_model=models.CheckInAnswer,
-    responses=refusals("no_such_session", "already_checked_in", "session_ended", *_BODY),
+    responses=refusals(
+        "no_such_session",
+        "already_checked_in",
+        "session_ended",
+        "wrong_address",
+        "no_ticket",
+        "another_machine",
+        *_BODY,
+    ),
 )
 async def check_in(report: models.CheckInRequest, request: Request, core: CoreDep) -> Any:
     """Bind the session to this machine and get its token, once."""
-    item, token = await core.sessions.check_in(
-        report.session,
-        CheckIn(
-            macs=tuple(report.macs),
-            host_key=report.host_key,
-            agent_version=report.agent_version,
-            address=peer(request),
-            hardware=report.hardware,
-            nonce=report.nonce,
-        ),
-    )
-    await core.registrations.saw(item.machine, tuple(report.macs), report.hardware)
+    item, token = await core.arrivals.check_in(report, peer(request))
     brief = {"id": item.id} | {
         key: getattr(item, key) for key in ("machine", "verb", "image", "version")
     }
@@ -103,16 +114,16 @@ async def check_in(report: models.CheckInRequest, request: Request, core: CoreDe
 
 
 @router.post("/v1/pending", response_model=models.Pending, responses=refusals(*_BODY))
-async def pending(asks: models.PendingRequest, core: CoreDep) -> Any:
-    """Does a session wait for this machine? Says what the boot script says, behind TLS."""
-    item = core.sessions.pending(*asks.macs)
+async def pending(asks: models.PendingRequest, request: Request, core: CoreDep) -> Any:
+    """Does a session wait for this machine, which stayed in the environment after its last one?"""
+    item = await core.arrivals.pending(asks.macs, asks.nonce, asks.host_key, peer(request))
     return {"session": None if item is None else item.id}
 
 
 @router.get("/v1/session", response_model=models.OwnSession, responses=refusals(*_AUTH))
 async def own_session(item: SessionDep, core: CoreDep) -> Any:
     """The token's own session."""
-    return core.view(item)
+    return core.view(item) | {"proof_nonce": claims.nonce(item)}
 
 
 @router.post(
@@ -139,10 +150,20 @@ async def result(record: models.ResultRecord, item: SessionDep, core: CoreDep) -
     return {}
 
 
-@router.post("/v1/chunks/query", response_model=models.Missing, responses=refusals(*_BACKUP))
-async def query(wanted: models.Query, _: BackupDep, core: CoreDep) -> Any:
-    """Which of these chunks does the store lack?"""
-    return {"missing": await core.run(core.store.missing, wanted.digests)}
+@router.post(
+    "/v1/chunks/query",
+    response_model=models.Missing,
+    responses=refusals(*_BACKUP, "store_failed", "session_quota"),
+)
+async def query(wanted: models.Query, item: BackupDep, core: CoreDep) -> Any:
+    """Which of these chunks have to be sent?
+
+    All but those of the session's own image, those that it has sent, and those that it proves to
+    have: whether another image has a chunk is nothing that a name alone gets an answer to.
+    """
+    own = await core.digest_sets.of(item)
+    proofs = wanted.proofs or []
+    return {"missing": await core.run(core.claims.missing, item, own, wanted.digests, proofs)}
 
 
 @router.put(
@@ -151,17 +172,19 @@ async def query(wanted: models.Query, _: BackupDep, core: CoreDep) -> Any:
     response_model=models.Kept,
     responses={
         200: {"model": models.Kept, "description": "the store had it"},
-        **refusals(*_BACKUP, "wrong_content", "store_failed", "store_full"),
+        **refusals(*_BACKUP, "wrong_content", "store_failed", "store_full", "session_quota"),
     },
     openapi_extra={"requestBody": {"required": True, "content": _FRAME}},
 )
 async def put_chunk(
-    digest: models.Digest, request: Request, _: BackupDep, core: CoreDep
+    digest: models.Digest, request: Request, item: BackupDep, core: CoreDep
 ) -> JSONResponse:
     """One zstd frame that declares its content size; it is verified before it is kept."""
-    async with core.upload_slots:
-        frame = await read_body(request, MAX_FRAME)
-        new = await core.run(core.store.put, digest, frame)
+    core.claims.refuse_spent(item, digest)
+    body = Body(request, MAX_FRAME)
+    async with core.upload_slots.take(item.id, body):
+        frame = await body.read()
+        new = await core.run(core.claims.put, item, digest, frame)
     return JSONResponse({"digest": digest, "new": new}, 201 if new else 200)
 
 
@@ -175,7 +198,7 @@ async def put_chunk(
 )
 async def get_chunk(digest: models.Digest, item: ReaderDep, core: CoreDep) -> Response:
     """A chunk of the session's version. Behind nginx the file is sent by nginx."""
-    if not await core.run(core.images.holds, str(item.image), str(item.version), digest):
+    if digest not in await core.digest_sets.of(item):
         raise ServiceError("wrong_image", "The session's image does not hold this chunk.")
     if await core.run(core.store.fingerprint, digest) is None:
         raise ServiceError("unknown_chunk", f"The store has lost chunk {digest}.")
@@ -196,6 +219,8 @@ async def get_chunk(digest: models.Digest, item: ReaderDep, core: CoreDep) -> Re
             "wrong_image",
             "missing_chunks",
             "already_published",
+            "publish_failed",
+            "publish_refused",
             "bad_manifest",
             "store_failed",
             "store_full",
@@ -210,10 +235,15 @@ async def publish(
 ) -> JSONResponse:
     """A manifest as FORMAT.md describes it becomes a version. A retry finds the same version."""
     _need_image(item, name)
-    async with core.manifest_slots:
-        body = await read_body(request, core.config.max_manifest_bytes)
-        image, version, new = await core.publish(item.id, body)
-    return JSONResponse({"name": image, "version": version}, 201 if new else 200)
+    async with core.one_body_of(item.id):
+        with await core.run(core.store.scratch) as body:
+            try:
+                digest = await Body(request, core.config.max_manifest_bytes).save(body, core.run)
+            except OSError as error:
+                raise files.as_service_error(error, "The manifest") from error
+            image, version, new = await core.publish(item.id, body, digest)
+    published = {"name": image, "version": version, "warning": _ahead(image, version)}
+    return JSONResponse(published, 201 if new else 200)
 
 
 @router.get("/v1/images", response_model=models.ImageList, responses=refusals(*_AUTH))
@@ -241,13 +271,19 @@ async def manifest(
     return Response(await core.run(core.images.read, name, version), media_type="application/json")
 
 
-def _is_streamed(method: str, path: str) -> bool:
-    return method in ("PUT", "POST") and path != "/v1/chunks/query" and bool(_STREAMED.match(path))
+def _ahead(image: str, version: str) -> str | None:
+    return ahead_warning(image, version, datetime.now(UTC))
+
+
+def _bound_of(method: str, path: str) -> Bound | None:
+    if method in ("PUT", "POST") and path != "/v1/chunks/query" and _STREAMED.match(path):
+        return None
+    return _BOUNDS.get(path, Bound()) if method == "POST" else _NO_BODY
 
 
 def build(core: Core) -> FastAPI:
     """The public application."""
-    app = make_app(core, "Slipway image server", _is_streamed)
+    app = make_app(core, "Slipway image server", _bound_of)
     app.include_router(router)
     app.include_router(choice_app.public_router)
     app.include_router(registration_app.public)

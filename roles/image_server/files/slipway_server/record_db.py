@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import json
 import re
+import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -77,7 +78,7 @@ class RecordDb(Generic[_R]):
         await asyncio.wrap_future(self._thread.submit(self._delete, [(each,) for each in ids]))
 
     def load(self) -> list[_R]:
-        """Every stored record."""
+        """Every stored record, in the order in which they came."""
         return self._thread.submit(self._load).result()
 
     def close(self) -> None:
@@ -108,8 +109,15 @@ class RecordDb(Generic[_R]):
             self._db.executemany(f"DELETE FROM {self._table} WHERE id = ?", ids)
 
     def _load(self) -> list[_R]:
-        rows = self._db.execute(f"SELECT body FROM {self._table}").fetchall()
-        return [self._from_body(json.loads(row[0])) for row in rows]
+        rows = self._db.execute(f"SELECT body FROM {self._table} ORDER BY rowid").fetchall()
+        found = [self._from_body(json.loads(row[0])) for row in rows]
+        # What ended in a time to come ended while a clock was ahead: kept until then, it would
+        # outlive the machine.
+        now = time.time()
+        late = [item for item in found if item.ended_at is not None and item.ended_at > now]
+        mended = {item.id: dataclasses.replace(item, ended_at=now) for item in late}
+        self._save(tuple(mended.values()))
+        return [mended.get(item.id, item) for item in found]
 
     def _from_body(self, body: dict[str, Any]) -> _R:
         known = {item.name for item in dataclasses.fields(self._kind)}

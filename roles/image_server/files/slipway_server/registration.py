@@ -14,6 +14,8 @@ from typing import Any
 from slipway.format.names import is_name
 
 STATES = ("waiting", "approved", "refused")
+# How what a PC says compares with what its machine was: `compare`.
+KNOWN, NEW, NONE, ANOTHER = "known", "new", "none", "another"
 PLACEHOLDERS = ("serial", "mac", "uuid", "model")
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -64,6 +66,8 @@ class Identity:
     macs: tuple[str, ...]
     uuid: str | None = None
     serial: str | None = None
+    # Whether an administrator stands behind it: by a session of his, or by approving it.
+    confirmed: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,22 @@ def identity(macs: tuple[str, ...], hardware: Mapping[str, Any]) -> Identity:
     return Identity(
         macs, useful_uuid(hardware.get("uuid", "")), useful_serial(hardware.get("serial", ""))
     )
+
+
+def compare(before: Identity | None, now: Identity) -> str:
+    """Tell whether a PC is the one that its machine was.
+
+    Firmware can lie: KNOWN stops a PC whose card was exchanged or whose address was copied, and an
+    attacker who has not seen the machine itself. NEW: no administrator has stood behind it yet.
+    """
+    if before is not None:
+        pairs = ((before.uuid, now.uuid), (before.serial, now.serial))
+        if any(was is not None and was != found for was, found in pairs):
+            return ANOTHER
+    if now.uuid is None and now.serial is None:
+        return NONE
+    was_said = before is not None and (before.uuid, before.serial) != (None, None)
+    return KNOWN if before is not None and was_said and before.confirmed else NEW
 
 
 def useful_uuid(value: object) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -11,6 +12,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from . import registration_models as models
 from .errors import ServiceError
 from .http_common import CoreDep, peer, refusals
+from .models import MachineName
 
 public = APIRouter(prefix="/v1")
 admin = APIRouter(prefix="/v1")
@@ -23,10 +25,11 @@ _QUEUE = ("registration_refused", "mac_taken", "queue_full", "too_many")
     "/registrations",
     status_code=201,
     response_model=models.RegistrationAnswer,
-    responses=refusals(*_QUEUE, *_BODY),
+    responses=refusals("wrong_address", *_QUEUE, *_BODY),
 )
 async def register(report: models.RegistrationRequest, request: Request, core: CoreDep) -> Any:
     """Ask to become a machine. The same nonce renews what was said before."""
+    await core.arrivals.register(report.macs, peer(request))
     found, token = await core.registrations.report(
         macs=tuple(dict.fromkeys(report.macs)),
         name=report.name,
@@ -65,7 +68,10 @@ async def list_registrations(core: CoreDep) -> Any:
 )
 async def approve(key: str, wanted: models.Approval, core: CoreDep) -> Any:
     """Tell a PC that it is a machine now. It reboots into its menu, which must be there."""
-    return core.registrations.view(await core.registrations.approve(key, wanted.machine))
+    approved = await core.registrations.approve(key, wanted.machine)
+    # Whoever approves has seen what the PC says that it is.
+    await core.identities.saw(wanted.machine, approved.macs, approved.hardware, confirmed=True)
+    return core.registrations.view(approved)
 
 
 @admin.post(
@@ -81,10 +87,18 @@ async def refuse(key: str, wanted: models.Refusal, core: CoreDep) -> Any:
 @admin.get("/identities", response_model=models.IdentityList, responses=refusals())
 async def list_identities(core: CoreDep) -> Any:
     """What each machine said about itself when it last checked in."""
-    found = core.registrations.machines()
+    found = core.identities.all()
     return {
         "identities": [
-            {"machine": machine, "macs": item.macs, "uuid": item.uuid, "serial": item.serial}
+            {"machine": machine} | dataclasses.asdict(item)
             for machine, item in sorted(found.items())
         ]
     }
+
+
+@admin.delete("/identities/{machine}", response_model=models.IdentityList, responses=refusals())
+async def forget_identity(machine: MachineName, core: CoreDep) -> Any:
+    """Forget what a machine said: it got a new mainboard. The list holds that, or nothing."""
+    found = await core.identities.forget(machine)
+    gone = [{"machine": machine} | dataclasses.asdict(found)] if found else []
+    return {"identities": gone}

@@ -151,6 +151,10 @@ class IdentityView(BaseModel):
     macs: list[str]
     uuid: str | None
     serial: str | None
+    confirmed: bool = Field(
+        description="by a session of the administrator's, or by approving; else the machine itself "
+        "said so with a choice in its menu"
+    )
 
 
 class IdentityList(BaseModel):

@@ -1,4 +1,4 @@
-"""The queue of PCs that ask to be registered, and what machines said about themselves.
+"""The queue of PCs that ask to be registered.
 
 The queue is what strangers may fill, so everything about it is bounded: how many wait, how many
 of one address, how often somebody may ask at all. A PC that waits and is heard of keeps its place
@@ -17,15 +17,13 @@ from typing import Any
 from . import tokens
 from .errors import ServiceError
 from .images import iso
-from .registration import Identity, Registration, identity, suggest
+from .registration import Registration, suggest
 from .registration_db import RegistrationDb
 
 QUEUE = "registrations"
-MACHINES = "identities"
 # A PC asks every few seconds how its registration stands.
 SILENT_SECONDS = 60.0
 MOST_OF_ONE_ADDRESS = 8
-MOST_MACHINES = 20_000
 # How many seconds' worth of requests may come at once: a class room is switched on.
 _BURST_SECONDS = 12
 _APPROVED_SECONDS = 3600.0
@@ -51,17 +49,20 @@ class Registrations:
         self._queue = {key: _from_body(body) for key, body in db.load(QUEUE).items()}
         self._by_token = {item.token_hash: key for key, item in self._queue.items()}
         self._heard = dict.fromkeys(self._queue, clock())
+        wall = time.time()
+        # When each was decided, by the clock that nobody sets.
+        self._decided = {
+            key: clock() - max(0.0, wall - item.decided_at)
+            for key, item in self._queue.items()
+            if item.decided_at is not None
+        }
         # Those that came back to ask. Of a flood, most never do.
         self._polled = set(self._queue)
-        self._machines = {
-            machine: Identity(tuple(body["macs"]), body["uuid"], body["serial"])
-            for machine, body in db.load(MACHINES).items()
-        }
         self._budget, self._budget_at = float(per_second * _BURST_SECONDS), clock()
 
     def all(self) -> list[Registration]:
         """The queue, oldest first."""
-        return sorted(self._queue.values(), key=lambda item: (item.created, item.id))
+        return list(self._queue.values())
 
     def get(self, key: str) -> Registration:
         """One registration by its id."""
@@ -69,10 +70,6 @@ class Registrations:
         if found is None:
             raise ServiceError("no_such_registration", "There is no such registration.")
         return found
-
-    def machines(self) -> dict[str, Identity]:
-        """What each machine said when it last checked in."""
-        return dict(self._machines)
 
     async def report(
         self,
@@ -147,30 +144,15 @@ class Registrations:
             return found
         return await self._decide(found, state="refused", machine=None, reason=reason)
 
-    def identity_of(self, machine: str) -> Identity | None:
-        """What a machine of the inventory said about itself last."""
-        return self._machines.get(machine)
-
-    async def saw(self, machine: str, macs: tuple[str, ...], hardware: Mapping[str, Any]) -> None:
-        """Remember what a machine of the inventory says about itself."""
-        found = identity(macs, hardware)
-        if self._machines.get(machine) == found:
-            return
-        old = [] if machine in self._machines else list(self._machines)[: -MOST_MACHINES + 1]
-        for each in old:
-            del self._machines[each]
-        self._machines[machine] = found
-        await self._db.put(MACHINES, machine, dataclasses.asdict(found), old)
-
     async def sweep(self, keep_seconds: float) -> None:
         """Forget who was told, and who has not been heard of for days."""
-        now, wall = self._clock(), time.time()
+        now = self._clock()
         over = [
             key
             for key, item in self._queue.items()
             if (item.state == "waiting" and now - self._heard[key] > keep_seconds)
-            or (item.state == "refused" and wall - (item.decided_at or 0) > keep_seconds)
-            or (item.state == "approved" and wall - (item.decided_at or 0) > _APPROVED_SECONDS)
+            or (item.state == "refused" and now - self._decided[key] > keep_seconds)
+            or (item.state == "approved" and now - self._decided[key] > _APPROVED_SECONDS)
         ]
         if over:
             self._forget({*over})
@@ -243,7 +225,7 @@ class Registrations:
             others = [item for item in left if item.id not in gone]
             full = f"{self._limit} PCs wait already"
             gone.append(
-                min(decided, key=lambda item: item.decided_at or 0).id
+                min(decided, key=lambda item: self._decided[item.id]).id
                 if decided
                 else self._least(others, full)
             )
@@ -260,6 +242,7 @@ class Registrations:
 
     async def _decide(self, item: Registration, **changes: Any) -> Registration:
         decided = dataclasses.replace(item, decided_at=time.time(), **changes)
+        self._decided[item.id] = self._clock()
         await self._keep(decided)
         return decided
 
@@ -285,6 +268,7 @@ class Registrations:
             if item is not None:
                 self._by_token.pop(item.token_hash, None)
             self._heard.pop(key, None)
+            self._decided.pop(key, None)
             self._polled.discard(key)
 
 

@@ -25,9 +25,6 @@ from .session_db import SessionDb
 
 log = logging.getLogger(__name__)
 
-_PRIVATE = {"nonce_hash", "token_hash", "token_used", "manifest_hash", "ttl_seconds"}
-_TIMES = ("created", "checked_in_at", "last_heard", "ended_at")
-
 
 class Registry:
     """The sessions of this image server."""
@@ -60,8 +57,8 @@ class Registry:
         self._show_open()
 
     def all(self) -> list[Session]:
-        """Every session that is kept, oldest first."""
-        return sorted(self._sessions.values(), key=lambda item: (item.created, item.id))
+        """Every session that is kept, oldest first: in the order in which they came."""
+        return list(self._sessions.values())
 
     def open_sessions(self) -> list[Session]:
         """Those that have not ended."""
@@ -136,12 +133,35 @@ class Registry:
                 return item
         return None
 
-    def boot(self, mac: str) -> Session | None:
-        """The pending session whose script a booting MAC gets."""
-        item = self.pending(mac)
-        if item is not None:
-            self._set(dataclasses.replace(item, boot_script_served=item.boot_script_served + 1))
-        return item
+    async def boot(self, session_id: str, address: str | None) -> str | None:
+        """Note that the session's script goes out to its machine; return the ticket in it.
+
+        The ticket of an earlier script is good for nothing from now on. None: no longer pending.
+        """
+        item = self.get(session_id)
+        if not item.awaits_boot:
+            return None
+        ticket = tokens.new_token()
+        await self._commit(
+            dataclasses.replace(
+                item,
+                boot_script_served=item.boot_script_served + 1,
+                ticket_hash=tokens.digest_of(ticket),
+                ticket_address=address,
+            )
+        )
+        return ticket
+
+    def last_of(self, machine: str, nonce: str | None, host_key: str | None) -> Session | None:
+        """The machine's last session, for the environment that had it.
+
+        It alone has the nonce: a secret that has only ever been sent over TLS.
+        """
+        came = [item for item in self._sessions.values() if item.machine == machine]
+        last = max(came, key=lambda item: item.checked_in_at or 0.0, default=None)
+        if last is None or nonce is None or not tokens.matches(nonce, last.nonce_hash):
+            return None
+        return last if last.host_key == host_key else None
 
     async def check_in(self, session_id: str, report: CheckIn) -> tuple[Session, str]:
         """Bind the session to its machine; return it with the token, which is kept nowhere."""
@@ -187,7 +207,11 @@ class Registry:
 
     def progress(self, session_id: str, record: dict[str, Any]) -> None:
         """Keep the newest progress record."""
-        self._set(dataclasses.replace(self.get(session_id), progress=record))
+        self.note(session_id, progress=record)
+
+    def note(self, session_id: str, **changes: Any) -> None:
+        """Change fields that may be lost if the service dies within seconds."""
+        self._set(dataclasses.replace(self.get(session_id), **changes))
 
     async def update(self, session_id: str, **changes: Any) -> Session:
         """Change fields that are no state, durably."""
@@ -281,12 +305,3 @@ class Registry:
         await self._db.save(item)
         if self._sessions.get(item.id) is item:
             self._dirty.discard(item.id)
-
-
-def view(item: Session) -> dict[str, Any]:
-    """A session as the API shows it: no hash of a secret, times in ISO form."""
-    shown = {key: value for key, value in dataclasses.asdict(item).items() if key not in _PRIVATE}
-    shown["macs"] = list(item.macs)
-    for key in _TIMES:
-        shown[key] = None if shown[key] is None else iso(shown[key])
-    return shown

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi import Query as Parameter
 
 from . import admin_app, choice_app, choice_models, models
+from .bodies import Bound
 from .core import Core
 from .errors import ServiceError
 from .http_common import CoreDep, make_app, refusals
@@ -102,6 +103,6 @@ async def end_session(
 
 def build(core: Core) -> FastAPI:
     """The job runner's application."""
-    app = make_app(core, "Slipway image server, job runner", lambda *_: False)
+    app = make_app(core, "Slipway image server, job runner", lambda *_: Bound(needs_token=False))
     app.include_router(router)
     return app

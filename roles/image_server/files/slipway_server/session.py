@@ -12,6 +12,11 @@ from typing import Any
 
 from . import tokens
 from .errors import ServiceError
+from .registration import ANOTHER
+
+# An agent at work bears ten minutes without the server, and half a disk is of no use: its session
+# is there when the line is.
+_AT_WORK_SECONDS = 900
 
 VERBS = ("backup", "restore", "verify", "service")
 OUTCOMES = ("done", "failed", "abandoned", "expired", "cancelled")
@@ -39,6 +44,11 @@ class Session:
     hardware: dict[str, Any] = field(default_factory=dict)
     agent_version: str | None = None
     boot_script_served: int = 0
+    # The secret in the boot script that was sent last, and where to: who checks in must show it.
+    ticket_hash: str | None = None
+    ticket_address: str | None = None
+    # How the firmware's words compare with what the machine was: KNOWN, NEW or NONE.
+    identity: str | None = None
     refused_checkins: int = 0
     refused_from: str | None = None
     progress: dict[str, Any] | None = None
@@ -52,6 +62,8 @@ class Session:
     job: str | None = None
     # SHA-256 of the manifest that this session publishes: a retry finds its own version again.
     manifest_hash: str | None = None
+    # Publishes that began and of which the service did not see the end.
+    publish_strikes: int = 0
 
     @property
     def open(self) -> bool:
@@ -68,6 +80,22 @@ class Session:
 
 
 @dataclass(frozen=True)
+class Proof:
+    """What the server itself found out about who reports."""
+
+    # Whether the address is that of one of the machine's cards; None: nobody knows.
+    address: bool | None
+    why: str
+    # Whether an address of which nobody knows is good enough.
+    accepts_unknown: bool
+    # The card that was seen at the address.
+    card: str | None
+    # The environment that had the machine's last session: it has shown its secrets.
+    stayed: bool
+    identity: str
+
+
+@dataclass(frozen=True)
 class CheckIn:
     """What a machine reports when it arrives."""
 
@@ -75,12 +103,14 @@ class CheckIn:
     host_key: str
     agent_version: str
     address: str | None
+    proof: Proof
     hardware: dict[str, Any] = field(default_factory=dict)
     nonce: str | None = None
+    ticket: str | None = None
 
 
 def check_in(session: Session, report: CheckIn, token_hash: str, now: float) -> Session:
-    """Bind the session to the first machine that reports with one of its MACs.
+    """Bind the session to the first that reports with one of its MACs and is the machine.
 
     A retry after a lost answer is told from an attack by the nonce, a secret that the machine
     made when it booted and has only ever sent over TLS. It gets a new token as long as nobody
@@ -96,6 +126,8 @@ def check_in(session: Session, report: CheckIn, token_hash: str, now: float) -> 
             "already_checked_in",
             f"The session of {session.machine} already has its machine. This is recorded.",
         )
+    if session.state == "requested":
+        _refuse_stranger(session, report)
     return dataclasses.replace(
         session,
         state="checked_in",
@@ -105,9 +137,56 @@ def check_in(session: Session, report: CheckIn, token_hash: str, now: float) -> 
         host_key=report.host_key,
         hardware=report.hardware,
         agent_version=report.agent_version,
+        identity=session.identity or report.proof.identity,
+        ticket_hash=None,
         nonce_hash=tokens.digest_of(report.nonce) if report.nonce else None,
         token_hash=token_hash,
         token_used=False,
+    )
+
+
+def _refuse_stranger(session: Session, report: CheckIn) -> None:
+    proof = report.proof
+    # A job's machine has shown the nonce of its choice, one that stayed that of its last session.
+    if session.job is None and not proof.stayed:
+        _refuse_address(session, report)
+        if session.ticket_hash is not None and not _has_ticket(session, report):
+            raise ServiceError(
+                "no_ticket",
+                f"The session of {session.machine} is for who fetched its boot script last.",
+            )
+    if proof.identity == ANOTHER:
+        raise ServiceError(
+            "another_machine",
+            f"This PC has a card of {session.machine}, but its firmware is another's.",
+        )
+
+
+def _refuse_address(session: Session, report: CheckIn) -> None:
+    proof = report.proof
+    if proof.address is None:
+        # Then the boot script is the only witness: it must have gone to the same address.
+        moved = session.ticket_hash is not None and session.ticket_address != report.address
+        believed = proof.accepts_unknown and not moved
+    else:
+        # A PC may boot from one of its cards and then speak through another.
+        other = proof.card in report.macs and _has_ticket(session, report)
+        believed = proof.address or other
+    if not believed:
+        raise wrong_address(report.address, proof.why)
+
+
+def _has_ticket(session: Session, report: CheckIn) -> bool:
+    return report.ticket is not None and tokens.matches(report.ticket, session.ticket_hash)
+
+
+def wrong_address(address: str | None, why: str) -> ServiceError:
+    """The refusal of who asks from an address that can't be shown to be the machine's.
+
+    It says nothing of the machine: who reads it may be anybody.
+    """
+    return ServiceError(
+        "wrong_address", f"{address or 'This'} is not known as this machine's address: {why}."
     )
 
 
@@ -144,7 +223,9 @@ def overdue(session: Session, waited: float, silent_seconds: int) -> str | None:
     """
     if session.state == "requested" and waited >= session.ttl_seconds:
         return "expired"
-    if session.state == "checked_in" and waited >= silent_seconds:
+    at_work = session.progress is not None and session.result is None
+    patience = max(silent_seconds, _AT_WORK_SECONDS) if at_work else silent_seconds
+    if session.state == "checked_in" and waited >= patience:
         return "abandoned"
     return None
 

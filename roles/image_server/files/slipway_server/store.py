@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import time
+import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from slipway.format.errors import FormatError, FrameTooLong
-from slipway.format.frames import check_frame
+from slipway.format.frames import check_frame, frame_facts
 
 from . import files
 from .errors import ServiceError
@@ -42,14 +42,18 @@ class ChunkStore:
         reserve_bytes: int,
         marks: SyncMarks,
         is_known_bad: Callable[[str, Fingerprint], bool],
+        note_key: Callable[[str, bytes], None] = lambda *_: None,
     ) -> None:
-        """Open the store and remove what an earlier process left half-done."""
+        """Open the store and remove what an earlier process left half-done.
+
+        ``note_key`` is told the key of each content that is sent, for proofs.
+        """
         self.root = root
         self.tmp = root / "tmp"
         self._reserve = reserve_bytes
         self._marks = marks
         self._is_known_bad = is_known_bad
-        self._dirty = False
+        self._note_key = note_key
         for folder in (root / "chunks", root / "images", self.tmp):
             folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         for leftover in self.tmp.iterdir():
@@ -85,16 +89,15 @@ class ChunkStore:
         found = self.fingerprint(digest)
         if found is None or found.size == 0 or self._is_known_bad(digest, found):
             return None
-        if self._marks.suspect(found.mtime_ns / 1e9) and not self._clear(digest):
+        if self._marks.suspect(digest) and not self._clear(digest):
             return None
         return found.size
 
     def _clear(self, digest: str) -> bool:
-        """Read a suspect; a sound one is touched and so leaves the suspect window."""
-        path = self.path(digest)
+        """Read a suspect; a sound one is none any more."""
         try:
-            check_frame(digest, path.read_bytes())
-            os.utime(path)
+            check_frame(digest, self.path(digest).read_bytes())
+            self._marks.clear(digest)
         except (OSError, FormatError):
             return False
         return True
@@ -106,11 +109,12 @@ class ChunkStore:
     def put(self, digest: str, frame: bytes) -> bool:
         """Verify a frame and keep it. False: it was here before."""
         try:
-            check_frame(digest, frame)
+            _, key = frame_facts(digest, frame)
         except FrameTooLong as error:
             raise ServiceError("too_long", f"Chunk {digest[:12]}: {error}.") from error
         except FormatError as error:
             raise ServiceError("wrong_content", f"Chunk {digest[:12]}: {error}.") from error
+        self._note_key(digest, key)
         if self.size_if_kept(digest) is not None:
             return False
         room = self.room()
@@ -121,8 +125,9 @@ class ChunkStore:
                 "MiB are kept in reserve: the chunk was not kept.",
             )
         try:
-            self._dirty = True
-            files.replace(files.write_new(self.tmp, frame, sync=False), self.path(digest))
+            temporary = files.write_new(self.tmp, frame, sync=False)
+            with self._marks.naming(digest):
+                files.replace(temporary, self.path(digest))
         except OSError as error:
             raise files.as_service_error(error, "The chunk") from error
         return True
@@ -132,20 +137,24 @@ class ChunkStore:
         found = os.statvfs(self.root)
         return Room(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
 
+    def scratch(self) -> IO[bytes]:
+        """A nameless file without a buffer; it is gone when it is closed."""
+        try:
+            return tempfile.TemporaryFile(dir=self.tmp, buffering=0)
+        except OSError as error:
+            raise files.as_service_error(error, "The manifest") from error
+
     def sync(self) -> None:
         """Make every chunk that has its name durable."""
-        began = time.time()
-        dirty, self._dirty = self._dirty, False
+        covered = self._marks.begin()
         try:
             files.sync_file_system(self._handle)
-            if dirty:
-                self._marks.synced(began)
         except OSError as error:
-            self._dirty = True
-            self._marks.distrust(time.time())
+            self._marks.distrust(covered)
             raise files.as_service_error(error, "What was sent lately") from error
+        self._marks.synced(covered)
 
     @property
     def dirty(self) -> bool:
         """Whether a chunk was named since the last sync."""
-        return self._dirty
+        return self._marks.dirty

@@ -3,7 +3,8 @@
 GRUB under Secure Boot has no HTTP, so it can't ask this service. Instead it reads
 ``<mac>.cfg`` from a folder that TFTP serves. Such a file is there exactly while a session of that
 MAC is pending, and only says what the imaging environment is booted with: what to do with it
-stands in GRUB's own configuration, so that this service never writes a script.
+stands in GRUB's own configuration, so that this service never writes a script. Whoever asks TFTP
+for it gets it: it names the session and holds no secret, and at check-in the address is looked at.
 
 The folder lies in memory and goes with the service, however that ends: then a PC finds no file
 and shows its menu, as it does when the web server has no answer.

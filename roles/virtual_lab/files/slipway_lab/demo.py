@@ -1,20 +1,28 @@
-"""`make demo`: the main job, from nothing, on the lab's virtual PCs, with what was measured."""
+"""`make demo`: the main job, from nothing, on the lab's virtual PCs, with what was measured.
+
+It shows steps, bars and a table; with VERBOSE=1 in the environment, all that Ansible says.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from slipway_lab.api import Lab, Pc
+from slipway_lab.demo_view import View
 from slipway_lab.errors import LabError
-from slipway_lab.playbook_runs import PlaybookRun, run_playbook
+from slipway_lab.playbook_runs import ROOT, PlaybookRun, run_playbook
 
 # From a reset to the marker; generous, since software emulation shares its cores with others.
 BOOT_SECONDS = 300
+LOG = ROOT / ".cache/demo.log"
+VERBOSE = os.environ.get("VERBOSE", "") not in ("", "0")
 
 NEXT = """\
 The lab is still up, its PCs are off. Try:
@@ -22,7 +30,7 @@ The lab is still up, its PCs are off. Try:
   ansible-playbook -i inventory/lab playbooks/images.yml
   ansible-playbook -i inventory/lab playbooks/backup.yml -l pc1
   ansible-playbook -i inventory/lab playbooks/restore.yml -l pc1 -e image=pc1 --check --diff
-  less .lab/consoles/pc1.log
+  less .lab/consoles/pc1.log      # its screen; all that Ansible said: .cache/demo.log
 and at the end: make lab-down"""
 
 
@@ -69,18 +77,70 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def say(text: str) -> None:
-    """Announce a step between the playbooks' own output."""
-    print(f"\n=== {text}", flush=True)
+class Demo:
+    """The trip, and the view that shows it."""
+
+    def __init__(self, view: View) -> None:
+        """Nothing is started before `run`."""
+        self._view = view
+
+    def run(self) -> list[Row]:
+        """Bring the lab up and make the trip; return what was measured."""
+        with self._step("Bring the lab up: network, image server, two virtual PCs"):
+            built = self._play("lab_up")
+        with self._step("Configure the image server: site.yml"):
+            site = self._play("site")
+        lab = Lab.load()
+        rows = [Row("lab_up.yml", "lab", built.seconds)]
+        rows.append(Row("site.yml", lab.server.name, site.seconds))
+        shut_down(lab)
+        names = ",".join(pc.name for pc in lab.pcs)
+        with self._step(f"Back up {names}, both at the same time"):
+            rows += self._work(lab, "backup", {"imaging_session_after": "poweroff"})
+        with self._step("Overwrite both disks with random bytes, partition tables too"):
+            rows += [_wipe(pc) for pc in lab.pcs]
+        since = {pc.name: pc.console_offset() for pc in lab.pcs}
+        with self._step(f"Wake and restore {names}"):
+            image = {"image": "{{ inventory_hostname }}", "imaging_session_after": "reboot"}
+            rows += self._work(lab, "restore", image)
+        with self._step("Each boots its own disk and says its marker"):
+            with ThreadPoolExecutor(len(lab.pcs)) as threads:
+                rows += threads.map(lambda pc: wait_for_marker(pc, since[pc.name]), lab.pcs)
+            shut_down(lab)
+        return rows
+
+    @contextlib.contextmanager
+    def _step(self, title: str) -> Iterator[None]:
+        self._view.begin(title)
+        yield
+        self._view.end()
+
+    def _work(self, lab: Lab, verb: str, variables: Mapping[str, object]) -> list[Row]:
+        """Run a verb for every PC; return its time and what each agent measured."""
+        names = ",".join(pc.name for pc in lab.pcs)
+        run = self._play(verb, limit=names, variables=variables)
+        results = [(pc.name, run.results[pc.name][f"disk_{verb}"]) for pc in lab.pcs]
+        agents = [Row.of_agent("  agent", name, result) for name, result in results]
+        return [Row(f"{verb}.yml in all", names, run.seconds), *agents]
+
+    def _play(self, name: str, **arguments: Any) -> PlaybookRun:
+        """Run a playbook that must succeed."""
+        watch = None if VERBOSE else self._view.event
+        run = run_playbook(name, quiet=not VERBOSE, watch=watch, **arguments)
+        if run.returncode:
+            problems = "; ".join(
+                f"{host}: {', '.join(msgs)}" for host, msgs in run.failures.items()
+            )
+            where = "Its output stands above." if VERBOSE else f"All that was said: {LOG}"
+            raise LabError(f"playbooks/{name}.yml failed. {problems}", where)
+        return run
 
 
-def play(name: str, **arguments: Any) -> PlaybookRun:
-    """Run a playbook that must succeed."""
-    run = run_playbook(name, **arguments)
-    if run.returncode:
-        problems = "; ".join(f"{host}: {', '.join(msgs)}" for host, msgs in run.failures.items())
-        raise LabError(f"playbooks/{name}.yml failed. {problems}", "Its output stands above.")
-    return run
+def _wipe(pc: Pc) -> Row:
+    pc.wait_until_off()
+    start = time.monotonic()
+    count = pc.overwrite_disk()
+    return Row("wipe the disk", pc.name, time.monotonic() - start, written=count)
 
 
 def wait_for_marker(pc: Pc, since: int) -> Row:
@@ -97,56 +157,16 @@ def shut_down(lab: Lab) -> None:
             pc.shutdown()
 
 
-def trip(lab: Lab) -> list[Row]:
-    """Back up, wipe, restore and boot every PC of the lab; return what was measured."""
-    names = ",".join(pc.name for pc in lab.pcs)
-    rows = []
-    shut_down(lab)
-
-    say(f"Back up {names}, both at the same time")
-    backup = play("backup", limit=names, variables={"imaging_session_after": "poweroff"})
-    rows.append(Row("backup.yml in all", names, backup.seconds))
-    for pc in lab.pcs:
-        rows.append(Row.of_agent("  agent", pc.name, backup.results[pc.name]["disk_backup"]))
-
-    say("Overwrite both disks with random bytes, partition tables too")
-    for pc in lab.pcs:
-        pc.wait_until_off()
-        start = time.monotonic()
-        count = pc.overwrite_disk()
-        rows.append(Row("wipe the disk", pc.name, time.monotonic() - start, written=count))
-
-    say(f"Wake and restore {names}")
-    since = {pc.name: pc.console_offset() for pc in lab.pcs}
-    image = {"image": "{{ inventory_hostname }}", "imaging_session_after": "reboot"}
-    restore = play("restore", limit=names, variables=image)
-    rows.append(Row("restore.yml in all", names, restore.seconds))
-    for pc in lab.pcs:
-        rows.append(Row.of_agent("  agent", pc.name, restore.results[pc.name]["disk_restore"]))
-
-    say("Wait until each boots its own disk and says its marker")
-    with ThreadPoolExecutor(len(lab.pcs)) as threads:
-        rows += threads.map(lambda pc: wait_for_marker(pc, since[pc.name]), lab.pcs)
-    shut_down(lab)
-    return rows
-
-
 def main() -> int:
-    """Bring the lab up, make the trip, and print the table."""
+    """Make the trip and print the table."""
     start = time.monotonic()
-    try:
-        say("Bring the lab up")
-        built = play("lab_up")
-        site = play("site")
-        lab = Lab.load()
-        rows = [
-            Row("lab_up.yml", "lab", built.seconds),
-            Row("site.yml", lab.server.name, site.seconds),
-            *trip(lab),
-        ]
-    except LabError as problem:
-        print(f"\nThe demo failed: {problem}", file=sys.stderr)
-        return 1
+    LOG.parent.mkdir(exist_ok=True)
+    with LOG.open("w", encoding="utf-8") as log:
+        try:
+            rows = Demo(View(sys.stdout, log)).run()
+        except LabError as problem:
+            print(f"\nThe demo failed: {problem}", file=sys.stderr)
+            return 1
     rows.append(Row("everything", "", time.monotonic() - start))
     print(f"\n{table(rows)}\n\n{NEXT}")
     return 0

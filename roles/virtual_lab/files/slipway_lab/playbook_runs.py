@@ -9,7 +9,7 @@ import os
 import shlex
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,13 +65,21 @@ def run_playbook(
     options: str = "",
     inventories: Sequence[Path] = (LAB,),
     quiet: bool = False,
+    watch: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> PlaybookRun:
     """Run ``playbooks/NAME.yml`` from the checkout, against the lab or other inventories.
 
     ``variables`` become ``-e KEY=VALUE``, ``options`` further options such as ``--check --diff``.
-    A failed play raises nothing: look at ``returncode`` and ``failures``.
+    ``watch`` is given every event of ansible-runner as it comes. A failed play raises nothing: look
+    at ``returncode`` and ``failures``.
     """
     run = PlaybookRun()
+
+    def take(event: Mapping[str, Any]) -> None:
+        run.keep(event)
+        if watch is not None:
+            watch(event)
+
     start = time.monotonic()
     words = [shlex.quote(f"-e{key}={value}") for key, value in (variables or {}).items()]
     # Not in the lab's own folder, which lab_down.yml removes while the runner still writes.
@@ -84,7 +92,7 @@ def run_playbook(
             limit=limit,
             cmdline=" ".join([options, *words]).strip() or None,
             envvars={"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PATH": os.environ["PATH"]},
-            event_handler=run.keep,
+            event_handler=take,
             quiet=quiet,
         )
         with runner.stdout as stream:

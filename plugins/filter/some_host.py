@@ -1,0 +1,63 @@
+"""Filter: the pattern of a play, refused where no host matches it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from ansible import context
+from ansible.errors import AnsibleFilterError
+from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.imaging.plugins.plugin_utils._selection import check_hosts
+
+DOCUMENTATION = r"""
+name: some_host
+short_description: The pattern of a play, refused where no host matches it
+version_added: 0.1.0
+author: The Slipway team (@slipway)
+description:
+  - Ansible skips a play without hosts and ends well, as if its work had been done.
+  - A syntax check has no inventory, and is let through.
+options:
+  _input:
+    description: The pattern.
+    type: str
+    required: true
+  groups:
+    description: The variable C(groups).
+    type: dict
+    required: true
+  limit:
+    description: The variable C(ansible_limit), V(none) where no limit was given.
+    type: str
+    required: true
+positional: [groups, limit]
+"""
+
+EXAMPLES = r"""
+- name: Do nothing without a word
+  hosts: "{{ 'image_servers' | slipway.imaging.some_host(groups, ansible_limit | default(none)) }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The pattern.
+  type: str
+"""
+
+
+def some_host(pattern: str, groups: Mapping[str, Sequence[str]], limit: str | None) -> str:
+    """Return the pattern."""
+    if context.CLIARGS.get("syntax"):
+        return pattern
+    try:
+        return check_hosts(pattern, groups, limit)
+    except SlipwayError as failure:
+        raise AnsibleFilterError(str(failure)) from failure
+
+
+class FilterModule:
+    """What Ansible loads."""
+
+    def filters(self) -> dict[str, Callable[..., str]]:
+        """Return the filter by its name."""
+        return {"some_host": some_host}

@@ -1,0 +1,216 @@
+"""A PC in the imaging environment that does whatever a test wants: a real sshd on loopback.
+
+Its root is hostile: a program answers in the place of its shell and its Python. The image server is
+the FakeService of conftest.py, and what runs against both are the project's own playbooks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[3]
+SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
+SESSION = "0123456789abcdef"
+VERSION = "20260131T235959Z"
+
+# What the PC runs for every command. It knows four: a module, a poll, the farewell, anything else.
+_SHELL = r"""#!/usr/bin/python3
+import json, os, sys, time
+folder = os.path.dirname(os.path.abspath(__file__))
+command = os.environ.get("SSH_ORIGINAL_COMMAND", "")
+kind = "hello"
+for word, name in (("python", "module"), ("systemctl show", "poll"), ("journalctl", "journal"),
+                   ("systemctl reboot", "farewell"), ("systemctl poweroff", "farewell"),
+                   ("slipway/stay", "farewell")):
+    if word in command:
+        kind = name
+        break
+with open(folder + "/commands", "a") as log:
+    log.write(json.dumps([kind, command]) + "\n")
+answers = json.load(open(folder + "/answers.json"))
+do = answers.get(kind, {})
+if kind == "module" and not do.get("deaf"):
+    sys.stdin.buffer.read()
+sys.stdout.write(do.get("out", ""))
+sys.stderr.write(do.get("err", ""))
+sys.stdout.flush()
+sys.stderr.flush()
+end = time.monotonic() + do.get("flood", 0)
+while time.monotonic() < end:
+    os.write(1, b"x" * 65536)
+time.sleep(do.get("hang", 0))
+sys.exit(do.get("code", 0))
+"""
+
+
+@dataclass
+class Pc:
+    """One sshd with its host key."""
+
+    folder: Path
+    port: int
+    address: str = "127.0.0.1"
+    answers: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def host_key(self) -> str:
+        return (self.folder / "host_key.pub").read_text().strip()
+
+    @property
+    def commands(self) -> list[list[str]]:
+        """Every command that reached it: its kind, and its text."""
+        log = self.folder / "commands"
+        return [json.loads(row) for row in log.read_text().splitlines()] if log.exists() else []
+
+    def answer(self, **answers: dict[str, Any]) -> None:
+        """Say what it answers from now on, by the kind of the command."""
+        self.answers |= answers
+        (self.folder / "answers.json").write_text(json.dumps(self.answers))
+
+    def module_says(self, answer: object) -> None:
+        self.answer(module={"out": f"\n{json.dumps(answer)}\n"})
+
+    def job_says(self, *records: object, state: str = "active") -> None:
+        """Let its job's log hold these records."""
+        rows = "".join(f"{json.dumps(record)}\n" for record in records)
+        unit = f"ActiveState={state}\nResult=success\nExecMainStatus=0\n"
+        said = f"{unit}\n--state-of-slipway-unit\n{rows}--end-of-slipway-log\n"
+        self.answer(poll={"out": said})
+
+
+def make_key(path: Path) -> Path:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
+    return path
+
+
+@contextmanager
+def running_pc(folder: Path, login: Path) -> Iterator[Pc]:
+    """Run a PC that lets in the key `login`."""
+    assert SSHD is not None
+    folder.mkdir()
+    # sshd wants it, and nothing else here makes it.
+    Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+    shell = folder / "shell"
+    shell.write_text(_SHELL)
+    shell.chmod(0o755)
+    key = make_key(folder / "host_key")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = {
+        "Port": port, "ListenAddress": "127.0.0.1", "HostKey": key, "PidFile": "none",
+        "AuthorizedKeysFile": f"{login}.pub", "StrictModes": "no", "PermitRootLogin": "yes",
+        "UsePAM": "no", "ForceCommand": shell, "MaxStartups": "100", "MaxSessions": "100",
+    }  # fmt: skip
+    config = folder / "sshd_config"
+    config.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
+    with subprocess.Popen([SSHD, "-D", "-e", "-f", config], stderr=subprocess.PIPE) as sshd:
+        try:
+            _await(port)
+            pc = Pc(folder, port)
+            pc.answer()
+            yield pc
+        finally:
+            sshd.kill()
+
+
+def _await(port: int) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise AssertionError("sshd does not listen")
+
+
+@dataclass
+class Site:
+    """A controller with an inventory of one image server and one PC."""
+
+    folder: Path
+    login: Path
+    service: Any
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir()
+        self.known_hosts_dir = self.folder / "known_hosts"
+
+    @property
+    def inventory(self) -> Path:
+        return self.folder / "hosts.yml"
+
+    def describe(self, **pc: Any) -> None:
+        """Write the inventory; `pc` is what it says of the PC beyond what it must."""
+        server = {
+            "ansible_connection": "local", "ansible_become": False,
+            "ansible_python_interpreter": sys.executable,
+        }  # fmt: skip
+        machine = {
+            "machine_macs": ["52:54:00:77:00:01"],
+            "ansible_ssh_private_key_file": str(self.login),
+            "imaging_session_wake": False,
+            "imaging_session_server_python": sys.executable,
+            "imaging_session_admin_socket": self.service.path,
+            "imaging_session_known_hosts_dir": str(self.known_hosts_dir),
+        } | pc
+        groups = {
+            "image_servers": {"hosts": {"img": server}},
+            "machines": {"hosts": {"pc1": machine}},
+        }
+        self.inventory.write_text(json.dumps(groups))
+
+    def serve(self, pc: Pc, **changes: Any) -> None:
+        """Let the service know a session whose machine is this PC."""
+        seen = {
+            "id": SESSION, "machine": "pc1", "state": "checked_in", "outcome": None,
+            "image": "pc1", "version": VERSION, "boot_script_served": 1, "refused_checkins": 0,
+            "image_check": None, "address": pc.address, "host_key": pc.host_key,
+            "progress": None, "result": None, **changes,
+        }  # fmt: skip
+        path = f"/v1/sessions/{SESSION}"
+        self.service.answer("POST", "/v1/sessions", seen)
+        self.service.answer("GET", path, seen)
+        self.service.answer("DELETE", path, seen | {"state": "ended", "outcome": "failed"})
+
+    @property
+    def outcome(self) -> str:
+        """What the session was ended with."""
+        [path] = [path for verb, path, _body in self.service.asked if verb == "DELETE"]
+        return str(path.partition("outcome=")[2])
+
+    def environment(self, **more: str) -> dict[str, str]:
+        home = {"ANSIBLE_LOCAL_TEMP": str(self.folder / "tmp"), "ANSIBLE_NOCOLOR": "1"}
+        paths = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "COLUMNS": "5000"}
+        control = {"ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.folder / "cp")}
+        tools = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        return {**os.environ, **home, **paths, **control, "PATH": tools, **more}
+
+    def play(
+        self, pc: Pc, verb: str, *options: str, environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run one of the project's playbooks for the PC."""
+        words = ["ansible-playbook", "-i", str(self.inventory), "-l", "pc1"]
+        words += ["-e", f"ansible_port={pc.port}", *options, f"playbooks/{verb}.yml"]
+        return subprocess.run(
+            words,
+            cwd=ROOT,
+            env=self.environment(**(environment or {})),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=400,
+        )

@@ -1,0 +1,129 @@
+"""Bodies: as long as a route needs, counted before they are read, and none holds all places."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+from slipway.format.frames import MAX_FRAME, digest_of, make_frame
+from slipway_server import choice_models, models, registration_models
+
+from .conftest import CELL, Service, cell
+from .test_images import error_of
+
+STRICT = [
+    each
+    for module in (models, choice_models, registration_models)
+    for each in vars(module).values()
+    if isinstance(each, type) and issubclass(each, models.Strict) and each is not models.Strict
+]
+
+
+@pytest.mark.parametrize("model", STRICT, ids=lambda each: each.__name__)
+def test_of_many_unknown_keys_one_is_refused(model: type[BaseModel]) -> None:
+    many: dict[str, Any] = {f"unknown{number}": number for number in range(50_000)}
+    with pytest.raises(ValidationError) as caught:
+        model.model_validate(many)
+    unknown = [each for each in caught.value.errors() if each["type"] == "extra_forbidden"]
+    assert [each["loc"] for each in unknown] == [("unknown0",)]
+
+
+@pytest.mark.parametrize(
+    ("path", "size"),
+    [
+        ("/v1/checkin", 300_000),
+        ("/v1/choices", 300_000),
+        ("/v1/pending", 5_000),
+        ("/v1/registrations", 200_000),
+        ("/v1/session/heartbeat", 2_000),
+        ("/v1/session/progress", 70_000),
+        ("/v1/session/result", 1_100_000),
+        ("/v1/chunks/query", 600_000),
+    ],
+)
+def test_each_route_takes_what_it_needs_and_no_more(service: Service, path: str, size: int) -> None:
+    pc = service.machine()
+    body = b'{"a":"' + b"x" * size + b'"}'
+    assert error_of(pc.request("POST", path, content=body)) == (413, "too_long")
+
+
+@pytest.mark.parametrize("path", ["/v1/checkin", "/v1/choices", "/v1/session/progress"])
+@pytest.mark.parametrize("part", ["{},", "[],", "1,"])
+def test_values_are_counted_before_they_are_read(service: Service, path: str, part: str) -> None:
+    pc = service.machine()
+    body = '{"hardware":[' + part * 10_000 + "0]}"
+    assert error_of(pc.request("POST", path, content=body)) == (400, "bad_body")
+
+
+def test_the_largest_that_is_allowed_is_taken(service: Service) -> None:
+    # JSON writes six bytes for a letter that takes two.
+    hardware = {"name": "д" * ((models.MAX_HARDWARE - 100) // 2)}
+    pc = service.machine(arrived=False)
+    assert len(json.dumps(pc.report(hardware=hardware))) > 190_000
+    assert pc.check_in(hardware=hardware).status_code == 200
+    digests = [f"{number:064x}" for number in range(models.MAX_QUERY)]
+    answer = pc.request("POST", "/v1/chunks/query", json={"digests": digests})
+    assert answer.json()["missing"] == digests
+    # 16 KiB a progress record, 512 KiB a result.
+    for path, size in (("progress", models.MAX_PROGRESS), ("result", models.MAX_RESULT)):
+        record = {"type": path, "text": "x" * (size - 100)}
+        assert pc.request("POST", f"/v1/session/{path}", json=record).status_code == 200
+
+
+@pytest.mark.plays
+def test_slow_senders_of_one_session_leave_the_others_their_share(
+    own_service: Callable[..., Service],
+) -> None:
+    service = own_service(upload_slots=4)
+    slow, honest = service.machine(), service.machine()
+    stop = threading.Event()
+    answers: list[tuple[int, str]] = []
+
+    def drip() -> Iterator[bytes]:
+        for _ in range(MAX_FRAME):
+            yield b"x"
+            if stop.wait(0.5):
+                return
+
+    def hold() -> None:
+        answers.append(error_of(slow.request("PUT", "/v1/chunks/" + "0" * 64, content=drip())))
+
+    with ThreadPoolExecutor(12) as pool:
+        for _ in range(8):
+            pool.submit(hold)
+        try:
+            contents = [cell(f"beside slow senders {number}") for number in range(8)]
+
+            def send(content: bytes) -> int:
+                path = f"/v1/chunks/{digest_of(content)}"
+                return honest.request("PUT", path, content=make_frame(content)).status_code
+
+            assert list(pool.map(send, contents)) == [201] * 8
+        finally:
+            stop.set()
+    # Who was cut is told to try again.
+    assert (408, "too_slow") in answers
+
+
+@pytest.mark.plays
+def test_a_line_of_one_megabit_is_fast_enough(service: Service) -> None:
+    """Eight threads share it, so each has 16 kB a second: longer than any grace."""
+    pc = service.machine()
+    content = random.Random(1).randbytes(CELL)
+    frame = make_frame(content)
+
+    def trickle() -> Iterator[bytes]:
+        for start in range(0, 700_000, 16_000):
+            yield frame[start : start + 16_000]
+            time.sleep(1)
+        yield frame[704_000:]
+
+    answer = pc.request("PUT", f"/v1/chunks/{digest_of(content)}", content=trickle(), timeout=90)
+    assert answer.status_code == 201

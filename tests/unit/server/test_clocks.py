@@ -1,0 +1,190 @@
+"""A server's clock that is wrong, and is set: what is newest, what is old, what comes first."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from slipway.format.codec import parse, serialize
+from slipway_server.config import Config
+from slipway_server.core import Core
+from slipway_server.job import Job
+from slipway_server.jobs import Jobs
+from slipway_server.memory import Memory, Read
+from slipway_server.next_boot import NextBoot, NextBoots
+from slipway_server.record_db import RecordDb
+from slipway_server.store import Fingerprint
+
+from .conftest import Service, cell, manifest_of
+from .test_jobs import LIMITS, job
+
+YEARS = 3 * 365 * 86400.0
+AHEAD = f"{datetime.now(UTC).year + 3}0101T000000Z"
+
+
+def from_the_future(service: Service, name: str, version: str, content: bytes) -> None:
+    """A version as a service whose clock was ahead has published it."""
+    folder = service.store / "images" / name
+    folder.mkdir(exist_ok=True)
+    made = parse(manifest_of(name, content)).stamped(version, "2026-01-01T00:00:00Z", 1)
+    (folder / f"{version}.json").write_bytes(serialize(made))
+
+
+@pytest.mark.parametrize(
+    ("there", "next_one"),
+    [
+        (AHEAD, f"{AHEAD[:-3]}01Z"),
+        (f"{AHEAD}-7", f"{AHEAD[:-3]}01Z"),
+        (f"{AHEAD[:4]}1231T235959Z", f"{int(AHEAD[:4]) + 1}0101T000000Z"),
+        ("99999999T999999Z", "99999999T999999Z-1"),
+    ],
+)
+def test_the_next_version_is_the_newest_and_says_why(
+    service: Service, there: str, next_one: str
+) -> None:
+    old, new = cell(f"made ahead {there}"), cell(f"made now {there}")
+    pc = service.machine()
+    pc.put(old)
+    pc.put(new)
+    from_the_future(service, pc.name, there, old)
+    answer = pc.publish(new)
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["version"] == next_one
+    assert "a clock was ahead" in answer.json()["warning"]
+    assert pc.publish(new).json() == answer.json()
+    listed = service.admin.get(f"/v1/images/{pc.name}").json()["versions"]
+    assert [(each["version"], each["ahead"]) for each in listed] == [
+        (next_one, True),
+        (there, True),
+    ]
+    # When it was made is no secret: that is what the clock said.
+    assert listed[0]["created"][:4] == f"{datetime.now(UTC).year}"
+    service.admin.delete(f"/v1/sessions/{pc.session}")
+    restore = service.machine("restore", image=pc.name)
+    assert restore.seen()["version"] == next_one
+
+
+def test_a_version_of_now_is_nothing_strange(service: Service) -> None:
+    content = cell("made now")
+    pc = service.machine()
+    pc.put(content)
+    answer = pc.publish(content)
+    assert answer.json()["warning"] is None
+    [listed] = service.admin.get(f"/v1/images/{pc.name}").json()["versions"]
+    assert listed["ahead"] is False
+
+
+@pytest.mark.parametrize(("at", "trusted"), [(-YEARS, False), (-60.0, True), (YEARS, False)])
+def test_a_read_of_a_time_to_come_is_not_believed(tmp_path: Path, at: float, trusted: bool) -> None:
+    memory, now = Memory(tmp_path / "memory.sqlite3"), time.time()
+    seen = Fingerprint(10, 1, 1)
+    memory.remember([Read("ab" * 32, seen, now + at, 5)])
+    assert memory.recall("ab" * 32, seen, now - 7 * 86400, now) == (5 if trusted else None)
+    memory.close()
+
+
+@pytest.mark.parametrize("jump", [-YEARS, YEARS])
+def test_a_permission_lasts_a_quarter_of_an_hour_whatever_the_clock_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    db = RecordDb(tmp_path / "next_boots.sqlite3", NextBoot, "next_boots", "one_armed_order")
+    moment = 1000.0
+
+    async def work() -> None:
+        nonlocal moment
+        orders = NextBoots(db, clock=lambda: moment)
+        order = await orders.set("pc1", ("52:54:00:00:00:01",), "restore", None, False)
+        await orders.take(order, "192.0.2.1")
+        who = (order.id, "pc1", "restore", "192.0.2.1", False)
+        now = time.time()
+        with monkeypatch.context() as patch:
+            patch.setattr(time, "time", lambda: now + jump)
+            moment += 890
+            assert orders.permission(*who) is not None
+            moment += 20
+            assert orders.permission(*who) is None
+        assert NextBoots(db, clock=lambda: 0.0).permission(*who) is not None
+
+    try:
+        asyncio.run(work())
+    finally:
+        db.close()
+
+
+def test_who_comes_later_is_served_later_even_if_the_clock_was_set_back(tmp_path: Path) -> None:
+    db = RecordDb(tmp_path / "jobs.sqlite3", Job, "jobs", "one_open_job")
+
+    async def work() -> None:
+        jobs = Jobs(db, LIMITS)
+        for number, created in enumerate((2e9, 1e9, 3e9)):
+            await jobs.create(job(f"pc{number}", created))
+        for each in (jobs, Jobs(db, LIMITS)):
+            assert [item.machine for item in each.open_jobs()] == ["pc0", "pc1", "pc2"]
+        given, _, _ = await jobs.poll("run-1", [], 1, 0)
+        assert [item.machine for item in given] == ["pc0"]
+
+    try:
+        asyncio.run(work())
+    finally:
+        db.close()
+
+
+def in_a_core(folder: Path, work: Callable[[Core], Any]) -> None:
+    async def main() -> None:
+        core = Core(Config("10.77.0.1", folder / "store", folder / "state"))
+        await core.start()
+        try:
+            await work(core)
+        finally:
+            await core.stop()
+
+    asyncio.run(main())
+
+
+async def ended_session(core: Core) -> str:
+    made = await core.open_session("pc1", ("52:54:00:00:00:01",), "service", None, None, 60)
+    await core.sessions.end(made.id, "done")
+    return made.id
+
+
+def test_a_clock_that_is_set_ahead_makes_nothing_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work(core: Core) -> None:
+        session = await ended_session(core)
+        now = time.time()
+        with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
+            patch.setattr(time, "time", lambda: now + YEARS)
+            core._last_forget = -1e9
+            await core._sweep()
+            await core._sweep()
+        assert core.sessions.get(session).outcome == "done"
+        [said] = [each.message for each in caplog.records if "clock" in each.message]
+        assert f"{YEARS:+.0f}"[:6] in said
+
+    in_a_core(tmp_path, work)
+
+
+def test_what_ended_while_the_clock_was_ahead_is_not_kept_for_years(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+
+    async def ahead(core: Core) -> None:
+        await ended_session(core)
+
+    async def right_again(core: Core) -> None:
+        [session] = core.sessions.all()
+        assert session.ended_at is not None
+        assert now <= session.ended_at <= time.time()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: now + YEARS)
+        in_a_core(tmp_path, ahead)
+    in_a_core(tmp_path, right_again)
