@@ -87,7 +87,7 @@ test-storage: setup $(NGINX) ## real file systems on loop devices, bytes compare
 test-e2e: setup ## whole trips in the virtual lab (root)
 	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m "e2e and not slow" tests/e2e --durations=20
 
-test-slow: setup $(NGINX) ## trips that take long: menus, registration, power cuts, other networks, Secure Boot, a broken line (root)
+test-slow: setup $(NGINX) ## trips that take long: menus, registration, power cuts, other networks, Secure Boot, a broken line, large disks (root)
 	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m slow tests/e2e --durations=20
 	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m slow tests/storage
 

@@ -62,6 +62,7 @@ _OPTIONS = {
     "--luks-key": "the variable disk_luks_keys",
     "--disk": """-e '{"disk_only": ["disk0"]}'""",
     "--partition": """-e '{"disk_partitions": ["disk0:2"]}'""",
+    "--move": """-e '{"disk_grow": [{"partition": "disk0:2", "move": true}]}'""",
     "--grow": """-e '{"disk_grow": ["last"]}'""",
     "--max-unreadable": "-e disk_max_unreadable=BYTES",
     "--rescue-minutes": "-e disk_rescue_minutes=N",

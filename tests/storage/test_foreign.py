@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Agent
-from disk_builder import MIB, Disk, attached, filled, same_ranges, sh, sha256
+from disk_builder import MAKERS, MIB, Disk, attached, filled, same_ranges, sh, sha256
 
 pytestmark = pytest.mark.storage
 
@@ -179,3 +179,24 @@ def test_one_partition_alone(golden: Golden, agent: Agent, room: Path) -> None:
     assert "linux_raid_member" in seen(target.path, other.offset, other.size)
     size = source.path.stat().st_size
     same_ranges(source.path, target.path, [(0, other.offset), (swap.offset + swap.size, size)])
+
+
+def test_a_disk_without_a_table_has_one_line(agent: Agent, room: Path, tree: Path) -> None:
+    """What it holds and the disk itself have the same name."""
+    source = room / "source"
+    with source.open("wb") as file:
+        file.truncate(40 * MIB)
+    MAKERS["ext4"](source, 512, tree)
+    agent("backup", source, "--name", "pc").ok()
+    target = filled(room / "target", 60 * MIB)
+    place, block = md(60 * MIB, 0)
+    with target.open("r+b") as file:
+        file.seek(place)
+        file.write(block)
+    for _ in range(2):
+        result = agent("restore", "pc", "--target", f"disk0={target}", "--dry-run").ok()
+        rows = [each for each in result["disks"][0]["partitions"] if each["partition"] == "disk"]
+        assert [each["foreign"] for each in rows] == [["linux_raid_member"]]
+        sh("dd", f"if={source}", f"of={target}", "bs=1M", "conv=notrunc", "status=none")
+    agent("restore", "pc", "--target", f"disk0={target}").ok()
+    assert agent("compare", "pc", "--target", f"disk0={target}").code == 0

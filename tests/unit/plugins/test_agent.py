@@ -139,6 +139,27 @@ def test_parts_of_a_restore(
     assert ("--dry-run" in text) == check_mode
 
 
+@pytest.mark.parametrize(
+    ("item", "expected"),
+    [
+        ({"partition": "disk0:3", "move": True}, "--grow disk0:3 --move disk0:3"),
+        ({"partition": "disk0:3", "move": "yes"}, "--grow disk0:3 --move disk0:3"),
+        ({"partition": "disk0:3", "move": "false"}, "--grow disk0:3"),
+        ({"partition": "last"}, "--grow last"),
+    ],
+)
+def test_what_lies_behind_moves_when_asked(
+    agent: Any,
+    starter: Any,
+    run_module: Callable[..., Any],
+    tmp_path: Path,
+    item: dict[str, Any],
+    expected: str,
+) -> None:
+    run_module("disk_restore", **options(tmp_path, grow=[item, "disk1:2"]))
+    assert f"restore pc1 {expected} --grow disk1:2" in " ".join(started(starter))
+
+
 def test_a_comparison(
     agent: Any, starter: Any, run_module: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -159,6 +180,11 @@ def test_a_comparison(
         ("disk_restore", {"targets": {"disk0": "sda"}}, "bad_disk"),
         ("disk_restore", {"partitions": ["--store=/x"]}, "bad_disk"),
         ("disk_restore", {"grow": ["last; reboot"]}, "bad_disk"),
+        ("disk_restore", {"grow": [{"partition": "--store=/x", "move": True}]}, "bad_disk"),
+        ("disk_restore", {"grow": [{"partition": "disk0:2", "moves": True}]}, "bad_disk"),
+        ("disk_restore", {"grow": [{"partition": "disk0:2", "move": "perhaps"}]}, "bad_disk"),
+        ("disk_restore", {"grow": [{"move": True}]}, "bad_disk"),
+        ("disk_restore", {"grow": [["disk0:2"]]}, "bad_disk"),
         ("disk_restore", {"targets": {"a=b": "/dev/sda"}}, "bad_disk"),
         ("disk_compare", {"image": "pc1@newest"}, "bad_version"),
         ("disk_compare", {"partitions": ["--whole"]}, "bad_disk"),
@@ -190,6 +216,7 @@ def test_nothing_is_started_for_bad_values(
         ("disk_restore", {"allow_degraded": True}),
         ("disk_restore", {"partitions": ["disk0:2", "disk1:5"], "read_back": True}),
         ("disk_restore", {"grow": ["last", "disk1:3"]}),
+        ("disk_restore", {"grow": [{"partition": "last", "move": True}, "disk1:3"]}),
         ("disk_restore", {"targets": {"disk0": "/dev/sda"}, "disks": ["/dev/sda"]}),
         ("disk_compare", {"partitions": ["disk0:2", "disk1:5"]}),
         ("disk_compare", {"image": "pc1@20260131T235959Z", "targets": {"disk0": "/dev/sda"}}),

@@ -38,6 +38,7 @@ class Arguments(argparse.Namespace):
     disk: list[str] = field(default_factory=list)
     partition: list[str] = field(default_factory=list)
     grow: list[str] = field(default_factory=list)
+    move: list[str] = field(default_factory=list)
     read_back: bool = False
     read_first: bool = False
     dry_run: bool = False
@@ -177,6 +178,13 @@ def _restore(parser: argparse.ArgumentParser) -> None:
         "--read-first",
         action="store_true",
         help="read every chunk of a folder first, also what was found sound lately",
+    )
+    parser.add_argument(
+        "--move",
+        action="append",
+        default=[],
+        metavar="last|PARTITION",
+        help="let it grow, and move what lies behind it to the end of the disk",
     )
     parser.add_argument(
         "--read-back",

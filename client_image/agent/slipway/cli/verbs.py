@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -48,6 +48,7 @@ from slipway.engine.restore import restore as engine_restore
 from slipway.engine.result import CellCounts, Result
 from slipway.engine.run import run
 from slipway.engine.selection import Growing, growing, select, select_disks
+from slipway.engine.shrink import ReshapedStore
 from slipway.engine.store import Store, damaged, read_through
 from slipway.format import ImageRef, Machine, Manifest, check_name, parse_image_ref
 from slipway.net import clock
@@ -289,19 +290,20 @@ def _compare_or_restore(arguments: Arguments, view: View, mode: Mode) -> Result:
         with job.meter.phase("check", 0):
             manifest = job.store.manifest(parse_image_ref(arguments.image))
         manifest = select_disks(manifest, arguments.disk)
-        grow = growing(manifest, arguments.grow)
-        if arguments.grow and arguments.partition:
+        grow = growing(manifest, arguments.grow, arguments.move)
+        if grow and arguments.partition:
             raise UsageError(
                 "--grow changes the table, which --partition leaves alone", "use one of them"
             )
         manifest = select(manifest, arguments.partition)
-        pairs = _pairs(arguments, manifest, grow)
+        store = ReshapedStore(job.store, manifest, job.meter)
+        pairs = _pairs(arguments, manifest, grow, store)
         for note in (note for pair in pairs for note in pair.fit.notes):
             view.warning(note)
         result = engine_restore(
             manifest,
             pairs,
-            job.store,
+            store,
             job.meter,
             mode,
             arguments.threads,
@@ -329,7 +331,12 @@ def _boot_entries(
     return replace(result, boot_entries=entries, changed=result.changed or changed)
 
 
-def _pairs(arguments: Arguments, manifest: Manifest, grow: Growing) -> tuple[Pair, ...]:
+def _pairs(
+    arguments: Arguments,
+    manifest: Manifest,
+    grow: Mapping[str, Sequence[Growing]],
+    store: ReshapedStore,
+) -> tuple[Pair, ...]:
     overrides = {}
     for text in arguments.target:
         disk, separator, path = text.partition("=")
@@ -337,7 +344,7 @@ def _pairs(arguments: Arguments, manifest: Manifest, grow: Growing) -> tuple[Pai
             raise UsageError(f"--target {text} can't be read", "write --target disk0=/dev/sdX")
         overrides[disk] = devices.find_disk(path)
     named = bool(arguments.disks)
-    return match_disks(manifest, _chosen(arguments), overrides, named, grow)
+    return match_disks(manifest, _chosen(arguments), overrides, named, grow, store.shrinker)
 
 
 def verify(arguments: Arguments, view: View) -> int:

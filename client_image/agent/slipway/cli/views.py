@@ -100,6 +100,8 @@ def progress_line(record: dict[str, Any]) -> str:
             f"{size(record.get('rate') or 0)}/s",
             f"{clock(record.get('eta'))} left",
         ]
+    elif done:
+        words += [size(done), f"{size(record.get('rate') or 0)}/s"]
     words.append(str(record.get("waiting") or ""))
     return "  ".join(word for word in words if word)
 

@@ -17,6 +17,15 @@ _FIRST_LBA, _LAST_LBA = 32, 40
 
 
 @dataclass(frozen=True)
+class _Places:
+    """Where partitions lie on the new disk, in bytes, by number."""
+
+    ends: Mapping[int, int]
+    starts: Mapping[int, int]
+    sector: int
+
+
+@dataclass(frozen=True)
 class _Half:
     """A header, and where in a buffer its entries lie."""
 
@@ -32,13 +41,15 @@ def place(
     sector: int,
     sizes: tuple[int, int],
     ends: Mapping[int, int],
+    starts: Mapping[int, int] | None = None,
 ) -> tuple[bytes, bytes, int]:
     """The boot area and the backup GPT for another disk, and where on it the latter goes.
 
     `boot` begins at sector 0, `backup` ends with the backup header. `sizes` are those of the old
-    and of the new disk; `ends` has the new end of partitions, by number. All in bytes. A half that
-    is not valid in the image, by its checksums, is not made valid by this, or it would hide the
-    sound one. Only a `backup` of nothing but zeros, which no disk gave, is made from the primary.
+    and of the new disk; `ends` has the new end of partitions, `starts` the new start of those that
+    move, by number. All in bytes. A half that is not valid in the image, by its checksums, is not
+    made valid by this, or it would hide the sound one. Only a `backup` of nothing but zeros, which
+    no disk gave, is made from the primary.
     """
     old_size, new_size = sizes
     primary = _half(boot, sector, 0, sector)
@@ -47,19 +58,20 @@ def place(
         raise FormatError("the image's GPT has no valid copy")
     last = new_size // sector - 1
     start = last - (len(backup) // sector - 1)
+    where = _Places(ends, starts or {}, sector)
     limits = {_LAST_USABLE: start - 1}
     new_boot, new_backup = bytearray(boot), bytearray(backup)
     if primary is not None:
-        _renew(new_boot, sector, primary, {_OTHER: last} | limits, ends, sector)
+        _renew(new_boot, sector, primary, {_OTHER: last} | limits, where)
     if alternate is not None:
         entries = start + alternate.entries // sector
         values = {_OWN: last, _ENTRIES: entries} | limits
-        _renew(new_backup, len(backup) - sector, alternate, values, ends, sector)
+        _renew(new_backup, len(backup) - sector, alternate, values, where)
     if primary is not None and not any(backup):
         _copy(new_boot, primary, new_backup, start, sector)
     valid = primary or alternate
     buffer = boot if primary is not None else backup
-    moves = _moves(buffer, valid, ends, sector) if valid is not None else []
+    moves = _moves(buffer, valid, where) if valid is not None else []
     sectors = (old_size // sector, new_size // sector)
     new_boot[:sector] = protective_resized(
         resized(boot[:sector], (0, 0), moves, sectors[1]), *sectors
@@ -103,18 +115,20 @@ def _renew(
     at: int,
     half: _Half,
     values: Mapping[int, int],
-    ends: Mapping[int, int],
-    sector: int,
+    places: _Places,
 ) -> None:
     """Write the header's new 64-bit fields, the partitions' new ends, and both checksums."""
     size, count = half.fields.entry_size, half.fields.entry_count
-    for number, end in ends.items():
+    sector = places.sector
+    for number, end in places.ends.items():
         entry = half.entries + (number - 1) * size
         struct.pack_into("<Q", buffer, entry + _LAST_LBA, end // sector - 1)
+        if number in places.starts:
+            struct.pack_into("<Q", buffer, entry + _FIRST_LBA, places.starts[number] // sector)
     header = bytearray(half.header)
     for offset, value in values.items():
         struct.pack_into("<Q", header, offset, value)
-    if ends:
+    if places.ends:
         entries = buffer[half.entries : half.entries + size * count]
         struct.pack_into("<I", header, _ENTRIES_CRC, zlib.crc32(entries))
     buffer[at : at + sector] = _signed(header)
@@ -141,13 +155,14 @@ def _signed(header: bytearray) -> bytes:
     return bytes(header)
 
 
-def _moves(buffer: bytes, half: _Half, ends: Mapping[int, int], sector: int) -> list[Move]:
+def _moves(buffer: bytes, half: _Half, places: _Places) -> list[Move]:
     """The same changes for a hybrid MBR, which has some partitions a second time."""
     moves = []
-    for number, end in ends.items():
+    for number, end in places.ends.items():
         entry = half.entries + (number - 1) * half.fields.entry_size
         first, last = struct.unpack_from("<QQ", buffer, entry + _FIRST_LBA)
-        moves.append(Move(first, last + 1, end // sector))
+        start = places.starts.get(number, first * places.sector) // places.sector
+        moves.append(Move(first, last + 1, end // places.sector, start))
     return moves
 
 

@@ -19,15 +19,17 @@ from slipway.engine.errors import (
     SlipwayError,
     TargetRefused,
 )
+from slipway.engine.fit import has_place
 from slipway.engine.foreign import DISK, ROUNDS, Area, Mark, areas, marks, mistaken
 from slipway.engine.grow import grow
 from slipway.engine.mapping import table_of
 from slipway.engine.match import Pair
 from slipway.engine.parallel import cores, parallel
 from slipway.engine.progress import Meter
+from slipway.engine.reshape import at_place
 from slipway.engine.result import CellCounts, DiskResult, PartitionResult, Result
 from slipway.engine.selection import check_places, is_whole
-from slipway.engine.store import Store, damaged, fetch_content
+from slipway.engine.store import ChunkSource, damaged, fetch_content
 from slipway.engine.table_writer import TableWriter
 from slipway.engine.target import Target
 from slipway.format import Cell, FormatError, Manifest, Segment, digest_of
@@ -40,7 +42,7 @@ _SAMPLE = 32
 def restore(
     manifest: Manifest,
     pairs: Sequence[Pair],
-    store: Store,
+    store: ChunkSource,
     meter: Meter,
     mode: Mode,
     threads: int = 0,
@@ -67,9 +69,14 @@ def restore(
         if mode != "compare":
             prove(manifest, store, meter)
         for job in jobs:
-            job.heads = _swap_heads(job.pair, store, manifest.cell_size)
+            job.heads = _heads(job.pair, store, manifest.cell_size)
             job.table = TableWriter(
-                job.target, job.pair.image, store, manifest.cell_size, job.pair.fit.ends
+                job.target,
+                job.pair.image,
+                store,
+                manifest.cell_size,
+                job.pair.fit.ends,
+                job.pair.fit.starts,
             )
         read_back = read_back and mode == "restore"
         work = _Work(manifest.cell_size, store, meter, mode, threads, read_back)
@@ -95,7 +102,7 @@ def _grow(jobs: Sequence[_DiskJob], meter: Meter) -> None:
             job.target.reread_table()
 
 
-def prove(manifest: Manifest, store: Store, meter: Meter) -> None:
+def prove(manifest: Manifest, store: ChunkSource, meter: Meter) -> None:
     """Raise ImageDamaged unless every chunk of the version is there and sound."""
     with meter.phase("check", manifest.chunk_bytes):
         problems = store.prove(manifest, meter)
@@ -119,20 +126,29 @@ def refuse_degraded(manifest: Manifest) -> None:
     )
 
 
-def _swap_heads(pair: Pair, store: Store, cell_size: int) -> dict[str, bytes]:
-    """Made before the first write: a chunk that is no header is found while nothing is lost yet."""
-    heads = {}
-    for segment in pair.image.segments:
-        if segment.id in pair.fit.swaps:
-            cell = next(iter(segment.cells(cell_size)))
-            content = bytes(fetch_content(store, cell.digest, cell.size))
-            try:
-                heads[segment.id] = resized(content, pair.fit.swaps[segment.id])
-            except FormatError as error:
-                raise ImageDamaged(
-                    f"{pair.image.id}:{segment.id} of the image is swap space, but {error}",
-                    "use another version, or restore to a disk of the same size",
-                ) from error
+def _heads(pair: Pair, store: ChunkSource, cell_size: int) -> dict[str, bytes]:
+    """First cells that are not what the image has: sizes and places stand in them.
+
+    Made before the first write: a chunk that is no header is found while nothing is lost yet.
+    """
+    heads, image = {}, pair.image
+    for segment in image.segments:
+        if (segment.id, 0) not in pair.fit.partial or segment.kind != "partition":
+            continue
+        cell = next(iter(segment.cells(cell_size)))
+        content = bytes(fetch_content(store, cell.digest, cell.size))
+        try:
+            if segment.id in pair.fit.swaps:
+                content = resized(content, pair.fit.swaps[segment.id])
+            if has_place(segment, pair.fit.starts):
+                was = next(p.start for p in image.table.partitions if p.number == segment.partition)
+                content = at_place(content, was, segment.offset // image.logical_sector)
+        except FormatError as error:
+            raise ImageDamaged(
+                f"{image.id}:{segment.id} of the image is {segment.content}, but {error}",
+                "use another version, or restore to a disk of the same size",
+            ) from error
+        heads[segment.id] = content
     return heads
 
 
@@ -143,7 +159,7 @@ class _DiskJob:
     reader: int
     table: TableWriter = field(init=False)
     heads: dict[str, bytes] = field(init=False)
-    """The first cell of swap spaces that get another size, by segment."""
+    """The first cell of segments that get another size or place, by segment."""
     differs: dict[str, int] = field(default_factory=dict)
     differing: dict[str, int] = field(default_factory=dict)
     foreign: dict[str, list[str]] = field(default_factory=dict)
@@ -184,7 +200,7 @@ class _Work:
     def __init__(
         self,
         cell_size: int,
-        store: Store,
+        store: ChunkSource,
         meter: Meter,
         mode: Mode,
         threads: int,
@@ -255,7 +271,7 @@ class _Work:
         for area in found:
             kinds = {mark.kind for mark in job.marks(area)} | {mistaken(job.pair.target.path, area)}
             if kinds := kinds - {""}:
-                job.foreign[area.id] = sorted(kinds)
+                job.foreign[area.id] = sorted(kinds.union(job.foreign.get(area.id, ())))
         if self.mode == "restore" and (job.foreign or job.target.touched):
             self.meter.add(written=sum(self._clear(job, area) for area in found))
 
@@ -456,7 +472,8 @@ def _disk_result(job: _DiskJob) -> DiskResult:
             *(
                 PartitionResult(DISK, "gap", "whole", 0, foreign=tuple(kinds))
                 for name, kinds in job.foreign.items()
-                if name == DISK
+                # Content without a table has that name, too, and a line of its own.
+                if name == DISK and all(each.id != DISK for each in job.pair.image.segments)
             ),
         ),
     )
