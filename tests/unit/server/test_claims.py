@@ -15,6 +15,7 @@ import pytest
 from slipway.format.codec import parse
 from slipway.format.frames import make_frame
 from slipway.format.proofs import digest_and_key, make_proof
+from slipway_server import quota
 from slipway_server.claims import Claims, nonce
 from slipway_server.digest_sets import DigestSet
 from slipway_server.errors import ServiceError
@@ -273,6 +274,8 @@ def test_a_machine_sends_no_more_than_its_disks_hold(
         claims.refuse_spent(item)
     for silent in ({}, {"disk_bytes": "none"}, {"disk_bytes": -1}, {"disk_bytes": True}):
         claims.refuse_spent(session(hardware=silent))
+    # More than any float holds is no crash: the administrator's limit stands.
+    assert quota.allowed(1 << 40, {"disk_bytes": 10**400}) == quota.allowed(1 << 40, {})
 
 
 def test_tiny_chunks_are_counted_too(tmp_path: Path, parts: tuple[WatchedStore, Memory]) -> None:

@@ -19,9 +19,10 @@ from slipway_server.jobs import Jobs
 from slipway_server.memory import Memory, Read
 from slipway_server.next_boot import NextBoot, NextBoots
 from slipway_server.record_db import RecordDb
+from slipway_server.session import CheckIn, Proof
 from slipway_server.store import Fingerprint
 
-from .conftest import Service, cell, manifest_of
+from .conftest import HOST_KEY, Service, cell, manifest_of
 from .test_jobs import LIMITS, job
 
 YEARS = 3 * 365 * 86400.0
@@ -188,3 +189,27 @@ def test_what_ended_while_the_clock_was_ahead_is_not_kept_for_years(
         patch.setattr(time, "time", lambda: now + YEARS)
         in_a_core(tmp_path, ahead)
     in_a_core(tmp_path, right_again)
+
+
+def test_the_last_session_is_the_one_that_came_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that stayed on takes its next one, though its first is of a time to come."""
+
+    async def stay(core: Core, nonce: str) -> None:
+        made = await core.open_session("pc1", ("52:54:00:00:00:01",), "service", None, None, 60)
+        proof = Proof(True, "", accepts_unknown=False, card=None, stayed=False, identity="new")
+        report = CheckIn(made.macs, HOST_KEY, "0.1.0", "192.0.2.1", proof, nonce=nonce)
+        await core.sessions.check_in(made.id, report)
+        await core.sessions.end(made.id, "done")
+
+    async def work(core: Core) -> None:
+        now = time.time()
+        with monkeypatch.context() as patch:
+            patch.setattr(time, "time", lambda: now + YEARS)
+            await stay(core, "before")
+        await stay(core, "after")
+        assert core.sessions.last_of("pc1", "after", HOST_KEY) is not None
+        assert core.sessions.last_of("pc1", "before", HOST_KEY) is None
+
+    in_a_core(tmp_path, work)

@@ -159,8 +159,9 @@ class Registry:
 
         It alone has the nonce: a secret that has only ever been sent over TLS.
         """
-        came = [item for item in self._sessions.values() if item.machine == machine]
-        last = max(came, key=lambda item: item.checked_in_at or 0.0, default=None)
+        # In the order in which they came: a clock that is set back makes none of them newer.
+        came = (item for item in reversed(self._sessions.values()) if item.machine == machine)
+        last = next((item for item in came if item.checked_in_at is not None), None)
         if last is None or nonce is None or not tokens.matches(nonce, last.nonce_hash):
             return None
         return last if last.host_key == host_key else None
