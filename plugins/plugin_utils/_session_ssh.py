@@ -19,6 +19,9 @@ _LONGEST_SOCKET = 108 - 1 - 17
 # SSH would read these in a path as something else.
 _UNFIT = re.compile(r'["%$\\\x00-\x1f]')
 
+# What SSH says when somebody else answers.
+ANOTHER_KEY = ("Host key verification failed", "no matching host key type found")
+
 # What decides whom SSH talks to, and what he gets beside the command.
 _TELLING = (
     "StrictHostKeyChecking",
