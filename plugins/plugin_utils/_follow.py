@@ -33,8 +33,8 @@ MOST_WARNINGS = 100
 _LONGEST_WARNING = 500
 # What moves while a job works.
 _AMOUNTS = ("phase", "disk", "partition", "done", "sent", "written")
-# A job outlives a broken line: the agent bears one for ten minutes, and the service keeps the session
-# of a machine at work for as long as this. One that stays away for longer is given up.
+# A job outlives a broken line: the agent bears one for ten minutes, and the service keeps the
+# session of a machine at work for as long as this. One that stays away for longer is given up.
 LOST_SECONDS = 900.0
 # Where somebody answers who is not the imaging environment, the line is whole: the machine has been
 # started anew.
