@@ -41,6 +41,8 @@ for word, name in (("python", "module"), ("systemctl show", "poll"), ("journalct
         break
 with open(folder + "/commands", "a") as log:
     log.write(json.dumps([kind, command]) + "\n")
+with open(folder + "/environment", "a") as log:
+    log.writelines(name + "\n" for name in os.environ)
 answers = json.load(open(folder + "/answers.json"))
 do = answers.get(kind, {})
 if kind == "module" and not do.get("deaf"):
@@ -75,6 +77,11 @@ class Pc:
         """Every command that reached it: its kind, and its text."""
         log = self.folder / "commands"
         return [json.loads(row) for row in log.read_text().splitlines()] if log.exists() else []
+
+    @property
+    def environment(self) -> set[str]:
+        """The names of all variables that its commands had."""
+        return set((self.folder / "environment").read_text().split())
 
     def answer(self, **answers: dict[str, Any]) -> None:
         """Say what it answers from now on, by the kind of the command."""
@@ -115,6 +122,7 @@ def running_pc(folder: Path, login: Path) -> Iterator[Pc]:
         "Port": port, "ListenAddress": "127.0.0.1", "HostKey": key, "PidFile": "none",
         "AuthorizedKeysFile": f"{login}.pub", "StrictModes": "no", "PermitRootLogin": "yes",
         "UsePAM": "no", "ForceCommand": shell, "MaxStartups": "100", "MaxSessions": "100",
+        "AcceptEnv": "*",
     }  # fmt: skip
     if SSHD.startswith(str(_UNPACKED)):
         settings |= _parts()
