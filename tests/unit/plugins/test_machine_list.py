@@ -226,3 +226,17 @@ def test_a_list_with_an_address_that_can_not_be_leaves_no_file(
     assert "pc71: machine_ip 127.0.0.1 is this server's own" in said
     assert "pc72: machine_ip 10.9.9.9 is in none of" in said
     assert list((inventory / "machines.d").iterdir()) == []
+
+
+@pytest.mark.plays
+@pytest.mark.parametrize("group", ["pc1", "img", "pc72"])
+def test_a_group_with_the_name_of_a_host_leaves_no_file(
+    inventory: Path, desk: Path, run: Callable[..., subprocess.CompletedProcess[str]], group: str
+) -> None:
+    (desk / "pcs.csv").write_text(
+        f"name,macs,groups\npc71,525400770071,{group}\npc72,525400770072,\n"
+    )
+    done = run("-e", "csv=pcs.csv")
+    assert done.returncode != 0
+    assert f"{group} would be a host of the inventory and a group" in " ".join(done.stdout.split())
+    assert list((inventory / "machines.d").iterdir()) == []
