@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A client of the control service's administration socket.
 
 Local root is the administrator: the socket belongs to root, so the modules that use this run on

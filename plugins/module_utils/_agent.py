@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Starting the agent on a machine that runs the imaging environment.
 
 The agent is used through its command line and its JSON lines alone. Work on disks runs as a

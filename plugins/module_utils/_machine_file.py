@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The file of one machine, ``machines.d/NAME.json``: what may stand in it.
 
 One machine a file, and JSON, so that a program can write it whole or not at all. Much of what it

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Names of machines, images and versions, and MAC addresses: what is allowed.
 
 The same rules stand in the agent's ``slipway.format.names``; Ansible never imports the agent, so

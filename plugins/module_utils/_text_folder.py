@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A folder of small text files: what differs from what is wanted, and making it equal.
 
 Deciding and doing are two: ``plan`` only looks, ``apply`` only does what a plan says.

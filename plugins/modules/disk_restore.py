@@ -1,4 +1,6 @@
 #!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Module: start the agent's restore; the action plugin of the same name follows it."""
 
 from __future__ import annotations
@@ -67,9 +69,9 @@ options:
         named like V(disk0:2); V(last) is the last of each disk that people use, so never a recovery
         or boot partition.
       - For ext2, ext3, ext4, XFS, btrfs, NTFS and swap; anything else is refused.
-      - A dictionary C({partition: disk0:3, move: true}) also moves what lies behind it, like the
-        recovery partition of Windows, to the end of the disk. Without it a partition with another
-        one right behind it is refused.
+      - A dictionary with C(partition), such as V(disk0:3), and C(move=true) also moves what lies
+        behind it, like the recovery partition of Windows, to the end of the disk. Without it a
+        partition with another one right behind it is refused.
     type: list
     elements: raw
     default: []

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Text in any script, as the letters that a boot loader's console can show.
 
 The iPXE of Debian 12 writes bytes: a BIOS takes them for code page 437, UEFI for Latin-1, so ASCII

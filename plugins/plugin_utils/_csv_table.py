@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A table as spreadsheets and switches write it, as text and as rows, whatever it says.
 
 Bytes may be UTF-8 or UTF-16 with or without a byte order mark, or what Windows wrote before (code

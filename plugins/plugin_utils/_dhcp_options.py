@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What a DHCP server that is not ours must be told, in the words of each of four.
 
 Every text says the same: a boot loader for BIOS, one for x86-64 UEFI, another one for some UEFI

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Following a job of the agent from the controller, by plain shell over the open connection.
 
 No Python is started on the machine for that: it may be slow, and it is busy.

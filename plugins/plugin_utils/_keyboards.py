@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Keyboard layouts of PCs: the one list of them, and what each can type.
 
 A layout is a key map of Debian's console-data, which the imaging environment loads. What it can

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The base of all action plugins that run something on a machine whose root may be hostile.
 
 What comes back is data, of bounded size and in bounded time, and a failure in words. Nothing of it

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The menu of a machine: what its user may choose, whichever boot loader shows it.
 
 ``parse`` reads the variables of role boot_menu, without the prefix ``boot_menu_``, into frozen

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Menus as GRUB scripts, for PCs with Secure Boot: Debian's signed GRUB 2.06 and later, over TFTP.
 
 GRUB's script language is like a shell's. Within single quotes nothing is expanded, continued or

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Menus as iPXE scripts, for the iPXE of Debian 12 (2019) and later.
 
 iPXE cuts a line into words at white space, ends a command at the words ``||``, ``&&`` and ``;``

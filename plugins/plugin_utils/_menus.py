@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The menus of all machines of an inventory, as the files that an image server holds.
 
 Every value is read once, from the variables of the machine, where Ansible's precedence has done

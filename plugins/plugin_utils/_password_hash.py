@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Passwords of menu items, as scrypt hashes.
 
 The text is ``scrypt$N$r$p$SALT$HASH``, salt and hash in base64. The control service checks a typed

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What a machine answers, made plain: data of known size that acts on nothing.
 
 The root of a PC may be hostile. Whatever it says becomes numbers, flags and printable text here,

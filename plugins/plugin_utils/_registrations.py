@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """PCs that ask to be registered, beside the machines that are known: who is who, and what follows.
 
 Everything here is pure: the queue, the inventory and the administrator's wishes go in, a plan comes

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The command line of SSH to the machine of a session: one host key, and nothing but the command.
 
 SSH takes the first value that it finds of an option, and of most flags the last. So what a session

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """`make bench`: one run, interleaved, medians; a table for people, then one line of JSON."""
 
 from __future__ import annotations

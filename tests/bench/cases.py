@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The cases: each tool does the same work in turn, and what it made is restored and compared."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The disks of the bench: one from a real system's files, and two that differ from it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The floor: SHA-256, and zstd or not, over the used bytes on all cores, and nothing else.
 
 Run as `python -m bench.floor DEVICE RANGES WORK`, where WORK is `read`, `hash` or a zstd level.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Cell size, level and threads: what reading, hashing and packing a disk takes with each.
 
 Run as `python -m bench.grid SIZE`, as root; prints the rows of the table in README.md. Seconds of

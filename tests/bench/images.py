@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Many different images restored at once: chunks per second beside those of a single restore.
 
 Run as `python -m bench.images [IMAGES]`, without root. Each image is one of 500 GB: a manifest of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Medians, the table for people, what was wanted, and the one line for machines."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Memory to work in: a tmpfs of its own, after a look whether there is room."""
 
 from __future__ import annotations

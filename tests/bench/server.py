@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A real control service behind a real nginx on loopback, and a plain PUT folder beside it."""
 
 from __future__ import annotations

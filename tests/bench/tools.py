@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The tools that are timed: Slipway's command line, and the peers' own pipelines."""
 
 from __future__ import annotations

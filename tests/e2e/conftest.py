@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The lab for whole-trip tests: brought up once, taken down at the end."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The image server's service from a test, and agents that run beside the lab's PCs.
 
 An agent of this file is the real one, run natively in a network namespace with a card of its own

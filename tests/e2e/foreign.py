@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A DHCP server that is not ours: another dnsmasq, in a network namespace of its own."""
 
 import subprocess

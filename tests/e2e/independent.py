@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Compares disks without any of Slipway's own code.
 
 Used ranges come from dumpe2fs (its list of free blocks, inverted) and, for FAT, from the file

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What an administrator ordered with boot_once happens once, wherever the PC loses its power.
 
 The tests of this file run in their order. Before a restore the PC's disk holds an old system, which

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Kills of agent and service at many moments: no half version, no half system that boots."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The user of pc1 picks a rescue shell, "Back up" and later a restore in its menu, by keyboard.
 
 Four boots: into the shell, from there into the backup, into the restore, and from there into its

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Networks that are not ours, and PCs without PXE: each comes to the check-in of a session."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Bad input and broken images: one clear message with a remedy, non-zero, and nothing changed."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A PC that nobody knows is registered, approved, gets its menu, and is backed up; then once more.
 
 One machine, five boots: into the registration that its user picked with the keyboard, from there by

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A PC whose firmware enforces Secure Boot makes the whole trip, with nothing enrolled on it.
 
 The tests of this file run in their order: each begins with the disk and image the one before left.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Another host on the PCs' segment, which asks for what is a PC's while that boots."""
 
 import subprocess

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The main job on two virtual PCs: backed up, wiped, restored, and each boots its own disk again.
 
 The tests of this file run in their order: each begins with the disks and images that the one

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A demo that is killed leaves a mess, and lab_down.yml leaves nothing of it.
 
 By its name this file runs last: it takes the lab of all the other tests down.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The lab of the matrix: brought up once, its PCs run two at a time."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What was measured, one row a PC, and the table that README.md shows of it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The examples of roles/client_image/README.md: a newer kernel with firmware, a vendor's driver."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Each card and each controller, in a PC of its own: `make matrix`."""
 
 from concurrent.futures import Future

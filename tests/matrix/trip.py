@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """One PC's way: woken, backed up, overwritten, restored without another boot, compared."""
 
 import re

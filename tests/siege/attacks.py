@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What a stranger, or a PC with a token for something else, sends. Each goes on until told to stop.
 
 A new kind of attack is a function of a `Target` and an `Event`, added to the list of `siege.py`.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The real service and nginx on loopback, honest PCs beside an attack, and what has to hold."""
 
 from __future__ import annotations

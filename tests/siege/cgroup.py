@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A cgroup with the bounds that a systemd unit names, of version 2 or 1, without systemd."""
 
 from __future__ import annotations

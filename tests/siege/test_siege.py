@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """All attacks at their full size, on a service under its unit's limits: `make siege`."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Used ranges of btrfs, by its own tool and twenty lines of arithmetic."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """One table of contents: how each is made, saved and checked. The README's table is made from it.
 
 A row is proven by a test that runs exactly what the row says: see `run_case`.

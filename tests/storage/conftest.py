@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Real disks in files and on loop devices, and the agent's own command line. Needs root."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Builds and reads LVM and LUKS; what needs device-mapper runs in the guest alone."""
 
 import json

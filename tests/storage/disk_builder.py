@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Builds disks with real file systems, and finds their used ranges without the agent's code."""
 
 import hashlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A disk that fails where it is told to: a file behind FUSE, so that errors come from the kernel.
 
 `FailingDisk` starts this file as a program with the system's Python, which has Debian's fusepy.

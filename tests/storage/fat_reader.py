@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Used ranges of FAT12, FAT16 and FAT32, found without the agent's code."""
 
 import struct

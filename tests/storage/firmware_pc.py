@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A virtual PC with real firmware and Debian's iPXE, whose screen and keyboard a test uses.
 
 No disk of the environment, no lab and no network: QEMU's own user-mode network is cut off from

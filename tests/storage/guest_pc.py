@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A virtual PC that runs tests inside the imaging environment.
 
 The kernel of a build machine often lacks device-mapper, reiserfs or jfs; the environment's kernel

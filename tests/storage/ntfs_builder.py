@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """States of NTFS that its own system leaves behind, made by changing bytes."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Where the partitions of a disk lie, and what is in them: read without the agent's code."""
 
 import os

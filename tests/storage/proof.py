@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What a row of the table has to stand: one function for the host and for the guest."""
 
 from pathlib import Path

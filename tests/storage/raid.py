@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Members of Linux RAID arrays as the kernel leaves them, crafted: md needs no driver to be read.
 
 Layouts are those of the kernel's md_p.h; `mdadm --examine` has to accept what is built here.

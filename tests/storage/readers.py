@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Used ranges of file systems, found without the agent's code."""
 
 import struct

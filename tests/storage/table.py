@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Writes the README's table of contents from the rows that the tests run: `make table`."""
 
 import sys

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Backup and restore over a line of 40 Mbit/s that breaks, to an nginx that restarts."""
 
 import os

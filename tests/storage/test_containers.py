@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Containers that are left alone, saved whole, or found by a mark that is easy to misread."""
 
 from collections.abc import Callable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The traps: contents that must be refused, saved whole, or mapped with care."""
 
 import random

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Damaged stores are noticed, damaged targets repaired, and nothing more is written than needed."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Source disks that fail: what can't be read is told exactly, and nobody gets it unasked."""
 
 import json

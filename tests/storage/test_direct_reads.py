@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Cells are read past the page cache, to the sector, and through it where that does not work."""
 
 import fcntl

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Restored cells go past the page cache, but never in part of a page."""
 
 from collections.abc import Iterator

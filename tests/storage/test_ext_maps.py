@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The used map of ext2, ext3 and ext4 is that of partclone, whatever the features."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Programs that can't say what is in use: a refusal that helps, beforehand as well."""
 
 import struct

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """FAT as mkfs.fat and mtools make it, with whatever they can be told, and as others leave it."""
 
 import random

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Every row of the README's table that this machine's kernel can build."""
 
 from pathlib import Path

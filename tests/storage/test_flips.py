@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A thousand flipped bytes, one at a time: `verify` finds each, and none reaches a disk."""
 
 import hashlib

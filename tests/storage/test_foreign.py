@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What lay on the target before does not shine through: marks of RAID, ZFS, LUKS, bcache, btrfs."""
 
 import struct

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """An image server whose disk is wholly full: it says so, its lists work, and it starts."""
 
 from __future__ import annotations

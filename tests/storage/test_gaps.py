@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Space in no partition that is not empty: said beforehand, and saved when asked for."""
 
 import random

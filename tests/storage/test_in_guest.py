@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Every test of the folder `guest`, run by one virtual PC inside the imaging environment."""
 
 import ast

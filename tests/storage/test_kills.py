@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """SIGKILL at random moments of a backup and of a restore."""
 
 import signal

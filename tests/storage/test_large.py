@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A disk of 2 TB with 1 GB of files: small manifest, little memory, nothing sent twice."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Line-ups of disks: the whole agent finds the right ones, and never writes to a wrong one.
 
 The disks are loop devices under names of real disks; a fake lsblk says what such disks would say

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Menus on the screen of a PC with real firmware and Debian's own iPXE."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Mirrors: all members of a RAID 1 in one image, each by what is in use inside of the array.
 
 Real arrays, made and started by the kernel, are those of guest/test_raid.py.

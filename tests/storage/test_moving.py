@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A larger disk: what lies behind a growing partition moves to the end, when that is asked for."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A partition's type comes before what is seen in it; hashes, and volumes on several disks."""
 
 import random

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Members of RAID arrays that are refused by name, and arrays that are saved whole."""
 
 import random

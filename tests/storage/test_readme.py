@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The agent's README is tried as it stands, with the command that `make setup` made."""
 
 import os

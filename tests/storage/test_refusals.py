@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Everything that is refused is refused before the first write."""
 
 import shutil

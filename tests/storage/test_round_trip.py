@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Back a disk up, restore it onto a dirty one, and compare outside the agent's code."""
 
 from collections.abc import Callable

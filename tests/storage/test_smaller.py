@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A smaller disk: the file system that would be cut is made smaller, what lies behind it moves."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A version that is known to be sound is not read through again; anything that changed is."""
 
 import hashlib

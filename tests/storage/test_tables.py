@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Partition tables of every kind: what other tools read on the restored disk is the same."""
 
 import random

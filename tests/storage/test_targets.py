@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Targets that are not the disk of before: one partition of it, a smaller one, a larger one."""
 
 import os

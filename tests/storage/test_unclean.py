@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """File systems that their own system did not let go of, when they are to be saved all the same."""
 
 import os

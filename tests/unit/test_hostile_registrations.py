@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Hostile registrations by the thousand, from the bytes on the wire to what Ansible renders.
 
 A seeded generator puts something hostile into every field of a report; each report goes the whole

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The house rules, held by tests: who may import whom, and specs that are complete."""
 
 import ast

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The plugins' copy of the name rules and the agent's own accept exactly the same."""
 
 from collections.abc import Callable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 # Python's modules are compiled once, here: every boot starts from nothing. Unchecked bytecode
 # is not compared with its source at import, which also saves looking.
 set -eu

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 # What was removed must not be missed: everything the agent calls starts, and nothing that
 # would open the console to strangers is left.
 set -eu

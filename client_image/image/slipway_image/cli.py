@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The command line of the build: says what it does and how long it takes."""
 
 import argparse

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Writes cpio archives (newc) whose bytes depend on nothing but their content."""
 
 import stat

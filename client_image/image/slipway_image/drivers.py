@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Drivers that Debian's kernel lacks: compiled by DKMS for that kernel, in a root of their own.
 
 Compiler and headers stay in that root; the environment gets the modules, and what the packages

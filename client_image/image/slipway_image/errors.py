@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The one error of the build: what went wrong, and what to do about it."""
 
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Reads the lists that describe the image: one entry a line, each with its reason."""
 
 from collections.abc import Iterator

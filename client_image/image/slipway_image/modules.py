@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Picks kernel modules: rules decide, then everything a picked module depends on joins."""
 
 import re

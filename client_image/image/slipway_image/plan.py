@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What is to be built: the options, and the key that names a build by all of its inputs."""
 
 import hashlib

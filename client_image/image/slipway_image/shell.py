@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The one door to other programs: logged, in the C locale, with the reason when they fail."""
 
 import os

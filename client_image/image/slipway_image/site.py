@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Packs the site overlay: what makes the environment belong to one image server.
 
 The boot loader loads it as a second initrd. It is served in clear and holds no secret.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Finds where Debian packages come from: by default, from where this host gets its own."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The steps from nothing to kernel and initramfs; each works on the root of one build."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The folder builds happen in: one at a time, and nothing half done is ever found there."""
 
 import fcntl

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Pack code on the controller: one deterministic tar, named by its content.
 
 Usage: pack_code.py PROJECT CACHE WHAT. WHAT is `server`, the control service, or `runner`, the job

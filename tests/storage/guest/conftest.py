@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """In the guest a fork of this very process is the agent: a new Python takes seconds to start."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Runs the guest's tests and writes a line of JSON for each to the second serial port."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Containers that need device-mapper or RAID in the kernel."""
 
 import shutil

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Every row of the README's table that needs the environment's kernel."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """RAID arrays made, filled, stopped and started again by the kernel itself."""
 
 from collections.abc import Iterator, Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A smaller disk, with the environment's own kernel, programs and FUSE."""
 
 from pathlib import Path

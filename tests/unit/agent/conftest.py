@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Doubles for the world outside: commands on PATH, an image server with its own CA."""
 
 import json

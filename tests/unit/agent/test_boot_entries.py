@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """UEFI boot entries: real outputs of efibootmgr, and a firmware that a fake one stands for."""
 
 import json

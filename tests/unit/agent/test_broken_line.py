@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Answers that end early, or that are none: nothing is ever read from what did not come."""
 
 import contextlib

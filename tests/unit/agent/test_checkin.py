@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Check-in: what is told, and how each answer is taken."""
 
 import json

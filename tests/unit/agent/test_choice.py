@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The conversation with the person who chose an item, and what is sent for it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The HTTPS client and the store behind it, against a real TLS server."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """PCs whose clock is wrong: the pinned CA decides, no date does, and then the clock is set."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Disks as lsblk lists them, tables as sfdisk does, programs as they end."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Exit codes that need a server or an accident; storage tests provoke the others on real disks."""
 
 import json

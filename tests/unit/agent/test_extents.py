@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Extents against the plainest model there is: a set of numbers."""
 
 import itertools

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The used maps of FAT: entries of 12, 16 and 32 bits, and boot sectors that can't be meant."""
 
 import struct

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A store in a folder: a version exists wholly or not at all."""
 
 import errno

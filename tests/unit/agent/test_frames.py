@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Chunks: one frame, bounded before it is unpacked, and nothing but what the name says."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """LVM's text, and which volumes may be looked into."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Manifests: what is written is read again, everything else is refused in words."""
 
 import hashlib

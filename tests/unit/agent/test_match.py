@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Line-ups of disks: the right one is found by identity, and no wrong one ever."""
 
 import itertools

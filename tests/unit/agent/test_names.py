@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Names: what is allowed gets through unchanged, everything else is refused."""
 
 import re

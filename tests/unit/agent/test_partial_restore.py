@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Single partitions and read-back, with a store in memory and a file as the disk."""
 
 import random

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The README's table is the one that the storage tests run."""
 
 import ast

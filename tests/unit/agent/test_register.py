@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Registration at the PC: what it says, what the person in front of it sees, how it ends."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Places on a disk of another size, and a segment's content under change: arithmetic alone."""
 
 import random

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Restore with a store in memory and a file as the disk: order and amount of what is written."""
 
 import os

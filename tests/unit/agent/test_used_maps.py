@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Used maps: partclone's text, and the trees of btrfs."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What users see: records, lines, the PC's own screen."""
 
 import contextlib

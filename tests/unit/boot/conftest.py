@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Makes the image's build importable: it lives beside its data, not in a package of its own."""
 
 import sys

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The build around the steps: its key, its sources, its workplace, its door to programs."""
 
 import json

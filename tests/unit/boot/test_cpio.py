@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Archives: what cpio reads back is what was put in, and the bytes depend on nothing else."""
 
 import io

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What DKMS made is taken over, and nothing else of the root that it was made in."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The environment's fixed address: from the boot medium's word to a file of systemd-networkd."""
 
 import configparser

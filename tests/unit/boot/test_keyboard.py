@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The environment's keyboard: from the boot loader's word to the console's key map."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The lists that describe the image: each line has a reason, and says what it should."""
 
 from pathlib import Path

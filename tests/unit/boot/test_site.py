@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The site overlay: complete, without a secret, and written only when an input changed."""
 
 import json

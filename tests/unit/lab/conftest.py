@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A small lab description that needs neither root nor Ansible."""
 
 import copy

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What tests of whole trips rely on: consoles, markers, logs."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Mistakes in the inventory are named, with machine and key, before anything is made."""
 
 from collections.abc import Callable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What `make demo` shows: few lines in a log, bars on a terminal, everything in its log file."""
 
 import io

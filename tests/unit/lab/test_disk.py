@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Disks are made for real, small ones, and looked at with other tools than those that made them."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Taking the lab down ends what is the lab's, and nothing else."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The matrix leaves out no card and no controller, and its table is what was measured."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Partitions lie where arithmetic says, and sfdisk agrees."""
 
 import json

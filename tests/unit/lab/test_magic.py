@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A magic packet is found wherever it is in a frame, and nothing else is taken for one."""
 
 import socket

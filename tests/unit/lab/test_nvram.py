@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The boot order written into a variable store is what OVMF would have written itself."""
 
 import struct

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What QEMU is told, and whether a PC counts as on."""
 
 import errno

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The power switch starts the right PC once, logs what it saw, and outlives bad clients."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The media as Debian's own tools make and read them: bootable, small enough, always the same."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """playbooks/boot_media.yml: made once, compared in check mode, refused in plain words."""
 
 import os

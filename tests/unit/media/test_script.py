@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The script on a medium: what iPXE is told, and what is refused before it is."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Menus that tests start from."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A small reader of iPXE scripts, written from iPXE's own rules and not from our renderer.
 
 It knows what ``src/image/script.c``, ``exec.c``, ``settings.c`` and ``getopt.c`` of the version in

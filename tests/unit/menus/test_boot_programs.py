@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The small programs that boot disks and CDs: what is served is what the sources say."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The example inventory is the menu that the README explains; Ansible itself renders it."""
 
 from __future__ import annotations

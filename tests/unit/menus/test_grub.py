@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Menus for GRUB: the same items and actions, and no text that GRUB would act on.
 
 ``shlex`` is the independent reader: GRUB's quoting is that of a POSIX shell, where it is used here.

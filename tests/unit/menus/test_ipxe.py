@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Menus as iPXE scripts: what is shown, what is chosen, and that no text ever acts."""
 
 from __future__ import annotations

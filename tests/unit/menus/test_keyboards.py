@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Keyboards of PCs: one list, in the boot words of both loaders, and what they can type."""
 
 import re

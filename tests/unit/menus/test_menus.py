@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The menus of an inventory: precedence, files, and problems said all at once."""
 
 from __future__ import annotations

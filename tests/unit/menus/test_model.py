@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The model of a menu: what it refuses, with which remedy, and what it makes of the rest."""
 
 from __future__ import annotations

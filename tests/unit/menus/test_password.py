@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """playbooks/menu_password.yml at a terminal, and where there is none."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Fake programs on PATH, a service on a unix socket, and modules run as Ansible runs them."""
 
 from __future__ import annotations

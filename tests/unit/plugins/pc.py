@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A PC in the imaging environment that does whatever a test wants: a real sshd on loopback.
 
 Its root is hostile: a program answers in the place of its shell and its Python. The image server is

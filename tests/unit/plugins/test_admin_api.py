@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The client of the service, against a real HTTP server on a unix socket, and the modules on it."""
 
 from collections.abc import Callable

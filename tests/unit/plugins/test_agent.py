@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The modules that start the agent, with fake programs on PATH."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """No answer is waited for without end or size: programs, and the connection over a real sshd."""
 
 from __future__ import annotations

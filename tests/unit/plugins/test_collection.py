@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The collection as people get it: built, installed into an empty folder, and used from there."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A PC whose root lies: what it answers never becomes more than data."""
 
 from __future__ import annotations

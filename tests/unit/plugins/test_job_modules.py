@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Jobs and next boots, as an administrator sees and orders them."""
 
 from __future__ import annotations

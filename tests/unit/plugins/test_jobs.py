@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Following jobs: the action plugins over a fake connection that runs fake programs."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Passphrases: they reach the agent, and nothing of them stays or shows."""
 
 import json

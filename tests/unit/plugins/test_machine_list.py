@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Lists of machines as spreadsheets, switches and people write them."""
 
 from __future__ import annotations

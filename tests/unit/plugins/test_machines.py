@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The inventory plugin: what a machine's file may hold, and that nothing of it is evaluated."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Names and MAC addresses: what gets through, and that nothing else does."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What Ansible itself makes of the playbooks: refusals before anything is changed, and the docs."""
 
 import json

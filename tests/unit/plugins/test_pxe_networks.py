@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The networks that boot from a server: what is accepted, and what is named as wrong."""
 
 from typing import Any

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Registrations on the controller's side: who looks like whom, what is planned, what is written."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What a --limit may say, and that it is read as Ansible reads it."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """One host key, whoever starts Ansible: what SSH itself makes of it, and a real impostor."""
 
 from __future__ import annotations

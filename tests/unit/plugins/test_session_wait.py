@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Waiting for a machine: what is sent, what is said when it does not come."""
 
 from collections.abc import Callable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The folder of small text files, on real files."""
 
 from __future__ import annotations

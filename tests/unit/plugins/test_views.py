@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Lines, tables and sentences for people."""
 
 from typing import Any

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Where magic packets are sent from, and what arrives."""
 
 import json

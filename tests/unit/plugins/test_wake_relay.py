@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A relay host wakes a machine: the role's own tasks; this host is relay and image server."""
 
 import os

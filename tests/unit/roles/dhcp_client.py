@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A DHCP client of many cards: what a real server answers each of them, as JSON lines.
 
 Runs in a network namespace of its own, ``unshare --map-root-user --net python dhcp_client.py FOLDER

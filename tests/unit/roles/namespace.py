@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A server with two cards and PCs behind each: network namespaces that need no root.
 
 The server is 10.77.0.1 on lab0 and 10.78.0.1 on lab1; the PCs are 10.77.0.2 to .99 on pc0 and

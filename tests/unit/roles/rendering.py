@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The role pxe_server's own preflight and templates, run for servers that are only described."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A cache of facts that lies: what decides is asked in this run."""
 
 import json

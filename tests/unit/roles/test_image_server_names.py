@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """By which names and addresses machines know an image server, wherever they are said."""
 
 import json

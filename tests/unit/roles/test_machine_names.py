@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Names and MAC addresses as inventories have them, and what a real dnsmasq makes of them."""
 
 import json

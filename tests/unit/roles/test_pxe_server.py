@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The role's templates and preflight, run by Ansible for many servers; dnsmasq's word on it."""
 
 import json

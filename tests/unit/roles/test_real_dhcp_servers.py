@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What playbooks/dhcp_options.yml prints, taken and acted on by the real servers of this host."""
 
 import json

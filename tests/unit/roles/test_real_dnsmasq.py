@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The role's own configuration under a real dnsmasq, in a network of its own."""
 
 import json

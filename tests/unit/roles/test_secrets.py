@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Which machine is told a secret: one that an administrator has stood behind before."""
 
 from __future__ import annotations

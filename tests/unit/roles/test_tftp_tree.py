@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Three roles fill the TFTP root; what GRUB reads is where it looks for it."""
 
 import os

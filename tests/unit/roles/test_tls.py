@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The role's certificates, made by Ansible: since when they are valid, when they are renewed."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What is deployed is enough: the packed code and the rendered inventory play backup.yml."""
 
 from __future__ import annotations

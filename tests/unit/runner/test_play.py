@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """One job: the real ansible-runner with a small playbook in the place of the project's."""
 
 from __future__ import annotations

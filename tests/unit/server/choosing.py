@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A PC whose user chooses an item of its menu, and a job runner, as tests play them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A real service on two unix sockets, and what a machine and an administrator do with it."""
 
 from __future__ import annotations

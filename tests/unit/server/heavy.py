@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Manifests that cost far more to read than to send."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The role's nginx site and certificates, made without Ansible."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Network segments of real hosts: namespaces with a bridge, a router, nginx, dnsmasq, the service.
 
 ::

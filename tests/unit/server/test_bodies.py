@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Bodies: as long as a route needs, counted before they are read, and none holds all places."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Check-in: the one door of a session, and who is refused at it."""
 
 from __future__ import annotations

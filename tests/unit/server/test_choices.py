@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Choices that PCs' users make, and the jobs that come of them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Chunks: what gets a name, what never does, and what a full or failing store says."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Deduplication tells a session nothing of others' images and gives it none of their chunks."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A server's clock that is wrong, and is set: what is newest, what is old, what comes first."""
 
 from __future__ import annotations

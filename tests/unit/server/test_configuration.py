@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What the role hands to the service: its configuration and its packed code."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Which chunks a session may fetch is known from one reading of its manifest, however many work."""
 
 from __future__ import annotations

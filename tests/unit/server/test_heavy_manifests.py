@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Manifests that would take gigabytes to read: refused, and the service goes on as it was."""
 
 from __future__ import annotations

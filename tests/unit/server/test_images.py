@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Versions: published whole or not at all, checked, and never two for one backup."""
 
 from __future__ import annotations

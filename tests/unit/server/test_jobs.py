@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The queue alone: what stays true when requests come between one another."""
 
 from __future__ import annotations

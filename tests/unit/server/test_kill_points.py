@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A process that dies before any single system call of a PUT or a publish leaves a whole store."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """dnsmasq's file of leases, as it writes it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What a machine does at its next boot, once."""
 
 from __future__ import annotations

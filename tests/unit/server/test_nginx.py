@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The rendered nginx configuration in front of the real service: what it lets through."""
 
 from __future__ import annotations

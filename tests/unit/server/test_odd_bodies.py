@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Every route, with every kind of content type and body: a refusal or an answer, never a crash."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Guesses of passwords: bounded for each machine, each address, and each password."""
 
 from __future__ import annotations

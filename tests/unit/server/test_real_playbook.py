@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A choice, the real service, the real runner, and the project's own backup.yml as it is deployed.
 
 Only the PC is missing: it checks in without an address, so Ansible can't reach it, and the job

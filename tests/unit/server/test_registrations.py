@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Registration: who may ask, what is kept of it, and that no stranger disturbs anybody."""
 
 from __future__ import annotations

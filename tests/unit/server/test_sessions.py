@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Sessions as the administrator runs them, and the tokens that live and die with them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The siege's attacks in their short form: a tenth of all. `make siege` has them whole."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Who asks for a machine's session, choice or order from another address than the machine's.
 
 Real hosts in network namespaces, real nginx, real dnsmasq: the picture stands in segments.py.

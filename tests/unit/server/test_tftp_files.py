@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What a boot loader finds that speaks TFTP alone: the files of pending sessions, and no others."""
 
 from __future__ import annotations

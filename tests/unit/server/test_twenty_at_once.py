@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Twenty PCs choose at the same moment, and the service is restarted in the middle.
 
 Everything is real but the playbook: the service, the runner, the client, the unix sockets.

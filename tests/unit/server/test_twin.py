@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The agent's own backup against the real service: what a twin sends, and what is sent again."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The arguments of all verbs, as one typed value."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The conversation with the person who chose an item: password, list, queue, progress, result.
 
 It ends in one of two ways: the PC restarts and comes back to its menu, or there is a root shell,

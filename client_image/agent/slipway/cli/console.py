@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What a person in front of the PC sees: the job's progress, or what the machine waits for.
 
 tty1 is a screen that is drawn anew; a serial console gets one plain line every two seconds.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Entry point: arguments, signals, exit codes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The verb register: report this PC, show how its registration stands, and end when it is decided.
 
 Nobody has to type anything: the server suggests a name, and the PC waits with it. Whoever stands

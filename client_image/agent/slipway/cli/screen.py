@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """How lines are shown: a screen is drawn anew, a serial line gets what changed."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Talking with the person in front of the PC: lines to every screen, lines from any keyboard."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Screens that are drawn as a whole, and questions whose answer may be a secret."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The verbs: each turns arguments into calls of the engine and its answers into a view."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """How progress, results and errors look: as JSON lines, or for people."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What can only be judged when all disks of a backup are known."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Backup: map the disks, send the cells that the store lacks, publish the version."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """UEFI boot entries: which of them the image's machine had, and making them anew on the target.
 
 A failure here is a warning, never an error: the disk is restored, and firmware also finds

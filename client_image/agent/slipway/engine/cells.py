@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Reading and writing cells: the only code that moves a disk's bytes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Which disks there are, and what they say about themselves. Nothing here opens them to write."""
 
 from __future__ import annotations

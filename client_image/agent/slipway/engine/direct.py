@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Disks opened past the page cache.
 
 Through it, the kernel fetches a disk in pieces of its read-ahead, usually 128 KiB, waits for each,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Read-only views by device-mapper. One that is held goes with the process, however that ends."""
 
 from __future__ import annotations

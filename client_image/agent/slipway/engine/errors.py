@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Everything that can go wrong, in about ten kinds. Each says what happened and what helps.
 
 Type and exit code are part of the command line's contract: README.md lists them.

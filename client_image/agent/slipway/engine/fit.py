@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What of an image goes on a disk of another size, and where its partitions lie there.
 
 Swap space at the end is made smaller by arithmetic: its size stands in its header. Any other

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A store in a folder, laid out as FORMAT.md says: a disk in the drawer, a share, a DVD."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What another system left on a target where the image keeps nothing.
 
 A partition is more than its used ranges: md, ZFS, bcache, LUKS and others are found by marks at a

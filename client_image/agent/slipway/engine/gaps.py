@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Space that belongs to no partition: of a long stretch an image keeps the ends alone.
 
 What lies between them is nobody's, as a rule: the rest of a disk that was partitioned anew. It is

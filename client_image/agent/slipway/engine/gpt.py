@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A GPT for a disk of another size or with partitions that end elsewhere: arithmetic on bytes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Growing a file system into its partition, once the restore is complete and synced."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A file that holds what a segment of an image holds, fetched when it is read.
 
 Tools that shrink a file system want all of it; most of it they never look at. What they write stays

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Dynamic disks of Windows: which disks are in the group, by the database that each of them holds.
 
 Facts about its records are those of the Linux kernel's block/partitions/ldm.h. Numbers are

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Loop devices over a part of a disk or of a file.
 
 File system tools want a device that begins where the file system begins. A loop device gives

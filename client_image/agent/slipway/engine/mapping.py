@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What a backup of a disk would hold: its stretches, each with content, method and used map."""
 
 from __future__ import annotations

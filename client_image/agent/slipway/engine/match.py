@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Which disk of this machine is which disk of the image: by identity, never by order."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Partition entries of an MBR or an extended boot record: arithmetic on bytes, nothing else."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """How this process gets its memory."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A store in memory: the double for tests, and the smallest example of the interface."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Mirrors (RAID 1): whether their members agree, and what is in use on any of them."""
 
 from __future__ import annotations

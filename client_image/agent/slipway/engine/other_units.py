@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Tables that count in sectors of another size than their disk has here.
 
 A disk that was partitioned in an enclosure with sectors of 4096 bytes has 512 elsewhere, and the

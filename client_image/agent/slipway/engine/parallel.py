@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Threads over one stream of tasks."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Types of partitions that never hold a plain file system, whatever a program finds in them.
 
 What stands there has another reader than a file system's: firmware, a boot loader, a volume

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What a backup would do with each partition of a disk, for people to read."""
 
 from __future__ import annotations

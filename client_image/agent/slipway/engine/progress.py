@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Progress as typed records, at most one a second. Whoever wants to see them gives a sink."""
 
 from __future__ import annotations

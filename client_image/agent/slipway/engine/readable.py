@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What has to be readable for a backup to know what it saves; a sector lost there is no small loss.
 
 A table that is only half known, or a used map from metadata that is only half there, would make

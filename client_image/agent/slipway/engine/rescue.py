@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Reading around what a failing disk does not give, down to single sectors.
 
 First the whole disk is walked through, and cells that fail are put aside: what is healthy is safe

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Where partitions go when one of them gets another size and what lies behind it moves.
 
 Arithmetic alone: a partition that moves keeps its content, so its cells keep their chunks.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Restore and compare: find the cells that differ, and write those, the table last of all."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What a verb did, as the last line of `--json` says it."""
 
 from __future__ import annotations

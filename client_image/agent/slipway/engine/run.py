@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The one door to other programs: C locale, logged, signals by name, missing tools by package."""
 
 from __future__ import annotations

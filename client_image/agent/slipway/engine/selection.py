@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Parts of an image: single disks or partitions to restore, and partitions that are to grow."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Making a partition's file system smaller before it is written, for a disk that is smaller.
 
 All of it happens beside the image and before the first write: the file system is shown to its own

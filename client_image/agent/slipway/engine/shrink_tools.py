@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The programs that make file systems smaller: how small they can be, and doing it."""
 
 from __future__ import annotations

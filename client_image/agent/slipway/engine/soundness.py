@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What a folder store remembers of chunks that were sound.
 
 Reading an image through takes as long as restoring it. A chunk that was read through lately, or was

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What the engine asks of a store, and the proof that a store holds a version soundly."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Partition tables: what sfdisk says, and which stretches of a disk an image therefore holds."""
 
 from __future__ import annotations

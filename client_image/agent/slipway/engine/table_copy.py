@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What of a disk says how it is partitioned, for a program that stops at the first bad sector.
 
 sfdisk looks at a disk's last sector whatever kind of table it has, and gives up when that can't be

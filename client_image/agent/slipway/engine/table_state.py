@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The two copies of a GPT: what users have to know when they are not both sound and equal.
 
 Programs, kernels and firmware take the primary while its checksums are right, else the backup. An

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The partition table and the boot code of a target: compared as bytes, written last."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A disk that is being restored. Until it is whole again, it must not boot."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """GPT types of partitions with dm-verity: those that are hashed, and those that hold the hashes.
 
 From the Discoverable Partitions Specification: for every architecture a root and a /usr, each with

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The image format: names, extents, frames and manifests. It knows no files and no devices."""
 
 from slipway.format.codec import FORMAT_VERSION, MAX_MANIFEST, parse, serialize

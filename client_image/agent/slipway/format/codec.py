@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Manifests as bytes: the envelope with its digest, and the checks on everything inside."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Sets of byte ranges, and their compact text.
 
 An `Extents` is immutable, sorted, without empty, touching or overlapping ranges. Starts and ends

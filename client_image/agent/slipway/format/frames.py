@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Chunks: the content of one cell as exactly one zstd frame.
 
 A frame from outside is measured before it is unpacked: the declared size bounds the memory, and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The manifest: one JSON file that describes one version of an image completely.
 
 These classes only hold what FORMAT.md defines. Reading a manifest touches no device and no file;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Names of machines, images, versions and chunks: one place decides what is safe.
 
 Every name here ends up in a path, a URL, a command line or a boot script, so the rule is a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Proofs that somebody has a chunk's content, not only its name.
 
 Names are no secret: manifests hold them. So each chunk has a second digest, its key: SHA-256 over

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """How much a manifest's JSON holds, counted before it is read.
 
 JSON takes a hundred times its size in memory when it is all brackets.

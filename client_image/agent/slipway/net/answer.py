@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What the server said, once it is certain that it said all of it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Check-in: who this machine is, told to the server once, in exchange for the session's token."""
 
 from __future__ import annotations

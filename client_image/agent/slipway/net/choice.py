@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What this PC's user chose in the menu, told to the server, and what the server makes of it."""
 
 from __future__ import annotations

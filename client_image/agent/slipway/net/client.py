@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Requests to the image server, and patience with a broken line and a restarting server."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The clock of a PC in the imaging environment follows the image server's."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Connections to the image server, one for each thread, kept from request to request."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The store behind the image server's API. PROTOCOL.md describes the API."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The line to the server, shared by all threads."""
 
 from __future__ import annotations

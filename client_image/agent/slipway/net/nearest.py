@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Which of the server's addresses this machine reaches: that of the network which it is in."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Whether anything gets through to the server: what all threads of a client know together."""
 
 from __future__ import annotations

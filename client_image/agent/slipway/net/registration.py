@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Registration: a PC that nobody knows tells the server what it is, and waits for an answer."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The session file, and the thread that tells the server how the work goes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Command line: `python3 -m slipway_media --folder media --name img --server 192.0.2.10`."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The media themselves: a floppy, a USB stick and a CD, all made of the same few files.
 
 BIOS starts SYSLINUX or ISOLINUX, which loads Debian's iPXE as a kernel and the script as its

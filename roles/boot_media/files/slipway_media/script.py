@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The iPXE script on a medium: try each network card until one reaches the image server.
 
 Nothing in it is secret, and nothing in it changes when the server's menus do: it only finds the

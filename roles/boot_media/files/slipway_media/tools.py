@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Programs that make media, run so that the same inputs give the same bytes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Whether an address is that of a machine's own card.
 
 Whoever asks for a machine's session must ask from the machine's address. In the server's own

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What root on the image server reaches through the admin socket."""
 
 from __future__ import annotations

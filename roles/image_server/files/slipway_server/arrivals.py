@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Who comes for what is asked of a machine: the machine itself, as far as that can be told.
 
 A host that is not it learns nothing here and changes nothing: it gets what it would get if nothing

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Room that the service keeps for its own state, so that it starts when the disk is full."""
 
 from __future__ import annotations

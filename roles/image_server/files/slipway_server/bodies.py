@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Bodies of requests: how long, how slow and how intricate one may be, said before it is read."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The iPXE scripts that boot a machine into what is asked of it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """When the certificates end that PCs trust: said before, in the status and in the journal."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Routes about choices, jobs and next boots, for machines and for the administrator."""
 
 from __future__ import annotations

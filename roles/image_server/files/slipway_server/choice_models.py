@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What requests and answers about choices, jobs and next boots look like."""
 
 from __future__ import annotations

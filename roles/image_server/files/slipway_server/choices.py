@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What a PC's user may start, and what becomes of it.
 
 Here the parts meet: the menu says what a machine may choose, the password whether it is the right

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What a backup may name in its manifest, and what it need not send.
 
 The store holds everybody's chunks, and names are no secret. So a session is told of a chunk only

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The one object both applications share: sessions, store, images, checks, and their clockwork."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Which chunks the open sessions' images consist of: asked for every chunk that goes either way.
 
 A digest takes 32 bytes here and no more: an image of 500 GB has 250,000 of them. Each version is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The service's one exception: a type, a message, a remedy, an HTTP status."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Writing files so that a crash leaves the old state or the new one, never a mixture."""
 
 from __future__ import annotations

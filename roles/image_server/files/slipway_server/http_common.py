@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What both applications share: bounded bodies, one form of refusals, their documentation."""
 
 from __future__ import annotations

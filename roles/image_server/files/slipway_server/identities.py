@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What machines of the inventory said about themselves."""
 
 from __future__ import annotations

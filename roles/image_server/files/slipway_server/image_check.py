@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Reading a version through: is every chunk there, and is each what its name says?"""
 
 from __future__ import annotations

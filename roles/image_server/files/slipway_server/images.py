@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Images: manifests under ``images/<name>/<version>.json``, lists of them, and publishing."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """One wish of a PC's user, from the choice to its end: ``queued`` -> ``running`` -> ``ended``."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """All jobs: in memory for speed, on disk before any answer that depends on it.
 
 Everything here runs in the event loop, so a change of the dictionary is never half-seen. The queue

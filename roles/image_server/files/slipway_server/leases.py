@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Which card dnsmasq gave an address to: its file of leases, read anew when it changed.
 
 Each line is ``EXPIRY MAC ADDRESS NAME CLIENT-ID``; EXPIRY is in seconds since the epoch, 0 is for

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A process of its own that reads one manifest which nobody vouches for: see `offer`.
 
 Whatever such a manifest costs, it costs this process: its memory and its time are bounded, and

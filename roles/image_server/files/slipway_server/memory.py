@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What the service remembers to save work: sound reads, keys for proofs, summaries of manifests.
 
 Losing this file costs time, never data, so a broken one is simply made anew: a chunk without its

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What machines may choose: ``menus/<machine>.json``, as the role boot_menu writes it.
 
 The files are read anew when one changed, so a new menu needs no restart. A file that can't be used

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Which network card an address belongs to, as this server's kernel knows it.
 
 rtnetlink(7), without any privilege: the route to the address says whether it is in one of the

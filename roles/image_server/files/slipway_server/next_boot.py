@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What a machine does at its next boot, once, because an administrator said so.
 
 It is used up, durably, before the machine gets the script: whatever fails afterwards, and be it

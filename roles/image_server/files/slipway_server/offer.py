@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A manifest that a client offers for publishing: read by another process, see `manifest_reader`.
 
 Only what the service needs of it comes back: the image's name, the names of its chunks, and, once

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Passwords of menu items: scrypt, one check of a machine at a time, and pauses that grow."""
 
 from __future__ import annotations

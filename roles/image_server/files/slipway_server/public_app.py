@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What machines reach through nginx: the boot script in clear, everything else behind TLS."""
 
 from __future__ import annotations

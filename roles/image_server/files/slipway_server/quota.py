@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """How much one backup may send: a rule of its own, without a clock and without I/O."""
 
 from __future__ import annotations

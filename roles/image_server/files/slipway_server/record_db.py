@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Records on disk: one SQLite file, written through a single thread, in order."""
 
 from __future__ import annotations

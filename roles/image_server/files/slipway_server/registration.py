@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A PC that asks to become a machine: what identifies it, and what it may be called.
 
 Pure: nothing here reads a clock, a file or a socket. What a PC says is data; it is cut to length

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Registration: the one request without a token that changes anything, and what root decides."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The queue of registrations and the identities of machines on disk: one small SQLite file."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What a PC may say when it asks to be registered, and what is answered.
 
 The request is the only one without a token that changes anything, so every field is typed and

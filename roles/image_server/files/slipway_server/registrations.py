@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The queue of PCs that ask to be registered.
 
 The queue is what strangers may fill, so everything about it is bounded: how many wait, how many

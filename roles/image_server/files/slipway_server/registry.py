@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """All sessions: in memory for speed, on disk before any answer that depends on it.
 
 Everything here runs in the event loop, so a change of the dictionary is never half-seen. A change

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What the job runner reaches through its own socket: the jobs it holds and their sessions.
 
 The runner is not the administrator. Whoever takes it over can run the jobs that PCs' users have

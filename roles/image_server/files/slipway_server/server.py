@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Three applications on three sockets in one event loop, under systemd or by hand."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """One stay of a machine in the imaging environment: a pure state machine.
 
 ``requested`` -> ``checked_in`` -> ``ended``. The functions take a session and return the next

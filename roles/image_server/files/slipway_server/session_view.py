@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A session as the API shows it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A SQLite file whose every commit is on disk, and whose tables are those that its user knows."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Chunks on disk: ``chunks/ab/cd/<sha256>``, each one zstd frame, verified before it is named."""
 
 from __future__ import annotations

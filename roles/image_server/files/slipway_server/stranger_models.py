@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What answers about strangers look like."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Who asked for what is a machine's from another address, so that the administrator can be told.
 
 In memory and bounded: a stranger may fill neither the disk nor the journal with it.

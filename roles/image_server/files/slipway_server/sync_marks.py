@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Which chunks may have lost their content in a crash of the server's kernel.
 
 Chunks are named before they are synced: fsync for each would make a backup several times slower.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Pending sessions as files, for boot loaders that can read nothing but TFTP.
 
 GRUB under Secure Boot has no HTTP, so it can't ask this service. Instead it reads

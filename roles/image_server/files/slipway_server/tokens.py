@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Secrets that clients carry; the service keeps only their SHA-256."""
 
 from __future__ import annotations

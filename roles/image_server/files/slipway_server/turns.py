@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A pause that many share, in which nobody waits for ever.
 
 Whoever has to wait gets a turn of his own, and waiters come in the order in which they asked: who

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Who may send a chunk now: room for so many at once, shared fairly among sessions."""
 
 from __future__ import annotations

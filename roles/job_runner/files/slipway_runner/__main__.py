@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """``python -m slipway_runner --config /etc/slipway/runner/runner.json``."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What Ansible says in each job: one file a job, bounded in size, number and age."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """One job: an ordinary playbook for one machine, run by ansible-runner."""
 
 from __future__ import annotations

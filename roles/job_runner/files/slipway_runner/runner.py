@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Takes jobs from the control service, runs a few at once, and says how each one ended."""
 
 from __future__ import annotations

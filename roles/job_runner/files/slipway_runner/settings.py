@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The runner's settings: one JSON file, read once, every key checked."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The virtual lab: an image server and PCs in a network namespace of their own.
 
 Standard library only: the lab must come down even when the project's virtual

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The lab as tests and people see it: PCs with a plug, a console and a marker.
 
 Nothing here needs root: what does is done by the power switch, whose socket

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Making what is missing: the server's root and the PCs' disks, side by side."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What the lab consists of, as frozen values read from `lab.json`.
 
 The role renders `lab.json` from the inventory. Reading it is where mistakes in

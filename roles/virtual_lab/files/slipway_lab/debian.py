@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The two Debian roots, built once with mmdebstrap and kept in the cache.
 
 A cache entry is named by a hash of everything it was made from, this file

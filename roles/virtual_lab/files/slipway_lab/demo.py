@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """`make demo`: the main job, from nothing, on the lab's virtual PCs, with what was measured.
 
 It shows steps, bars and a table; with VERBOSE=1 in the environment, all that Ansible says.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What `make demo` shows of playbooks: a line for each step, a bar for each machine.
 
 A log has all the rest.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Making a PC's disk: a real table, real file systems, a Debian that boots from it.
 
 No loop device and no mount: every tool here writes at an offset of the file,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Taking the lab down, whatever state it is in: its traces are found without its description."""
 
 from __future__ import annotations

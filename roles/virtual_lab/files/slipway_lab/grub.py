@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Boot loaders without grub-install, which wants a mounted disk."""
 
 from __future__ import annotations

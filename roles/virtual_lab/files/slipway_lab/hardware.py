@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The cards and controllers that a PC of the lab can have, and what QEMU calls them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Where partitions lie: pure arithmetic and the text that sfdisk reads."""
 
 from __future__ import annotations

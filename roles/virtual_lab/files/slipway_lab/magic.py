@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Magic packets: what a sleeping network card listens for."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The lab's own network: a namespace with one bridge and no way out."""
 
 from __future__ import annotations

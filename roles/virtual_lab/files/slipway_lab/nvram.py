@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """UEFI variables of a PC: the boot order that an administrator would have set.
 
 Left alone, OVMF tries PXE and HTTP over IPv4 and IPv6 before the disk, a minute

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Whose lab is it? Two checkouts must not share one namespace."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Runs the project's playbooks through ansible-runner and keeps what every task returned.
 
 Unlike the rest of this package it needs the project's virtual environment.

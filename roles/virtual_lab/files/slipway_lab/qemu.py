@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Virtual PCs: the command line of QEMU, whether KVM really works, and QMP."""
 
 from __future__ import annotations

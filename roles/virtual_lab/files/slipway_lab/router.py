@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A router that announces nothing, so that network boot need not wait for one.
 
 iPXE configures IPv4 and IPv6 side by side and goes on when both have ended. Where no

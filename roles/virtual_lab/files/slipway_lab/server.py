@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The image server: a Debian with systemd, booted by systemd-nspawn on the lab's bridge."""
 
 from __future__ import annotations

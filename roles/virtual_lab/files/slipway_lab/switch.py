@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The lab's power switch: QEMU knows no wake-on-LAN, so somebody must listen.
 
 One process inside the namespace turns PCs on, when their magic packet passes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Running other programs: tagged, in the C locale, with errors that can be read."""
 
 from __future__ import annotations

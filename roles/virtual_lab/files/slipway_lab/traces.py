@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What a lab leaves on this host, found by marks that survive any kill.
 
 Nothing here reads the lab's description: a half-built lab has none. The marks are

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What a handler of one kind of content has to say: how it is saved, and which bytes are used."""
 
 from __future__ import annotations

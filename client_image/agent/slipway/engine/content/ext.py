@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """ext2, ext3, ext4."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What the journal of an ext3 or ext4 knows about blocks in use that the bitmaps do not know yet.
 
 Nothing is replayed. debugfs lists which blocks stand in the journal, and where, and need not mind

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """FAT12, FAT16, FAT32."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The used map of FAT12, FAT16 and FAT32, read from the allocation tables themselves.
 
 Partclone misreads FAT12, looks at the first table only, whichever one is in use, and refuses boot

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Contents that are never mapped: saved whole, or left alone, each with the reason."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """LUKS: header, and the ciphertext of what is in use inside, when a passphrase is given."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """LVM: a physical volume is its metadata and what is in use of its logical volumes, shifted."""
 
 from __future__ import annotations

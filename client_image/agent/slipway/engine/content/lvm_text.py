@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The text in which LVM writes down a volume group: `name { ... }` and `key = value`."""
 
 from __future__ import annotations

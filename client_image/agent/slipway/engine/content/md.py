@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Members of Linux RAID arrays, by what mdadm reads from their super blocks (0.90 and 1.x)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Used maps by partclone's domain mode, `partclone.<fs> -D`: a ddrescue-style text."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Members of Linux and firmware RAID arrays. One of them alone is no sound copy of anything:
 written back beside a member of another time, it would be mixed with that.
 

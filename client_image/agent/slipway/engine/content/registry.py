@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Finds the handler for a volume. What no handler knows is saved whole."""
 
 from __future__ import annotations

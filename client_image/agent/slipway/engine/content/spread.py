@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Things that lie on several devices: one of these alone is no sound copy of anything."""
 
 from __future__ import annotations

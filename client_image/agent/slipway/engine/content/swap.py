@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Swap space: everything that makes it this swap space stands in its first page."""
 
 from __future__ import annotations
