@@ -160,5 +160,39 @@ def costly_json(target: Target, stop: threading.Event) -> None:
         stop.wait()
 
 
+def unread_answers(target: Target, stop: threading.Event) -> None:
+    """The service's description, 6000 times without a token, and none of it is read."""
+    lines = []
+    while not stop.is_set() and len(lines) < 100:
+        with suppress(OSError):
+            line = target.tls()
+            line.sendall(target.head("GET", "/v1/openapi.json", 0, token=False) * 60)
+            lines.append(line)
+    stop.wait()
+    for each in lines:
+        each.close()
+
+
+def handshakes(target: Target, stop: threading.Event) -> None:
+    """TLS connections that are opened and closed again, as fast as they go."""
+
+    def greet() -> None:
+        while not stop.is_set():
+            with suppress(OSError):
+                target.tls().close()
+
+    with crew([threading.Thread(target=greet) for _ in range(8)]):
+        stop.wait()
+
+
 # The one attack of pxe_server's part, dead TFTP transfers, is that role's own test.
-ATTACKS = (bomb, held_bodies, long_lines, connections, slow_uploads, costly_json)
+ATTACKS = (
+    bomb,
+    held_bodies,
+    long_lines,
+    connections,
+    slow_uploads,
+    costly_json,
+    unread_answers,
+    handshakes,
+)

@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import json
+import signal
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from .conftest import ADDRESS, HOST_KEY, Machine, Service
+from .conftest import ADDRESS, HOST_KEY, Machine, Service, ticket_in
 
 OTHER_KEY = HOST_KEY[:-8] + "AAAAAAAA"
 NONCE = "n" * 32
@@ -204,3 +206,23 @@ def test_no_report_makes_the_service_fail(pending: Machine, changes: dict[str, A
         "/v1/checkin", content=body, headers={"Content-Type": "application/json"}
     )
     assert answer.status_code in (200, 400, 404, 409, 422), answer.text
+
+
+@pytest.mark.plays
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_ticket_outlives_the_service(own_service: Callable[..., Service], number: int) -> None:
+    service = own_service()
+    pc = service.machine(arrived=False)
+    path = f"/boot/{pc.mac.replace(':', '-')}.ipxe"
+    here = {"X-Real-IP": ADDRESS}
+    first = ticket_in(service.http.get(path, headers=here).text)
+    service.restart(number)
+    assert pc.check_in().json()["error"] == "no_ticket"
+    # It booted anew meanwhile.
+    second = ticket_in(service.http.get(path, headers=here).text)
+    service.restart(number)
+    assert pc.check_in(ticket=first).json()["error"] == "no_ticket"
+    # The address of the last script, too: nobody knows more of it here.
+    assert pc.check_in("10.77.0.66", ticket=second).json()["error"] == "wrong_address"
+    assert pc.check_in(ticket=second).status_code == 200
+    assert pc.check_in("10.77.0.66", ticket=second).json()["error"] == "already_checked_in"
