@@ -151,7 +151,12 @@ class Connection(ConnectionBase):
         if self._connected:
             return self
         target = self._target()
-        common = self._split_ssh_args(self.get_option("ssh_common_args") or "")
+        try:
+            common = self._split_ssh_args(self.get_option("ssh_common_args") or "")
+        except ValueError as failure:
+            raise AnsibleError(
+                f"ansible_ssh_common_args can't be read: {failure}. Nothing was sent."
+            ) from failure
         program = str(self.get_option("ssh_executable"))
         self._ssh = [program, *arguments(target, common)]
         # After the program's name: what it does is said, and nothing is done.

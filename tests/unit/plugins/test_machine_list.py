@@ -185,17 +185,17 @@ def run(inventory: Path, desk: Path) -> Callable[..., subprocess.CompletedProces
     }
     command = [
         str(Path(sys.executable).with_name("ansible-playbook")),
-        str(ROOT / "playbooks/machine_import.yml"), "-i", str(inventory),
+        str(ROOT / "playbooks/machine_import.yml"),
         "-e", "ansible_connection=local", "-e", "ansible_become=false",
         "-e", "ansible_python_interpreter=/usr/bin/python3", "-e", "pxe_server_interface=lo",
         "-e", "image_server_address=192.0.2.10",
         "-e", '{"pxe_server_dhcp_range": {"first": "127.0.0.100", "last": "127.0.0.200"}}',
     ]  # fmt: skip
 
-    def runs(*arguments: str) -> subprocess.CompletedProcess[str]:
+    def runs(*arguments: str, source: Path = inventory) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*command, *arguments], cwd=desk, env=environment, capture_output=True, text=True,
-            check=False,
+            [*command, "-i", str(source), *arguments], cwd=desk, env=environment,
+            capture_output=True, text=True, check=False,
         )  # fmt: skip
 
     return runs
@@ -241,3 +241,14 @@ def test_a_group_with_the_name_of_a_host_leaves_no_file(
     assert done.returncode != 0
     assert f"{group} would be a host of the inventory and a group" in " ".join(done.stdout.split())
     assert list((inventory / "machines.d").iterdir()) == []
+
+
+@pytest.mark.plays
+def test_files_that_the_inventory_does_not_read_are_told_of(
+    inventory: Path, desk: Path, run: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    """The play knows the machines all the same: it had to look at them before."""
+    (desk / "pcs.csv").write_text("name,macs\npc71,525400770071\n")
+    done = run("-e", "csv=pcs.csv", source=inventory / "hosts.yml")
+    assert done.returncode != 0
+    assert "the inventory of this run does not read them" in " ".join(done.stdout.split())

@@ -126,6 +126,9 @@ INVENTORY = {
     "ansible_ssh_extra_args": NO_CHECKING,
     "ansible_ssh_transfer_method": "scp",
     "ansible_pipelining": False,
+    # Of the PC's own system, which may be Windows.
+    "ansible_shell_type": "powershell",
+    "ansible_shell_executable": "/bin/evil",
 }
 ENVIRONMENT = {
     "ANSIBLE_HOST_KEY_CHECKING": "False",
@@ -289,6 +292,14 @@ def test_a_pc_gets_no_variable_of_the_controller(site: Site, pc: Pc, tmp_path: P
     site.play(pc, "backup", environment={"VAULT_TOKEN": "secret-of-the-controller"})
     assert pc.commands
     assert "VAULT_TOKEN" not in pc.environment and "PATH" in pc.environment
+
+
+@real
+def test_arguments_that_are_none_are_named(site: Site, pc: Pc) -> None:
+    site.describe(ansible_ssh_common_args="-o 'ProxyJump=x")
+    done = site.play(pc, "backup")
+    assert "ansible_ssh_common_args can't be read: No closing quotation" in done.stdout
+    assert pc.commands == []
 
 
 @real
