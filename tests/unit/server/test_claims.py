@@ -15,9 +15,9 @@ import pytest
 from slipway.format.codec import parse
 from slipway.format.frames import make_frame
 from slipway.format.proofs import digest_and_key, make_proof
+from slipway_server.base.errors import ServiceError
 from slipway_server.claims import Claims, nonce
 from slipway_server.digest_sets import DigestSet
-from slipway_server.errors import ServiceError
 from slipway_server.grants import Grants
 from slipway_server.memory import Memory
 from slipway_server.session import Session

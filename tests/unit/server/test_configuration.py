@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import yaml
 from slipway_server import boot_script
-from slipway_server.certificates import warnings
-from slipway_server.config import Config, ConfigError, from_mapping, load
+from slipway_server.base.certificates import warnings
+from slipway_server.base.config import Config, ConfigError, from_mapping, load
 
 from .conftest import ROOT
 

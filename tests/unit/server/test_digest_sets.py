@@ -14,8 +14,8 @@ import pytest
 from slipway.format.codec import serialize
 from slipway.format.extents import Extents
 from slipway.format.manifest import Disk, Identity, Manifest, Segment, Table
+from slipway_server.base.errors import ServiceError
 from slipway_server.digest_sets import DigestSet, DigestSets
-from slipway_server.errors import ServiceError
 from slipway_server.images import Images
 from slipway_server.memory import Memory
 from slipway_server.session import Session

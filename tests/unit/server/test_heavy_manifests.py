@@ -13,7 +13,7 @@ import httpx
 import pytest
 from slipway.format.codec import parse
 from slipway.format.errors import FormatError
-from slipway_server.errors import ServiceError
+from slipway_server.base.errors import ServiceError
 from slipway_server.offer import Offer
 
 from .conftest import Machine, Service, cell

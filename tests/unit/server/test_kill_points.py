@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from slipway.format.frames import check_frame, digest_of, make_frame
-from slipway_server import files
+from slipway_server.base import files
 from slipway_server.images import Images
 from slipway_server.memory import Memory
 from slipway_server.offer import Offer

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-from slipway_server.errors import ServiceError
+from slipway_server.base.errors import ServiceError
 from slipway_server.passwords import PasswordHash, Passwords
 from slipway_server.turns import Limit, Turns
 

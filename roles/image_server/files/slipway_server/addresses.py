@@ -19,8 +19,6 @@ from typing import Protocol
 from .leases import Leases
 from .neighbours import place_of
 
-POLICIES = ("refuse", "accept")
-
 
 @dataclass(frozen=True)
 class Verdict:

@@ -8,19 +8,13 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, FastAPI, Response
 from fastapi import Query as Parameter
 
-from . import (
-    __version__,
-    certificates,
-    choice_app,
-    models,
-    registration_app,
-    stranger_models,
-)
-from .bodies import Bound
+from . import __version__, choice_app, models, registration_app, stranger_models
+from .base import certificates
+from .base.bodies import Bound
+from .base.errors import ServiceError
+from .base.times import iso
 from .core import Core
-from .errors import ServiceError
 from .http_common import CoreDep, make_app, refusals
-from .images import iso
 from .session import Session
 
 router = APIRouter(prefix="/v1")

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from . import boot_script
-from .errors import ServiceError
+from .base.errors import ServiceError
 from .registration import compare, identity
 from .session import CheckIn, Proof, Session, wrong_address
 from .strangers import Wanted

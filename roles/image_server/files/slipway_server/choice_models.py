@@ -7,10 +7,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, Field
 from slipway.format.names import parse_image_ref
 
-from .job import MAX_TEXT
-from .menu_files import ITEM_PATTERN
+from .base.names import ITEM_PATTERN, MAX_PASSWORD, MAX_TEXT
 from .models import Hardware, HostKey, MachineName, Macs, Nonce, Strict
-from .passwords import MAX_PASSWORD
 from .stranger_models import Stranger, StrangerView
 
 JobState = Literal["queued", "running", "ended"]

@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.format.names import parse_image_ref
 
-from . import boot_script, tokens
-from .errors import ServiceError
-from .images import iso
+from . import boot_script
+from .base import tokens
+from .base.errors import ServiceError
+from .base.records import RecordDb
+from .base.times import iso
 from .job import Job
 from .jobs import Jobs, Limits
 from .menu_files import MachineMenu, MenuItem
 from .next_boot import NextBoot, NextBoots
 from .passwords import Passwords
-from .record_db import RecordDb
 from .registration import ANOTHER, compare, identity
 from .session import Session, wrong_address
 from .strangers import Wanted

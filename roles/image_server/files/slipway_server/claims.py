@@ -13,9 +13,10 @@ from collections.abc import Iterator, Sequence
 
 from slipway.format.proofs import proves
 
-from . import quota, tokens
+from . import quota
+from .base import tokens
+from .base.errors import ServiceError
 from .digest_sets import DigestSet
-from .errors import ServiceError
 from .grants import Grants
 from .memory import Memory
 from .session import Session

@@ -13,15 +13,15 @@ from typing import IO, Any, NamedTuple, TypeVar
 
 from slipway.format.names import ahead_warning, make_version
 
-from . import certificates
 from .addresses import Addresses
 from .arrivals import Arrivals
-from .ballast import Ballast
+from .base import certificates
+from .base.ballast import Ballast
+from .base.config import Config
+from .base.errors import ServiceError
 from .choices import Choices
 from .claims import Claims
-from .config import Config
 from .digest_sets import DigestSets
-from .errors import ServiceError
 from .grants import Grants
 from .identities import Identities
 from .image_check import Check, Checker

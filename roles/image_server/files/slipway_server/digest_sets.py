@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from slipway.format.errors import FormatError
 
-from .errors import ServiceError
+from .base.errors import ServiceError
 from .images import Images
 from .session import Session
 

@@ -16,9 +16,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from . import __version__
-from .bodies import BodyLimit, Bound
+from .base.bodies import BodyLimit, Bound
+from .base.errors import ERRORS, ServiceError
 from .core import Core
-from .errors import ERRORS, ServiceError
 from .models import ErrorBody
 
 log = logging.getLogger(__name__)

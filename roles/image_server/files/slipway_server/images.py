@@ -14,19 +14,15 @@ from slipway.format.errors import FormatError
 from slipway.format.manifest import Manifest
 from slipway.format.names import check_version, is_ahead, is_name, version_key
 
-from . import files
-from .errors import ServiceError
+from .base import files
+from .base.errors import ServiceError
+from .base.times import iso
 from .memory import Memory, Summary
 from .offer import Offer
 from .store import ChunkStore, Fingerprint
 
 # How many summaries one commit keeps: a commit for each took a minute for 20,000 versions.
 _SUMMARIES_AT_ONCE = 1000
-
-
-def iso(moment: float) -> str:
-    """Seconds since the epoch as the API and the manifests write them."""
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Images:

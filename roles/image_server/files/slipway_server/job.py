@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+from .base.names import MAX_TEXT
+
 OUTCOMES = ("done", "failed", "abandoned", "cancelled")
-MAX_TEXT = 2000
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from . import job as rules
-from . import tokens
-from .errors import ServiceError
-from .images import iso
+from .base import tokens
+from .base.errors import ServiceError
+from .base.records import RecordDb
+from .base.times import iso
 from .job import Job
-from .record_db import RecordDb
 
 _PRIVATE = {"nonce_hash", "token_hash", "host_key", "runner"}
 _TIMES = ("created", "started_at", "ended_at")

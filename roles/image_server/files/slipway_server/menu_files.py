@@ -19,13 +19,13 @@ from typing import Any
 from slipway.format.errors import FormatError
 from slipway.format.names import check_mac, check_name, parse_image_ref
 
-from .errors import ServiceError
+from .base.errors import ServiceError
+from .base.names import ITEM_PATTERN
 from .passwords import PasswordHash
 
 log = logging.getLogger(__name__)
 
 ACTIONS = ("backup", "restore", "rescue_shell")
-ITEM_PATTERN = "[a-z0-9][a-z0-9-]{0,31}"
 _ITEM = re.compile(ITEM_PATTERN)
 _KEYMAP = re.compile("[A-Za-z0-9_-]{0,40}")
 _MAX_FILE = 256 << 10

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import IO, Any, BinaryIO, Self
 
-from .errors import ServiceError
+from .base.errors import ServiceError
 
 # Of the largest that is taken, 128 MiB of used map need six times their size and a minute.
 _MEMORY_FOR_EACH_BYTE = 7

@@ -11,10 +11,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from .errors import ServiceError
+from .base.errors import ServiceError
 from .turns import Limit, Turns
 
-MAX_PASSWORD = 1024
 # The bounds of plugin_utils/_password_hash.py: 64 MiB of memory, a second of time.
 _MAX_N, _MAX_R, _MAX_P = 1 << 16, 8, 4
 _FREE_TRIES = 3

@@ -12,10 +12,11 @@ from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from slipway.format.frames import MAX_FRAME
 from slipway.format.names import ahead_warning
 
-from . import choice_app, claims, files, models, registration_app, registration_models
-from .bodies import Body, Bound
+from . import choice_app, claims, models, registration_app, registration_models
+from .base import files
+from .base.bodies import Body, Bound
+from .base.errors import ServiceError
 from .core import Core
-from .errors import ServiceError
 from .http_common import CoreDep, TokenDep, make_app, peer, refusals
 from .session import Session
 

@@ -16,7 +16,6 @@ from slipway.format.names import is_name
 STATES = ("waiting", "approved", "refused")
 # How what a PC says compares with what its machine was: `compare`.
 KNOWN, NEW, NONE, ANOTHER = "known", "new", "none", "another"
-PLACEHOLDERS = ("serial", "mac", "uuid", "model")
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # Constants that firmware vendors forgot to replace, each on thousands of boards.
@@ -135,12 +134,6 @@ def useful_serial(value: object) -> str | None:
     if plain in _USELESS_SERIALS or len(set(plain) - set(" .-_")) < 2:
         return None
     return text
-
-
-def is_pattern(text: str) -> bool:
-    """Whether names can be made from a pattern such as ``pc-{serial}``."""
-    plain = re.sub("{(" + "|".join(PLACEHOLDERS) + ")}", "x", text)
-    return is_name(plain)
 
 
 def suggest(

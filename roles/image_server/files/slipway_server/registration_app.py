@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from . import registration_models as models
-from .errors import ServiceError
+from .base.errors import ServiceError
 from .http_common import CoreDep, peer, refusals
 from .models import MachineName
 

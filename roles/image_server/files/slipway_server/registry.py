@@ -16,9 +16,9 @@ from collections.abc import Callable
 from typing import Any
 
 from . import session as rules
-from . import tokens
-from .errors import ServiceError
-from .images import iso
+from .base import tokens
+from .base.errors import ServiceError
+from .base.times import iso
 from .job import Job
 from .session import CheckIn, Session
 from .session_db import SessionDb

@@ -12,9 +12,9 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi import Query as Parameter
 
 from . import admin_app, choice_app, choice_models, models
-from .bodies import Bound
+from .base.bodies import Bound
+from .base.errors import ServiceError
 from .core import Core
-from .errors import ServiceError
 from .http_common import CoreDep, make_app, refusals
 
 router = APIRouter(prefix="/v1")

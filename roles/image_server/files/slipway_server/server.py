@@ -15,7 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from . import admin_app, public_app, runner_app
-from .config import Config
+from .base.config import Config
 from .core import Core
 
 log = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import tokens
-from .errors import ServiceError
+from .base import tokens
+from .base.errors import ServiceError
 from .registration import ANOTHER
 
 # An agent at work bears ten minutes without the server, and half a disk is of no use: its session

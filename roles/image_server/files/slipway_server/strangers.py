@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .addresses import Verdict
-from .images import iso
+from .base.times import iso
 
 log = logging.getLogger(__name__)
 

@@ -9,13 +9,16 @@ import re
 from pathlib import Path
 from typing import Any
 
-from .addresses import POLICIES
-from .registration import PLACEHOLDERS, is_pattern
+from .names import PLACEHOLDERS, is_pattern
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\Z")
 # Nothing iPXE expands or ends a command with: no $, {, }, &, |, ;, # and no quotes.
 _BOOT_ARGUMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9=,._/:@+-]*\Z")
+
+
+# What becomes of who asks from an address of which nobody knows whose it is.
+POLICIES = ("refuse", "accept")
 
 
 class ConfigError(Exception):

@@ -1,0 +1,1 @@
+"""What every other room may use: configuration, errors, files, names, times, records."""
