@@ -19,10 +19,10 @@ from slipway_server.base.errors import ServiceError
 from slipway_server.claims import Claims, nonce
 from slipway_server.digest_sets import DigestSet
 from slipway_server.grants import Grants
-from slipway_server.memory import Memory
+from slipway_server.images.memory import Memory
+from slipway_server.images.store import ChunkStore, Fingerprint
+from slipway_server.images.sync_marks import SyncMarks
 from slipway_server.session import Session
-from slipway_server.store import ChunkStore, Fingerprint
-from slipway_server.sync_marks import SyncMarks
 
 from .conftest import CELL, Machine, Service, cell, manifest_of
 

@@ -15,11 +15,11 @@ from slipway.format.codec import parse, serialize
 from slipway_server.base.config import Config
 from slipway_server.base.records import RecordDb
 from slipway_server.core import Core
+from slipway_server.images.memory import Memory, Read
+from slipway_server.images.store import Fingerprint
 from slipway_server.job import Job
 from slipway_server.jobs import Jobs
-from slipway_server.memory import Memory, Read
 from slipway_server.next_boot import NextBoot, NextBoots
-from slipway_server.store import Fingerprint
 
 from .conftest import Service, cell, manifest_of
 from .test_jobs import LIMITS, job

@@ -18,9 +18,9 @@ from .base import tokens
 from .base.errors import ServiceError
 from .digest_sets import DigestSet
 from .grants import Grants
-from .memory import Memory
+from .images.memory import Memory
+from .images.store import ChunkStore
 from .session import Session
-from .store import ChunkStore
 
 # So many are named in a refusal: as many as one question may have.
 _MOST_NAMED = 4096

@@ -24,21 +24,21 @@ from .claims import Claims
 from .digest_sets import DigestSets
 from .grants import Grants
 from .identities import Identities
-from .image_check import Check, Checker
-from .images import Images
+from .images.checks import Check, Checker
+from .images.images import Images
+from .images.memory import Memory
+from .images.offer import Offer
+from .images.store import ChunkStore
+from .images.sync_marks import SyncMarks, read_boot_id
 from .job import Job
-from .memory import Memory
 from .menu_files import MenuFiles
-from .offer import Offer
 from .registration_db import RegistrationDb
 from .registrations import Registrations
 from .registry import Registry
 from .session import Session, ended
 from .session_db import SessionDb
 from .session_view import view
-from .store import ChunkStore
 from .strangers import Strangers
-from .sync_marks import SyncMarks, read_boot_id
 from .tftp_files import TftpFiles
 from .upload_slots import UploadSlots
 

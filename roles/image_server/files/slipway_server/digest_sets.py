@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from slipway.format.errors import FormatError
 
 from .base.errors import ServiceError
-from .images import Images
+from .images.images import Images
 from .session import Session
 
 _SIZE = 32

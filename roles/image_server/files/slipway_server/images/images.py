@@ -14,9 +14,9 @@ from slipway.format.errors import FormatError
 from slipway.format.manifest import Manifest
 from slipway.format.names import check_version, is_ahead, is_name, version_key
 
-from .base import files
-from .base.errors import ServiceError
-from .base.times import iso
+from ..base import files
+from ..base.errors import ServiceError
+from ..base.times import iso
 from .memory import Memory, Summary
 from .offer import Offer
 from .store import ChunkStore, Fingerprint

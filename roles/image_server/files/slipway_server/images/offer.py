@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import IO, Any, BinaryIO, Self
 
-from .base.errors import ServiceError
+from ..base.errors import ServiceError
 
 # Of the largest that is taken, 128 MiB of used map need six times their size and a minute.
 _MEMORY_FOR_EACH_BYTE = 7
@@ -37,7 +37,7 @@ class Offer:
         body.seek(0)
         limits = (largest * _MEMORY_FOR_EACH_BYTE + _MEMORY_BYTES, _SECONDS)
         self._reader = subprocess.Popen(
-            [sys.executable, "-P", "-m", "slipway_server.manifest_reader",
+            [sys.executable, "-P", "-m", "slipway_server.images.manifest_reader",
              *map(str, (body.fileno(), *limits))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

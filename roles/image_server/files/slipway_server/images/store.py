@@ -12,8 +12,8 @@ from typing import IO, NamedTuple
 from slipway.format.errors import FormatError, FrameTooLong
 from slipway.format.frames import check_frame, frame_facts
 
-from .base import files
-from .base.errors import ServiceError
+from ..base import files
+from ..base.errors import ServiceError
 from .sync_marks import SyncMarks
 
 

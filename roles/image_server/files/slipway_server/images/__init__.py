@@ -1,0 +1,1 @@
+"""What the store holds: chunks, versions, what is known of them, and their checks."""
