@@ -24,7 +24,7 @@ from ansible_collections.slipway.imaging.plugins.module_utils import _machine_fi
 from pydantic import ValidationError
 from slipway_server.base.errors import ServiceError
 from slipway_server.registration_models import RegistrationRequest, RegistrationView
-from slipway_server.registrations import Registrations
+from slipway_server.registrations.registrations import Registrations
 
 pytestmark = pytest.mark.plays
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from . import boot_script
 from .base.errors import ServiceError
-from .registration import compare, identity
+from .registrations.registration import compare, identity
 from .session import CheckIn, Proof, Session, wrong_address
 from .strangers import Wanted
 

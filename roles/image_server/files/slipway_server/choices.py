@@ -26,7 +26,7 @@ from .jobs import Jobs, Limits
 from .menu_files import MachineMenu, MenuItem
 from .next_boot import NextBoot, NextBoots
 from .passwords import Passwords
-from .registration import ANOTHER, compare, identity
+from .registrations.registration import ANOTHER, compare, identity
 from .session import Session, wrong_address
 from .strangers import Wanted
 

@@ -23,7 +23,6 @@ from .choices import Choices
 from .claims import Claims
 from .digest_sets import DigestSets
 from .grants import Grants
-from .identities import Identities
 from .images.checks import Check, Checker
 from .images.images import Images
 from .images.memory import Memory
@@ -32,8 +31,9 @@ from .images.store import ChunkStore
 from .images.sync_marks import SyncMarks, read_boot_id
 from .job import Job
 from .menu_files import MenuFiles
-from .registration_db import RegistrationDb
-from .registrations import Registrations
+from .registrations.identities import Identities
+from .registrations.registration_db import RegistrationDb
+from .registrations.registrations import Registrations
 from .registry import Registry
 from .session import Session, ended
 from .session_db import SessionDb

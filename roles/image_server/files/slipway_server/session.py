@@ -12,7 +12,7 @@ from typing import Any
 
 from .base import tokens
 from .base.errors import ServiceError
-from .registration import ANOTHER
+from .registrations.registration import ANOTHER
 
 # An agent at work bears ten minutes without the server, and half a disk is of no use: its session
 # is there when the line is.

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from .base.sqlite_file import open_file
+from ..base.sqlite_file import open_file
 
 _SCHEMA_VERSION = 1
 _TABLES = ("registrations", "identities")

@@ -14,9 +14,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .base import tokens
-from .base.errors import ServiceError
-from .base.times import iso
+from ..base import tokens
+from ..base.errors import ServiceError
+from ..base.times import iso
 from .registration import Registration, suggest
 from .registration_db import RegistrationDb
 

@@ -1,0 +1,1 @@
+"""PCs that ask to become machines, and what machines said about themselves."""
