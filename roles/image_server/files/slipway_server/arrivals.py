@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 from . import boot_script
 from .base.errors import ServiceError
+from .network.strangers import Wanted
 from .registrations.registration import compare, identity
 from .session import CheckIn, Proof, Session, wrong_address
-from .strangers import Wanted
 
 if TYPE_CHECKING:
-    from .addresses import Verdict
     from .core import Core
     from .models import CheckInRequest
+    from .network.addresses import Verdict
 
 
 # What the administrator is told of a refused check-in; empty: what is known of its address.

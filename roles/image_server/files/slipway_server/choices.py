@@ -24,11 +24,11 @@ from .base.times import iso
 from .job import Job
 from .jobs import Jobs, Limits
 from .menu_files import MachineMenu, MenuItem
+from .network.strangers import Wanted
 from .next_boot import NextBoot, NextBoots
 from .passwords import Passwords
 from .registrations.registration import ANOTHER, compare, identity
 from .session import Session, wrong_address
-from .strangers import Wanted
 
 if TYPE_CHECKING:
     from .core import Core

@@ -13,7 +13,6 @@ from typing import IO, Any, NamedTuple, TypeVar
 
 from slipway.format.names import ahead_warning, make_version
 
-from .addresses import Addresses
 from .arrivals import Arrivals
 from .base import certificates
 from .base.ballast import Ballast
@@ -31,6 +30,8 @@ from .images.store import ChunkStore
 from .images.sync_marks import SyncMarks, read_boot_id
 from .job import Job
 from .menu_files import MenuFiles
+from .network.addresses import Addresses
+from .network.strangers import Strangers
 from .registrations.identities import Identities
 from .registrations.registration_db import RegistrationDb
 from .registrations.registrations import Registrations
@@ -38,7 +39,6 @@ from .registry import Registry
 from .session import Session, ended
 from .session_db import SessionDb
 from .session_view import view
-from .strangers import Strangers
 from .tftp_files import TftpFiles
 from .upload_slots import UploadSlots
 

@@ -11,8 +11,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from ..base.times import iso
 from .addresses import Verdict
-from .base.times import iso
 
 log = logging.getLogger(__name__)
 
