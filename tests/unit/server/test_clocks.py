@@ -17,9 +17,9 @@ from slipway_server.base.records import RecordDb
 from slipway_server.core import Core
 from slipway_server.images.memory import Memory, Read
 from slipway_server.images.store import Fingerprint
-from slipway_server.job import Job
-from slipway_server.jobs import Jobs
-from slipway_server.next_boot import NextBoot, NextBoots
+from slipway_server.jobs.job import Job
+from slipway_server.jobs.jobs import Jobs
+from slipway_server.jobs.next_boots import NextBoot, NextBoots
 
 from .conftest import Service, cell, manifest_of
 from .test_jobs import LIMITS, job

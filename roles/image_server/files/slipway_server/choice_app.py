@@ -8,11 +8,12 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from . import choice_models as models
-from . import jobs, next_boot
 from .choices import Choices, Wish
 from .core import Core
 from .http_common import CoreDep, TokenDep, peer, refusals
-from .job import Job
+from .jobs import jobs
+from .jobs import next_boots as next_boot
+from .jobs.job import Job
 from .models import MachineName
 
 public_router = APIRouter(prefix="/v1/choices")

@@ -21,11 +21,11 @@ from .base import tokens
 from .base.errors import ServiceError
 from .base.records import RecordDb
 from .base.times import iso
-from .job import Job
-from .jobs import Jobs, Limits
+from .jobs.job import Job
+from .jobs.jobs import Jobs, Limits
+from .jobs.next_boots import NextBoot, NextBoots
 from .menu_files import MachineMenu, MenuItem
 from .network.strangers import Wanted
-from .next_boot import NextBoot, NextBoots
 from .passwords import Passwords
 from .registrations.registration import ANOTHER, compare, identity
 from .session import Session, wrong_address

@@ -28,7 +28,7 @@ from .images.memory import Memory
 from .images.offer import Offer
 from .images.store import ChunkStore
 from .images.sync_marks import SyncMarks, read_boot_id
-from .job import Job
+from .jobs.job import Job
 from .menu_files import MenuFiles
 from .network.addresses import Addresses
 from .network.strangers import Strangers

@@ -19,7 +19,7 @@ from . import session as rules
 from .base import tokens
 from .base.errors import ServiceError
 from .base.times import iso
-from .job import Job
+from .jobs.job import Job
 from .session import CheckIn, Session
 from .session_db import SessionDb
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from .base.names import MAX_TEXT
+from ..base.names import MAX_TEXT
 
 OUTCOMES = ("done", "failed", "abandoned", "cancelled")
 

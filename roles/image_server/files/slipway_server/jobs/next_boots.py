@@ -14,9 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .base.errors import ServiceError
-from .base.records import RecordDb
-from .base.times import iso
+from ..base.errors import ServiceError
+from ..base.records import RecordDb
+from ..base.times import iso
 
 # From the script to the choice that it leads to: a slow PC takes a minute or two.
 _USABLE_SECONDS = 900.0

@@ -13,11 +13,11 @@ import time
 from collections.abc import Callable, Collection
 from typing import Any
 
+from ..base import tokens
+from ..base.errors import ServiceError
+from ..base.records import RecordDb
+from ..base.times import iso
 from . import job as rules
-from .base import tokens
-from .base.errors import ServiceError
-from .base.records import RecordDb
-from .base.times import iso
 from .job import Job
 
 _PRIVATE = {"nonce_hash", "token_hash", "host_key", "runner"}

@@ -1,0 +1,1 @@
+"""What users of PCs and orders have asked for: the queue of the job runner."""
