@@ -22,7 +22,7 @@ from slipway_server.grants import Grants
 from slipway_server.images.memory import Memory
 from slipway_server.images.store import ChunkStore, Fingerprint
 from slipway_server.images.sync_marks import SyncMarks
-from slipway_server.session import Session
+from slipway_server.sessions.session import Session
 
 from .conftest import CELL, Machine, Service, cell, manifest_of
 

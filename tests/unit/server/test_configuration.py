@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 import yaml
-from slipway_server import boot_script
 from slipway_server.base.certificates import warnings
 from slipway_server.base.config import Config, ConfigError, from_mapping, load
+from slipway_server.sessions import boot_script
 
 from .conftest import ROOT
 

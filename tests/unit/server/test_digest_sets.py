@@ -20,7 +20,7 @@ from slipway_server.images.images import Images
 from slipway_server.images.memory import Memory
 from slipway_server.images.store import ChunkStore
 from slipway_server.images.sync_marks import SyncMarks
-from slipway_server.session import Session
+from slipway_server.sessions.session import Session
 
 VERSION, LATER = "20260101T000000Z", "20260102T000000Z"
 CELL = 1 << 20

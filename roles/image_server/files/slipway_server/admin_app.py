@@ -15,7 +15,7 @@ from .base.errors import ServiceError
 from .base.times import iso
 from .core import Core
 from .http_common import CoreDep, make_app, refusals
-from .session import Session
+from .sessions.session import Session
 
 router = APIRouter(prefix="/v1")
 _UNKNOWN = ("unknown_image", "unknown_version")

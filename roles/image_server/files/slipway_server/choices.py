@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.format.names import parse_image_ref
 
-from . import boot_script
 from .base import tokens
 from .base.errors import ServiceError
 from .base.records import RecordDb
@@ -28,7 +27,8 @@ from .menu_files import MachineMenu, MenuItem
 from .network.strangers import Wanted
 from .passwords import Passwords
 from .registrations.registration import ANOTHER, compare, identity
-from .session import Session, wrong_address
+from .sessions import boot_script
+from .sessions.session import Session, wrong_address
 
 if TYPE_CHECKING:
     from .core import Core

@@ -20,7 +20,7 @@ from .digest_sets import DigestSet
 from .grants import Grants
 from .images.memory import Memory
 from .images.store import ChunkStore
-from .session import Session
+from .sessions.session import Session
 
 # So many are named in a refusal: as many as one question may have.
 _MOST_NAMED = 4096

@@ -13,7 +13,6 @@ from typing import IO, Any, NamedTuple, TypeVar
 
 from slipway.format.names import ahead_warning, make_version
 
-from .arrivals import Arrivals
 from .base import certificates
 from .base.ballast import Ballast
 from .base.config import Config
@@ -35,11 +34,12 @@ from .network.strangers import Strangers
 from .registrations.identities import Identities
 from .registrations.registration_db import RegistrationDb
 from .registrations.registrations import Registrations
-from .registry import Registry
-from .session import Session, ended
-from .session_db import SessionDb
-from .session_view import view
-from .tftp_files import TftpFiles
+from .sessions.arrivals import Arrivals
+from .sessions.session import Session, ended
+from .sessions.session_db import SessionDb
+from .sessions.sessions import Registry
+from .sessions.tftp_files import TftpFiles
+from .sessions.view import view
 from .upload_slots import UploadSlots
 
 log = logging.getLogger(__name__)

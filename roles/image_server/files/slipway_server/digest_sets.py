@@ -14,7 +14,7 @@ from slipway.format.errors import FormatError
 
 from .base.errors import ServiceError
 from .images.images import Images
-from .session import Session
+from .sessions.session import Session
 
 _SIZE = 32
 

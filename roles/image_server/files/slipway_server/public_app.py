@@ -18,7 +18,7 @@ from .base.bodies import Body, Bound
 from .base.errors import ServiceError
 from .core import Core
 from .http_common import CoreDep, TokenDep, make_app, peer, refusals
-from .session import Session
+from .sessions.session import Session
 
 router = APIRouter()
 # Text in JSON may take three times the bytes that it has in UTF-8.

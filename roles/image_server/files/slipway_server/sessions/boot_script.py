@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from .base.config import Config
-from .base.names import ITEM_PATTERN
+from ..base.config import Config
+from ..base.names import ITEM_PATTERN
 
 _SESSION_ID = re.compile(r"[0-9a-f]{16}\Z")
 _TICKET = re.compile(r"[A-Za-z0-9_-]{22,64}\Z")

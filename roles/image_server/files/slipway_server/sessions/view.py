@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from .base.times import iso
+from ..base.times import iso
 from .session import Session
 
 _PRIVATE = {

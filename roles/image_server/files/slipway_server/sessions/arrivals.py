@@ -9,16 +9,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ..base.errors import ServiceError
+from ..network.strangers import Wanted
+from ..registrations.registration import compare, identity
 from . import boot_script
-from .base.errors import ServiceError
-from .network.strangers import Wanted
-from .registrations.registration import compare, identity
 from .session import CheckIn, Proof, Session, wrong_address
 
 if TYPE_CHECKING:
-    from .core import Core
-    from .models import CheckInRequest
-    from .network.addresses import Verdict
+    from ..core import Core
+    from ..models import CheckInRequest
+    from ..network.addresses import Verdict
 
 
 # What the administrator is told of a refused check-in; empty: what is known of its address.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .base.records import RecordDb
+from ..base.records import RecordDb
 from .session import Session
 
 

@@ -15,11 +15,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ..base import tokens
+from ..base.errors import ServiceError
+from ..base.times import iso
+from ..jobs.job import Job
 from . import session as rules
-from .base import tokens
-from .base.errors import ServiceError
-from .base.times import iso
-from .jobs.job import Job
 from .session import CheckIn, Session
 from .session_db import SessionDb
 

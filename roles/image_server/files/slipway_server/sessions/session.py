@@ -10,9 +10,9 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
-from .base import tokens
-from .base.errors import ServiceError
-from .registrations.registration import ANOTHER
+from ..base import tokens
+from ..base.errors import ServiceError
+from ..registrations.registration import ANOTHER
 
 # An agent at work bears ten minutes without the server, and half a disk is of no use: its session
 # is there when the line is.

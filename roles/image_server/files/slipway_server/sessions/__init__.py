@@ -1,0 +1,1 @@
+"""Stays of machines in the imaging environment, from the request to the end."""
