@@ -16,13 +16,13 @@ from slipway.format.codec import parse
 from slipway.format.frames import make_frame
 from slipway.format.proofs import digest_and_key, make_proof
 from slipway_server.base.errors import ServiceError
-from slipway_server.claims import Claims, nonce
-from slipway_server.digest_sets import DigestSet
-from slipway_server.grants import Grants
 from slipway_server.images.memory import Memory
 from slipway_server.images.store import ChunkStore, Fingerprint
 from slipway_server.images.sync_marks import SyncMarks
 from slipway_server.sessions.session import Session
+from slipway_server.transfers.claims import Claims, nonce
+from slipway_server.transfers.digest_sets import DigestSet
+from slipway_server.transfers.grants import Grants
 
 from .conftest import CELL, Machine, Service, cell, manifest_of
 

@@ -18,9 +18,6 @@ from .base.ballast import Ballast
 from .base.config import Config
 from .base.errors import ServiceError
 from .choices import Choices
-from .claims import Claims
-from .digest_sets import DigestSets
-from .grants import Grants
 from .images.checks import Check, Checker
 from .images.images import Images
 from .images.memory import Memory
@@ -40,7 +37,10 @@ from .sessions.session_db import SessionDb
 from .sessions.sessions import Registry
 from .sessions.tftp_files import TftpFiles
 from .sessions.view import view
-from .upload_slots import UploadSlots
+from .transfers.claims import Claims
+from .transfers.digest_sets import DigestSets
+from .transfers.grants import Grants
+from .transfers.upload_slots import UploadSlots
 
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")

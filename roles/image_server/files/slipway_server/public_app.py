@@ -12,13 +12,14 @@ from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from slipway.format.frames import MAX_FRAME
 from slipway.format.names import ahead_warning
 
-from . import choice_app, claims, models, registration_app, registration_models
+from . import choice_app, models, registration_app, registration_models
 from .base import files
 from .base.bodies import Body, Bound
 from .base.errors import ServiceError
 from .core import Core
 from .http_common import CoreDep, TokenDep, make_app, peer, refusals
 from .sessions.session import Session
+from .transfers import claims
 
 router = APIRouter()
 # Text in JSON may take three times the bytes that it has in UTF-8.

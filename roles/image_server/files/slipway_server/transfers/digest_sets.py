@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from slipway.format.errors import FormatError
 
-from .base.errors import ServiceError
-from .images.images import Images
-from .sessions.session import Session
+from ..base.errors import ServiceError
+from ..images.images import Images
+from ..sessions.session import Session
 
 _SIZE = 32
 

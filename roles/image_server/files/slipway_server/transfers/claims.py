@@ -13,14 +13,14 @@ from collections.abc import Iterator, Sequence
 
 from slipway.format.proofs import proves
 
+from ..base import tokens
+from ..base.errors import ServiceError
+from ..images.memory import Memory
+from ..images.store import ChunkStore
+from ..sessions.session import Session
 from . import quota
-from .base import tokens
-from .base.errors import ServiceError
 from .digest_sets import DigestSet
 from .grants import Grants
-from .images.memory import Memory
-from .images.store import ChunkStore
-from .sessions.session import Session
 
 # So many are named in a refusal: as many as one question may have.
 _MOST_NAMED = 4096

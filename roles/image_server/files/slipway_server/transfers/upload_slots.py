@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from .base.bodies import Body
+from ..base.bodies import Body
 
 _LOOK_SECONDS = 1.0
 # What holds a place that another session has a right to is cut when it is slower than this, or

@@ -1,0 +1,1 @@
+"""What a session has a claim to, sends and publishes."""
