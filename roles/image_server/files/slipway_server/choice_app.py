@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from . import choice_models as models
-from .choices import Choices, Wish
+from .choices.choices import Choices, Wish
 from .core import Core
 from .http_common import CoreDep, TokenDep, peer, refusals
 from .jobs import jobs

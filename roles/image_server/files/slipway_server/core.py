@@ -17,7 +17,8 @@ from .base import certificates
 from .base.ballast import Ballast
 from .base.config import Config
 from .base.errors import ServiceError
-from .choices import Choices
+from .choices.choices import Choices
+from .choices.menu_files import MenuFiles
 from .images.checks import Check, Checker
 from .images.images import Images
 from .images.memory import Memory
@@ -25,7 +26,6 @@ from .images.offer import Offer
 from .images.store import ChunkStore
 from .images.sync_marks import SyncMarks, read_boot_id
 from .jobs.job import Job
-from .menu_files import MenuFiles
 from .network.addresses import Addresses
 from .network.strangers import Strangers
 from .registrations.identities import Identities

@@ -19,8 +19,8 @@ from typing import Any
 from slipway.format.errors import FormatError
 from slipway.format.names import check_mac, check_name, parse_image_ref
 
-from .base.errors import ServiceError
-from .base.names import ITEM_PATTERN
+from ..base.errors import ServiceError
+from ..base.names import ITEM_PATTERN
 from .passwords import PasswordHash
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from .base.errors import ServiceError
+from ..base.errors import ServiceError
 from .turns import Limit, Turns
 
 # The bounds of plugin_utils/_password_hash.py: 64 MiB of memory, a second of time.

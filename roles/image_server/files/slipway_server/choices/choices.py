@@ -16,22 +16,22 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.format.names import parse_image_ref
 
-from .base import tokens
-from .base.errors import ServiceError
-from .base.records import RecordDb
-from .base.times import iso
-from .jobs.job import Job
-from .jobs.jobs import Jobs, Limits
-from .jobs.next_boots import NextBoot, NextBoots
+from ..base import tokens
+from ..base.errors import ServiceError
+from ..base.records import RecordDb
+from ..base.times import iso
+from ..jobs.job import Job
+from ..jobs.jobs import Jobs, Limits
+from ..jobs.next_boots import NextBoot, NextBoots
+from ..network.strangers import Wanted
+from ..registrations.registration import ANOTHER, compare, identity
+from ..sessions import boot_script
+from ..sessions.session import Session, wrong_address
 from .menu_files import MachineMenu, MenuItem
-from .network.strangers import Wanted
 from .passwords import Passwords
-from .registrations.registration import ANOTHER, compare, identity
-from .sessions import boot_script
-from .sessions.session import Session, wrong_address
 
 if TYPE_CHECKING:
-    from .core import Core
+    from ..core import Core
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""What a PC's user may start: menus, passwords and what comes of a choice."""
