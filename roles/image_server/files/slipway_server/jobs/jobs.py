@@ -81,6 +81,15 @@ class Jobs:
         queued = [item.id for item in self.open_jobs() if item.state == "queued"]
         return queued.index(job_id) + 1 if job_id in queued else 0
 
+    def view(self, item: Job) -> dict[str, Any]:
+        """A job as the administrator and the runner see it: no secret, times in ISO form."""
+        known = dataclasses.asdict(item)
+        shown = {key: value for key, value in known.items() if key not in _PRIVATE}
+        shown["macs"] = list(item.macs)
+        for key in _TIMES:
+            shown[key] = None if shown[key] is None else iso(shown[key])
+        return shown | {"place": self.place(item.id)}
+
     @property
     def runner_is_there(self) -> bool:
         """Whether the job runner has asked for work lately."""
@@ -215,12 +224,3 @@ class Jobs:
         self._jobs[item.id] = item
         self._news.set()
         await self._db.save(item)
-
-
-def view(item: Job) -> dict[str, Any]:
-    """A job as the administrator sees it: no secret, times in ISO form."""
-    shown = {key: value for key, value in dataclasses.asdict(item).items() if key not in _PRIVATE}
-    shown["macs"] = list(item.macs)
-    for key in _TIMES:
-        shown[key] = None if shown[key] is None else iso(shown[key])
-    return shown

@@ -143,6 +143,15 @@ class NextBoots:
         if old:
             await self._db.delete(item.id for item in old)
 
+    @staticmethod
+    def view(item: NextBoot) -> dict[str, Any]:
+        """An order as the administrator sees it."""
+        shown = dataclasses.asdict(item)
+        shown["macs"] = list(item.macs)
+        for key in _TIMES:
+            shown[key] = None if shown[key] is None else iso(shown[key])
+        return shown
+
     async def _end(self, item: NextBoot, outcome: str) -> NextBoot:
         ended = dataclasses.replace(item, state="ended", outcome=outcome, ended_at=time.time())
         if outcome == "served":
@@ -153,12 +162,3 @@ class NextBoots:
     async def _commit(self, item: NextBoot) -> None:
         self._orders[item.id] = item
         await self._db.save(item)
-
-
-def view(item: NextBoot) -> dict[str, Any]:
-    """An order as the administrator sees it."""
-    shown = dataclasses.asdict(item)
-    shown["macs"] = list(item.macs)
-    for key in _TIMES:
-        shown[key] = None if shown[key] is None else iso(shown[key])
-    return shown

@@ -11,11 +11,11 @@ it here: the README of the role says what is left to him then.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
+from ..base.threads import Run
 from .leases import Leases
 from .neighbours import place_of
 
@@ -30,15 +30,8 @@ class Verdict:
     card: str | None = None
 
 
-class Run(Protocol):
-    """Does blocking work elsewhere, as Core.run."""
-
-    def __call__(self, work: Callable[[], Verdict], /) -> Awaitable[Verdict]:
-        """Return what the work returns."""
-
-
 class Addresses:
-    """Made by the core."""
+    """Made once, for everybody who asks."""
 
     def __init__(
         self,

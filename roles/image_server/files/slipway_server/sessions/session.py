@@ -190,6 +190,11 @@ def wrong_address(address: str | None, why: str) -> ServiceError:
     )
 
 
+def proof_nonce(item: Session) -> str:
+    """What the proofs of a session are made with: its own, for as long as its token lives."""
+    return tokens.digest_of(f"proofs of {item.token_hash}")[:32]
+
+
 def _is_retry(session: Session, report: CheckIn) -> bool:
     return (
         report.nonce is not None

@@ -17,21 +17,21 @@ from typing import Any
 
 from ..base import tokens
 from ..base.errors import ServiceError
+from ..base.records import RecordDb
 from ..base.times import iso
 from ..jobs.job import Job
 from . import session as rules
 from .session import CheckIn, Session
-from .session_db import SessionDb
 
 log = logging.getLogger(__name__)
 
 
-class Registry:
+class Sessions:
     """The sessions of this image server."""
 
     def __init__(
         self,
-        db: SessionDb,
+        db: RecordDb[Session],
         clock: Callable[[], float] = time.monotonic,
         show: Callable[[list[Session]], None] = lambda _: None,
     ) -> None:
@@ -235,6 +235,7 @@ class Registry:
             outcome = rules.overdue(item, now - self._heard.get(item.id, now), silent_seconds)
             if outcome is not None:
                 ended.append(await self.end(item.id, outcome))
+                log.warning("session %s of %s: %s", item.id, item.machine, outcome)
         return ended
 
     async def flush(self) -> None:

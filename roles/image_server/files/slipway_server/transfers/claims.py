@@ -13,11 +13,10 @@ from collections.abc import Iterator, Sequence
 
 from slipway.format.proofs import proves
 
-from ..base import tokens
 from ..base.errors import ServiceError
 from ..images.memory import Memory
 from ..images.store import ChunkStore
-from ..sessions.session import Session
+from ..sessions.session import Session, proof_nonce
 from . import quota
 from .digest_sets import DigestSet
 from .grants import Grants
@@ -25,11 +24,6 @@ from .grants import Grants
 # So many are named in a refusal: as many as one question may have.
 _MOST_NAMED = 4096
 _PART = 4096
-
-
-def nonce(item: Session) -> str:
-    """What the proofs of a session are made with: its own, for as long as its token lives."""
-    return tokens.digest_of(f"proofs of {item.token_hash}")[:32]
 
 
 class Claims:
@@ -54,7 +48,7 @@ class Claims:
         proven = {
             digest
             for digest, proof in pairs
-            if digest not in claimed and self._is_proven(digest, proof, nonce(item))
+            if digest not in claimed and self._is_proven(digest, proof, proof_nonce(item))
         }
         if proven:
             self.refuse_spent(item)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 
 from slipway.format.errors import FormatError
 
 from ..base.errors import ServiceError
+from ..base.threads import Run
 from ..images.images import Images
 from ..sessions.session import Session
 
@@ -74,9 +75,7 @@ def _split(digests: bytes) -> Iterable[bytes]:
 class DigestSets:
     """The sets that open sessions need. Belongs to the event loop; manifests are read beside it."""
 
-    def __init__(
-        self, images: Images, run: Callable[[Callable[[], DigestSet]], Awaitable[DigestSet]]
-    ) -> None:
+    def __init__(self, images: Images, run: Run) -> None:
         """``run`` does blocking work in a thread."""
         self._images = images
         self._run = run

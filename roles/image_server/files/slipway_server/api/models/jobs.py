@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, Field
 from slipway.format.names import parse_image_ref
 
-from .base.names import ITEM_PATTERN, MAX_PASSWORD, MAX_TEXT
-from .models import Hardware, HostKey, MachineName, Macs, Nonce, Strict
-from .stranger_models import Stranger, StrangerView
+from ...base.names import ITEM_PATTERN, MAX_PASSWORD, MAX_TEXT
+from .common import Hardware, HostKey, MachineName, Macs, Nonce, Strict
+from .strangers import Stranger, StrangerView
 
 JobState = Literal["queued", "running", "ended"]
 JobOutcome = Literal["done", "failed", "abandoned", "cancelled"]

@@ -1,4 +1,4 @@
-"""What both applications share: bounded bodies, one form of refusals, their documentation."""
+"""What all routes share: bounded bodies, one form of refusals, their documentation."""
 
 from __future__ import annotations
 
@@ -11,43 +11,35 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from . import __version__
-from .base.bodies import BodyLimit, Bound
-from .base.errors import ERRORS, ServiceError
-from .core import Core
-from .models import ErrorBody
+from .. import __version__
+from ..base.bodies import BodyLimit, Bound
+from ..base.errors import ERRORS, ServiceError
+from ..service import Service
+from .models.common import ErrorBody
 
 log = logging.getLogger(__name__)
+
+# What many routes may answer: about the token, about the body.
+AUTH = ("bad_token", "session_ended")
+BODY = ("bad_body", "too_long", "too_slow")
+BACKUP = (*AUTH, *BODY, "wrong_verb")
+NO_STORE = {"Cache-Control": "no-store"}
 
 # Of a full disk SQLite says FULL, or an error of reading and writing when it needs a file more.
 _DISK_ERRORS = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 _STATUS_TYPES = {404: "no_such_route", 405: "wrong_method", 400: "bad_body"}
 
 
-async def get_core(request: Request) -> Core:
-    """The core that both applications share. Not a plain function: those run in another thread."""
-    core: Core = request.app.state.core
-    return core
+async def get_service(request: Request) -> Service:
+    """The one service of all sockets. Not a plain function: those run in another thread."""
+    service: Service = request.app.state.service
+    return service
 
 
-CoreDep = Annotated[Core, Depends(get_core)]
-_bearer = HTTPBearer(auto_error=False, description="the token that the service gave")
-
-
-async def bearer_token(
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
-) -> str:
-    """The request's token, whatever it is good for."""
-    if credentials is None:
-        raise ServiceError("bad_token", "The request carries no token.")
-    return credentials.credentials
-
-
-TokenDep = Annotated[str, Depends(bearer_token)]
+ServiceDep = Annotated[Service, Depends(get_service)]
 
 
 def peer(request: Request) -> str | None:
@@ -127,7 +119,7 @@ _HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, A
 }
 
 
-def make_app(core: Core, title: str, bound_of: Callable[[str, str], Bound | None]) -> FastAPI:
+def make_app(service: Service, title: str, bound_of: Callable[[str, str], Bound | None]) -> FastAPI:
     """An application without routes: its errors, limits and description are in place.
 
     ``bound_of`` says what the body of a method and path may be; None: its handler reads it.
@@ -141,8 +133,8 @@ def make_app(core: Core, title: str, bound_of: Callable[[str, str], Bound | None
         redirect_slashes=False,
         exception_handlers=_HANDLERS,
     )
-    app.state.core = core
+    app.state.service = service
     app.add_middleware(
-        BodyLimit, bound_of=bound_of, is_known=core.sessions.authenticate, refuse=respond
+        BodyLimit, bound_of=bound_of, is_known=service.sessions.authenticate, refuse=respond
     )
     return app

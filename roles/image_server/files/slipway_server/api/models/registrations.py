@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
-from .models import Mac, MachineName, Strict
+from .common import Mac, MachineName, Strict
 
 MAX_HARDWARE = 16 << 10
 _MAX_TEXT = 128

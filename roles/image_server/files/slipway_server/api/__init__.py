@@ -1,0 +1,1 @@
+"""Routes by subject, thin: what they do stands in the other rooms."""
