@@ -1,4 +1,4 @@
-"""Three applications on three sockets in one event loop, under systemd or by hand."""
+"""One application on each socket, in one event loop, under systemd or by hand."""
 
 from __future__ import annotations
 
