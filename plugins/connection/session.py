@@ -2,26 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import stat
-from pathlib import Path
-from typing import Any
-
-from ansible.errors import AnsibleConnectionFailure, AnsibleError
-from ansible.plugins.connection import ConnectionBase
-from ansible.utils.display import Display
-from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, clean
-from ansible_collections.slipway.imaging.plugins.plugin_utils._bounded_run import bounded_run
-from ansible_collections.slipway.imaging.plugins.plugin_utils._host_key_file import public_key_file
-from ansible_collections.slipway.imaging.plugins.plugin_utils._session_ssh import (
-    Target,
-    arguments,
-    control_socket,
-    fit,
-    problems,
-)
-
 DOCUMENTATION = r"""
 name: session
 short_description: SSH to the machine of a session, and to nobody else
@@ -116,6 +96,26 @@ options:
     vars:
       - name: ansible_control_path_dir
 """
+
+import os
+import shlex
+import stat
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.plugins.connection import ConnectionBase
+from ansible.utils.display import Display
+from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, clean
+from ansible_collections.slipway.imaging.plugins.plugin_utils._bounded_run import bounded_run
+from ansible_collections.slipway.imaging.plugins.plugin_utils._host_key_file import public_key_file
+from ansible_collections.slipway.imaging.plugins.plugin_utils._session_ssh import (
+    Target,
+    arguments,
+    control_socket,
+    fit,
+    problems,
+)
 
 # One answer of a machine: an agent's result has up to 512 KiB.
 ANSWER_BYTES = 1 << 20

@@ -2,19 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
-from ansible.plugins.inventory import BaseInventoryPlugin
-from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError
-from ansible_collections.slipway.imaging.plugins.module_utils._machine_file import (
-    CONFIG_NAMES,
-    FOLDER,
-    BrokenFile,
-    MachineFile,
-    read_all,
-)
-
 DOCUMENTATION = r"""
 name: machines
 short_description: Machines that were approved or imported, one JSON file each
@@ -46,6 +33,19 @@ plugin: slipway.imaging.machines
 # inventory/site/machines.d/pc3.json, as playbooks/register.yml writes it:
 # {"name": "pc3", "groups": ["room_3"], "vars": {"machine_macs": ["52:54:00:77:00:03"]}}
 """
+
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.inventory import BaseInventoryPlugin
+from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.imaging.plugins.module_utils._machine_file import (
+    CONFIG_NAMES,
+    FOLDER,
+    BrokenFile,
+    MachineFile,
+    read_all,
+)
 
 MACHINES = "machines"
 

@@ -2,14 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
-from ansible.errors import AnsibleLookupError
-from ansible.plugins.lookup import LookupBase
-from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, clean
-from ansible_collections.slipway.imaging.plugins.plugin_utils._csv_table import decode
-
 DOCUMENTATION = r"""
 name: csv_text
 short_description: The text of a table, from where the user stands
@@ -39,6 +31,14 @@ _raw:
   type: list
   elements: str
 """
+
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleLookupError
+from ansible.plugins.lookup import LookupBase
+from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, clean
+from ansible_collections.slipway.imaging.plugins.plugin_utils._csv_table import decode
 
 
 class LookupModule(LookupBase):

@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import IO
+from typing import IO, cast
 
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError
 
@@ -60,8 +60,7 @@ def bounded_run(
     with subprocess.Popen(
         list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
-        assert process.stdin is not None
-        pipes = _Pipes(process.stdin, memoryview(given), limit)
+        pipes = _Pipes(cast("IO[bytes]", process.stdin), memoryview(given), limit)
         try:
             _talk(process, pipes, deadline, seconds)
         except BaseException:
@@ -72,12 +71,12 @@ def bounded_run(
 
 def _talk(process: subprocess.Popen[bytes], pipes: _Pipes, deadline: float, seconds: float) -> None:
     with selectors.DefaultSelector() as selector:
-        for stream, event, name in (
+        for pipe, event, name in (
             (process.stdin, selectors.EVENT_WRITE, "in"),
             (process.stdout, selectors.EVENT_READ, "out"),
             (process.stderr, selectors.EVENT_READ, "err"),
         ):
-            assert stream is not None
+            stream = cast("IO[bytes]", pipe)
             os.set_blocking(stream.fileno(), False)
             selector.register(stream, event, name)
         while process.poll() is None:

@@ -12,6 +12,7 @@ import ipaddress
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, clean
 
@@ -184,6 +185,6 @@ def lines(
 
 
 def _addresses(networks: Mapping[str, object]) -> list[str]:
-    own, subnets = networks["own"], networks["subnets"]
-    assert isinstance(own, Mapping) and isinstance(subnets, Sequence)
+    own = cast("Mapping[str, object]", networks["own"])
+    subnets = cast("Sequence[Mapping[str, object]]", networks["subnets"])
     return [str(network["address"]) for network in (own, *subnets)]

@@ -69,10 +69,11 @@ def inventory(tmp_path: Path, card: Card, service: Any) -> Path:
         "imaging_session_server_python": PYTHON,
         "imaging_session_admin_socket": service.path,
     }
+    other = {**wake, "machine_macs": ["52:54:00:77:00:02"], "machine_wake_relay": "nosuch"}
     hosts = {
         "image_servers": {"hosts": {"img": {**HERE, "image_server_address": "192.0.2.1"}}},
         "others": {"hosts": {"printer": HERE}},
-        "machines": {"hosts": {"pc1": wake, "pc2": {**wake, "machine_wake_relay": "nosuch"}}},
+        "machines": {"hosts": {"pc1": wake, "pc2": other}},
     }
     path = tmp_path / "hosts.yml"
     path.write_text(yaml.safe_dump(hosts))
