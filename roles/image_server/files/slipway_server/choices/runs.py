@@ -47,7 +47,14 @@ class Runs:
         }
 
     async def open_session(
-        self, job_id: str, machine: str, verb: str, image: str | None, version: str | None, ttl: int
+        self,
+        job_id: str,
+        machine: str,
+        verb: str,
+        image: str | None,
+        version: str | None,
+        ttl: int,
+        full_check: bool = False,
     ) -> Session:
         """The session of a job that is running: for its machine and for what was chosen."""
         job = self._jobs.get(job_id)
@@ -57,7 +64,9 @@ class Runs:
             raise ServiceError(
                 "wrong_job", f"Job {job.id} ({job.state}) is not for {verb} of {machine}."
             )
-        made = await self._open_session(job.machine, job.macs, job.action, image, version, ttl, job)
+        made = await self._open_session(
+            job.machine, job.macs, job.action, image, version, ttl, job, full_check=full_check
+        )
         await self._jobs.opened_session(job, made.id)
         return made
 
