@@ -23,9 +23,9 @@ import pytest
 from ansible_collections.slipway.imaging.plugins.filter.registration_plan import registration_plan
 from ansible_collections.slipway.imaging.plugins.module_utils import _machine_file, _names
 from pydantic import ValidationError
-from slipway_server.errors import ServiceError
-from slipway_server.registration_models import RegistrationRequest, RegistrationView
-from slipway_server.registrations import Registrations
+from slipway_server.api.models.registrations import RegistrationRequest, RegistrationView
+from slipway_server.base.errors import ServiceError
+from slipway_server.registrations.registrations import Registrations
 
 pytestmark = pytest.mark.plays
 

@@ -61,6 +61,79 @@ def test_ansible_never_imports_the_agent_or_the_server() -> None:
     assert offenders(PLUGINS, PLUGINS.parent, ("slipway", "slipway_server")) == []
 
 
+def rooms_of_the_service() -> dict[str, set[str]]:
+    """Each room of the control service, a folder or a file beside them, and those it goes to."""
+    found: dict[str, set[str]] = {}
+    for file in sorted(SERVER.rglob("*.py")):
+        own = room_of(".".join(file.relative_to(SERVER.parent).with_suffix("").parts))
+        found.setdefault(own, set())
+        for name in imports(file, SERVER.parent):
+            if name.startswith("slipway_server.") and room_of(name):
+                found[own] |= {room_of(name)} - {own}
+    return found
+
+
+def room_of(module: str) -> str:
+    """The first name below the package that is a folder or a file; empty: the package itself."""
+    name = module.split(".")[1] if "." in module else ""
+    there = (SERVER / name).is_dir() or (SERVER / f"{name}.py").exists()
+    return name if name and name != "__init__" and there else ""
+
+
+def floors(arrows: dict[str, set[str]]) -> dict[str, int]:
+    """How many rooms lie below each, on the longest way down. ValueError: a circle."""
+    found: dict[str, int] = {}
+
+    def floor(room: str, way: tuple[str, ...]) -> int:
+        if room in way:
+            raise ValueError(" -> ".join([*way, room]))
+        if room not in found:
+            found[room] = max((floor(each, (*way, room)) + 1 for each in arrows[room]), default=0)
+        return found[room]
+
+    for room in arrows:
+        floor(room, ())
+    return found
+
+
+# From the roof down: a room goes to rooms on lower floors alone.
+FLOORS = (
+    {"__main__"},
+    {"server"},
+    {"apps"},
+    {"api"},
+    {"service"},
+    {"choices", "transfers"},
+    {"sessions"},
+    {"images", "jobs", "network", "registrations"},
+    {"base"},
+)
+
+
+def test_rooms_of_the_service_go_down_alone() -> None:
+    arrows = rooms_of_the_service()
+    arrows.pop("")
+    storey = {room: number for number, rooms in enumerate(reversed(FLOORS)) for room in rooms}
+    assert storey.keys() == arrows.keys()
+    pairs = [(room, to) for room, those in arrows.items() for to in those]
+    assert [(room, to) for room, to in pairs if storey[room] <= storey[to]] == []
+    assert max(floors(arrows).values()) < 11
+    assert len(pairs) <= 40
+
+
+def test_no_module_of_the_service_leads_back_to_itself() -> None:
+    files = {
+        ".".join(file.relative_to(SERVER.parent).with_suffix("").parts): file
+        for file in SERVER.rglob("*.py")
+    }
+    floors(
+        {name: {each for each in imports(file, SERVER.parent) if each in files} - {name}
+         for name, file in files.items()}
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="a -> b -> a"):
+        floors({"a": {"b"}, "b": {"a"}})
+
+
 @pytest.mark.parametrize("layer", [AGENT / "format", AGENT / "engine", SERVER, PLUGINS])
 def test_the_rules_above_looked_at_something(layer: Path) -> None:
     assert list(layer.rglob("*.py"))

@@ -20,7 +20,7 @@ SOURCES = {
     "server": (
         ("client_image/agent", "slipway/__init__.py", ""),
         ("client_image/agent", "slipway/format/*.py", ""),
-        ("roles/image_server/files", "slipway_server/*.py", ""),
+        ("roles/image_server/files", "slipway_server/**/*.py", ""),
     ),
     "runner": (
         (".", "ansible.cfg", ""),

@@ -18,7 +18,7 @@ from slipway.cli.screens import Screens
 from slipway.engine.errors import CheckinRefused, StoreUnreachable
 from slipway.net.checkin import Site
 from slipway.net.registration import Registration, Standing
-from slipway_server.registration_models import RegistrationRequest
+from slipway_server.api.models.registrations import RegistrationRequest
 
 NONCE = "n" * 32
 

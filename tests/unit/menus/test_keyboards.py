@@ -19,9 +19,9 @@ from ansible_collections.slipway.imaging.plugins.plugin_utils._keyboards import 
     check_keyboard,
     warnings,
 )
-from slipway_server import boot_script
-from slipway_server.config import Config
-from slipway_server.menu_files import MenuFiles
+from slipway_server.base.config import Config
+from slipway_server.choices.menu_files import MenuFiles
+from slipway_server.sessions import boot_script
 
 ITEMS = [{"id": "local", "action": "local_disk"}, {"id": "save", "action": "backup"}]
 UNKNOWN = [{"id": "local", "action": "local_disk"}, {"id": "reg", "action": "register"}]

@@ -15,7 +15,7 @@ from ansible.playbook.play_context import PlayContext
 from ansible.plugins.loader import become_loader  # noqa: F401  (completes the plugin loaders)
 from ansible_collections.slipway.imaging.plugins.plugin_utils import _follow, _job_action
 from slipway.net import client
-from slipway_server import session
+from slipway_server.sessions import session
 
 RESULT = {
     "type": "result",

@@ -17,16 +17,16 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 from slipway.format.frames import MAX_FRAME, digest_of, make_frame
-from slipway_server import choice_models, models, registration_models
+from slipway_server.api.models import common, images, jobs, registrations, sessions
 
 from .conftest import CELL, Service, cell, manifest_of
 from .test_images import error_of
 
 STRICT = [
     each
-    for module in (models, choice_models, registration_models)
+    for module in (common, images, jobs, registrations, sessions)
     for each in vars(module).values()
-    if isinstance(each, type) and issubclass(each, models.Strict) and each is not models.Strict
+    if isinstance(each, type) and issubclass(each, common.Strict) and each is not common.Strict
 ]
 
 
@@ -68,15 +68,15 @@ def test_values_are_counted_before_they_are_read(service: Service, path: str, pa
 
 def test_the_largest_that_is_allowed_is_taken(service: Service) -> None:
     # JSON writes six bytes for a letter that takes two.
-    hardware = {"name": "д" * ((models.MAX_HARDWARE - 100) // 2)}
+    hardware = {"name": "д" * ((common.MAX_HARDWARE - 100) // 2)}
     pc = service.machine(arrived=False)
     assert len(json.dumps(pc.report(hardware=hardware))) > 190_000
     assert pc.check_in(hardware=hardware).status_code == 200
-    digests = [f"{number:064x}" for number in range(models.MAX_QUERY)]
+    digests = [f"{number:064x}" for number in range(images.MAX_QUERY)]
     answer = pc.request("POST", "/v1/chunks/query", json={"digests": digests})
     assert answer.json()["missing"] == digests
     # 16 KiB a progress record, 512 KiB a result.
-    for path, size in (("progress", models.MAX_PROGRESS), ("result", models.MAX_RESULT)):
+    for path, size in (("progress", sessions.MAX_PROGRESS), ("result", sessions.MAX_RESULT)):
         record = {"type": path, "text": "x" * (size - 100)}
         assert pc.request("POST", f"/v1/session/{path}", json=record).status_code == 200
 

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from slipway_server.passwords import PasswordHash, pause_after
+from slipway_server.choices.passwords import PasswordHash, pause_after
 
 from .choosing import PASSWORD, Runner, item, make_chooser, password_hash, write_menu
 from .conftest import HOST_KEY, Service, cell

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import zstandard
 from slipway.format.frames import MAX_CELL, MAX_FRAME, digest_of, make_frame
-from slipway_server import files
-from slipway_server.errors import ServiceError
-from slipway_server.store import ChunkStore
-from slipway_server.sync_marks import SyncMarks
+from slipway_server.base import files
+from slipway_server.base.errors import ServiceError
+from slipway_server.images.store import ChunkStore
+from slipway_server.images.sync_marks import SyncMarks
 
 from .conftest import Machine, Service, cell
 

@@ -16,15 +16,15 @@ import pytest
 from slipway.format.codec import parse
 from slipway.format.frames import make_frame
 from slipway.format.proofs import digest_and_key, make_proof
-from slipway_server import quota
-from slipway_server.claims import Claims, nonce
-from slipway_server.digest_sets import DigestSet
-from slipway_server.errors import ServiceError
-from slipway_server.grants import Grants
-from slipway_server.memory import Memory
-from slipway_server.session import Session
-from slipway_server.store import ChunkStore, Fingerprint
-from slipway_server.sync_marks import SyncMarks
+from slipway_server.base.errors import ServiceError
+from slipway_server.images.memory import Memory
+from slipway_server.images.store import ChunkStore, Fingerprint
+from slipway_server.images.sync_marks import SyncMarks
+from slipway_server.sessions.session import Session, proof_nonce
+from slipway_server.transfers import quota
+from slipway_server.transfers.claims import Claims
+from slipway_server.transfers.digest_sets import DigestSet
+from slipway_server.transfers.grants import Grants
 
 from .conftest import CELL, Machine, Service, cell, manifest_of
 
@@ -260,7 +260,9 @@ def test_for_what_is_not_proven_the_disk_is_not_asked(
     for proofs in ([], ["0" * 32, "0" * 32]):
         assert claims.missing(item, nothing, [digest, NOBODYS], proofs) == [digest, NOBODYS]
     assert store.looks == 0
-    assert claims.missing(item, nothing, [digest], [make_proof(digest, key, nonce(item))]) == []
+    assert (
+        claims.missing(item, nothing, [digest], [make_proof(digest, key, proof_nonce(item))]) == []
+    )
     assert store.looks == 1
 
 

@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 from slipway.format.codec import parse, serialize
-from slipway_server.config import Config
-from slipway_server.core import Core
-from slipway_server.job import Job
-from slipway_server.jobs import Jobs
-from slipway_server.memory import Memory, Read
-from slipway_server.next_boot import NextBoot, NextBoots
-from slipway_server.record_db import RecordDb
-from slipway_server.session import CheckIn, Proof
-from slipway_server.store import Fingerprint
+from slipway_server.base.config import Config
+from slipway_server.base.records import RecordDb
+from slipway_server.images.memory import Memory, Read
+from slipway_server.images.store import Fingerprint
+from slipway_server.jobs.job import Job
+from slipway_server.jobs.jobs import Jobs
+from slipway_server.jobs.next_boots import NextBoot, NextBoots
+from slipway_server.service import Service as Parts
+from slipway_server.sessions.session import CheckIn, Proof
 
 from .conftest import HOST_KEY, Service, cell, manifest_of
 from .test_jobs import LIMITS, job
@@ -137,40 +137,41 @@ def test_who_comes_later_is_served_later_even_if_the_clock_was_set_back(tmp_path
         db.close()
 
 
-def in_a_core(folder: Path, work: Callable[[Core], Any]) -> None:
+def in_parts(folder: Path, work: Callable[[Parts], Any]) -> None:
     async def main() -> None:
-        core = Core(Config("10.77.0.1", folder / "store", folder / "state"))
-        await core.start()
+        parts = Parts(Config("10.77.0.1", folder / "store", folder / "state"))
+        await parts.start()
         try:
-            await work(core)
+            await work(parts)
         finally:
-            await core.stop()
+            await parts.stop()
 
     asyncio.run(main())
 
 
-async def ended_session(core: Core) -> str:
-    made = await core.open_session("pc1", ("52:54:00:00:00:01",), "service", None, None, 60)
-    await core.sessions.end(made.id, "done")
+async def ended_session(parts: Parts) -> str:
+    made = await parts.openings.open_session(
+        "pc1", ("52:54:00:00:00:01",), "service", None, None, 60
+    )
+    await parts.sessions.end(made.id, "done")
     return made.id
 
 
 def test_a_clock_that_is_set_ahead_makes_nothing_old(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def work(core: Core) -> None:
-        session = await ended_session(core)
+    async def work(parts: Parts) -> None:
+        session = await ended_session(parts)
         now = time.time()
         with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
             patch.setattr(time, "time", lambda: now + YEARS)
-            core._last_forget = -1e9
-            await core._sweep()
-            await core._sweep()
-        assert core.sessions.get(session).outcome == "done"
+            await parts.rounds.go(all_due=True)
+            await parts.rounds.go(all_due=True)
+        assert parts.sessions.get(session).outcome == "done"
         [said] = [each.message for each in caplog.records if "clock" in each.message]
         assert f"{YEARS:+.0f}"[:6] in said
 
-    in_a_core(tmp_path, work)
+    in_parts(tmp_path, work)
 
 
 def test_what_ended_while_the_clock_was_ahead_is_not_kept_for_years(
@@ -178,18 +179,18 @@ def test_what_ended_while_the_clock_was_ahead_is_not_kept_for_years(
 ) -> None:
     now = time.time()
 
-    async def ahead(core: Core) -> None:
-        await ended_session(core)
+    async def ahead(parts: Parts) -> None:
+        await ended_session(parts)
 
-    async def right_again(core: Core) -> None:
-        [session] = core.sessions.all()
+    async def right_again(parts: Parts) -> None:
+        [session] = parts.sessions.all()
         assert session.ended_at is not None
         assert now <= session.ended_at <= time.time()
 
     with monkeypatch.context() as patch:
         patch.setattr(time, "time", lambda: now + YEARS)
-        in_a_core(tmp_path, ahead)
-    in_a_core(tmp_path, right_again)
+        in_parts(tmp_path, ahead)
+    in_parts(tmp_path, right_again)
 
 
 def test_the_last_session_is_the_one_that_came_last(
@@ -197,20 +198,21 @@ def test_the_last_session_is_the_one_that_came_last(
 ) -> None:
     """A machine that stayed on takes its next one, though its first is of a time to come."""
 
-    async def stay(core: Core, nonce: str) -> None:
-        made = await core.open_session("pc1", ("52:54:00:00:00:01",), "service", None, None, 60)
+    async def stay(parts: Parts, nonce: str) -> None:
+        cards = ("52:54:00:00:00:01",)
+        made = await parts.openings.open_session("pc1", cards, "service", None, None, 60)
         proof = Proof(True, "", accepts_unknown=False, card=None, stayed=False, identity="new")
         report = CheckIn(made.macs, HOST_KEY, "0.1.0", "192.0.2.1", proof, nonce=nonce)
-        await core.sessions.check_in(made.id, report)
-        await core.sessions.end(made.id, "done")
+        await parts.sessions.check_in(made.id, report)
+        await parts.sessions.end(made.id, "done")
 
-    async def work(core: Core) -> None:
+    async def work(parts: Parts) -> None:
         now = time.time()
         with monkeypatch.context() as patch:
             patch.setattr(time, "time", lambda: now + YEARS)
-            await stay(core, "before")
-        await stay(core, "after")
-        assert core.sessions.last_of("pc1", "after", HOST_KEY) is not None
-        assert core.sessions.last_of("pc1", "before", HOST_KEY) is None
+            await stay(parts, "before")
+        await stay(parts, "after")
+        assert parts.sessions.last_of("pc1", "after", HOST_KEY) is not None
+        assert parts.sessions.last_of("pc1", "before", HOST_KEY) is None
 
-    in_a_core(tmp_path, work)
+    in_parts(tmp_path, work)

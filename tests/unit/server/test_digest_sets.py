@@ -15,13 +15,13 @@ import pytest
 from slipway.format.codec import serialize
 from slipway.format.extents import Extents
 from slipway.format.manifest import Disk, Identity, Manifest, Segment, Table
-from slipway_server.digest_sets import DigestSet, DigestSets
-from slipway_server.errors import ServiceError
-from slipway_server.images import Images
-from slipway_server.memory import Memory
-from slipway_server.session import Session
-from slipway_server.store import ChunkStore
-from slipway_server.sync_marks import SyncMarks
+from slipway_server.base.errors import ServiceError
+from slipway_server.images.images import Images
+from slipway_server.images.memory import Memory
+from slipway_server.images.store import ChunkStore
+from slipway_server.images.sync_marks import SyncMarks
+from slipway_server.sessions.session import Session
+from slipway_server.transfers.digest_sets import DigestSet, DigestSets
 
 VERSION, LATER = "20260101T000000Z", "20260102T000000Z"
 CELL = 1 << 20

@@ -14,8 +14,8 @@ import httpx
 import pytest
 from slipway.format.codec import parse
 from slipway.format.errors import FormatError
-from slipway_server.errors import ServiceError
-from slipway_server.offer import Offer
+from slipway_server.base.errors import ServiceError
+from slipway_server.images.offer import Offer
 
 from .conftest import Machine, Service, cell
 from .heavy import BOMBS, await_reader, children, envelope, fragmented, memory_peak

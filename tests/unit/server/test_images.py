@@ -19,10 +19,10 @@ import httpx
 import pytest
 from slipway.format.codec import parse
 from slipway.format.frames import check_frame, digest_of
-from slipway_server.images import Images
-from slipway_server.memory import Memory
-from slipway_server.store import ChunkStore
-from slipway_server.sync_marks import SyncMarks
+from slipway_server.images.images import Images
+from slipway_server.images.memory import Memory
+from slipway_server.images.store import ChunkStore
+from slipway_server.images.sync_marks import SyncMarks
 
 from .conftest import Service, cell, manifest_of
 

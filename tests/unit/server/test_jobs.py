@@ -6,9 +6,9 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from slipway_server.job import Job
-from slipway_server.jobs import Jobs, Limits
-from slipway_server.record_db import RecordDb
+from slipway_server.base.records import RecordDb
+from slipway_server.jobs.job import Job
+from slipway_server.jobs.jobs import Jobs, Limits
 
 LIMITS = Limits(silent=120, runner_silent=60, queued=3600, running=3600, keep=100)
 

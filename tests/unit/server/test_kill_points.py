@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 from slipway.format.frames import check_frame, digest_of, make_frame
-from slipway_server import files
-from slipway_server.images import Images
-from slipway_server.memory import Memory
-from slipway_server.offer import Offer
-from slipway_server.store import ChunkStore
-from slipway_server.sync_marks import SyncMarks
+from slipway_server.base import files
+from slipway_server.images.images import Images
+from slipway_server.images.memory import Memory
+from slipway_server.images.offer import Offer
+from slipway_server.images.store import ChunkStore
+from slipway_server.images.sync_marks import SyncMarks
 
 from .conftest import cell, manifest_of
 

@@ -7,7 +7,7 @@ import threading
 import time
 from pathlib import Path
 
-from slipway_server.leases import Leases
+from slipway_server.network.leases import Leases
 
 CARD, OTHER = "52:54:00:77:00:01", "52:54:00:77:00:02"
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-from slipway_server.errors import ServiceError
-from slipway_server.passwords import PasswordHash, Passwords
-from slipway_server.turns import Limit, Turns
+from slipway_server.base.errors import ServiceError
+from slipway_server.choices.passwords import PasswordHash, Passwords
+from slipway_server.choices.turns import Limit, Turns
 
 from .choosing import PASSWORD, password_hash
 

@@ -16,16 +16,16 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from slipway_server.config import ConfigError, from_mapping
-from slipway_server.errors import ServiceError
-from slipway_server.registration import (
-    is_pattern,
-    suggest,
-    useful_serial,
-    useful_uuid,
+from slipway_server.base.config import ConfigError, from_mapping
+from slipway_server.base.errors import ServiceError
+from slipway_server.base.names import is_pattern
+from slipway_server.registrations.registration import suggest, useful_serial, useful_uuid
+from slipway_server.registrations.registration_db import RegistrationDb
+from slipway_server.registrations.registrations import (
+    MOST_OF_ONE_ADDRESS,
+    SILENT_SECONDS,
+    Registrations,
 )
-from slipway_server.registration_db import RegistrationDb
-from slipway_server.registrations import MOST_OF_ONE_ADDRESS, SILENT_SECONDS, Registrations
 
 from .conftest import Service
 

@@ -190,7 +190,7 @@ def test_ipv6_neighbours_are_known_too(net: Net) -> None:
     server.run("ip", "addr", "add", "fd99::1/64", "dev", "br0", "nodad")
     net.pc.run("ip", "addr", "add", "fd99::21/64", "dev", "eth0", "nodad")
     look = (
-        "import socket, ipaddress; from slipway_server.neighbours import place_of\n"
+        "import socket, ipaddress; from slipway_server.network.neighbours import place_of\n"
         "socket.socket(socket.AF_INET6).connect_ex(('fd99::21', 9))\n"
         "for each in ('fd99::21', 'fd99::1', '127.0.0.1', '10.99.0.1', '10.99.1.30'):\n"
         "    print(place_of(ipaddress.ip_address(each)))"

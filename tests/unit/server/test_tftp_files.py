@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from slipway_server.session import Session
-from slipway_server.tftp_files import TftpFiles
+from slipway_server.sessions.session import Session
+from slipway_server.sessions.tftp_files import TftpFiles
 
 from .choosing import Runner, make_chooser
 from .conftest import Service

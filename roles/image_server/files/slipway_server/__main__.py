@@ -10,7 +10,7 @@ from pathlib import Path
 
 import uvloop
 
-from . import config as configuration
+from .base import config as configuration
 from .server import SOCKETS, StartError, bind, inherited_sockets, serve
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Three applications on three sockets in one event loop, under systemd or by hand."""
+"""One application on each socket, in one event loop, under systemd or by hand."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
-from . import admin_app, public_app, runner_app
-from .config import Config
-from .core import Core
+from .apps import APPS, build
+from .base.config import Config
+from .service import Service
 
 log = logging.getLogger(__name__)
 
-# What each is for, and who may connect to it when it is made by hand.
-SOCKETS = {"http": 0o660, "admin": 0o600, "runner": 0o660}
+# Who may connect to each when it is made by hand.
+SOCKETS = {name: app.mode for name, app in APPS.items()}
 _FIRST_FD = 3
 _STOP_SECONDS = 5
 
@@ -104,15 +104,13 @@ async def _beat(interval: float) -> None:
 
 async def serve(config: Config, sockets: Mapping[str, socket.socket]) -> None:
     """Run until SIGTERM or SIGINT."""
-    core = Core(config)
-    await core.start()
-    apps = {"http": public_app, "admin": admin_app, "runner": runner_app}
-    servers = {name: _make_server(app.build(core)) for name, app in apps.items()}
+    service = Service(config)
+    await service.start()
+    servers = {name: _make_server(build(name, service)) for name in APPS}
 
     def stop() -> None:
         notify("STOPPING=1")
-        core.sessions.release_waiters()
-        core.choices.jobs.release_waiters()
+        service.release_waiters()
         for server in servers.values():
             server.should_exit = True
 
@@ -139,4 +137,4 @@ async def serve(config: Config, sockets: Mapping[str, socket.socket]) -> None:
     finally:
         if beat is not None:
             beat.cancel()
-        await core.stop()
+        await service.stop()

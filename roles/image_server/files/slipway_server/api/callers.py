@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who asks, and what a route may want of him: each rule has one guard, which the route names.
+
+`apps.APPS` says which rule is whose; a route whose guard is another's does not start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, Path
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from ..base.errors import ServiceError
+from ..sessions.session import Session
+from .common import ServiceDep
+
+_Credentials = HTTPAuthorizationCredentials | None
+_bearer = HTTPBearer(auto_error=False, description="the token that the service gave")
+_registered = HTTPBearer(auto_error=False, description="the token that the registration gave")
+
+
+async def _current_session(
+    service: ServiceDep, credentials: Annotated[_Credentials, Depends(_bearer)]
+) -> Session:
+    """The session of the request's token."""
+    return await service.sessions.authenticate(_token(credentials))
+
+
+SessionDep = Annotated[Session, Depends(_current_session)]
+
+
+def _session_for(*verbs: str) -> Callable[[Session], Awaitable[Session]]:
+    async def check(item: SessionDep) -> Session:
+        if item.verb not in verbs:
+            raise ServiceError(
+                "wrong_verb", f"A session for {item.verb} can't do this: {' or '.join(verbs)} can."
+            )
+        return item
+
+    return check
+
+
+_backup, _reader = _session_for("backup"), _session_for("restore", "verify")
+BackupDep = Annotated[Session, Depends(_backup)]
+ReaderDep = Annotated[Session, Depends(_reader)]
+
+
+async def _current_job(
+    service: ServiceDep, credentials: Annotated[_Credentials, Depends(_bearer)]
+) -> dict[str, Any]:
+    """The job of the request's token, as its machine sees it. Asking is a sign of life."""
+    return service.runs.status(service.jobs.authenticate(_token(credentials)))
+
+
+JobDep = Annotated[dict[str, Any], Depends(_current_job)]
+
+
+async def _current_registration(
+    service: ServiceDep, credentials: Annotated[_Credentials, Depends(_registered)]
+) -> dict[str, Any]:
+    """The registration of the request's token, as its PC sees it."""
+    token = _token(credentials, "Register again.")
+    return service.registrations.own_view(service.registrations.own(token))
+
+
+RegistrationDep = Annotated[dict[str, Any], Depends(_current_registration)]
+
+
+async def _session_of_a_job(session_id: Annotated[str, Path()], service: ServiceDep) -> None:
+    """A session that belongs to a job: the runner has no business with others."""
+    if service.sessions.get(session_id).job is None:
+        raise ServiceError("wrong_job", "That session is not of a job.")
+
+
+OF_A_JOB = Depends(_session_of_a_job)
+
+
+def _token(credentials: _Credentials, remedy: str = "") -> str:
+    if credentials is None:
+        raise ServiceError("bad_token", "The request carries no token.", remedy)
+    return credentials.credentials
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who may ask. ``guard`` is the dependency that sees to it; None: the socket alone does."""
+
+    who: str
+    guard: Callable[..., Any] | None = None
+
+
+ANYBODY = Caller("anybody")
+# Who may connect to the socket decides.
+ROOT = Caller("root on the image server")
+RUNNER = Caller("the job runner")
+SESSION = Caller("the token of an open session", _current_session)
+BACKUP = Caller("the token of an open session that backs up", _backup)
+READER = Caller("the token of an open session that restores or verifies", _reader)
+JOB = Caller("the token of a job", _current_job)
+REGISTRATION = Caller("the token of a registration", _current_registration)
+SESSION_OF_A_JOB = Caller("the job runner, of a session that is a job's", _session_of_a_job)
+CALLERS = (ANYBODY, ROOT, RUNNER, SESSION, BACKUP, READER, JOB, REGISTRATION, SESSION_OF_A_JOB)

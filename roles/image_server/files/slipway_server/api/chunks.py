@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Chunks: which are missing, one to keep, one to read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import FileResponse, JSONResponse
+from slipway.format.frames import MAX_FRAME
+
+from ..base.bodies import Body
+from ..base.errors import ServiceError
+from .callers import BackupDep, ReaderDep
+from .common import AUTH, BACKUP, ServiceDep, refusals
+from .models import images as models
+from .models.common import Digest
+
+machine = APIRouter(prefix="/v1")
+_FRAME = {"application/zstd": {"schema": {"type": "string", "format": "binary"}}}
+
+
+@machine.post(
+    "/chunks/query",
+    response_model=models.Missing,
+    responses=refusals(*BACKUP, "store_failed", "session_quota"),
+)
+async def query(wanted: models.Query, item: BackupDep, service: ServiceDep) -> Any:
+    """Which of these chunks have to be sent?
+
+    All but those of the session's own image, those that it has sent, and those that it proves to
+    have: whether another image has a chunk is nothing that a name alone gets an answer to.
+    """
+    own = await service.digest_sets.of(item)
+    proofs = wanted.proofs or []
+    return {"missing": await service.run(service.claims.missing, item, own, wanted.digests, proofs)}
+
+
+@machine.put(
+    "/chunks/{digest}",
+    status_code=201,
+    response_model=models.Kept,
+    responses={
+        200: {"model": models.Kept, "description": "the store had it"},
+        **refusals(*BACKUP, "wrong_content", "store_failed", "store_full", "session_quota"),
+    },
+    openapi_extra={"requestBody": {"required": True, "content": _FRAME}},
+)
+async def put_chunk(
+    digest: Digest, request: Request, item: BackupDep, service: ServiceDep
+) -> JSONResponse:
+    """One zstd frame that declares its content size; it is verified before it is kept."""
+    service.claims.refuse_spent(item, digest)
+    body = Body(request, MAX_FRAME)
+    async with service.upload_slots.take(item.id, body):
+        frame = await body.read()
+        new = await service.run(service.claims.put, item, digest, frame)
+    return JSONResponse({"digest": digest, "new": new}, 201 if new else 200)
+
+
+@machine.get(
+    "/chunks/{digest}",
+    response_class=Response,
+    responses={
+        200: {"content": _FRAME, "description": "the frame"},
+        **refusals(*AUTH, "wrong_verb", "wrong_image", "unknown_chunk", "store_failed"),
+    },
+)
+async def get_chunk(digest: Digest, item: ReaderDep, service: ServiceDep) -> Response:
+    """A chunk of the session's version. Behind nginx the file is sent by nginx."""
+    if digest not in await service.digest_sets.of(item):
+        raise ServiceError("wrong_image", "The session's image does not hold this chunk.")
+    if await service.run(service.store.fingerprint, digest) is None:
+        raise ServiceError("unknown_chunk", f"The store has lost chunk {digest}.")
+    if service.config.accel_redirect is None:
+        return FileResponse(service.store.path(digest), media_type="application/zstd")
+    target = f"{service.config.accel_redirect}/{service.store.relative(digest)}"
+    return Response(media_type="application/zstd", headers={"X-Accel-Redirect": target})

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Images: published by sessions, read by sessions, listed and checked for the administrator."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from slipway.format.names import ahead_warning
+
+from ..base import files
+from ..base.bodies import Body
+from ..base.errors import ServiceError
+from ..sessions.session import Session
+from .callers import BackupDep, ReaderDep, SessionDep
+from .common import AUTH, BACKUP, ServiceDep, refusals
+from .models import images as models
+from .models.common import ImageName, Version
+
+machine = APIRouter(prefix="/v1")
+admin = APIRouter(prefix="/v1")
+_UNKNOWN = ("unknown_image", "unknown_version")
+
+
+def _need_image(item: Session, name: str, version: str | None = None) -> None:
+    if item.image != name or (version is not None and item.version != version):
+        wanted = name if version is None else f"{name}@{version}"
+        raise ServiceError("wrong_image", f"This session is for {item.image}, not for {wanted}.")
+
+
+def _ahead(image: str, version: str) -> str | None:
+    return ahead_warning(image, version, datetime.now(UTC))
+
+
+@machine.post(
+    "/images/{name}",
+    status_code=201,
+    response_model=models.Published,
+    responses={
+        200: {"model": models.Published, "description": "this session published it before"},
+        **refusals(
+            *BACKUP,
+            "wrong_image",
+            "missing_chunks",
+            "already_published",
+            "publish_failed",
+            "publish_refused",
+            "bad_manifest",
+            "store_failed",
+            "store_full",
+        ),
+    },
+    openapi_extra={
+        "requestBody": {"required": True, "content": {"application/json": {"schema": {}}}}
+    },
+)
+async def publish(
+    name: ImageName, request: Request, item: BackupDep, service: ServiceDep
+) -> JSONResponse:
+    """A manifest as FORMAT.md describes it becomes a version. A retry finds the same version."""
+    _need_image(item, name)
+    async with service.publishing.one_body_of(item.id):
+        with await service.run(service.store.scratch) as body:
+            try:
+                digest = await Body(request, service.config.max_manifest_bytes).save(
+                    body, service.run
+                )
+            except OSError as error:
+                raise files.as_service_error(error, "The manifest") from error
+            image, version, new = await service.publishing.publish(item.id, body, digest)
+    published = {"name": image, "version": version, "warning": _ahead(image, version)}
+    return JSONResponse(published, 201 if new else 200)
+
+
+@machine.get("/images", response_model=models.ImageList, responses=refusals(*AUTH))
+async def images(item: SessionDep, service: ServiceDep) -> Any:
+    """The session's image with all its versions; an empty list if it has none yet."""
+    versions = await service.run(service.images.summaries, item.image) if item.image else []
+    return {"images": [{"name": item.image, "versions": versions}] if versions else []}
+
+
+@machine.get(
+    "/images/{name}/{version}",
+    response_class=Response,
+    responses={
+        200: {"content": {"application/json": {"schema": {}}}, "description": "the manifest"},
+        **refusals(
+            *AUTH, "wrong_verb", "wrong_image", "unknown_image", "unknown_version", "store_failed"
+        ),
+    },
+)
+async def manifest(
+    name: ImageName, version: Version, item: ReaderDep, service: ServiceDep
+) -> Response:
+    """The manifest of the session's version, byte for byte as it was published."""
+    _need_image(item, name, version)
+    return Response(
+        await service.run(service.images.read, name, version), media_type="application/json"
+    )
+
+
+@admin.get("/images", response_model=models.ImageList, responses=refusals())
+async def list_images(service: ServiceDep) -> Any:
+    """All images with all versions."""
+
+    def collect() -> list[dict[str, Any]]:
+        return [
+            {"name": name, "versions": service.images.summaries(name)}
+            for name in service.images.names()
+        ]
+
+    return {"images": await service.run(collect)}
+
+
+@admin.get("/images/{name}", response_model=models.Image, responses=refusals("unknown_image"))
+async def get_image(name: ImageName, service: ServiceDep) -> Any:
+    """One image with all versions."""
+    await service.run(service.images.resolve, name, None)
+    return {"name": name, "versions": await service.run(service.images.summaries, name)}
+
+
+@admin.get(
+    "/images/{name}/{version}",
+    response_class=Response,
+    responses={
+        200: {"content": {"application/json": {"schema": {}}}, "description": "the manifest"},
+        **refusals(*_UNKNOWN, "store_failed"),
+    },
+)
+async def get_manifest(name: ImageName, version: Version, service: ServiceDep) -> Response:
+    """A version's manifest, byte for byte as it was published."""
+    return Response(
+        await service.run(service.images.read, name, version), media_type="application/json"
+    )
+
+
+@admin.post(
+    "/images/{name}/{version}/check",
+    response_model=models.ImageCheck,
+    responses=refusals(*_UNKNOWN),
+)
+async def check_image(name: ImageName, version: Version, service: ServiceDep) -> Any:
+    """Read every chunk of the version now, whatever was read before; answer when done."""
+    await service.run(service.images.resolve, name, version)
+    check = service.checker.start(name, version, full=True)
+    await check.done.wait()
+    return check.view()

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Jobs: for the administrator, and for the runner that plays them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from .common import BODY, ServiceDep, refusals
+from .models import jobs as models
+
+admin = APIRouter(prefix="/v1")
+runner = APIRouter(prefix="/v1")
+
+
+@admin.get("/jobs", response_model=models.JobList, responses=refusals())
+async def list_jobs(service: ServiceDep, state: models.JobState | None = None) -> Any:
+    """All jobs of the last days, oldest first."""
+    found = [service.jobs.view(job) for job in service.jobs.all() if state in (None, job.state)]
+    return {
+        "jobs": found,
+        "runner": service.jobs.runner_is_there,
+        "strangers": service.strangers.all(),
+    }
+
+
+@admin.get("/jobs/{job_id}", response_model=models.JobView, responses=refusals("no_such_job"))
+async def get_job(job_id: str, service: ServiceDep) -> Any:
+    """One job."""
+    return service.jobs.view(service.jobs.get(job_id))
+
+
+@admin.delete("/jobs/{job_id}", response_model=models.JobView, responses=refusals("no_such_job"))
+async def cancel_job(job_id: str, service: ServiceDep) -> Any:
+    """Cancel a job: its playbook is stopped, its session ended. An ended one stays as it is."""
+    why = "The administrator has cancelled it."
+    ended = await service.runs.end(job_id, "cancelled", why, "Ask the administrator.")
+    return service.jobs.view(ended)
+
+
+@runner.post("/jobs/poll", response_model=models.PollAnswer, responses=refusals(*BODY))
+async def poll(asked: models.PollRequest, service: ServiceDep) -> Any:
+    """A sign of life; the answer says which jobs to begin, oldest first, and which to stop."""
+    begin, stop = await service.runs.poll(asked.runner, asked.holds, asked.free, asked.wait)
+    return {"begin": [service.jobs.view(job) for job in begin], "stop": stop}
+
+
+@runner.post(
+    "/jobs/{job_id}/end",
+    response_model=models.JobView,
+    responses=refusals("no_such_job", *BODY),
+)
+async def end_job(job_id: str, how: models.JobEnd, service: ServiceDep) -> Any:
+    """How a job ended. An ended one stays as it is."""
+    ended = await service.runs.end(job_id, how.outcome, how.message, how.remedy)
+    return service.jobs.view(ended)

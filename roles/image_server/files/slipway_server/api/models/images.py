@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What requests and answers about chunks and images look like."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, model_validator
+
+from .common import Digest, Strict
+
+MAX_QUERY = 4096
+
+
+class Problem(BaseModel):
+    """Something wrong with an image."""
+
+    digest: str | None = Field(description="the chunk; null if it is the manifest itself")
+    problem: str
+
+
+class ImageCheck(BaseModel):
+    """The read-through of a version."""
+
+    state: Literal["running", "sound", "broken"]
+    bytes_done: int
+    bytes_total: int
+    problems: list[Problem] = Field(description="the first 100")
+    problem_count: int
+
+
+class Query(Strict):
+    """Which of these chunks are missing?"""
+
+    digests: Annotated[list[Digest], Field(max_length=MAX_QUERY)]
+    proofs: (
+        Annotated[
+            list[Annotated[str, Field(min_length=32, max_length=32, pattern="^[0-9a-f]{32}$")]],
+            Field(max_length=MAX_QUERY),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="for each digest, in order, the proof that its content is there: PROTOCOL.md",
+    )
+
+    @model_validator(mode="after")
+    def _paired(self) -> Query:
+        if self.proofs is not None and len(self.proofs) != len(self.digests):
+            raise ValueError("proofs: there must be one for each digest")
+        return self
+
+
+class Missing(BaseModel):
+    """Those that have to be sent."""
+
+    missing: list[str]
+
+
+class Kept(BaseModel):
+    """A chunk that the store has."""
+
+    digest: str
+    new: bool
+
+
+class Published(BaseModel):
+    """A version that exists."""
+
+    name: str
+    version: str
+    warning: str | None = Field(
+        default=None, description="why the version says another time than the server's"
+    )
+
+
+class DiskSummary(BaseModel):
+    """A disk of a version."""
+
+    id: str
+    size: int
+    bytes: int
+    model: str
+    serial: str
+
+
+class VersionSummary(BaseModel):
+    """A version in a list."""
+
+    version: str
+    created: str
+    bytes: int = Field(description="bytes of the disks that the version holds")
+    stored: int = Field(description="bytes of its chunk files, each once")
+    unreadable: int = Field(description="bytes that the source disks could not read: zeros here")
+    degraded: bool = Field(description="whether there are any; restored only when told to")
+    machine: str
+    agent_version: str
+    disks: list[DiskSummary]
+    problem: str | None
+    ahead: bool = Field(description="whether it says a time to come: a clock was wrong")
+
+
+class Image(BaseModel):
+    """An image, newest version first."""
+
+    name: str
+    versions: list[VersionSummary]
+
+
+class ImageList(BaseModel):
+    """Images with their versions."""
+
+    images: list[Image]

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who may reach what: one table of the routes of each socket, and what each asks of its caller.
+
+A route that is not in the table, a line without a route, and a rule that the route's handler does
+not hold end the program when this is imported: nothing is reachable by an oversight.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
+
+from .api import (
+    arrivals,
+    choices,
+    chunks,
+    identities,
+    images,
+    jobs,
+    next_boots,
+    registrations,
+    sessions,
+    status,
+)
+from .api.callers import (
+    ANYBODY,
+    BACKUP,
+    CALLERS,
+    JOB,
+    READER,
+    REGISTRATION,
+    ROOT,
+    RUNNER,
+    SESSION,
+    SESSION_OF_A_JOB,
+    Caller,
+)
+from .api.common import make_app
+from .api.models.common import MAX_HARDWARE
+from .api.models.images import MAX_QUERY
+from .api.models.registrations import MAX_HARDWARE as MAX_REGISTRATION
+from .api.models.sessions import MAX_PROGRESS
+from .base.bodies import Bound
+from .service import Service
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a route asks of its caller, and what body it takes."""
+
+    caller: Caller
+    # None: the handler reads it, piece by piece.
+    bound: Bound | None = dataclasses.field(default_factory=Bound)
+
+
+@dataclass(frozen=True)
+class App:
+    """What one socket offers. ``mode``: who may connect when it is made by hand."""
+
+    title: str
+    mode: int
+    routers: tuple[APIRouter, ...]
+    rules: Mapping[str, Rule]
+    # Whether anybody at all may send something, as through nginx.
+    public: bool = False
+
+
+# Text in JSON may take three times the bytes that it has in UTF-8.
+_HARDWARE = Bound(4 * MAX_HARDWARE, 1 << 13)
+_ROOT, _RUNNER = Rule(ROOT), Rule(RUNNER)
+
+APPS: dict[str, App] = {
+    # Through nginx, for machines and whoever else is in their networks.
+    "http": App(
+        "Slipway image server",
+        0o660,
+        (
+            arrivals.machine,
+            sessions.machine,
+            chunks.machine,
+            images.machine,
+            choices.machine,
+            registrations.machine,
+        ),
+        {
+            "GET /boot/{mac}.ipxe": Rule(ANYBODY),
+            "POST /v1/checkin": Rule(ANYBODY, _HARDWARE),
+            "POST /v1/pending": Rule(ANYBODY, Bound(1 << 12, 1 << 6)),
+            "POST /v1/choices": Rule(ANYBODY, _HARDWARE),
+            "GET /v1/choices/current": Rule(JOB),
+            "POST /v1/registrations": Rule(ANYBODY, Bound(8 * MAX_REGISTRATION, 1 << 12)),
+            "GET /v1/registrations/current": Rule(REGISTRATION),
+            "GET /v1/session": Rule(SESSION),
+            "POST /v1/session/heartbeat": Rule(SESSION, Bound(1 << 10, 1 << 4)),
+            "POST /v1/session/progress": Rule(SESSION, Bound(4 * MAX_PROGRESS, 1 << 12)),
+            "POST /v1/session/result": Rule(SESSION),
+            "POST /v1/chunks/query": Rule(BACKUP, Bound(128 * MAX_QUERY, 3 * MAX_QUERY)),
+            "PUT /v1/chunks/{digest}": Rule(BACKUP, None),
+            "GET /v1/chunks/{digest}": Rule(READER),
+            "POST /v1/images/{name}": Rule(BACKUP, None),
+            "GET /v1/images": Rule(SESSION),
+            "GET /v1/images/{name}/{version}": Rule(READER),
+        },
+        public=True,
+    ),
+    # For root on the image server.
+    "admin": App(
+        "Slipway image server, administration",
+        0o600,
+        (
+            sessions.admin,
+            images.admin,
+            jobs.admin,
+            next_boots.admin,
+            registrations.admin,
+            identities.admin,
+            status.admin,
+        ),
+        {
+            "POST /v1/sessions": _ROOT,
+            "GET /v1/sessions": _ROOT,
+            "GET /v1/sessions/{session_id}": _ROOT,
+            "DELETE /v1/sessions/{session_id}": _ROOT,
+            "GET /v1/images": _ROOT,
+            "GET /v1/images/{name}": _ROOT,
+            "GET /v1/images/{name}/{version}": _ROOT,
+            "POST /v1/images/{name}/{version}/check": _ROOT,
+            "GET /v1/jobs": _ROOT,
+            "GET /v1/jobs/{job_id}": _ROOT,
+            "DELETE /v1/jobs/{job_id}": _ROOT,
+            "GET /v1/next-boots": _ROOT,
+            "POST /v1/next-boots": _ROOT,
+            "DELETE /v1/next-boots/{machine}": _ROOT,
+            "GET /v1/registrations": _ROOT,
+            "POST /v1/registrations/{key}/approve": _ROOT,
+            "POST /v1/registrations/{key}/refuse": _ROOT,
+            "GET /v1/identities": _ROOT,
+            "DELETE /v1/identities/{machine}": _ROOT,
+            "GET /v1/strangers": _ROOT,
+            "GET /v1/status": _ROOT,
+        },
+    ),
+    # For the job runner. It is not the administrator: whoever takes it over can run the jobs that
+    # PCs' users have asked for, and no others.
+    "runner": App(
+        "Slipway image server, job runner",
+        0o660,
+        (jobs.runner, sessions.runner),
+        {
+            "POST /v1/jobs/poll": _RUNNER,
+            "POST /v1/jobs/{job_id}/end": _RUNNER,
+            "POST /v1/sessions": _RUNNER,
+            "GET /v1/sessions/{session_id}": Rule(SESSION_OF_A_JOB),
+            "DELETE /v1/sessions/{session_id}": Rule(SESSION_OF_A_JOB),
+        },
+    ),
+}
+
+
+class RuleError(Exception):
+    """The table and the routes say different things."""
+
+
+def routes_of(app: App) -> Iterator[tuple[str, APIRoute]]:
+    """Each route by its method and path."""
+    for router in app.routers:
+        for route in router.routes:
+            if not isinstance(route, APIRoute):
+                raise RuleError(f"{route} is no route that a rule could be for")
+            for method in route.methods or ():
+                yield f"{method} {route.path}", route
+
+
+def check(app: App) -> None:
+    """RuleError unless each route has its rule and holds it."""
+    found = dict(routes_of(app))
+    if found.keys() != app.rules.keys():
+        raise RuleError(f"route or rule alone: {sorted(found.keys() ^ app.rules.keys())}")
+    guards = {caller.guard for caller in CALLERS if caller.guard is not None}
+    for key, route in found.items():
+        held = {each.call for each in route.dependant.dependencies} & guards
+        guard = app.rules[key].caller.guard
+        if held != ({guard} if guard else set()):
+            raise RuleError(f"{key} does not ask for {app.rules[key].caller.who}")
+
+
+for _app in APPS.values():
+    check(_app)
+
+
+def _bounds(app: App) -> Callable[[str, str], Bound | None]:
+    """What a body may be, by method and path; None: the handler reads it."""
+    if not app.public:
+        return lambda *_: Bound(needs_token=False)
+    exact, streamed = {}, []
+    for key, rule in app.rules.items():
+        method, path = key.split(" ")
+        if rule.bound is None:
+            streamed.append(re.compile(re.sub("{[a-z]+}", "[^/]*", path) + r"\Z"))
+        elif method == "POST":
+            needs_token = rule.caller.guard is not None
+            exact[path] = dataclasses.replace(rule.bound, needs_token=needs_token)
+    # Other methods need no body; a short one does no harm, from who has a token: others would hold
+    # a place here for as long as it takes.
+    none = Bound(1 << 10, 1 << 4)
+
+    def bound_of(method: str, path: str) -> Bound | None:
+        if method == "POST" and path in exact:
+            return exact[path]
+        if method in ("PUT", "POST") and any(each.match(path) for each in streamed):
+            return None
+        return Bound() if method == "POST" else none
+
+    return bound_of
+
+
+def build(name: str, service: Service) -> FastAPI:
+    """The application of one socket."""
+    app = APPS[name]
+    made = make_app(service, app.title, _bounds(app))
+    for router in app.routers:
+        made.include_router(router)
+    return made

@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Times as the API and the manifests write them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def iso(moment: float) -> str:
+    """Seconds since the epoch in UTC, to the second."""
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

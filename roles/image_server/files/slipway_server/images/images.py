@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Images: manifests under ``images/<name>/<version>.json``, lists of them, and publishing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from slipway.format.codec import MAX_MANIFEST, parse
+from slipway.format.errors import FormatError
+from slipway.format.manifest import Manifest
+from slipway.format.names import check_version, is_ahead, is_name, version_key
+
+from ..base import files
+from ..base.errors import ServiceError
+from ..base.times import iso
+from .memory import Memory, Summary
+from .offer import Offer
+from .store import ChunkStore, Fingerprint
+
+# How many summaries one commit keeps: a commit for each took a minute for 20,000 versions.
+_SUMMARIES_AT_ONCE = 1000
+
+
+class Images:
+    """All methods block; callers run them in a thread."""
+
+    def __init__(self, store: ChunkStore, memory: Memory) -> None:
+        """Work on the folder ``images`` of the store."""
+        self._root = store.root / "images"
+        self._store = store
+        self._memory = memory
+        # A large one takes several times its size in memory while it is read: one at a time.
+        self._reading = threading.Lock()
+
+    def path(self, name: str, version: str) -> Path:
+        """Where a version's manifest lies. Both parts were checked before."""
+        return self._root / name / f"{version}.json"
+
+    def names(self) -> list[str]:
+        """All images that have a version."""
+        found = sorted(entry.name for entry in self._root.iterdir() if is_name(entry.name))
+        return [name for name in found if self.versions(name)]
+
+    def versions(self, name: str) -> list[str]:
+        """All versions of an image, newest last."""
+        found = []
+        try:
+            entries = list((self._root / name).iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        for entry in entries:
+            try:
+                if entry.suffix == ".json":
+                    found.append(check_version(entry.stem))
+            except FormatError:
+                continue
+        return sorted(found, key=version_key)
+
+    def resolve(self, name: str, version: str | None) -> str:
+        """The concrete version; None means the newest."""
+        versions = self.versions(name)
+        if not versions:
+            there = ", ".join(self.names()[:20]) or "none"
+            raise ServiceError(
+                "unknown_image",
+                f"There is no image {name}. Images on this server: {there}.",
+            )
+        if version is None:
+            return versions[-1]
+        if version not in versions:
+            raise ServiceError(
+                "unknown_version",
+                f"Image {name} has no version {version}. "
+                f"It has: {', '.join(reversed(versions[-20:]))}.",
+            )
+        return version
+
+    def read(self, name: str, version: str) -> bytes:
+        """A version's manifest as it was published; of a longer file only more than is parsed."""
+        try:
+            return _read(self.path(name, version))
+        except OSError as error:
+            if isinstance(error, FileNotFoundError):
+                # Says what there is instead. Not asked beforehand: an image may have thousands.
+                self.resolve(name, version)
+            raise ServiceError(
+                "store_failed", f"The manifest of {name}@{version} can't be read: {error.strerror}."
+            ) from error
+
+    def manifest(self, name: str, version: str) -> Manifest:
+        """A version's manifest, parsed. FormatError if the file was damaged."""
+        with self._reading:
+            return parse(self.read(name, version))
+
+    def publish(self, offer: Offer, version: str) -> None:
+        """Make the version exist. A retry of a publish that succeeded changes nothing."""
+        stored, missing = 0, []
+        for digest in offer.digests():
+            size = self._store.size_if_kept(digest)
+            if size is None:
+                missing.append(digest)
+            else:
+                stored += size
+        if missing:
+            raise ServiceError(
+                "missing_chunks",
+                f"The manifest names {len(missing)} chunks that the store does not have.",
+                missing=sorted(missing)[:4096],
+            )
+        self._store.sync()
+        data = offer.stamped(version, iso(time.time()), stored)
+        try:
+            files.create_durably(self._store.tmp, data, self.path(offer.name, version))
+        except FileExistsError:
+            return
+        except OSError as error:
+            raise files.as_service_error(error, "The manifest") from error
+
+    def summaries(self, name: str) -> list[dict[str, Any]]:
+        """What a list shows of every version of an image, newest first."""
+        now = datetime.now(UTC)
+        shown: list[dict[str, Any]] = []
+        new: list[Summary] = []
+        for version in reversed(self.versions(name)):
+            with suppress(FileNotFoundError):  # deleted meanwhile
+                shown.append(self._summary(name, version, new) | {"ahead": is_ahead(version, now)})
+            if len(new) >= _SUMMARIES_AT_ONCE:
+                self._memory.keep_summaries(name, new)
+                new.clear()
+        if new:
+            self._memory.keep_summaries(name, new)
+        return shown
+
+    def _summary(self, name: str, version: str, new: list[Summary]) -> dict[str, Any]:
+        """One version's; what had to be read for it is added to ``new``."""
+        path = self.path(name, version)
+        found = path.stat()
+        fingerprint = Fingerprint(found.st_size, found.st_mtime_ns, found.st_ino)
+        kept = self._memory.summary(name, version, fingerprint)
+        # One that an older release kept may say less.
+        if kept is not None and kept.keys() == _KEYS:
+            return kept
+        try:
+            with self._reading:
+                body = _summarize(version, parse(_read(path)))
+        except (FormatError, MemoryError) as error:
+            return _damaged(version, found.st_mtime, str(error) or "it takes too much memory")
+        except OSError as error:
+            return _damaged(version, found.st_mtime, f"it can't be read: {error.strerror}")
+        new.append((version, fingerprint, body))
+        return body
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_MANIFEST + 1)
+
+
+def _summarize(version: str, manifest: Manifest) -> dict[str, Any]:
+    return {
+        "version": version,
+        "created": manifest.created,
+        "bytes": manifest.used_bytes,
+        "stored": manifest.stored_bytes,
+        "unreadable": manifest.unreadable_bytes,
+        "degraded": manifest.unreadable_bytes > 0,
+        "machine": manifest.machine.name,
+        "agent_version": manifest.agent_version,
+        "disks": [
+            {
+                "id": disk.id,
+                "size": disk.size,
+                "bytes": disk.used_bytes,
+                "model": disk.identity.model,
+                "serial": disk.identity.serial,
+            }
+            for disk in manifest.disks
+        ],
+        "problem": None,
+    }
+
+
+def _damaged(version: str, mtime: float, problem: str) -> dict[str, Any]:
+    return {
+        "version": version,
+        "created": iso(mtime),
+        "bytes": 0,
+        "stored": 0,
+        "unreadable": 0,
+        "degraded": False,
+        "machine": "",
+        "agent_version": "",
+        "disks": [],
+        "problem": f"The manifest is damaged: {problem}.",
+    }
+
+
+_KEYS = _damaged("", 0, "").keys()

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Chunks on disk: ``chunks/ab/cd/<sha256>``, each one zstd frame, verified before it is named."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from slipway.format.errors import FormatError, FrameTooLong
+from slipway.format.frames import check_frame, frame_facts
+
+from ..base import files
+from ..base.errors import ServiceError
+from .sync_marks import SyncMarks
+
+
+class Fingerprint(NamedTuple):
+    """If these stay the same, nobody wrote to the file since."""
+
+    size: int
+    mtime_ns: int
+    ino: int
+
+
+@dataclass(frozen=True)
+class Room:
+    """Free and total bytes of the store's file system, for an unprivileged writer."""
+
+    free: int
+    total: int
+
+
+class ChunkStore:
+    """All methods block; callers run them in a thread."""
+
+    def __init__(
+        self,
+        root: Path,
+        reserve_bytes: int,
+        marks: SyncMarks,
+        is_known_bad: Callable[[str, Fingerprint], bool],
+        note_key: Callable[[str, bytes], None] = lambda *_: None,
+    ) -> None:
+        """Open the store and remove what an earlier process left half-done.
+
+        ``note_key`` is told the key of each content that is sent, for proofs.
+        """
+        self.root = root
+        self.tmp = root / "tmp"
+        self._reserve = reserve_bytes
+        self._marks = marks
+        self._is_known_bad = is_known_bad
+        self._note_key = note_key
+        for folder in (root / "chunks", root / "images", self.tmp):
+            folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        for leftover in self.tmp.iterdir():
+            leftover.unlink()
+        # Held open: syncfs reports write-back errors that came up since the descriptor exists.
+        self._handle = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        """Let the file system go."""
+        os.close(self._handle)
+
+    def relative(self, digest: str) -> str:
+        """The path of a chunk below ``chunks/``. The digest's form was checked before."""
+        return f"{digest[:2]}/{digest[2:4]}/{digest}"
+
+    def path(self, digest: str) -> Path:
+        """Where a chunk lies."""
+        return self.root / "chunks" / self.relative(digest)
+
+    def fingerprint(self, digest: str) -> Fingerprint | None:
+        """What identifies the file's content as unchanged; None when there is no file."""
+        try:
+            found = self.path(digest).stat()
+        except FileNotFoundError:
+            return None
+        return Fingerprint(found.st_size, found.st_mtime_ns, found.st_ino)
+
+    def size_if_kept(self, digest: str) -> int | None:
+        """The frame's size if a client need not send the chunk, else None.
+
+        A chunk that a check found broken counts as missing, so the next backup heals it.
+        """
+        found = self.fingerprint(digest)
+        if found is None or found.size == 0 or self._is_known_bad(digest, found):
+            return None
+        if self._marks.suspect(digest) and not self._clear(digest):
+            return None
+        return found.size
+
+    def _clear(self, digest: str) -> bool:
+        """Read a suspect; a sound one is none any more."""
+        try:
+            check_frame(digest, self.path(digest).read_bytes())
+            self._marks.clear(digest)
+        except (OSError, FormatError):
+            return False
+        return True
+
+    def missing(self, digests: Iterable[str]) -> list[str]:
+        """Those that have to be sent."""
+        return [digest for digest in digests if self.size_if_kept(digest) is None]
+
+    def put(self, digest: str, frame: bytes) -> bool:
+        """Verify a frame and keep it. False: it was here before."""
+        try:
+            _, key = frame_facts(digest, frame)
+        except FrameTooLong as error:
+            raise ServiceError("too_long", f"Chunk {digest[:12]}: {error}.") from error
+        except FormatError as error:
+            raise ServiceError("wrong_content", f"Chunk {digest[:12]}: {error}.") from error
+        self._note_key(digest, key)
+        if self.size_if_kept(digest) is not None:
+            return False
+        room = self.room()
+        if room.free - len(frame) < self._reserve:
+            raise ServiceError(
+                "store_full",
+                f"The image store has {room.free >> 20} MiB left, of which {self._reserve >> 20} "
+                "MiB are kept in reserve: the chunk was not kept.",
+            )
+        try:
+            temporary = files.write_new(self.tmp, frame, sync=False)
+            with self._marks.naming(digest):
+                files.replace(temporary, self.path(digest))
+        except OSError as error:
+            raise files.as_service_error(error, "The chunk") from error
+        return True
+
+    def room(self) -> Room:
+        """How much the file system still takes."""
+        found = os.statvfs(self.root)
+        return Room(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
+
+    def scratch(self) -> IO[bytes]:
+        """A nameless file without a buffer; it is gone when it is closed."""
+        try:
+            return tempfile.TemporaryFile(dir=self.tmp, buffering=0)
+        except OSError as error:
+            raise files.as_service_error(error, "The manifest") from error
+
+    def sync(self) -> None:
+        """Make every chunk that has its name durable."""
+        covered = self._marks.begin()
+        try:
+            files.sync_file_system(self._handle)
+        except OSError as error:
+            self._marks.distrust(covered)
+            raise files.as_service_error(error, "What was sent lately") from error
+        self._marks.synced(covered)
+
+    @property
+    def dirty(self) -> bool:
+        """Whether a chunk was named since the last sync."""
+        return self._marks.dirty

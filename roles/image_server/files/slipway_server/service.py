@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The parts of the service: made here, handed to each other, started and stopped."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+
+from .base import certificates
+from .base.ballast import Ballast
+from .base.clock import SteadyClock
+from .base.config import Config
+from .base.errors import ServiceError
+from .base.records import RecordDb
+from .base.rounds import Rounds
+from .base.threads import Tasks, Threads
+from .choices.choices import Choices
+from .choices.menu_files import MenuFiles
+from .choices.orders import Orders
+from .choices.runs import Runs
+from .images.checks import Checker
+from .images.images import Images
+from .images.memory import Memory
+from .images.store import ChunkStore
+from .images.sync_marks import SyncMarks, read_boot_id
+from .jobs.job import Job
+from .jobs.jobs import Jobs, Limits
+from .jobs.next_boots import NextBoot, NextBoots
+from .network.addresses import Addresses
+from .network.strangers import Strangers
+from .registrations.identities import Identities
+from .registrations.registration_db import RegistrationDb
+from .registrations.registrations import Registrations
+from .sessions.arrivals import Arrivals
+from .sessions.session import Session
+from .sessions.sessions import Sessions
+from .sessions.tftp_files import TftpFiles
+from .transfers.claims import Claims
+from .transfers.digest_sets import DigestSets
+from .transfers.grants import Grants
+from .transfers.openings import Openings
+from .transfers.publishing import Publishing
+from .transfers.upload_slots import UploadSlots
+
+log = logging.getLogger(__name__)
+
+# A power failure makes suspects of the chunks since the last sync: keep that set small.
+_SYNC_SECONDS = 60.0
+_FORGET_SECONDS = 3600.0
+_DAY = 86400.0
+
+
+class Service:
+    """Made inside the running event loop; `start` and `stop` frame its life."""
+
+    def __init__(self, config: Config) -> None:
+        """Open the store and the state; what an earlier process left half-done is removed."""
+        self.config = config
+        config.state_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+        self._ballast = Ballast(config.state_dir)
+        self._threads, self._tasks = Threads(config.threads), Tasks()
+        self.run = self._threads.run
+        self.clock = SteadyClock()
+        self._open_images(config)
+        self._open_records(config)
+        self.menus = MenuFiles(config.menu_dir)
+        self.addresses = Addresses(
+            self.run, self.menus.address_of, config.lease_file, config.unproven_addresses
+        )
+        self.strangers = Strangers()
+        self._connect(config)
+        self.rounds = Rounds(config.sweep_seconds)
+        self._plan_rounds(config)
+
+    def _open_images(self, config: Config) -> None:
+        self.memory = Memory(config.state_dir / "memory.sqlite3")
+        marks = SyncMarks(config.store_dir / "unsynced", read_boot_id())
+        self.store = ChunkStore(
+            config.store_dir,
+            config.store_reserve_bytes,
+            marks,
+            self.memory.is_bad,
+            self.memory.keep_key,
+        )
+        self.images = Images(self.store, self.memory)
+        self.checker = Checker(
+            self.store, self.images, self.memory, config.check_threads, config.check_memory_days
+        )
+
+    def _open_records(self, config: Config) -> None:
+        state = config.state_dir
+        self._session_db = RecordDb(
+            state / "sessions.sqlite3", Session, "sessions", "one_open_session"
+        )
+        self._job_db = RecordDb(state / "jobs.sqlite3", Job, "jobs", "one_open_job")
+        self._boot_db = RecordDb(
+            state / "next_boots.sqlite3", NextBoot, "next_boots", "one_armed_order"
+        )
+        self._registration_db = RegistrationDb(state / "registrations.sqlite3")
+        self._grants = Grants(state / "grants.sqlite3")
+        self.sessions = Sessions(self._session_db, show=TftpFiles(config.tftp_dir).show)
+        self.jobs = Jobs(
+            self._job_db,
+            Limits(
+                silent=config.silent_seconds,
+                runner_silent=config.runner_silent_seconds,
+                queued=config.job_wait_seconds,
+                running=config.job_seconds,
+                keep=config.keep_jobs,
+            ),
+        )
+        self.next_boots = NextBoots(self._boot_db)
+        self.registrations = Registrations(
+            self._registration_db,
+            config.registration_limit,
+            config.registration_name,
+            config.registrations_per_second,
+        )
+        self.identities = Identities(self._registration_db)
+
+    def _connect(self, config: Config) -> None:
+        self.digest_sets = DigestSets(self.images, self.run)
+        self.claims = Claims(self.store, self.memory, self._grants, config.session_quota_bytes)
+        self.upload_slots = UploadSlots(config.upload_slots)
+        self.publishing = Publishing(
+            self.sessions,
+            self.images,
+            self.claims,
+            self.digest_sets,
+            self.run,
+            config.max_manifest_bytes,
+        )
+        self.openings = Openings(self.sessions, self.images, self.checker, self.run)
+        self.choices = Choices(
+            menus=self.menus,
+            images=self.images,
+            jobs=self.jobs,
+            next_boots=self.next_boots,
+            sessions=self.sessions,
+            identities=self.identities,
+            addresses=self.addresses,
+            strangers=self.strangers,
+            run=self.run,
+        )
+        self.runs = Runs(self.jobs, self.sessions, self.openings.open_session)
+        self.arrivals = Arrivals(
+            config,
+            self.sessions,
+            self.next_boots,
+            self.identities,
+            self.addresses,
+            self.strangers,
+            Orders(config, self.next_boots, self.menus, self.run).boot_script,
+        )
+
+    def _plan_rounds(self, config: Config) -> None:
+        kept = config.keep_days * _DAY
+        each, hourly = self.rounds.add, _FORGET_SECONDS
+        each(lambda: self.sessions.sweep(config.silent_seconds))
+        each(self.sessions.flush)
+        each(self._let_go)
+        each(self.clock.watch)
+        each(self.runs.sweep)
+        each(lambda: self.jobs.forget(self.clock.now() - kept))
+        each(lambda: self.next_boots.forget(self.clock.now() - kept))
+        each(self.choices.forget)
+        each(self._take_care, every=hourly)
+        each(lambda: self.sessions.forget(self.clock.now() - kept), every=hourly)
+        each(lambda: self.registrations.sweep(kept), every=hourly)
+        each(self._sync, every=_SYNC_SECONDS, when=lambda: self.store.dirty)
+
+    async def start(self) -> None:
+        """Take up what was under way before, and begin to watch the clock."""
+        await self.publishing.take_up()
+        self.openings.take_up()
+        await self._take_care()
+        self._tasks.spawn(self.rounds.keep_going())
+
+    def release_waiters(self) -> None:
+        """Answer everybody who waits, for the service stops."""
+        self.sessions.release_waiters()
+        self.jobs.release_waiters()
+
+    async def stop(self) -> None:
+        """Save everything and let go of every file and thread."""
+        await self._tasks.stop()
+        await self.openings.stop()
+        await self.checker.stop()
+        await self.sessions.flush()
+        self.choices.close()
+        try:
+            # After a clean stop a reboot leaves no suspects.
+            if self.store.dirty:
+                await self._sync()
+        except ServiceError as error:
+            log.error("%s", error.message)
+        self._threads.stop()
+        for each in (
+            self._session_db,
+            self._job_db,
+            self._boot_db,
+            self._registration_db,
+            self._grants,
+            self.memory,
+            self.store,
+        ):
+            each.close()
+
+    async def _sync(self) -> None:
+        await self.run(self.store.sync)
+
+    async def _take_care(self) -> None:
+        self._ballast.take()
+        for text in certificates.warnings(self.config, datetime.now(UTC)):
+            log.warning("%s", text)
+
+    async def _let_go(self) -> None:
+        """Drop what was only held for sessions that have ended since."""
+        still = {item.id for item in self.sessions.open_sessions()}
+        self.digest_sets.keep(still)
+        if ended := self._grants.sessions() - still:
+            await self.run(self._grants.drop, ended)
