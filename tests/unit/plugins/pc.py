@@ -11,6 +11,7 @@ import json
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -138,6 +139,15 @@ def running_pc(folder: Path, login: Path) -> Iterator[Pc]:
             yield pc
         finally:
             sshd.kill()
+            _end_all(shell)
+
+
+def _end_all(program: Path) -> None:
+    """End what a PC still runs: a shell that hangs outlives the connection that began it."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if str(program).encode() in (process / "cmdline").read_bytes():
+                os.kill(int(process.name), signal.SIGKILL)
 
 
 def _parts() -> dict[str, Any]:
