@@ -19,7 +19,8 @@ from slipway_lab.qemu import choose_accelerator
 ROOT = Path(__file__).resolve().parents[2]
 IMAGE = ROOT / "client_image/image"
 RAM_MIB = 3072
-SECONDS = 900
+# A bound, for a guest that hangs: emulated, and beside other virtual PCs, it may need half an hour.
+SECONDS = 2700
 # What pytest needs, and what the environment has thrown out.
 _PACKAGES = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments", "py.py")
 _LIBRARY = ("unittest", "pydoc.py")

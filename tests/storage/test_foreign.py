@@ -201,3 +201,22 @@ def test_a_disk_without_a_table_has_one_line(agent: Agent, room: Path, tree: Pat
         sh("dd", f"if={source}", f"of={target}", "bs=1M", "conv=notrunc", "status=none")
     agent("restore", "pc", "--target", f"disk0={target}").ok()
     assert agent("compare", "pc", "--target", f"disk0={target}").code == 0
+
+
+@pytest.mark.parametrize("kind", ["fat32", "ntfs", "exfat", "ext4"])
+def test_a_file_system_without_a_table_keeps_its_own_mark(
+    kind: str, agent: Agent, room: Path, tree: Path
+) -> None:
+    """The first sector, where the mark of some stands, is a segment of its own."""
+    source, size = room / "source", 100 * MIB
+    with source.open("wb") as file:
+        file.truncate(size)
+    MAKERS[kind](source, 512, tree)
+    agent("backup", source, "--name", "pc").ok()
+    target = filled(room / "target", size)
+    agent("restore", "pc", target).ok()
+    assert seen(target, 0, size) == seen(source, 0, size) != ""
+    assert agent("compare", "pc", target).code == 0
+    before = sha256(target)
+    assert agent("restore", "pc", target).ok()["changed"] is False
+    assert sha256(target) == before

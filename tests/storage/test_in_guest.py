@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from guest_pc import run_tests
+from guest_pc import SECONDS, run_tests
 
 GUEST = Path(__file__).parent / "guest"
 
@@ -27,6 +27,7 @@ def reports(space: Path) -> dict[str, dict[str, Any]]:
 
 # One worker boots the guest once for all of them, and, as the largest group, first.
 @pytest.mark.xdist_group("guest")
+@pytest.mark.timeout(SECONDS + 900)
 @pytest.mark.parametrize("name", list(names()))
 def test_in_guest(name: str, reports: dict[str, dict[str, Any]]) -> None:
     mine = [r for key, r in reports.items() if key.partition("[")[0] == name]

@@ -61,6 +61,9 @@ def areas(image: Disk, size: int, ends: Mapping[int, int], whole: bool) -> list[
             length = ends.get(segment.partition or 0, segment.offset + segment.size)
             length -= segment.offset
             kept = segment.used.clip(0, length)
+            if segment.partition == 0:
+                # Without a table its first sector is a segment of its own.
+                kept = kept.union([(0, image.logical_sector)])
             edges = _edges(kept.complement(length), 0, length)
             found.append(Area(segment.id, segment.offset, length, kept, edges, segment))
     if whole:
