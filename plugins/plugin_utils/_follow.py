@@ -171,7 +171,7 @@ class Follower:
         now = self._clock()
         if not any(words in why for words in _OTHERS):
             self._others_since = None
-            return now - self._answered > LOST_SECONDS
+            return now - self._answered > min(LOST_SECONDS, self._patience)
         if self._others_since is None:
             self._others_since = now
         return now - self._others_since > RESTARTED_SECONDS

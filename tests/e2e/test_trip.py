@@ -52,7 +52,8 @@ def originals(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> dict[str, P
 
 @contextmanager
 def running(playbook: str, limit: str, variables: dict[str, str]) -> Iterator[Future[PlaybookRun]]:
-    """Run a playbook beside the test."""
+    """Run a playbook beside the test; a machine that is silent for two minutes is given up."""
+    variables = variables | {"disk_patience": "2"}
     with ThreadPoolExecutor(1) as thread:
         yield thread.submit(run_playbook, playbook, limit=limit, variables=variables, quiet=True)
 

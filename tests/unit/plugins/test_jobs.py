@@ -123,10 +123,16 @@ def act(
     monkeypatch.setattr(_job_action, "Follower", follower)
 
     def run(
-        name: str, check_mode: bool = False, diff: bool = False, **started: Any
+        name: str,
+        check_mode: bool = False,
+        diff: bool = False,
+        patience: int | None = None,
+        **started: Any,
     ) -> dict[str, Any]:
         module = import_module(f"ansible_collections.slipway.imaging.plugins.action.{name}")
         arguments = {"image": "pc1", "job": "job", "jobs_dir": str(machine.log.parent)}
+        if patience is not None:
+            arguments["patience"] = str(patience)
         task = SimpleNamespace(
             async_val=0, args=arguments, action=name, check_mode=check_mode, diff=diff,
             environment=None,
@@ -288,6 +294,15 @@ def test_a_machine_that_loses_power(
     assert "Remedy:" in result["msg"]
     assert machine.resets > 1
     assert any("has not answered for" in text for text in lines)
+
+
+def test_whoever_has_less_patience_gives_a_silent_machine_up_sooner(
+    machine: Machine, act: Callable[..., Any]
+) -> None:
+    machine.dead = True
+    result = act("disk_restore", patience=2)
+    assert result["error"] == "machine_lost"
+    assert machine.resets < 2 * 120 / _follow.POLL_SECONDS
 
 
 def test_a_line_that_is_cut_for_as_long_as_the_agent_bears_is_survived(
