@@ -37,7 +37,12 @@ def play(folder: Path, *words: str, address: str = "10.77.0.1") -> str:
     (folder / "play.yml").write_text(PLAY)
     if not (folder / "templates").exists():
         (folder / "templates").symlink_to(ROLE / "templates")
-    here = {"image_server_address": address, "_image_server_tls": str(folder / "tls")}
+    here = {
+        "image_server_address": address,
+        "_image_server_tls": str(folder / "tls"),
+        # A server with one card, whatever this host has.
+        "_image_server_addresses": {"main": address, "apart": {}},
+    }
     argv = ["ansible-playbook", "-i", "localhost,", "-e", json.dumps(here)]
     done = subprocess.run(
         [str(Path(sys.executable).parent / argv[0]), *argv[1:], *words, "play.yml"],
