@@ -160,7 +160,9 @@ class Follower:
                     return self._ending(self._final["type"], self._final)
                 if poll.over:
                     return self._ending("killed", detail=self._reason(poll))
-            if (still := self._clock() - self._moved) > self._patience:
+            # Of a machine that does not answer nobody knows whether anything moves.
+            still = self._clock() - self._moved if poll is not None else 0.0
+            if still > self._patience:
                 return self._ending("stuck", detail=f"nothing has moved for {span(still)}")
             if self._clock() - self._begun > LONGEST_SECONDS:
                 return self._ending("stuck", detail="it takes longer than any job may")
