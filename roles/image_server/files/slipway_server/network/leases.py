@@ -15,6 +15,9 @@ from pathlib import Path
 _MAX_FILE = 4 << 20
 # dnsmasq empties the file and writes it anew, in place, at every lease: in a moment it is whole.
 _LOOKS, _LOOK_SECONDS = 10, 0.01
+# Unchanged for so long, a file that ends with a line is whole; any other is what it is.
+_QUIET_SECONDS, _LONG_QUIET_SECONDS = 0.05, 1.0
+_Stamp = tuple[int, int, int]
 # Other hardware than Ethernet has its type before the address: `06-aa:bb:...`.
 _LEASE = re.compile(r"([0-9]{1,20}) ([0-9a-f]{2}(?::[0-9a-f]{2}){5}) ([0-9a-f.:]{2,45}) ")
 _Lease = tuple[float, str]
@@ -26,7 +29,7 @@ class Leases:
     def __init__(self, path: Path | None) -> None:
         """``path`` None: somebody else hands out addresses."""
         self._path = path
-        self._stamp: tuple[int, int, int] | None = None
+        self._stamp: _Stamp | None = None
         self._leases: dict[str, _Lease] = {}
 
     def card_of(self, address: str) -> str | None:
@@ -39,27 +42,35 @@ class Leases:
         if self._path is None:
             return
         try:
-            status = self._path.stat()
-            stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
-            if stamp == self._stamp:
+            if self._stamp == _stamp(self._path):
                 return
-            text = _whole(self._path)
+            text, stamp = _look(self._path)
         except OSError:
             # No file yet: no lease. One that can't be read proves nothing either.
             self._stamp, self._leases = None, {}
             return
-        found = (_LEASE.match(line) for line in text.splitlines())
-        self._leases = {each[3]: (float(each[1]), each[2]) for each in found if each is not None}
+        matches = (_LEASE.match(line) for line in text.splitlines())
+        found = {each[3]: (float(each[1]), each[2]) for each in matches if each is not None}
+        # Caught while it is written: what was known holds, each lease until its own end.
+        self._leases = found if stamp is not None else {**self._leases, **found}
         self._stamp = stamp
 
 
-def _whole(path: Path) -> str:
-    """The file's text, not as it is while it is written: then it is empty or ends in a line."""
+def _stamp(path: Path) -> _Stamp:
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _look(path: Path) -> tuple[str, _Stamp | None]:
+    """The file's text with its stamp; without one if it was being written at each look."""
     text = ""
     for _ in range(_LOOKS):
+        before = _stamp(path)
         with path.open(encoding="utf-8", errors="replace") as file:
             text = file.read(_MAX_FILE)
-        if text.endswith("\n"):
-            break
+        quiet = abs(time.time() - before[0] / 1e9)
+        enough = _QUIET_SECONDS if text.endswith("\n") else _LONG_QUIET_SECONDS
+        if quiet >= enough and before == _stamp(path):
+            return text, before
         time.sleep(_LOOK_SECONDS)
-    return text
+    return text, None
