@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
+from ..base.state_file import Change
 from ..base.threads import Run, Tasks
 from ..images.checks import Check, Checker
 from ..images.images import Images
@@ -44,11 +46,14 @@ class Openings:
         version: str | None,
         ttl_seconds: int,
         job: Job | None = None,
+        also: Callable[[str], Change] | None = None,
     ) -> Session:
         """Create a session; a version to restore is made concrete and its check begins."""
         if verb in _READING and image is not None:
             version = await self._run(self._images.resolve, image, version)
-        made = await self._sessions.create(machine, macs, verb, image, version, ttl_seconds, job)
+        made = await self._sessions.create(
+            machine, macs, verb, image, version, ttl_seconds, job, also
+        )
         log.info("session %s: %s %s of %s", made.id, verb, machine, image)
         if verb in _READING:
             self._check_for(made)
