@@ -52,14 +52,16 @@ lab-down: setup ## take the lab down: no process, namespace, loop device or moun
 demo: setup ## the main job on two virtual PCs: back up, wipe, restore, boot (VERBOSE=1: all that Ansible says)
 	@VERBOSE=$(VERBOSE) PYTHONPATH=roles/virtual_lab/files $(PY) -m slipway_lab.demo
 
-# Unpacked, not installed: nobody wants a web server to be started here.
+# Unpacked, not installed: nobody wants a web server or a way in to be started here.
 NGINX := .cache/nginx/usr/sbin/nginx
-$(NGINX): | apt
-	@mkdir -p .cache/nginx
-	cd .cache/nginx
-	apt-get download -q nginx
-	dpkg-deb --extract nginx_*.deb .
-	rm nginx_*.deb
+SSHD := .cache/openssh-server/usr/sbin/sshd
+$(NGINX) $(SSHD): PACKAGE = $(word 2,$(subst /, ,$@))
+$(NGINX) $(SSHD): | apt
+	@mkdir -p .cache/$(PACKAGE)
+	cd .cache/$(PACKAGE)
+	apt-get download -q $(PACKAGE)
+	dpkg-deb --extract $(PACKAGE)_*.deb .
+	rm $(PACKAGE)_*.deb
 
 # --- tests ---------------------------------------------------------------------
 .PHONY: test lint test-unit test-plays test-storage test-e2e test-slow fuzz
@@ -78,7 +80,7 @@ lint: setup ## ruff, mypy, yamllint, ansible-lint
 test-unit: setup ## fast tests, no root needed
 	$(PY) -m pytest -q -n auto -m "not plays" tests/unit
 
-test-plays: setup ## whole playbooks without a lab, the service killed and under load; no root needed
+test-plays: setup $(SSHD) ## whole playbooks without a lab, the service killed and under load; no root needed
 	nice $(PY) -m pytest -q -n auto --dist loadgroup -m plays tests/unit
 
 test-storage: setup $(NGINX) ## real file systems on loop devices, bytes compared (root)
@@ -87,7 +89,7 @@ test-storage: setup $(NGINX) ## real file systems on loop devices, bytes compare
 test-e2e: setup ## whole trips in the virtual lab (root)
 	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m "e2e and not slow" tests/e2e --durations=20
 
-test-slow: setup $(NGINX) ## trips that take long: menus, registration, power cuts, other networks, Secure Boot, a broken line (root)
+test-slow: setup $(NGINX) ## trips that take long: menus, registration, power cuts, other networks, Secure Boot, a broken line, large disks (root)
 	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m slow tests/e2e --durations=20
 	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m slow tests/storage
 

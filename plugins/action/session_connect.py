@@ -14,13 +14,11 @@ from ansible_collections.slipway.imaging.plugins.plugin_utils._host_key_file imp
     note_host_key,
 )
 from ansible_collections.slipway.imaging.plugins.plugin_utils._machine_action import MachineAction
+from ansible_collections.slipway.imaging.plugins.plugin_utils._session_ssh import ANOTHER_KEY
 
 OURS = "slipway.imaging.session"
 _TRY_SECONDS = 20.0
 _PAUSE_SECONDS = 2.0
-# What SSH says when somebody else answers.
-_ANOTHER_KEY = "Host key verification failed"
-_NO_SUCH_KEY = "no matching host key type found"
 
 
 class ActionModule(MachineAction):
@@ -63,7 +61,7 @@ class ActionModule(MachineAction):
                 why = clean(failure, 600)
             except AnsibleError as failure:
                 raise SlipwayError(clean(failure), error="no_ssh") from failure
-            if _ANOTHER_KEY in why or _NO_SUCH_KEY in why:
+            if any(words in why for words in ANOTHER_KEY):
                 raise _impostor(host, str(self._connection.get_option("host")))
             if time.monotonic() >= deadline:
                 raise SlipwayError(

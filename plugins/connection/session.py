@@ -115,6 +115,7 @@ from ansible_collections.slipway.imaging.plugins.plugin_utils._session_ssh impor
     control_socket,
     fit,
     problems,
+    unsent,
 )
 
 # One answer of a machine: an agent's result has up to 512 KiB.
@@ -138,6 +139,7 @@ class Connection(ConnectionBase):
         self.seconds = ANSWER_SECONDS
         self.limit = ANSWER_BYTES
         self._ssh: list[str] = []
+        self._environment: dict[str, str] | None = None
 
     def is_pipelining_enabled(self, wrap_async: bool = False) -> bool:
         """Say yes, whatever the configuration says: no module lies on the machine as a file."""
@@ -157,11 +159,13 @@ class Connection(ConnectionBase):
                 f"SSH does not take its arguments: {clean(complaint.decode(errors='replace'), 300)}"
                 " Look at ansible_ssh_common_args. Nothing was sent."
             )
-        if found := problems(target, told.decode(errors="replace")):
+        meant = told.decode(errors="replace")
+        if found := problems(target, meant):
             raise AnsibleConnectionFailure(
                 f"{program} would not do what a session insists on: {'; '.join(found)}."
                 " Look at ansible_ssh_executable and at what it adds. Nothing was sent."
             )
+        self._environment = unsent(meant, os.environ)
         self._connected = True
         return self
 
@@ -206,7 +210,9 @@ class Connection(ConnectionBase):
     ) -> tuple[int, bytes, bytes]:
         Display().vvv(f"SSH: EXEC {shlex.join(command)}", host=self.get_option("host"))
         try:
-            return bounded_run(command, given, seconds=seconds, limit=self.limit)
+            return bounded_run(
+                command, given, seconds=seconds, limit=self.limit, environment=self._environment
+            )
         except SlipwayError as failure:
             raise AnsibleConnectionFailure(
                 f"{self.get_option('machine')} was not waited for: {failure.message}"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from ansible import context
 from ansible.errors import AnsibleFilterError
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError
-from ansible_collections.slipway.imaging.plugins.plugin_utils._selection import check_hosts
+from ansible_collections.slipway.imaging.plugins.plugin_utils._selection import (
+    check_hosts,
+    check_limit,
+)
 
 DOCUMENTATION = r"""
 name: some_host
@@ -16,6 +20,8 @@ version_added: 0.1.0
 author: The Slipway team (@slipway)
 description:
   - Ansible skips a play without hosts and ends well, as if its work had been done.
+  - Refuses a limit that Ansible does not go by, too - a variable C(ansible_limit) of one's own, and
+    all but the last C(--limit).
   - A syntax check has no inventory, and is let through.
 options:
   _input:
@@ -50,6 +56,7 @@ def some_host(pattern: str, groups: Mapping[str, Sequence[str]], limit: str | No
     if context.CLIARGS.get("syntax"):
         return pattern
     try:
+        check_limit(limit, context.CLIARGS, sys.argv[1:])
         return check_hosts(pattern, groups, limit)
     except SlipwayError as failure:
         raise AnsibleFilterError(str(failure)) from failure

@@ -41,6 +41,7 @@ JOB_ARGUMENTS: dict[str, Any] = {
 
 _JOB = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _DEVICE = re.compile(r"/dev/[A-Za-z0-9][A-Za-z0-9_./:+-]*")
+_SWITCH = {"true": True, "yes": True, "false": False, "no": False}
 _IDENTITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]*")
 
 
@@ -58,13 +59,14 @@ def backup_command(params: Mapping[str, Any]) -> list[str]:
 def how(params: Mapping[str, Any]) -> list[str]:
     """Return the options of a backup that decide what is saved how; a probe has them, too."""
     unclean = [] if params["unclean"] == "refuse" else ["--unclean", str(params["unclean"])]
-    return [*_each("--whole", params["whole"]), *unclean]
+    gaps = ["--keep-gaps"] if params["keep_gaps"] else []
+    return [*_each("--whole", params["whole"]), *unclean, *gaps]
 
 
 def restore_command(params: Mapping[str, Any], dry_run: bool) -> list[str]:
     """Return the agent's arguments for a restore."""
     command = ["restore", *_image_and_disks(params)]
-    command += [*_each("--partition", params["partitions"]), *_each("--grow", params["grow"])]
+    command += _growing(params["grow"])
     flags = {
         "--dry-run": dry_run,
         "--allow-degraded": params["allow_degraded"],
@@ -73,12 +75,31 @@ def restore_command(params: Mapping[str, Any], dry_run: bool) -> list[str]:
     return [*command, *(flag for flag, on in flags.items() if on)]
 
 
+def _growing(items: Sequence[object]) -> list[str]:
+    """Return the options for what grows: names, or ``{partition: NAME, move: true}``."""
+    command = []
+    for item in items:
+        name, move = item, False
+        if isinstance(item, Mapping):
+            name, move = item.get("partition"), item.get("move", False)
+            if not set(item) <= {"partition", "move"} or str(move).lower() not in _SWITCH:
+                raise SlipwayError(
+                    f"{clean(dict(item), 80)} can't be read as what shall grow.",
+                    "Write {partition: disk0:3, move: true}, or just the partition's name.",
+                    "bad_disk",
+                )
+        command += _each("--grow", [name])
+        if _SWITCH.get(str(move).lower()):
+            command += _each("--move", [name])
+    return command
+
+
 def compare_command(params: Mapping[str, Any]) -> list[str]:
     """Return the agent's arguments for a comparison."""
-    return ["compare", *_image_and_disks(params), *_each("--partition", params["partitions"])]
+    return ["compare", *_image_and_disks(params)]
 
 
-def _each(option: str, names: Sequence[str]) -> list[str]:
+def _each(option: str, names: Sequence[object]) -> list[str]:
     return [word for name in names for word in (option, identity(name))]
 
 
@@ -86,7 +107,7 @@ def _image_and_disks(params: Mapping[str, Any]) -> list[str]:
     command = [reference(params["image"]), *devices(params["disks"])]
     for disk, device in sorted(params["targets"].items()):
         command += ["--target", f"{identity(disk)}={devices([device])[0]}"]
-    return command
+    return [*command, *_each("--disk", params["only"]), *_each("--partition", params["partitions"])]
 
 
 def reference(image: object) -> str:

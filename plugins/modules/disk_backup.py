@@ -48,6 +48,12 @@ options:
     type: str
     choices: [refuse, whole]
     default: refuse
+  keep_gaps:
+    description:
+      - Save what lies in no partition in full. Else of more than 16 MiB in one piece only the first
+        and the last are saved, and RV(agent_warnings) says where what is left out is not zero.
+    type: bool
+    default: false
   luks_keys:
     description:
       - Passphrases of encrypted partitions, by names like V(disk0:3). With one, only what is in
@@ -120,10 +126,10 @@ disks:
   elements: dict
   returned: success
 agent_warnings:
-  description: What the agent warned of.
+  description: What the agent warned of, in check mode from its look at the disks.
   type: list
   elements: str
-  returned: success, unless the agent was only asked to look at the disks
+  returned: success
 """
 
 from typing import NoReturn
@@ -138,7 +144,11 @@ from ansible_collections.slipway.imaging.plugins.module_utils._agent import (
     refuse_refused,
     start_job,
 )
-from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, fail
+from ansible_collections.slipway.imaging.plugins.module_utils._errors import (
+    SlipwayError,
+    clean,
+    fail,
+)
 
 
 def main() -> NoReturn:
@@ -149,6 +159,7 @@ def main() -> NoReturn:
             "level": {"type": "int", "default": 3},
             "whole": {"type": "list", "elements": "str", "default": []},
             "unclean": {"type": "str", "choices": ["refuse", "whole"], "default": "refuse"},
+            "keep_gaps": {"type": "bool", "default": False},
             "luks_keys": {"type": "dict", "default": {}, "no_log": True},
             "max_unreadable": {"type": "int"},
             "rescue_minutes": {"type": "int"},
@@ -161,7 +172,12 @@ def main() -> NoReturn:
         if module.check_mode:
             disks = probe(module, how(module.params))
             refuse_refused(disks)
-            module.exit_json(changed=True, image=module.params["image"], disks=disks)
+            warnings = [clean(each) for disk in disks for each in disk.get("warnings", [])]
+            for warning in warnings:
+                module.warn(warning)
+            module.exit_json(
+                changed=True, image=module.params["image"], disks=disks, agent_warnings=warnings
+            )
         module.exit_json(changed=True, **start_job(module, command, keys))
     except SlipwayError as failure:
         fail(module, failure)

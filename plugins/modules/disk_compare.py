@@ -25,6 +25,11 @@ options:
         are names of the image's disks like V(disk0), values are paths of disks of this machine.
     type: dict
     default: {}
+  only:
+    description: Only these disks of the image, named like V(disk0), when another one is gone.
+    type: list
+    elements: str
+    default: []
   partitions:
     description: Only these partitions, named like V(disk0:2).
     type: list
@@ -93,6 +98,7 @@ def main() -> NoReturn:
         argument_spec={
             "image": {"type": "str", "required": True},
             "targets": {"type": "dict", "default": {}},
+            "only": {"type": "list", "elements": "str", "default": []},
             "partitions": {"type": "list", "elements": "str", "default": []},
             **JOB_ARGUMENTS,
         },

@@ -12,8 +12,9 @@ description:
     refused is refused before the first write.
   - While it writes, the disk is not bootable; partition table and boot sectors come last. An
     interrupted restore is finished by running it again.
-  - On a smaller disk the image is restored when all partitions fit in front of its end; swap space
-    at the end is made smaller.
+  - On a smaller disk, partitions that would end behind its end become smaller together with their
+    file systems, and what lies behind them moves. That works for ext2, ext3, ext4, NTFS, btrfs and
+    swap; what can't fit is refused before the first write, with the bytes that it needs.
   - On a machine that booted by UEFI the image's boot entries are made anew, behind the network in
     the boot order. An entry that can't be written is a warning.
 version_added: 0.1.0
@@ -34,6 +35,8 @@ attributes:
       - A disk that matches is not written to.
       - With O(grow) a file system that has grown differs from the image. It is set back and grown
         again, which is a change. Swap space and disks without room to grow are not changed again.
+      - A file system that was made smaller for a smaller disk is recognised, but for btrfs, which
+        comes out a little different each time; a warning says so.
 options:
   image:
     description: C(NAME), which is the newest version, or C(NAME@VERSION).
@@ -45,6 +48,11 @@ options:
         are names of the image's disks like V(disk0), values are paths of disks of this machine.
     type: dict
     default: {}
+  only:
+    description: Only these disks of the image, named like V(disk0), when another one is gone.
+    type: list
+    elements: str
+    default: []
   partitions:
     description:
       - Only these partitions, named like V(disk0:2). The disk's table must have each at its place
@@ -56,10 +64,14 @@ options:
   grow:
     description:
       - Partitions that take the free space behind them on a larger disk, with their file system,
-        named like V(disk0:2); V(last) is the last of each disk.
+        named like V(disk0:2); V(last) is the last of each disk that people use, so never a recovery
+        or boot partition.
       - For ext2, ext3, ext4, XFS, btrfs, NTFS and swap; anything else is refused.
+      - A dictionary C({partition: disk0:3, move: true}) also moves what lies behind it, like the
+        recovery partition of Windows, to the end of the disk. Without it a partition with another
+        one right behind it is refused.
     type: list
-    elements: str
+    elements: raw
     default: []
   read_back:
     description: Read everything from the disk again and compare, before it may boot.
@@ -94,6 +106,13 @@ EXAMPLES = r"""
     image: pc1
     grow: [last]
     read_back: true
+
+- name: Let drive C take all of a larger disk, with the recovery partition behind it
+  slipway.imaging.disk_restore:
+    image: pc1
+    grow:
+      - partition: disk0:3
+        move: true
 """
 
 RETURN = r"""
@@ -176,8 +195,9 @@ def main() -> NoReturn:
         argument_spec={
             "image": {"type": "str", "required": True},
             "targets": {"type": "dict", "default": {}},
+            "only": {"type": "list", "elements": "str", "default": []},
             "partitions": {"type": "list", "elements": "str", "default": []},
-            "grow": {"type": "list", "elements": "str", "default": []},
+            "grow": {"type": "list", "elements": "raw", "default": []},
             "read_back": {"type": "bool", "default": False},
             "allow_degraded": {"type": "bool", "default": False},
             **JOB_ARGUMENTS,

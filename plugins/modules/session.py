@@ -57,6 +57,14 @@ options:
     description: Seconds that the machine may take to check in.
     type: int
     default: 600
+  read_first:
+    description:
+      - Before a restore the server reads what of the image it did not find sound during the last
+        days, V(lately), or all of it, V(always). The latter finds damage that left a file's times
+        as they were, and takes as long as reading the image does.
+    type: str
+    choices: [lately, always]
+    default: lately
   job:
     description:
       - The job of the job runner that the session is for. Its machine waits in the imaging
@@ -146,6 +154,8 @@ class Session:
             "version": version,
             "ttl_seconds": self.params["ttl"],
         }
+        if self.params["read_first"] == "always":
+            request["full_check"] = True
         if self.params["job"]:
             request["job"] = self.params["job"]
         if self.check_mode:
@@ -187,6 +197,7 @@ def main() -> NoReturn:
             "verb": {"type": "str", "choices": ["backup", "restore", "verify", "service"]},
             "image": {"type": "str"},
             "ttl": {"type": "int", "default": 600},
+            "read_first": {"type": "str", "choices": ["lately", "always"], "default": "lately"},
             "job": {"type": "str"},
             "outcome": {
                 "type": "str",

@@ -6,7 +6,7 @@ import os
 import selectors
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, cast
 
@@ -49,7 +49,12 @@ class _Pipes:
 
 
 def bounded_run(
-    command: Sequence[str], given: bytes = b"", *, seconds: float, limit: int
+    command: Sequence[str],
+    given: bytes = b"",
+    *,
+    seconds: float,
+    limit: int,
+    environment: Mapping[str, str] | None = None,
 ) -> tuple[int, bytes, bytes]:
     """Run a program and return its code, output and errors.
 
@@ -58,7 +63,11 @@ def bounded_run(
     """
     deadline = time.monotonic() + seconds
     with subprocess.Popen(
-        list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        list(command),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
     ) as process:
         pipes = _Pipes(cast("IO[bytes]", process.stdin), memoryview(given), limit)
         try:

@@ -42,14 +42,22 @@ def _parts(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         device = clean(disk.get("device") or disk.get("disk") or "disk", 60)
         for part in _objects(disk.get("partitions")):
             cells, count = int(number(part, "differing_cells")), number(part, "differs")
-            if not cells and not count:
+            foreign = [clean(kind, 40) for kind in _list(part.get("foreign"))]
+            if not cells and not count and not foreign:
                 continue
             name = f"{device} {place(part, disk.get('disk'))}"
             if content := clean(part.get("content") or "", 40):
                 name = f"{name} ({content})"
-            yield name, f"{size(count)} in {cells} {'cell' if cells == 1 else 'cells'} differ"
+            if cells or count:
+                yield name, f"{size(count)} in {cells} {'cell' if cells == 1 else 'cells'} differ"
+            if foreign:
+                yield name, f"marks of {', '.join(foreign)} beside the image's data differ"
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
 
 
 def _objects(value: object) -> list[Mapping[str, Any]]:
     """Return the objects of a list; a machine may have said anything."""
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+    return [item for item in _list(value) if isinstance(item, Mapping)]

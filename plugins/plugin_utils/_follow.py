@@ -15,6 +15,7 @@ from typing import Any
 from ansible.errors import AnsibleConnectionFailure
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import clean
 from ansible_collections.slipway.imaging.plugins.plugin_utils._progress import line, span
+from ansible_collections.slipway.imaging.plugins.plugin_utils._session_ssh import ANOTHER_KEY
 
 POLL_SECONDS = 2.0
 LINE_SECONDS = 5.0
@@ -32,8 +33,13 @@ MOST_WARNINGS = 100
 _LONGEST_WARNING = 500
 # What moves while a job works.
 _AMOUNTS = ("phase", "disk", "partition", "done", "sent", "written")
-# A job outlives a broken connection; a machine that stays away for longer than this is given up.
-LOST_SECONDS = 60.0
+# A job outlives a broken line: the agent bears one for ten minutes, and the service keeps the
+# session of a machine at work for as long as this. One that stays away for longer is given up.
+LOST_SECONDS = 900.0
+# Where somebody answers who is not the imaging environment, the line is whole: the machine has been
+# started anew.
+RESTARTED_SECONDS = 60.0
+_OTHERS = (*ANOTHER_KEY, "Connection refused")
 
 _END = "--end-of-slipway-log"
 _STATE = "--state-of-slipway-unit"
@@ -132,6 +138,7 @@ class Follower:
         self._progress: dict[str, Any] = {}
         self._final: dict[str, Any] | None = None
         self._warnings: list[str] = []
+        self._others_since: float | None = None
         self._begun = self._moved = self._heard = self._answered = self._shown = clock()
 
     def follow(self) -> Ending:
@@ -140,8 +147,9 @@ class Follower:
             try:
                 poll = parse_poll(self._run(self.job.poll_command(self._lines)))
             except AnsibleConnectionFailure as failure:
-                if self._clock() - self._answered > LOST_SECONDS:
-                    return self._ending("lost", detail=clean(failure, 300))
+                why = clean(failure, 600)
+                if self._is_lost(why):
+                    return self._ending("lost", detail=why[:300])
                 self._reconnect()
                 poll = None
             if poll is not None:
@@ -157,8 +165,18 @@ class Follower:
             self._tell()
             self._sleep(POLL_SECONDS)
 
+    def _is_lost(self, why: str) -> bool:
+        now = self._clock()
+        if not any(words in why for words in _OTHERS):
+            self._others_since = None
+            return now - self._answered > LOST_SECONDS
+        if self._others_since is None:
+            self._others_since = now
+        return now - self._others_since > RESTARTED_SECONDS
+
     def _take(self, poll: _Poll) -> None:
         self._answered = self._clock()
+        self._others_since = None
         self._lines += poll.lines
         if poll.records:
             self._heard = self._answered

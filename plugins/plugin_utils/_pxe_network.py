@@ -60,7 +60,10 @@ class Host:
 
     def __init__(self, facts: Iterable[object]) -> None:
         """Keep the IPv4 part of each card, by its device."""
-        cards = [card for card in facts if isinstance(card, Mapping) and card.get("device")]
+        entries = [entry for entry in facts if isinstance(entry, Mapping)]
+        # Of the server's default route; the one by IPv6 is no text of this form.
+        self.routers = {str(entry.get("gateway", "")) for entry in entries}
+        cards = [card for card in entries if card.get("device")]
         self._cards = {str(card["device"]): card.get("ipv4") or {} for card in cards}
         more = [card.get("ipv4_secondaries") or [] for card in cards]
         every = [*self._cards.values(), *(entry for entries in more for entry in entries)]
@@ -121,7 +124,7 @@ def parse(settings: Mapping[str, Any], host: Host) -> Networks:
         found.append(_subnet(read, entry, problems, where, with_ranges, routed))
     machine_ips = settings.get("machine_ips") or {}
     ours = host.addresses | {Address(server)}
-    problems += _machine_ips(machine_ips, found, ours, with_ranges)
+    problems += _machine_ips(machine_ips, found, ours, host.routers, with_ranges)
     if problems:
         raise SlipwayError(
             f"The networks of this image server can't be as the inventory says: "
@@ -247,6 +250,7 @@ def _machine_ips(
     machine_ips: Mapping[str, str],
     networks: Sequence[Subnet],
     ours: set[Address],
+    routers: set[str],
     with_ranges: bool,
 ) -> Iterator[str]:
     """Yield fixed addresses that can't be a machine's.
@@ -265,7 +269,7 @@ def _machine_ips(
             yield f"{who}: machine_ip {address} is {twin}'s, too"
         owners.setdefault(address, who)
         home = next((net for net in networks if address in net.network), None)
-        if whose := _whose(address, home, networks, ours):
+        if whose := _whose(address, home, networks, ours, routers):
             yield f"{who}: machine_ip {address} is {whose}"
         elif home is None and with_ranges:
             have = ", ".join(str(net.network) for net in networks)
@@ -273,12 +277,23 @@ def _machine_ips(
 
 
 def _whose(
-    address: Address, home: Subnet | None, networks: Sequence[Subnet], ours: set[Address]
+    address: Address,
+    home: Subnet | None,
+    networks: Sequence[Subnet],
+    ours: set[Address],
+    routers: set[str],
 ) -> str:
     """Return whose an address is already, or nothing."""
     if address in ours:
         return "this server's own"
-    if any(str(address) == net.router for net in networks):
+    if (
+        address.is_loopback
+        or address.is_multicast
+        or address.is_reserved
+        or int(address) >> 24 == 0
+    ):
+        return "no address of a machine in any network"
+    if str(address) in routers | {net.router for net in networks}:
         return "a router's"
     if any(str(address) in net.dns for net in networks):
         return "a name server's"

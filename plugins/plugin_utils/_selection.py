@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.inventory.manager import InventoryManager, split_host_pattern
@@ -12,6 +14,8 @@ from ansible_collections.slipway.imaging.plugins.module_utils._errors import Sli
 MACHINES = "machines"
 _MOST_SHOWN = 10
 _LONGEST = 120
+# As Ansible's own reader takes it: shortened, and behind other letters that want no value.
+_LIMIT_OPTION = re.compile(r"--lim(i|it)?(=.*)?|-[bCDJKkv]*l.*", re.DOTALL)
 
 
 class Selection:
@@ -129,6 +133,27 @@ class Selection:
 
 def _name(pattern: str) -> str:
     return pattern[1:] if pattern[0] in "!&" else pattern
+
+
+def check_limit(limit: str | None, options: Mapping[str, Any], words: Sequence[str]) -> None:
+    """Raise SlipwayError where `limit` is not the one limit by which Ansible goes.
+
+    `options` are those of the command line as Ansible reads them, `words` the command line itself.
+    """
+    if len([word for word in words if _LIMIT_OPTION.fullmatch(word)]) > 1:
+        raise SlipwayError(
+            "--limit was given more than once, and Ansible goes by the last alone. Nothing was"
+            " done.",
+            "Say it once: --limit 'room_a:!pc1'.",
+            "two_limits",
+        )
+    if "subset" in options and limit != options["subset"]:
+        raise SlipwayError(
+            f'The variable ansible_limit says "{clean(limit or "", _LONGEST)}", by which Ansible'
+            " does not go. Nothing was done.",
+            "Leave it out, and say --limit.",
+            "not_the_limit",
+        )
 
 
 def check_hosts(pattern: str, groups: Mapping[str, Sequence[str]], limit: str | None) -> str:

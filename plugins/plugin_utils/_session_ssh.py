@@ -8,8 +8,9 @@ that could undo it are undone behind that. `problems` then asks SSH itself what 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import clean
@@ -18,6 +19,9 @@ from ansible_collections.slipway.imaging.plugins.module_utils._errors import cle
 _LONGEST_SOCKET = 108 - 1 - 17
 # SSH would read these in a path as something else.
 _UNFIT = re.compile(r'["%$\\\x00-\x1f]')
+
+# What SSH says when somebody else answers.
+ANOTHER_KEY = ("Host key verification failed", "no matching host key type found")
 
 # What decides whom SSH talks to, and what he gets beside the command.
 _TELLING = (
@@ -43,6 +47,7 @@ _TELLING = (
     "IdentitiesOnly",
     "UpdateHostKeys",
 )
+_KEPT = ("HOME", "PATH", "USER", "LOGNAME", "SSH_AUTH_SOCK", "LANG", "LC_*")
 _SPELLINGS = {"yes": "true", "no": "false"}
 
 
@@ -85,6 +90,7 @@ class Target:
             "ControlPersist": "60",
             # The machine gets one public key's signature, and no way back.
             "PreferredAuthentications": "publickey",
+            "PubkeyAuthentication": "yes",
             "PasswordAuthentication": "no",
             "KbdInteractiveAuthentication": "no",
             "HostbasedAuthentication": "no",
@@ -139,6 +145,22 @@ def problems(target: Target, told: str) -> list[str]:
         name, _space, value = row.partition(" ")
         meant.setdefault(name.lower(), value)
     return [*_others(wanted, meant), *_forwards(meant)]
+
+
+def unsent(told: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment without what an SSH configuration would send to the machine.
+
+    Options can't take back what a configuration adds, so SSH gets none of it: only the language,
+    and what SSH and a proxy command cannot do without.
+    """
+    rows = (row.split() for row in told.splitlines())
+    sent = [word for row in rows if row and row[0].lower() == "sendenv" for word in row[1:]]
+    return {
+        name: value
+        for name, value in environment.items()
+        if any(fnmatchcase(name, kept) for kept in _KEPT)
+        or not any(fnmatchcase(name, pattern) for pattern in sent)
+    }
 
 
 def _others(wanted: dict[str, str], meant: dict[str, str]) -> Iterator[str]:

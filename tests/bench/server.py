@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unit.server.conftest import Machine, Service
-from unit.server.nginx_site import NGINX, make_certificates, render
+from unit.server.nginx_site import make_certificates, render, unpack_nginx
 
 _ADDRESS = "127.0.0.1"
 
@@ -23,7 +23,7 @@ class Nginx:
     """The web server as a process that may be restarted."""
 
     def __init__(self, folder: Path, port: int, inside: Sequence[str]) -> None:
-        self._argv = [*inside, NGINX, "-c", str(folder / "nginx.conf"), "-p", str(folder)]
+        self._argv = [*inside, unpack_nginx(), "-c", str(folder / "nginx.conf"), "-p", str(folder)]
         self._listens = [*inside, "ss", "-Hltn", f"sport = :{port}"]
         self._process: subprocess.Popen[bytes] | None = None
 

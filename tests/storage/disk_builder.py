@@ -274,6 +274,33 @@ class Disk:
         return ranges
 
 
+def disk_with(room: Path, script: str, size: int, contents: dict[int, Callable[..., None]],
+              tree: Path, sector: int = 512) -> Disk:  # fmt: skip
+    """A disk from a script of sfdisk's; numbers of partitions and what goes into them."""
+    path = room / "source"
+    with path.open("wb") as file:
+        file.truncate(size)
+    with attached(path, sector) as device:
+        sh("sfdisk", "-q", "--no-reread", "--no-tell-kernel", device, input=script)
+        rows = sh("sfdisk", "--dump", device).replace(str(device), "DISK").splitlines()
+    disk = Disk(path, sector)
+    for row in rows:
+        if row.startswith("DISK"):
+            words = row.replace(",", " ").replace("=", " ").split()
+            number = int(words[0].removeprefix("DISKp").removeprefix("DISK"))
+            start = int(words[words.index("start") + 1]) * sector
+            length = int(words[words.index("size") + 1]) * sector
+            if number in contents:
+                disk.parts.append(part := Part(number, start, length, ""))
+                image = room / "part"
+                with image.open("wb") as file:
+                    file.truncate(length)
+                contents[number](image, sector, tree)
+                disk.paste(part, image)
+                image.unlink()
+    return disk
+
+
 def filled(path: Path, size: int) -> Path:
     """A target full of 0xA5."""
     block = bytes([FILL]) * (4 * MIB)

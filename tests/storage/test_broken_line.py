@@ -13,11 +13,7 @@ import pytest
 from bench.server import Server, serving
 from conftest import Agent, Run
 from disk_builder import MIB, attached, sh, sha256
-from unit.server.nginx_site import NGINX
 
-pytestmark = pytest.mark.skipif(
-    not Path(NGINX).exists(), reason="no nginx on this host; `make test-storage` unpacks one"
-)
 SERVER, PC = "10.77.9.1", "10.77.9.2"
 RATE = "40mbit"
 # A packet of 1514 bytes carries 1448 of the stream.

@@ -13,6 +13,7 @@ from disk_builder import (
     MIB,
     Disk,
     Part,
+    attached,
     filled,
     make_ext,
     make_fat,
@@ -161,8 +162,7 @@ def backup_of(source: Path, bad: Ranges, agent: Agent, room: Path, *options: obj
 
 def test_unreadable_table(golden: Golden, agent: Agent, room: Path) -> None:
     """Refused: a half-known table would make an image that lacks partitions."""
-    size = golden("small").path.stat().st_size
-    places = [("small", 0), ("small", 512), ("small", 1024), ("small", size - 512),
+    places = [("small", 0), ("small", 512), ("small", 1024),
               ("mbr", 0), ("mbr", golden("mbr").part(5).offset - MIB)]  # fmt: skip
     for shape, at in places:
         bad = [(at, at + 512)]
@@ -173,6 +173,81 @@ def test_unreadable_table(golden: Golden, agent: Agent, room: Path) -> None:
     assert agent("list").ok()["images"] == []
     saved = backup_of(golden("small").path, [(512, 1024)], agent, room, "--whole", "disk0:disk")
     assert unreadable(agent, saved.ok()["version"]) == [(512, 1024)]
+
+
+def test_unreadable_primary_with_a_sound_backup(golden: Golden, agent: Agent, room: Path) -> None:
+    """Refused with the way out: the image would boot nowhere where firmware sees the primary."""
+    bad = [(8192, 8704)]
+    error = backup_of(golden("small").path, bad, agent, room).failed("source_refused")
+    assert "is sound" in error["message"] and "gdisk" in error["remedy"]
+    assert "--whole disk0:disk" in error["remedy"]
+    size = golden("small").path.stat().st_size
+    both = [*bad, (size - 512, size)]
+    error = backup_of(golden("small").path, both, agent, room).failed("source_refused")
+    assert "gdisk" not in error["remedy"]
+
+
+@pytest.mark.parametrize("shape", ["small", "gpt4k"])
+@pytest.mark.parametrize("place", [1, 5, 0], ids=["header", "entries", "first entries"])
+def test_unreadable_backup_table_is_written_anew(
+    shape: str, place: int, golden: Golden, agent: Agent, room: Path
+) -> None:
+    source = golden(shape)
+    size, sector = source.path.stat().st_size, source.sector
+    at = size - (place or 16384 // sector + 1) * sector
+    with (
+        FailingDisk(source.path, room) as failing,
+        on_loop(failing.path, sector) as device,
+    ):
+        failing.faults(bad=[(at, at + sector)])
+        [looked] = agent("probe", device).ok()["disks"]
+        run = agent("backup", device, "--name", "pc")
+    saved = run.ok()
+    assert (saved["degraded"], saved["unreadable"]) == (False, 0)
+    [warning] = warnings(run.records)
+    assert "backup of its partition table can't be read" in warning
+    assert looked["warnings"] == [warning]
+    for length in (size, size + 64 * MIB):
+        target = filled(room / "target", length)
+        with attached(target, sector) as device:
+            place_it = ("--target", f"disk0={device}")
+            agent("restore", "pc", device, *place_it).ok()
+            assert "No problems found" in sh("sgdisk", "-v", device)
+            assert table_of(device) == table_of_source(source)
+            assert agent("restore", "pc", device, *place_it).ok()["changed"] is False
+        for part in source.parts:
+            used = used_ranges(source.extract(part, room / "original"), part.content)
+            same_ranges(source.path, target, used, part.offset)
+        # A backup that is lost later is a difference, and comes back.
+        with target.open("r+b") as file:
+            file.seek(length - sector)
+            file.write(bytes(sector))
+        with attached(target, sector) as device:
+            assert agent("compare", "pc", device, *place_it[:1], f"disk0={device}").code == 1
+            assert agent("restore", "pc", device, "--target", f"disk0={device}").ok()["changed"]
+            assert "No problems found" in sh("sgdisk", "-v", device)
+
+
+def table_of(device: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(sh("sfdisk", "--json", device))["partitiontable"][
+        "partitions"
+    ]
+    return [{key: row[key] for key in row if key != "node"} for row in rows]
+
+
+def table_of_source(source: Disk) -> list[dict[str, Any]]:
+    with attached(source.path, source.sector) as device:
+        return table_of(device)
+
+
+def test_last_sector_of_a_disk_with_an_mbr(golden: Golden, agent: Agent, room: Path) -> None:
+    """It belongs to no table, though sfdisk reads it; logical partitions are all there."""
+    source = golden("mbr")
+    size = source.path.stat().st_size
+    bad = [(size - 512, size)]
+    saved = backup_of(source.path, bad, agent, room).ok()
+    assert {each["partition"] for each in saved["disks"][0]["partitions"]} >= {"1", "5", "6"}
+    assert unreadable(agent, saved["version"]) == bad
 
 
 def test_unreadable_gap_is_recorded(golden: Golden, agent: Agent, room: Path) -> None:

@@ -1,6 +1,8 @@
 """Partition tables of every kind: what other tools read on the restored disk is the same."""
 
 import random
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +33,7 @@ MORE = ["label: gpt", "table-length: 256", "1: start=1MiB, size=8MiB", "200: sta
 FOUR = ["label: dos", *(f"start={1 + 12 * i}MiB, size=10MiB, type=83" for i in range(4))]
 LAST_SECTOR = ["label: dos", "start=1MiB, type=83"]
 BARE = ["label: gpt"]
+ONE = ["label: dos", "start=1MiB, size=8MiB, type=83"]
 
 Change = Callable[[Path], object]
 
@@ -57,6 +60,32 @@ def grown(path: Path) -> None:
         file.truncate(130 * MIB)
 
 
+def empty_entries(path: Path) -> None:
+    """Entries of an MBR that are no partitions: without sectors, and of the type of no use."""
+    with path.open("r+b") as file:
+        for at, kind, start, count in ((478, 0x83, 150_000, 0), (494, 0, 100, 1 << 30)):
+            file.seek(at)
+            file.write(bytes([0, 0, 0, 0, kind, 0, 0, 0]) + struct.pack("<II", start, count))
+
+
+def backward_entry(path: Path) -> None:
+    """An entry of a GPT that ends before it starts, with checksums that are right."""
+    disk = bytearray(path.read_bytes())
+    for at in (512, len(disk) - 512):
+        header = disk[at : at + 512]
+        (table,) = struct.unpack_from("<Q", header, 72)
+        entries = disk[table * 512 : table * 512 + 16384]
+        entries[128:256] = (
+            entries[:16] + bytes(range(16)) + struct.pack("<QQ", 90_000, 80_000) + bytes(80)
+        )
+        disk[table * 512 : table * 512 + 16384] = entries
+        struct.pack_into("<I", header, 88, zlib.crc32(entries))
+        struct.pack_into("<I", header, 16, 0)
+        struct.pack_into("<I", header, 16, zlib.crc32(header[:92]))
+        disk[at : at + 512] = header
+    path.write_bytes(disk)
+
+
 CASES: dict[str, tuple[int, list[str], Change | None]] = {
     "many-logicals": (512, MANY, None),
     "many-logicals-4k": (4096, MANY, None),
@@ -74,6 +103,8 @@ CASES: dict[str, tuple[int, list[str], Change | None]] = {
     "broken-primary": (512, NAMED, broken_primary),
     "backup-inside": (512, NAMED, grown),
     "gpt-empty": (512, BARE, None),
+    "dos-entries-that-are-none": (512, ONE, empty_entries),
+    "gpt-entry-that-is-none": (512, NAMED, backward_entry),
 }
 
 
@@ -112,9 +143,67 @@ def partitions(path: Path, sector: int) -> list[tuple[int, int]]:
     for row in rows:
         words = {word.rstrip("="): row[i + 1] for i, word in enumerate(row) if word.endswith("=")}
         kind = next((word for word in row if word.startswith("type=")), "")
-        if "start" in words and kind != "type=5":
+        if "start" in words and int(words["size"]) and kind not in ("type=5", "type=0"):
             found.append((int(words["start"]) * sector, int(words["size"]) * sector))
     return found
+
+
+def resigned(half: bytearray, at: int, entries: int) -> None:
+    """Checksums of a copy that are right again; `at` is the header, `entries` what it tells of."""
+    struct.pack_into("<I", half, at + 88, zlib.crc32(half[entries : entries + 16384]))
+    struct.pack_into("<I", half, at + 16, 0)
+    struct.pack_into("<I", half, at + 16, zlib.crc32(half[at : at + 92]))
+
+
+def other_backup(path: Path) -> None:
+    """Both copies are sound, and a partition has another end in the backup."""
+    disk = bytearray(path.read_bytes())
+    entries = len(disk) - 33 * 512
+    struct.pack_into("<Q", disk, entries + 40, 12345)
+    resigned(disk, len(disk) - 512, entries)
+    path.write_bytes(disk)
+
+
+def broken(*places: int) -> Change:
+    """One byte is another in each place, from the end where it is negative."""
+
+    def change(path: Path) -> None:
+        with path.open("r+b") as file:
+            for place in places:
+                file.seek(place, 2 if place < 0 else 0)
+                file.write(b"\x5a")
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "said", "partitions"),
+    [
+        (other_backup, "sound and differ", {"1", "3", "7"}),
+        (broken(1024 + 32), "the backup at the disk's end is used", {"1", "3", "7"}),
+        (broken(512 + 40), "the backup at the disk's end is used", {"1", "3", "7"}),
+        (broken(-33 * 512 + 32), "damaged or missing", {"1", "3", "7"}),
+        (broken(-512), "damaged or missing", {"1", "3", "7"}),
+        (broken(1024 + 32, -33 * 512 + 33), "neither copy of that is sound", {"1"}),
+        (broken(512 + 40, -512 + 41), "neither copy of that is sound", {"1"}),
+    ],
+)
+def test_copies_that_are_damaged_or_differ_are_told_and_stay_as_they_are(
+    change: Change, said: str, partitions: set[str], agent: Agent, room: Path, tree: Path
+) -> None:
+    source, target = room / "source", room / "target"
+    build(source, 512, NAMED, None, tree)
+    change(source)
+    [look] = agent("probe", source).ok()["disks"]
+    run = agent("backup", source, "--name", "pc")
+    warnings = [each["message"] for each in run.records if each["type"] == "warning"]
+    assert [said in each for each in warnings] == [True] and look["warnings"] == warnings
+    assert {each["partition"] for each in run.ok()["disks"][0]["partitions"]} == partitions
+    filled(target, source.stat().st_size)
+    agent("restore", "pc", target).ok()
+    ends = [(0, MIB), (source.stat().st_size - 33 * 512, source.stat().st_size)]
+    same_ranges(source, target, ends)
+    assert agent("compare", "pc", target).code == 0
 
 
 @pytest.mark.parametrize("case", CASES)

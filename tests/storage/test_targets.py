@@ -5,6 +5,7 @@ import random
 import shutil
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from disk_builder import (
     Part,
     attached,
     check,
+    disk_with,
     filled,
     make_swap,
     mounted,
@@ -26,6 +28,7 @@ from disk_builder import (
     sha256,
     used_ranges,
 )
+from slipway.format import parse, serialize
 
 Golden = Callable[[str], Disk]
 
@@ -159,37 +162,6 @@ def test_a_partition_that_is_half_restored_is_none(
 # --- a smaller disk ------------------------------------------------------------------------
 
 
-def disk_with(room: Path, script: str, size: int, contents: dict[int, Callable[..., None]],
-              tree: Path, sector: int = 512) -> Disk:  # fmt: skip
-    """A disk from a script of sfdisk's; numbers of partitions and what goes into them."""
-    path = room / "source"
-    with path.open("wb") as file:
-        file.truncate(size)
-    with attached(path, sector) as device:
-        sh("sfdisk", "-q", "--no-reread", "--no-tell-kernel", device, input=script)
-        rows = sh("sfdisk", "--dump", device).replace(str(device), "DISK").splitlines()
-    disk = Disk(path, sector)
-    for row in rows:
-        if row.startswith("DISK"):
-            words = row.replace(",", " ").replace("=", " ").split()
-            number = int(words[0].removeprefix("DISKp").removeprefix("DISK"))
-            start = int(words[words.index("start") + 1]) * sector
-            length = int(words[words.index("size") + 1]) * sector
-            if number in contents:
-                disk.parts.append(part := _part(number, start, length))
-                image = room / "part"
-                with image.open("wb") as file:
-                    file.truncate(length)
-                contents[number](image, sector, tree)
-                disk.paste(part, image)
-                image.unlink()
-    return disk
-
-
-def _part(number: int, offset: int, size: int) -> Part:
-    return Part(number, offset, size, "")
-
-
 def make_ext4(path: Path, sector: int, tree: Path) -> None:
     sh("mkfs.ext4", "-q", "-F", "-d", tree, path)
 
@@ -279,6 +251,28 @@ def test_swap_at_the_end_is_made_smaller(
         assert sum(extended) * sector <= target.stat().st_size
 
 
+def test_swap_space_without_a_header_is_refused_before_the_first_write(
+    agent: Agent, room: Path, tree: Path
+) -> None:
+    """A crafted or damaged image; on a disk of the same size it is bytes like any other."""
+    source = disk_with(room, GPT_SWAP, 200 * MIB, {1: make_ext4, 2: make_swap}, tree)
+    agent("backup", source.path, "--name", "pc").ok()
+    [path] = (agent.store / "images/pc").iterdir()
+    manifest = parse(path.read_bytes())
+    disk = manifest.disks[0]
+    other = next(each for each in disk.segments if each.content == "ext4").digests[:32]
+    segments = tuple(
+        replace(each, digests=other) if each.method == "swap" else each for each in disk.segments
+    )
+    path.write_bytes(serialize(replace(manifest, disks=(replace(disk, segments=segments),))))
+    for size in (150 * MIB, 300 * MIB):
+        target = filled(room / "target", size)
+        arguments = ["restore", "pc", "--target", f"disk0={target}", "--grow", "last"]
+        error = agent(*arguments).failed("image_damaged")
+        assert "disk0:2" in error["message"] and "swap" in error["message"]
+        assert target.read_bytes().count(FILL) == size
+
+
 def check_swap(target: Path, room: Path, start: int, size: int, part: Part) -> None:
     """The kernel takes it, as large as it should be; UUID and label are as they were."""
     piece = room / "swap"
@@ -313,7 +307,7 @@ def check_swap(target: Path, room: Path, start: int, size: int, part: Part) -> N
 def test_too_small_says_what_is_needed(
     script: str, number: int, needed: int, agent: Agent, room: Path, tree: Path
 ) -> None:
-    maker = make_swap if "swap" in script or "82" in script else make_ext4
+    maker = make_swap if "swap" in script or "82" in script else MAKERS["exfat"]
     source = disk_with(room, script, 200 * MIB, {number: maker}, tree)
     agent("backup", source.path, "--name", "pc").ok()
     target = filled(room / "target", needed - 512)
@@ -401,18 +395,20 @@ def test_last_partition_grows(
         start, size = last_partition(device, sector)
         assert start == source.part(number).offset
         assert start + size == (700 if label != "gpt" else 699) * MIB
-        part = Disk(target, sector).extract(_part(number, start, size), room / "grown")
+        part = Disk(target, sector).extract(Part(number, start, size, ""), room / "grown")
         grown_size = size_of(part, content, sector)
         assert size - MIB < grown_size <= size
         check(part, content, sector, tree)
         # It differs from the image by what growing changed, so it is set back and grown again.
         assert agent(*place).ok()["changed"] is True
         assert last_partition(device, sector) == (start, size)
-        check(Disk(target, sector).extract(_part(number, start, size), part), content, sector, tree)
+        check(
+            Disk(target, sector).extract(Part(number, start, size, ""), part), content, sector, tree
+        )
         # Without --grow the disk becomes exactly what the image is.
         agent("restore", "pc", "--target", f"disk0={device}").ok()
         assert last_partition(device, sector) == (start, 350 * MIB)
-        part = Disk(target, sector).extract(_part(number, start, 350 * MIB), room / "grown")
+        part = Disk(target, sector).extract(Part(number, start, 350 * MIB, ""), room / "grown")
         check(part, content, sector, tree)
 
 
@@ -437,7 +433,7 @@ def test_a_partition_in_the_middle_grows_up_to_the_next(
     place = ("restore", "pc", "--target", f"disk0={target}")
     agent(*place, "--grow", "1", "--grow", "disk0:2").ok()
     for number, start, size in ((1, 1, 69), (2, 70, 49)):
-        part = Disk(target, 512).extract(_part(number, start * MIB, size * MIB), room / "grown")
+        part = Disk(target, 512).extract(Part(number, start * MIB, size * MIB, ""), room / "grown")
         assert size_of(part, "ext4", 512) == size * MIB
         check(part, "ext4", 512, tree)
 
@@ -483,10 +479,10 @@ def test_growth_that_fails_leaves_a_complete_disk(
     assert "is restored and complete" in error["message"]
     assert "out of luck" in error["message"]
     assert "No problems found" in sh("sgdisk", "-v", target)
-    part = Disk(target, 512).extract(_part(1, MIB, 98 * MIB), room / "grown")
+    part = Disk(target, 512).extract(Part(1, MIB, 98 * MIB, ""), room / "grown")
     check(part, "ext4", 512, tree)
     agent(*place).ok()
-    part = Disk(target, 512).extract(_part(1, MIB, 98 * MIB), room / "grown")
+    part = Disk(target, 512).extract(Part(1, MIB, 98 * MIB, ""), room / "grown")
     assert size_of(part, "ext4", 512) == 98 * MIB
 
 
@@ -527,7 +523,7 @@ def test_mounted_growth_leaves_nothing_mounted(agent: Agent, room: Path, tree: P
     before = Path("/proc/mounts").read_text()
     agent("restore", "pc", "--target", f"disk0={target}", "--grow", "last").ok()
     assert Path("/proc/mounts").read_text() == before
-    part = Disk(target, 512).extract(_part(1, MIB, 498 * MIB), room / "grown")
+    part = Disk(target, 512).extract(Part(1, MIB, 498 * MIB, ""), room / "grown")
     with attached(part) as device, mounted(_link(device, room), "-o", "ro") as point:
         same_tree(point / "tree", tree)
 

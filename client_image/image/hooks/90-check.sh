@@ -8,6 +8,8 @@ python3 -c 'import asyncio, ctypes, hashlib, http.client, json, lzma, ssl, subpr
 python3 -c 'import argparse, concurrent.futures, logging, multiprocessing, tempfile, zipfile'
 python3 -c 'import zstandard; d = zstandard.compress(b"x" * 4096); assert zstandard.decompress(d)'
 
+python3 -c 'import fusepy'
+
 # `start NAME OPTION`: the program's libraries are there and it can say something about itself.
 start() {
     code=0

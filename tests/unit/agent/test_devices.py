@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from slipway.engine import gpt
+from slipway.engine import devices, gpt
 from slipway.engine.devices import find_disk, fixed_disks, list_disks
 from slipway.engine.errors import SourceRefused, ToolError, UsageError
 from slipway.engine.run import at_most, head, lines, run
@@ -45,6 +45,32 @@ def test_fixed_disks(mock_command: Callable[..., Any]) -> None:
     assert "--json" in lsblk.calls[0]
 
 
+@pytest.mark.parametrize(
+    ("kind", "fixed"), [("MMC", True), ("SD", False), ("SDIO", False), ("SDcombo", False)]
+)
+def test_a_card_in_a_reader_is_no_disk_of_the_pc(
+    mock_command: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    fixed: bool,
+) -> None:
+    (tmp_path / "mmcblk0/device").mkdir(parents=True)
+    (tmp_path / "mmcblk0/device/type").write_text(f"{kind}\n")
+    monkeypatch.setattr(devices, "SYS_BLOCK", tmp_path)
+    mock_command("lsblk", json.dumps({"blockdevices": [device("mmcblk0", tran="mmc")]}))
+    [disk] = list_disks()
+    assert (disk.fixed, disk.removable) == (fixed, not fixed)
+
+
+def test_disks_of_a_network_or_another_disk_are_not_taken(
+    mock_command: Callable[..., Any],
+) -> None:
+    names = ["rbd0", "drbd1", "zd16", "bcache0", "mspblk0", "ubiblock0_1", "mtdblock0"]
+    mock_command("lsblk", json.dumps({"blockdevices": [device(name) for name in names]}))
+    assert fixed_disks() == ()
+
+
 def test_files_stand_in_for_disks(tmp_path: Path) -> None:
     path = tmp_path / "disk"
     path.write_bytes(bytes(MIB))
@@ -67,6 +93,21 @@ def test_table(mock_command: Callable[..., Any]) -> None:
     assert read_table(Path("/dev/nvme0n1")) == Table(
         "gpt", "G", 34, 99, (TablePartition(2, 2048, 8, "X", name="a b"),)
     )
+
+
+@pytest.mark.parametrize(
+    "nothing", [{"size": 0}, {"type": "0"}, {"type": "0x0"}, {"start": 0, "size": 0}]
+)
+def test_entries_that_are_no_partitions(
+    mock_command: Callable[..., Any], nothing: dict[str, Any]
+) -> None:
+    lines = [
+        {"node": "x1", "start": 2048, "size": 8, "type": "83"},
+        {"node": "x2", "start": 50000, "size": 7, "type": "83"} | nothing,
+    ]
+    table = {"label": "dos", "id": "1", "device": "x", "partitions": lines}
+    mock_command("sfdisk", json.dumps({"partitiontable": table}))
+    assert [line.number for line in read_table(Path("x")).partitions] == [1]
 
 
 @pytest.mark.parametrize(
@@ -203,6 +244,36 @@ def test_a_header_that_is_broken_in_the_image_is_not_made_valid() -> None:
     assert struct.unpack_from("<QQ", new_tail[-512:], 24) == (199, 1)
     with pytest.raises(FormatError):
         gpt.place(broken, tail[:-490] + b"x" + tail[-489:], 512, (51200, 102400), {})
+
+
+def test_broken_entries_get_no_good_checksum() -> None:
+    """The sound copy would be hidden behind garbage, on a larger disk and with a new end alike."""
+    entries = bytearray(128 * 128)
+    struct.pack_into("<QQ", entries, 2 * 128 + 32, 40, 49)
+    boot, tail = gpt_parts(bytes(entries))
+    broken = boot[:1100] + b"garbage" + boot[1107:]
+    for ends in ({}, {3: 100 * 512}):
+        new_boot, new_tail, _ = gpt.place(broken, tail, 512, (51200, 102400), ends)
+        assert not gpt.is_sound(new_boot, 512) and new_boot[512:] == broken[512:]
+        last = 99 if ends else 49
+        assert struct.unpack_from("<QQ", new_tail, 2 * 128 + 32) == (40, last)
+        assert struct.unpack_from("<I", new_tail, len(new_tail) - 512 + 88)[0] == zlib.crc32(
+            new_tail[:-512]
+        )
+    # The other way round: what is broken in the backup stays broken there.
+    new_boot, new_tail, _ = gpt.place(boot, b"x" + tail[1:], 512, (51200, 102400), {3: 51200})
+    assert gpt.is_sound(new_boot, 512) and new_tail == b"x" + tail[1:]
+
+
+def test_a_backup_that_no_disk_gave_is_made_of_the_primary() -> None:
+    boot, tail = gpt_parts(bytes(range(256)) * 64)
+    for sectors in (100, 200):
+        new_boot, new_tail, _ = gpt.place(boot, bytes(len(tail)), 512, (51200, sectors * 512), {})
+        check_gpt(new_boot, new_tail, sectors - 1)
+    with pytest.raises(FormatError):
+        gpt.place(
+            b"x" + boot[:1024] + b"x" + boot[1026:], bytes(len(tail)), 512, (51200, 51200), {}
+        )
 
 
 def test_programs(mock_command: Callable[..., Any]) -> None:

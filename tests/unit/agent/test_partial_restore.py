@@ -9,13 +9,13 @@ import pytest
 from slipway.engine import cells, target
 from slipway.engine import restore as engine_restore
 from slipway.engine.devices import find_disk
-from slipway.engine.errors import DeviceError, StoreRefused
-from slipway.engine.match import Pair
+from slipway.engine.errors import DeviceError, StoreRefused, UsageError
+from slipway.engine.match import Pair, match_disks
 from slipway.engine.memory_store import MemoryStore
 from slipway.engine.progress import Meter
 from slipway.engine.restore import restore
 from slipway.engine.result import Result
-from slipway.engine.selection import select
+from slipway.engine.selection import select, select_disks
 from slipway.format import Manifest, Table, TablePartition
 
 MIB = 1 << 20
@@ -73,10 +73,11 @@ def test_the_head_goes_first_and_last(house: House) -> None:
     house.restore("1")
     assert house.writes[0] == (MIB, MIB)
     assert house.writes[-1] == (MIB, MIB)
-    assert {offset for offset, _ in house.writes[1:-1]} == {n * MIB for n in range(2, 9)}
+    assert {offset for offset, _ in house.writes[1:-1]} == {n * MIB for n in [*range(2, 9), 10]}
     data = house.path.read_bytes()
     assert data[: 9 * MIB] == OLD[:MIB] + house.content[MIB : 9 * MIB]
-    assert data[9 * MIB :] == OLD[9 * MIB :]
+    # Its last MiB, which is free, keeps no mark of another system.
+    assert data[9 * MIB :] == OLD[9 * MIB : 10 * MIB] + bytes(MIB) + OLD[11 * MIB :]
     house.writes.clear()
     assert house.restore("1").changed is False
     assert house.writes == []
@@ -137,6 +138,19 @@ def test_reading_back_counts_everything_twice(house: House) -> None:
     last = records[-1]
     assert (last.phase, last.done) == ("restore", last.total)
     assert last.total == 2 * house.manifest.used_bytes
+
+
+def test_one_disk_of_several_when_the_other_is_gone(house: House) -> None:
+    first = house.manifest.disks[0]
+    both = replace(house.manifest, disks=(first, replace(first, id="disk1")))
+    assert select_disks(both, ()) is both
+    assert [disk.id for disk in select_disks(both, ("disk1",)).disks] == ["disk1"]
+    with pytest.raises(UsageError) as refused:
+        select_disks(both, ("disk1", "disk2"))
+    assert "disk2" in refused.value.message and "disk0, disk1" in refused.value.remedy
+    # The other disk's target is not looked for.
+    pairs = match_disks(select_disks(both, ("disk1",)), [], {"disk1": find_disk(house.path)}, False)
+    assert [pair.image.id for pair in pairs] == ["disk1"]
 
 
 def test_nothing_selected_is_the_whole_image(house: House) -> None:

@@ -50,6 +50,11 @@ class House:
     def expected(self) -> bytes:
         result = bytearray(self.old)
         result[:MIB] = self.content[:MIB]
+        # No mark of another system is left in the free parts of a volume's first and last MiB.
+        behind = PARTS[-1][0] + PARTS[-1][1]
+        for start, end in [*((at, at + size) for at, size, _ in PARTS), (behind, SIZE)]:
+            for edge in (start, end - MIB):
+                result[edge : edge + MIB] = bytes(MIB)
         for offset, _, used in PARTS:
             for start, end in used:
                 result[offset + start : offset + end] = self.content[offset + start : offset + end]
@@ -74,7 +79,8 @@ def test_used_ranges_and_nothing_else(house: House) -> None:
     result = house.restore()
     assert house.path.read_bytes() == house.expected()
     assert result.changed
-    assert result.written == sum(end - start for _, _, used in PARTS for start, end in used) + MIB
+    used = sum(end - start for _, _, used in PARTS for start, end in used)
+    assert result.written == used + MIB + 4 * MIB
 
 
 def test_marks_first_table_last(house: House) -> None:

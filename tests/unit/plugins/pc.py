@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import shutil
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[3]
-SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
+# `make test-plays` unpacks it where this host has none: installed, it would listen to the network.
+_UNPACKED = ROOT / ".cache/openssh-server/usr"
+SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:{_UNPACKED / 'sbin'}")
 SESSION = "0123456789abcdef"
 VERSION = "20260131T235959Z"
 
@@ -38,6 +41,8 @@ for word, name in (("python", "module"), ("systemctl show", "poll"), ("journalct
         break
 with open(folder + "/commands", "a") as log:
     log.write(json.dumps([kind, command]) + "\n")
+with open(folder + "/environment", "a") as log:
+    log.writelines(name + "\n" for name in os.environ)
 answers = json.load(open(folder + "/answers.json"))
 do = answers.get(kind, {})
 if kind == "module" and not do.get("deaf"):
@@ -72,6 +77,11 @@ class Pc:
         """Every command that reached it: its kind, and its text."""
         log = self.folder / "commands"
         return [json.loads(row) for row in log.read_text().splitlines()] if log.exists() else []
+
+    @property
+    def environment(self) -> set[str]:
+        """The names of all variables that its commands had."""
+        return set((self.folder / "environment").read_text().split())
 
     def answer(self, **answers: dict[str, Any]) -> None:
         """Say what it answers from now on, by the kind of the command."""
@@ -112,10 +122,14 @@ def running_pc(folder: Path, login: Path) -> Iterator[Pc]:
         "Port": port, "ListenAddress": "127.0.0.1", "HostKey": key, "PidFile": "none",
         "AuthorizedKeysFile": f"{login}.pub", "StrictModes": "no", "PermitRootLogin": "yes",
         "UsePAM": "no", "ForceCommand": shell, "MaxStartups": "100", "MaxSessions": "100",
+        "AcceptEnv": "*",
     }  # fmt: skip
+    if SSHD.startswith(str(_UNPACKED)):
+        settings |= _parts()
     config = folder / "sshd_config"
     config.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
-    with subprocess.Popen([SSHD, "-D", "-e", "-f", config], stderr=subprocess.PIPE) as sshd:
+    command = [*_with_its_user(folder), SSHD, "-D", "-e", "-f", config]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as sshd:
         try:
             _await(port)
             pc = Pc(folder, port)
@@ -123,6 +137,24 @@ def running_pc(folder: Path, login: Path) -> Iterator[Pc]:
             yield pc
         finally:
             sshd.kill()
+
+
+def _parts() -> dict[str, Any]:
+    """Say where the programs are that newer ones than Debian 12's start for a connection."""
+    names = {"SshdSessionPath": "sshd-session", "SshdAuthPath": "sshd-auth"}
+    found = {name: _UNPACKED / "lib/openssh" / program for name, program in names.items()}
+    return {name: path for name, path in found.items() if path.exists()}
+
+
+def _with_its_user(folder: Path) -> list[str | Path]:
+    """Return what stands before the command where no package has made the user of sshd."""
+    with suppress(KeyError):
+        pwd.getpwnam("sshd")
+        return []
+    users = folder / "passwd"
+    more = "sshd:x:65533:65534::/run/sshd:/usr/sbin/nologin\n"
+    users.write_text(Path("/etc/passwd").read_text() + more)
+    return ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/passwd; exec "$@"', users]
 
 
 def _await(port: int) -> None:

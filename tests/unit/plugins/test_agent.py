@@ -61,9 +61,10 @@ def test_a_backup_in_check_mode_only_looks(
     result = run_module("disk_backup", check_mode=True, **options(tmp_path))
     assert (result["changed"], result["disks"]) == (True, PROBED)
     assert agent.calls == [["probe", "--json"]]
-    more = {"whole": ["disk0:2"], "unclean": "whole"}
+    more = {"whole": ["disk0:2"], "unclean": "whole", "keep_gaps": True}
     run_module("disk_backup", check_mode=True, **options(tmp_path, **more))
-    assert agent.calls[1] == ["probe", "--whole", "disk0:2", "--unclean", "whole", "--json"]
+    same = ["--whole", "disk0:2", "--unclean", "whole", "--keep-gaps"]
+    assert agent.calls[1] == ["probe", *same, "--json"]
     assert starter.calls == []
 
 
@@ -105,6 +106,15 @@ def test_check_mode_names_all_that_would_be_refused(
         assert word in result["msg"]
 
 
+def test_check_mode_returns_what_the_agent_warns_of(
+    mock_command: Callable[..., Any], run_module: Callable[..., Any], tmp_path: Path
+) -> None:
+    answer = {"type": "result", "disks": [{**PROBED[0], "warnings": ["not zero"]}, PROBED[0]]}
+    mock_command("slipway", f"echo '{json.dumps(answer)}'")
+    result = run_module("disk_backup", check_mode=True, **options(tmp_path))
+    assert result["agent_warnings"] == ["not zero"]
+
+
 @pytest.mark.parametrize("check_mode", [False, True])
 def test_a_restore_in_check_mode_is_a_dry_run(
     agent: Any, starter: Any, run_module: Callable[..., Any], tmp_path: Path, check_mode: bool
@@ -129,6 +139,27 @@ def test_parts_of_a_restore(
     assert ("--dry-run" in text) == check_mode
 
 
+@pytest.mark.parametrize(
+    ("item", "expected"),
+    [
+        ({"partition": "disk0:3", "move": True}, "--grow disk0:3 --move disk0:3"),
+        ({"partition": "disk0:3", "move": "yes"}, "--grow disk0:3 --move disk0:3"),
+        ({"partition": "disk0:3", "move": "false"}, "--grow disk0:3"),
+        ({"partition": "last"}, "--grow last"),
+    ],
+)
+def test_what_lies_behind_moves_when_asked(
+    agent: Any,
+    starter: Any,
+    run_module: Callable[..., Any],
+    tmp_path: Path,
+    item: dict[str, Any],
+    expected: str,
+) -> None:
+    run_module("disk_restore", **options(tmp_path, grow=[item, "disk1:2"]))
+    assert f"restore pc1 {expected} --grow disk1:2" in " ".join(started(starter))
+
+
 def test_a_comparison(
     agent: Any, starter: Any, run_module: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -149,6 +180,11 @@ def test_a_comparison(
         ("disk_restore", {"targets": {"disk0": "sda"}}, "bad_disk"),
         ("disk_restore", {"partitions": ["--store=/x"]}, "bad_disk"),
         ("disk_restore", {"grow": ["last; reboot"]}, "bad_disk"),
+        ("disk_restore", {"grow": [{"partition": "--store=/x", "move": True}]}, "bad_disk"),
+        ("disk_restore", {"grow": [{"partition": "disk0:2", "moves": True}]}, "bad_disk"),
+        ("disk_restore", {"grow": [{"partition": "disk0:2", "move": "perhaps"}]}, "bad_disk"),
+        ("disk_restore", {"grow": [{"move": True}]}, "bad_disk"),
+        ("disk_restore", {"grow": [["disk0:2"]]}, "bad_disk"),
         ("disk_restore", {"targets": {"a=b": "/dev/sda"}}, "bad_disk"),
         ("disk_compare", {"image": "pc1@newest"}, "bad_version"),
         ("disk_compare", {"partitions": ["--whole"]}, "bad_disk"),
@@ -175,11 +211,12 @@ def test_nothing_is_started_for_bad_values(
     ("module", "more"),
     [
         ("disk_backup", {"level": 9, "whole": ["disk0:2"], "disks": ["/dev/sda"]}),
-        ("disk_backup", {"unclean": "whole"}),
+        ("disk_backup", {"unclean": "whole", "keep_gaps": True}),
         ("disk_backup", {"max_unreadable": 512, "rescue_minutes": 5}),
         ("disk_restore", {"allow_degraded": True}),
         ("disk_restore", {"partitions": ["disk0:2", "disk1:5"], "read_back": True}),
         ("disk_restore", {"grow": ["last", "disk1:3"]}),
+        ("disk_restore", {"grow": [{"partition": "last", "move": True}, "disk1:3"]}),
         ("disk_restore", {"targets": {"disk0": "/dev/sda"}, "disks": ["/dev/sda"]}),
         ("disk_compare", {"partitions": ["disk0:2", "disk1:5"]}),
         ("disk_compare", {"image": "pc1@20260131T235959Z", "targets": {"disk0": "/dev/sda"}}),

@@ -13,6 +13,8 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.playbook.play_context import PlayContext
 from ansible.plugins.loader import become_loader  # noqa: F401  (completes the plugin loaders)
 from ansible_collections.slipway.imaging.plugins.plugin_utils import _follow, _job_action
+from slipway.net import client
+from slipway_server.sessions import session
 
 RESULT = {
     "type": "result",
@@ -55,6 +57,7 @@ class Machine:
         self.batches: list[list[dict[str, Any] | str]] = []
         self.resets = 0
         self.dead = False
+        self.why = "Connection timed out"
         self.set_state("active")
 
     def set_state(self, state: str, result: str = "success", status: int = 0) -> None:
@@ -64,7 +67,7 @@ class Machine:
     def exec_command(self, command: str, in_data: Any, sudoable: bool) -> tuple[int, str, str]:
         assert not sudoable
         if self.dead:
-            raise AnsibleConnectionFailure("Connection timed out")
+            raise AnsibleConnectionFailure(self.why)
         if "systemctl" in command and self.batches:
             with self.log.open("a") as log:
                 for record in self.batches.pop(0):
@@ -183,6 +186,7 @@ def test_a_degraded_version_warns(
         ("name the disk, or look at probe", '"disk_devices": ['),
         ("--whole", '{"disk_whole": ["disk0:2"]}'),
         ("or with --unclean whole", "-e disk_unclean=whole"),
+        ("with --keep-gaps", "-e disk_keep_gaps=true"),
         ("--whole disk1:disk", '{"disk_whole": ["disk1:disk"]}'),
     ],
 )
@@ -283,6 +287,37 @@ def test_a_machine_that_loses_power(
     assert "Remedy:" in result["msg"]
     assert machine.resets > 1
     assert any("has not answered for" in text for text in lines)
+
+
+def test_a_line_that_is_cut_for_as_long_as_the_agent_bears_is_survived(
+    machine: Machine, act: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service takes the session for abandoned after that: both know the same time."""
+    assert _follow.LOST_SECONDS == session.AT_WORK_SECONDS > client.WORK_PATIENCE
+    machine.batches = [[progress(1)], [RESULT]]
+    answer, left = machine.exec_command, [client.WORK_PATIENCE / _follow.POLL_SECONDS]
+
+    def cut(*args: Any, **options: Any) -> tuple[int, str, str]:
+        machine.dead = left[0] > 0 and len(machine.batches) == 1
+        left[0] -= machine.dead
+        return answer(*args, **options)
+
+    monkeypatch.setattr(machine, "exec_command", cut)
+    assert act("disk_restore")["changed"]
+    assert left[0] <= 0
+
+
+@pytest.mark.parametrize(
+    "why", ["ssh: connect to host 10.0.0.7 port 22: Connection refused",
+            "No ED25519 host key is known for pc1. Host key verification failed."]
+)  # fmt: skip
+def test_a_machine_that_was_started_anew_is_given_up_soon(
+    machine: Machine, act: Callable[..., Any], why: str
+) -> None:
+    machine.dead, machine.why = True, why
+    result = act("disk_restore")
+    assert result["error"] == "machine_lost"
+    assert machine.resets < 2 * _follow.RESTARTED_SECONDS / _follow.POLL_SECONDS
 
 
 def test_a_machine_lost_while_publishing_may_have_published(

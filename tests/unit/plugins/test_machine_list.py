@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -165,10 +166,17 @@ def test_no_bytes_raise_anything_else(content: bytes) -> None:
             assert made == []
 
 
-@pytest.mark.plays
-def test_the_list_is_found_where_the_user_stands(inventory: Path, tmp_path: Path) -> None:
-    (tmp_path / "desk").mkdir()
-    (tmp_path / "desk/pcs.csv").write_bytes(WRITTEN["Unicode text"](FORMS["tabs"]))
+@pytest.fixture
+def desk(tmp_path: Path) -> Path:
+    """The folder in which the user stands."""
+    folder = tmp_path / "desk"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def run(inventory: Path, desk: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the playbook; this host is the server."""
     environment = {
         **os.environ,
         "ANSIBLE_NOCOLOR": "1",
@@ -176,20 +184,59 @@ def test_the_list_is_found_where_the_user_stands(inventory: Path, tmp_path: Path
     }
     command = [
         str(Path(sys.executable).with_name("ansible-playbook")),
-        str(ROOT / "playbooks/machine_import.yml"), "-i", str(inventory), "--check", "--diff",
+        str(ROOT / "playbooks/machine_import.yml"), "-i", str(inventory),
         "-e", "ansible_connection=local", "-e", "ansible_become=false",
-        "-e", "ansible_python_interpreter=/usr/bin/python3",
+        "-e", "ansible_python_interpreter=/usr/bin/python3", "-e", "pxe_server_interface=lo",
+        "-e", "image_server_address=192.0.2.10",
+        "-e", '{"pxe_server_dhcp_range": {"first": "127.0.0.100", "last": "127.0.0.200"}}',
     ]  # fmt: skip
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    def runs(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*command, *arguments], cwd=tmp_path / "desk", env=environment, capture_output=True,
-            text=True, check=False,
+            [*command, *arguments], cwd=desk, env=environment, capture_output=True, text=True,
+            check=False,
         )  # fmt: skip
 
-    done = run("-e", "csv=pcs.csv")
+    return runs
+
+
+@pytest.mark.plays
+def test_the_list_is_found_where_the_user_stands(
+    inventory: Path, desk: Path, run: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    (desk / "pcs.csv").write_bytes(WRITTEN["Unicode text"](FORMS["tabs"]))
+    done = run("--check", "--diff", "-e", "csv=pcs.csv", "-e", "pxe_server_dhcp_mode=none")
     assert done.returncode == 0, done.stdout + done.stderr
     assert '"52:54:00:77:00:07"' in done.stdout and '"room_1"' in done.stdout
     assert list((inventory / "machines.d").iterdir()) == []
     assert "can't be read: No such file" in run("-e", "csv=pc.csv").stdout
     assert "Say which list" in run().stdout
+
+
+@pytest.mark.plays
+def test_a_list_with_an_address_that_can_not_be_leaves_no_file(
+    inventory: Path, desk: Path, run: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    (desk / "pcs.csv").write_text(
+        "name,macs,ip\npc71,52:54:00:77:00:71,127.0.0.1\npc72,52:54:00:77:00:72,10.9.9.9\n"
+    )
+    done = run("-e", "csv=pcs.csv")
+    assert done.returncode != 0
+    said = " ".join(done.stdout.split())
+    assert "pc71: machine_ip 127.0.0.1 is this server's own" in said
+    assert "pc72: machine_ip 10.9.9.9 is in none of" in said
+    assert list((inventory / "machines.d").iterdir()) == []
+
+
+@pytest.mark.plays
+@pytest.mark.parametrize("group", ["pc1", "img", "pc72"])
+def test_a_group_with_the_name_of_a_host_leaves_no_file(
+    inventory: Path, desk: Path, run: Callable[..., subprocess.CompletedProcess[str]], group: str
+) -> None:
+    (desk / "pcs.csv").write_text(
+        f"name,macs,groups\npc71,525400770071,{group}\npc72,525400770072,\n"
+    )
+    done = run("-e", "csv=pcs.csv")
+    assert done.returncode != 0
+    assert f"{group} would be a host of the inventory and a group" in " ".join(done.stdout.split())
+    assert list((inventory / "machines.d").iterdir()) == []

@@ -61,6 +61,9 @@ def inventory(tmp_path_factory: pytest.TempPathFactory) -> str:
         ("restore -e image=pc1 -l '!img'", ['not "!img", which selects all 4']),
         ("session_end -l '~.'", ['not "~.", which selects all 4']),
         ("boot_once -e item=x -l ''", ['not "", which selects all 4']),
+        ("backup -e ansible_limit=pc1", ['ansible_limit says "pc1"']),
+        ("restore -e image=pc1 -l machines -l '!pc1'", ["--limit was given more than once"]),
+        ("backup -Cvlpc1 --lim=pc2", ["--limit was given more than once"]),
         ("menus -l pc1", ['--limit "pc1" leaves no host of image_servers. Nothing was done']),
         (
             "wake -l !img",

@@ -303,7 +303,8 @@ def test_the_playbook_shows_what_it_would_do(
     options = [
         "-i", str(inventory), "-e", f"imaging_session_admin_socket={service.path}",
         "-e", "ansible_connection=local", "-e", "ansible_become=false",
-        "-e", "ansible_python_interpreter=/usr/bin/python3",
+        "-e", "ansible_python_interpreter=/usr/bin/python3", "-e", "pxe_server_interface=lo",
+        "-e", "image_server_address=192.0.2.10", "-e", "pxe_server_dhcp_mode=none",
     ]  # fmt: skip
     done = run("ansible-playbook", "playbooks/register.yml", *options)
     assert done.returncode == 0, done.stdout + done.stderr

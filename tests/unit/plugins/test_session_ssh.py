@@ -20,6 +20,7 @@ from ansible_collections.slipway.imaging.plugins.plugin_utils._session_ssh impor
     arguments,
     control_socket,
     problems,
+    unsent,
 )
 from slipway_runner.output import Output
 from slipway_runner.play import play, variables
@@ -82,6 +83,17 @@ def test_what_an_ssh_configuration_says_changes_nothing(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_a_program_that_puts_its_own_options_first_is_noticed(option: str) -> None:
     assert problems(target(), told(["-o", option, *arguments(target())]))
+
+
+def test_an_ssh_configuration_sends_no_variables_and_forbids_no_keys(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text("Host *\n  SendEnv AWS_* ?OKEN\n  SendEnv *\n  PubkeyAuthentication no\n")
+    said = told(arguments(target(), ["-F", str(config)]))
+    assert "pubkeyauthentication true" in said
+    kept = {"HOME": "/root", "PATH": "/bin", "LC_ALL": "C", "SSH_AUTH_SOCK": "/tmp/agent"}
+    assert unsent(said, {**kept, "AWS_SECRET": "x", "TOKEN": "x", "VAULT": "x"}) == kept
+    some = said.replace("sendenv *\n", "")
+    assert unsent(some, {"AWS_SECRET": "x", "TOKEN": "x", "TOKENS": "x"}) == {"TOKENS": "x"}
 
 
 def test_the_way_there_stays_the_inventorys() -> None:
@@ -266,6 +278,16 @@ def test_the_real_pc_gets_them(site: Site, pc: Pc) -> None:
     done = site.play(pc, "backup", environment=ENVIRONMENT)
     assert [kind for kind, _text in pc.commands] == ["hello", "module", "farewell"]
     assert "Its answer can't be" in done.stdout
+
+
+@real
+def test_a_pc_gets_no_variable_of_the_controller(site: Site, pc: Pc, tmp_path: Path) -> None:
+    """Its sshd takes whatever it is sent."""
+    (tmp_path / "config").write_text("SendEnv *\n")
+    site.describe(ansible_ssh_common_args=f"-F {tmp_path / 'config'}")
+    site.play(pc, "backup", environment={"VAULT_TOKEN": "secret-of-the-controller"})
+    assert pc.commands
+    assert "VAULT_TOKEN" not in pc.environment and "PATH" in pc.environment
 
 
 @real

@@ -15,7 +15,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -27,7 +26,7 @@ from typing import Any
 import httpx
 
 from .conftest import ROOT, Service
-from .nginx_site import NGINX, make_certificates, render
+from .nginx_site import configuration, make_certificates, render, unpack_nginx
 
 _numbers = itertools.count(1)
 SERVER, NEAR_ROUTER, FAR_ROUTER = "10.99.0.1", "10.99.0.254", "10.99.1.254"
@@ -225,16 +224,11 @@ class Segments:
             _image_server_http_socket=str(folder / "service/http"),
             _image_server_boot_root=str(folder / "boot"),
             _image_server_tls=str(folder),
+            _image_server_logs=str(folder),
             image_server_store_dir=str(service.store),
         )
-        site = re.sub(r"(access_log|error_log) /var/log/nginx/", rf"\1 {folder}/", site)
-        (folder / "nginx.conf").write_text(
-            f"pid {folder}/pid; error_log {folder}/error.log; daemon off; user root;\n"
-            f"events {{}} http {{ client_body_temp_path {folder}/body; proxy_temp_path {folder}/px;"
-            f"fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;"
-            f"\n{site} }}\n"
-        )
-        self._start(server, NGINX, "-c", str(folder / "nginx.conf"), "-p", str(folder))
+        (folder / "nginx.conf").write_text(configuration(folder, site))
+        self._start(server, unpack_nginx(), "-c", str(folder / "nginx.conf"), "-p", str(folder))
         self._wait_for_nginx(Host(server, ""))
         return service
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import random
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from slipway.format.frames import MAX_FRAME, digest_of, make_frame
 from slipway_server.api.models import common, images, jobs, registrations, sessions
 
-from .conftest import CELL, Service, cell
+from .conftest import CELL, Service, cell, manifest_of
 from .test_images import error_of
 
 STRICT = [
@@ -75,6 +78,66 @@ def test_the_largest_that_is_allowed_is_taken(service: Service) -> None:
     for path, size in (("progress", sessions.MAX_PROGRESS), ("result", sessions.MAX_RESULT)):
         record = {"type": path, "text": "x" * (size - 100)}
         assert pc.request("POST", f"/v1/session/{path}", json=record).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/session", "/v1/openapi.json", "/v1/choices/current", "/nosuch"]
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "PUT", "OPTIONS"])
+def test_nobody_without_a_token_holds_a_place_with_a_body(
+    service: Service, method: str, path: str
+) -> None:
+    """It is not waited for: neither for the rest of it, nor for its pace."""
+    for told in (b"Content-Length: 9", b"Transfer-Encoding: chunked"):
+        with socket.socket(socket.AF_UNIX) as line:
+            line.settimeout(5)
+            line.connect(str(service.folder / "http"))
+            head = b"%s %s HTTP/1.1\r\nHost: x\r\n" % (method.encode(), path.encode())
+            line.sendall(head + told + b"\r\n\r\n")
+            assert line.recv(4096).startswith(b"HTTP/1.1 401 ")
+
+
+def manifests_on_disk(service: Service) -> int:
+    """Files without a name that the service holds open in the store."""
+    place = str(service.store / "tmp/#")
+    found = 0
+    for each in Path(f"/proc/{service.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found += str(each.readlink()).startswith(place)
+    return found
+
+
+@pytest.mark.plays
+def test_a_session_has_one_manifest_on_disk_however_many_it_sends(service: Service) -> None:
+    """The next one begins when the one before is answered, and so on."""
+    pc, most, over = service.machine(), 0, threading.Event()
+    content = cell("one manifest at a time")
+    pc.put(content)
+    body = manifest_of(pc.name, content)
+
+    def slowly() -> Iterator[bytes]:
+        for start in range(0, len(body), len(body) // 4 + 1):
+            yield body[start : start + len(body) // 4 + 1]
+            time.sleep(0.05)
+
+    def send() -> int:
+        return pc.request("POST", f"/v1/images/{pc.name}", content=slowly()).status_code
+
+    def look() -> None:
+        nonlocal most
+        while not over.wait(0.005):
+            most = max(most, manifests_on_disk(service))
+
+    # As one is answered, another one comes: as from a client that lost the answer.
+    with ThreadPoolExecutor(5) as pool:
+        looking = pool.submit(look)
+        try:
+            answers = [pool.submit(send) for _ in range(12)]
+            assert {each.result() for each in answers} == {200, 201}
+        finally:
+            over.set()
+        looking.result()
+    assert most == 1
 
 
 @pytest.mark.plays

@@ -20,6 +20,7 @@ from slipway_server.images.memory import Memory
 from slipway_server.images.store import ChunkStore, Fingerprint
 from slipway_server.images.sync_marks import SyncMarks
 from slipway_server.sessions.session import Session, proof_nonce
+from slipway_server.transfers import quota
 from slipway_server.transfers.claims import Claims
 from slipway_server.transfers.digest_sets import DigestSet
 from slipway_server.transfers.grants import Grants
@@ -275,6 +276,8 @@ def test_a_machine_sends_no_more_than_its_disks_hold(
         claims.refuse_spent(item)
     for silent in ({}, {"disk_bytes": "none"}, {"disk_bytes": -1}, {"disk_bytes": True}):
         claims.refuse_spent(session(hardware=silent))
+    # More than any float holds is no crash: the administrator's limit stands.
+    assert quota.allowed(1 << 40, {"disk_bytes": 10**400}) == quota.allowed(1 << 40, {})
 
 
 def test_tiny_chunks_are_counted_too(tmp_path: Path, parts: tuple[WatchedStore, Memory]) -> None:

@@ -21,8 +21,9 @@ from slipway_server.jobs.job import Job
 from slipway_server.jobs.jobs import Jobs
 from slipway_server.jobs.next_boots import NextBoot, NextBoots
 from slipway_server.service import Service as Parts
+from slipway_server.sessions.session import CheckIn, Proof
 
-from .conftest import Service, cell, manifest_of
+from .conftest import HOST_KEY, Service, cell, manifest_of
 from .test_jobs import LIMITS, job
 
 YEARS = 3 * 365 * 86400.0
@@ -192,3 +193,28 @@ def test_what_ended_while_the_clock_was_ahead_is_not_kept_for_years(
         patch.setattr(time, "time", lambda: now + YEARS)
         in_parts(tmp_path, ahead)
     in_parts(tmp_path, right_again)
+
+
+def test_the_last_session_is_the_one_that_came_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that stayed on takes its next one, though its first is of a time to come."""
+
+    async def stay(parts: Parts, nonce: str) -> None:
+        cards = ("52:54:00:00:00:01",)
+        made = await parts.openings.open_session("pc1", cards, "service", None, None, 60)
+        proof = Proof(True, "", accepts_unknown=False, card=None, stayed=False, identity="new")
+        report = CheckIn(made.macs, HOST_KEY, "0.1.0", "192.0.2.1", proof, nonce=nonce)
+        await parts.sessions.check_in(made.id, report)
+        await parts.sessions.end(made.id, "done")
+
+    async def work(parts: Parts) -> None:
+        now = time.time()
+        with monkeypatch.context() as patch:
+            patch.setattr(time, "time", lambda: now + YEARS)
+            await stay(parts, "before")
+        await stay(parts, "after")
+        assert parts.sessions.last_of("pc1", "after", HOST_KEY) is not None
+        assert parts.sessions.last_of("pc1", "before", HOST_KEY) is None
+
+    in_parts(tmp_path, work)

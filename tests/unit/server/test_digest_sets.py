@@ -151,6 +151,34 @@ def test_a_manifest_that_cannot_be_read_is_tried_again(images: CountedImages) ->
     in_a_loop(images, work)
 
 
+def test_a_backups_first_question_does_not_wait_for_years_of_versions(
+    images: CountedImages,
+) -> None:
+    digests = add(images, "pc", count=2)
+    body = images.path("pc", VERSION).read_bytes()
+    for number in range(3000):
+        images.path("pc", f"2020{number:04}T000000Z").write_bytes(body)
+    newer = add(images, "pc", LATER, count=2)
+
+    async def work(sets: DigestSets) -> None:
+        found = await sets.of(session(1, "pc", "backup"))
+        assert all(digest in found for digest in (*newer, *digests))
+        assert images.reads <= 10
+
+    in_a_loop(images, work)
+
+
+def test_reading_one_version_does_not_list_the_others(
+    images: CountedImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(images, "pc")
+    with monkeypatch.context() as patch:
+        patch.setattr(Images, "versions", lambda *_: pytest.fail("the folder was listed"))
+        images.read("pc", VERSION)
+    with pytest.raises(ServiceError, match="Image pc has no version"):
+        images.read("pc", LATER)
+
+
 def test_who_hangs_up_takes_nothing_from_the_others(images: CountedImages) -> None:
     digests = add(images, "pc")
 

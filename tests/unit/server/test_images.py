@@ -232,6 +232,10 @@ def test_a_sound_read_is_remembered_and_a_full_check_is_not_fooled(
     quick = service.session(pc.session, wait=10, until="image_checked")["image_check"]
     assert quick["state"] == "sound"
     assert quick["bytes_done"] == quick["bytes_total"] == before.st_size
+    # A session can ask for all of it, and a restart meanwhile makes no difference to that.
+    pc = service.machine("restore", image=name, arrived=False, full_check=True)
+    asked = service.session(pc.session, wait=10, until="image_checked")["image_check"]
+    assert asked["state"] == "broken"
     assert check(service, name, version)["state"] == "broken"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
@@ -42,3 +43,32 @@ def test_a_lease_holds_until_it_ends(tmp_path: Path) -> None:
 
 def test_where_somebody_else_hands_out_addresses_there_are_none() -> None:
     assert Leases(None).card_of("10.0.0.1") is None
+
+
+def test_a_file_that_is_being_written_takes_nobodys_lease(tmp_path: Path) -> None:
+    path, stop = tmp_path / "leases", threading.Event()
+    lines = [f"0 52:54:00:77:01:{number:02x} 10.0.1.{number} pc{number} *" for number in range(200)]
+    text = "".join(f"{line}\n" for line in lines)
+    path.write_text(text)
+
+    def rewrite() -> None:
+        """As dnsmasq does, only slower."""
+        while not stop.wait(0.002):
+            with path.open("r+") as file:
+                file.truncate()
+                time.sleep(0.002)
+                file.write(text[:4096])
+                file.flush()
+                time.sleep(0.002)
+                file.write(text[4096:])
+
+    writer = threading.Thread(target=rewrite)
+    writer.start()
+    try:
+        leases = Leases(path)
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            assert leases.card_of("10.0.1.199") == "52:54:00:77:01:c7"
+    finally:
+        stop.set()
+        writer.join()

@@ -201,6 +201,27 @@ def test_long_bodies_without_a_token_are_refused_by_what_they_say(front: Front, 
         assert b" 413 " in line.recv(65536).splitlines()[0]
 
 
+@pytest.mark.plays
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/openapi.json", "/v1/session", "/v1/nosuch", "/v1/chunks/" + "0" * 64, "/v1/images/pc1"],
+)
+def test_whoever_shows_no_token_asks_no_oftener_than_who_needs_none(
+    front: Front, path: str
+) -> None:
+    """A description of 100 KB, asked for 4000 times a second, would let no PC boot."""
+    pc = front.service.machine()
+    own = {"Authorization": f"Bearer {pc.token}"}
+    with ThreadPoolExecutor(8) as pool:
+        refused = list(pool.map(lambda _: front.tls.get(path).status_code, range(600)))
+        mine = pool.map(lambda _: front.tls.get("/v1/session", headers=own), range(100))
+        assert {each.status_code for each in mine} == {200}
+    assert refused.count(429) > 100
+    # The turn comes again.
+    time.sleep(1)
+    assert front.tls.get(path).status_code != 429
+
+
 def test_the_log_takes_the_beginning_of_a_line(front: Front) -> None:
     log, errors = front.folder / "access.log", front.folder / "error.log"
     for path in ("/env/" + "n" * 3900, "/env/" + "%0a" * 1200):

@@ -32,11 +32,15 @@ class Arguments(argparse.Namespace):
     threads: int = 0
     whole: list[str] = field(default_factory=list)
     unclean: Policy = "refuse"
+    keep_gaps: bool = False
     luks_key: list[str] = field(default_factory=list)
     target: list[str] = field(default_factory=list)
+    disk: list[str] = field(default_factory=list)
     partition: list[str] = field(default_factory=list)
     grow: list[str] = field(default_factory=list)
+    move: list[str] = field(default_factory=list)
     read_back: bool = False
+    read_first: bool = False
     dry_run: bool = False
     allow_degraded: bool = False
     max_unreadable: int = MAX_UNREADABLE
@@ -148,6 +152,11 @@ def _how(parser: argparse.ArgumentParser) -> None:
         default="refuse",
         help="save what was not shut down cleanly with all sectors, or refuse it, the default",
     )
+    parser.add_argument(
+        "--keep-gaps",
+        action="store_true",
+        help="save what lies in no partition in full; else of a long gap its ends alone",
+    )
 
 
 def _restore(parser: argparse.ArgumentParser) -> None:
@@ -166,6 +175,18 @@ def _restore(parser: argparse.ArgumentParser) -> None:
         help="on a larger disk, let it and its file system take the space behind it",
     )
     parser.add_argument(
+        "--read-first",
+        action="store_true",
+        help="read every chunk of a folder first, also what was found sound lately",
+    )
+    parser.add_argument(
+        "--move",
+        action="append",
+        default=[],
+        metavar="last|PARTITION",
+        help="let it grow, and move what lies behind it to the end of the disk",
+    )
+    parser.add_argument(
         "--read-back",
         action="store_true",
         help="read everything from the disk again before it may boot",
@@ -182,6 +203,13 @@ def _compare(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="ID=DISK",
         help="put this disk of the image there, whatever its serial number",
+    )
+    parser.add_argument(
+        "--disk",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="only this disk of the image, e.g. disk0, when another one of them is gone",
     )
     parser.add_argument(
         "--partition",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,7 +17,14 @@ from slipway.cli.register import register as ask_to_register
 from slipway.cli.screens import Screens
 from slipway.cli.terminals import Terminals
 from slipway.cli.units import size
-from slipway.cli.views import JsonView, View, as_slipway_error, degraded_lines, error_json
+from slipway.cli.views import (
+    JsonView,
+    TerminalView,
+    View,
+    as_slipway_error,
+    degraded_lines,
+    error_json,
+)
 from slipway.engine import devices
 from slipway.engine.agreement import settled
 from slipway.engine.backup import Options
@@ -31,6 +38,7 @@ from slipway.engine.errors import (
     UsageError,
 )
 from slipway.engine.folder_store import FolderStore
+from slipway.engine.gaps import surveyed
 from slipway.engine.mapping import DiskMap, How, map_disk, resolve_whole
 from slipway.engine.match import Pair, match_disks
 from slipway.engine.preview import previews
@@ -39,7 +47,8 @@ from slipway.engine.restore import Mode
 from slipway.engine.restore import restore as engine_restore
 from slipway.engine.result import CellCounts, Result
 from slipway.engine.run import run
-from slipway.engine.selection import Growing, growing, select
+from slipway.engine.selection import Growing, growing, select, select_disks
+from slipway.engine.shrink import ReshapedStore
 from slipway.engine.store import Store, damaged, read_through
 from slipway.format import ImageRef, Machine, Manifest, check_name, parse_image_ref
 from slipway.net import clock
@@ -125,7 +134,7 @@ def _open_store(
     if session is not None:
         return HttpStore(session.client(patience), session.version)
     if "://" not in arguments.store:
-        return FolderStore(Path(arguments.store), create)
+        return FolderStore(Path(arguments.store), create, trusting=not arguments.read_first)
     if arguments.token_file is None or arguments.ca is None:
         raise UsageError("a store at a URL needs --token-file and --ca", "or use --session FILE")
     try:
@@ -145,8 +154,11 @@ def probe(arguments: Arguments, view: View) -> int:
     """Show disks and what a backup would do with them. A disk that refuses says so and why."""
     disks = _chosen(arguments)
     how = _how(arguments, disks)
-    looks = [_look(disk, f"disk{index}", how) for index, disk in enumerate(disks)]
-    maps = settled([each for each in looks if isinstance(each, DiskMap)])
+    meter = Meter(view.progress)
+    looks = [_look(disk, f"disk{index}", how, meter) for index, disk in enumerate(disks)]
+    if isinstance(view, TerminalView):
+        view.end_line()
+    maps = settled([each for each in looks if isinstance(each, DiskMap)], how.unclean)
     found = {each.id: each for each in maps}
     entries = []
     for index, (disk, look) in enumerate(zip(disks, looks, strict=True)):
@@ -165,6 +177,7 @@ def probe(arguments: Arguments, view: View) -> int:
                 if disk_map
                 else None,
                 "partitions": [asdict(each) for each in previews(disk_map)] if disk_map else [],
+                "warnings": list(disk_map.warnings) if disk_map else [],
                 "error": error_json(look) if isinstance(look, SourceRefused) else None,
             }
         )
@@ -184,10 +197,10 @@ def probe(arguments: Arguments, view: View) -> int:
     return 0
 
 
-def _look(disk: BlockDisk, name: str, how: How) -> DiskMap | SourceRefused:
+def _look(disk: BlockDisk, name: str, how: How, meter: Meter) -> DiskMap | SourceRefused:
     try:
         with devices.open_read_only(disk) as handle:
-            return map_disk(disk, handle, name, how)
+            return surveyed(map_disk(disk, handle, name, how), handle, meter)
     except SourceRefused as error:
         return error
 
@@ -200,6 +213,8 @@ def _print_disk(disk: BlockDisk, index: int, look: DiskMap | SourceRefused) -> N
     for each in previews(look):
         why = f"  ({each.reason})" if each.reason else ""
         print(f"  {each.partition:>4}  {size(each.size):>8}  {each.content:8} {each.method}{why}")
+    for warning in look.warnings:
+        print(f"  warning: {warning}")
 
 
 def _how(arguments: Arguments, disks: tuple[BlockDisk, ...]) -> How:
@@ -207,6 +222,7 @@ def _how(arguments: Arguments, disks: tuple[BlockDisk, ...]) -> How:
         whole=resolve_whole(arguments.whole, disks),
         keys=_keys(arguments, disks),
         unclean=arguments.unclean,
+        keep_gaps=arguments.keep_gaps,
     )
 
 
@@ -236,7 +252,8 @@ def backup(arguments: Arguments, view: View) -> int:
             firmware=facts["firmware"],
         )
         machine = recorded(machine)
-        job.done(engine_backup(disks, name, job.store, job.meter, machine, options))
+        result = engine_backup(disks, name, job.store, job.meter, machine, options, view.warning)
+        job.done(result)
     return 0
 
 
@@ -272,19 +289,21 @@ def _compare_or_restore(arguments: Arguments, view: View, mode: Mode) -> Result:
     with _job(arguments, view) as job:
         with job.meter.phase("check", 0):
             manifest = job.store.manifest(parse_image_ref(arguments.image))
-        grow = growing(manifest, arguments.grow)
-        if arguments.grow and arguments.partition:
+        manifest = select_disks(manifest, arguments.disk)
+        grow = growing(manifest, arguments.grow, arguments.move)
+        if grow and arguments.partition:
             raise UsageError(
                 "--grow changes the table, which --partition leaves alone", "use one of them"
             )
         manifest = select(manifest, arguments.partition)
-        pairs = _pairs(arguments, manifest, grow)
+        store = ReshapedStore(job.store, manifest, job.meter)
+        pairs = _pairs(arguments, manifest, grow, store)
         for note in (note for pair in pairs for note in pair.fit.notes):
             view.warning(note)
         result = engine_restore(
             manifest,
             pairs,
-            job.store,
+            store,
             job.meter,
             mode,
             arguments.threads,
@@ -312,7 +331,12 @@ def _boot_entries(
     return replace(result, boot_entries=entries, changed=result.changed or changed)
 
 
-def _pairs(arguments: Arguments, manifest: Manifest, grow: Growing) -> tuple[Pair, ...]:
+def _pairs(
+    arguments: Arguments,
+    manifest: Manifest,
+    grow: Mapping[str, Sequence[Growing]],
+    store: ReshapedStore,
+) -> tuple[Pair, ...]:
     overrides = {}
     for text in arguments.target:
         disk, separator, path = text.partition("=")
@@ -320,7 +344,7 @@ def _pairs(arguments: Arguments, manifest: Manifest, grow: Growing) -> tuple[Pai
             raise UsageError(f"--target {text} can't be read", "write --target disk0=/dev/sdX")
         overrides[disk] = devices.find_disk(path)
     named = bool(arguments.disks)
-    return match_disks(manifest, _chosen(arguments), overrides, named, grow)
+    return match_disks(manifest, _chosen(arguments), overrides, named, grow, store.shrinker)
 
 
 def verify(arguments: Arguments, view: View) -> int:

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TextIO
 from slipway.cli.units import clock, size
 from slipway.engine.errors import SlipwayError, UsageError
 from slipway.engine.progress import Record
-from slipway.engine.result import Result
+from slipway.engine.result import PartitionResult, Result
 from slipway.format import FormatError
 
 _PIPE_INTERVAL = 5.0
@@ -100,6 +100,8 @@ def progress_line(record: dict[str, Any]) -> str:
             f"{size(record.get('rate') or 0)}/s",
             f"{clock(record.get('eta'))} left",
         ]
+    elif done:
+        words += [size(done), f"{size(record.get('rate') or 0)}/s"]
     words.append(str(record.get("waiting") or ""))
     return "  ".join(word for word in words if word)
 
@@ -131,22 +133,23 @@ class TerminalView:
 
     def warning(self, message: str) -> None:
         """A line of its own."""
-        self._end_line()
+        self.end_line()
         print(f"slipway: warning: {message}", file=self._err, flush=True)
 
     def result(self, result: Result) -> None:
         """What was done, and what differs."""
-        self._end_line()
+        self.end_line()
         for line in result_lines(result):
             print(line, file=self._out, flush=True)
 
     def error(self, error: SlipwayError) -> None:
         """Message and remedy."""
-        self._end_line()
+        self.end_line()
         print(f"slipway: {error.message}", file=self._err)
         print(f"  what helps: {error.remedy}", file=self._err, flush=True)
 
-    def _end_line(self) -> None:
+    def end_line(self) -> None:
+        """Leave the line of progress, for what is printed beside this view."""
         if self._width:
             self._err.write("\n")
             self._width = 0
@@ -190,12 +193,21 @@ def _partition_lines(result: Result, differing_only: bool) -> list[str]:
     lines = []
     for disk in result.disks:
         for part in disk.partitions:
-            if differing_only and not part.differing_cells:
+            if differing_only and not (part.differing_cells or part.foreign):
                 continue
             line = f"  {disk.disk} {disk.device}  {part.partition}  {part.content}"
             if differing_only:
-                line += f": {size(part.differs)} in {part.differing_cells} cells differ"
+                line += f": {_difference(part)}"
             else:
                 line += f" ({part.method}): {size(part.bytes_used)}"
             lines.append(line)
     return lines
+
+
+def _difference(part: PartitionResult) -> str:
+    said = []
+    if part.differing_cells:
+        said.append(f"{size(part.differs)} in {part.differing_cells} cells differ")
+    if part.foreign:
+        said.append(f"marks of {', '.join(part.foreign)} beside the image's data")
+    return "; ".join(said)

@@ -14,6 +14,7 @@ from slipway.engine.cells import ReadError, Runs, aligned_buffer, read_cell, sea
 from slipway.engine.devices import BlockDisk, open_read_only
 from slipway.engine.direct import cell_reader
 from slipway.engine.errors import DeviceError
+from slipway.engine.gaps import surveyed
 from slipway.engine.mapping import DiskMap, How, Mapped, known_identity, map_disk
 from slipway.engine.memory import give_back
 from slipway.engine.parallel import cores, parallel
@@ -88,11 +89,14 @@ def backup(
     meter: Meter,
     machine: Machine,
     options: Options,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> Result:
-    """Save the disks as a new version of image `name`."""
+    """Save the disks as a new version of image `name`. `warn` is told what does not stop it."""
     with ExitStack() as stack:
         handles = [stack.enter_context(open_read_only(disk)) for disk in disks]
         maps = _map_all(disks, handles, options, meter)
+        for warning in (each for disk_map in maps for each in disk_map.warnings):
+            warn(warning)
         budget = Budget(options.max_unreadable, options.rescue_seconds)
         rescuers = [Rescuer(disk, budget) for disk in disks]
         readers = [
@@ -161,9 +165,9 @@ def _map_all(
         for index, (disk, handle) in enumerate(zip(disks, handles, strict=True)):
             meter.at(f"disk{index}", "")
             maps.append(map_disk(disk, handle, f"disk{index}", options.how))
-    maps = settled(maps)
+    maps = settled(maps, options.how.unclean)
     refuse_refused(maps)
-    return maps
+    return [surveyed(each, handle, meter) for each, handle in zip(maps, handles, strict=True)]
 
 
 class _Job:

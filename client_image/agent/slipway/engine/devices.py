@@ -18,10 +18,17 @@ from slipway.engine.run import run
 from slipway.format import Identity
 
 _COLUMNS = "NAME,PATH,TYPE,SIZE,LOG-SEC,PHY-SEC,SERIAL,WWN,MODEL,RM,RO,TRAN,MOUNTPOINTS,FSTYPE"
-# Memory, loops, optical and floppy drives, network disks, and the hidden areas of eMMC.
-_NEVER_FIXED = re.compile(r"(loop|ram|zram|sr|fd|nbd|mtdblock)\d+|mmcblk\d+(boot|rpmb).*")
+# Memory, loops, optical and floppy drives, flash without a controller, disks of a network or of
+# another disk, memory sticks in a reader, and the hidden areas of eMMC.
+_NEVER_FIXED = re.compile(
+    r"(loop|ram|zram|sr|fd|nbd|rbd|drbd|zd|bcache|mtdblock|ubiblock|mspblk)\d+.*"
+    r"|mmcblk\d+(boot|rpmb).*"
+)
 _REMOVABLE_BUSES = frozenset({"usb", "ieee1394"})
 _MAX_TEXT = 128
+SYS_BLOCK = Path("/sys/block")
+# Soldered flash (eMMC) says MMC; a card in a reader, which has the same driver, says SD.
+_CARD_TYPES = frozenset({"SD", "SDIO", "SDcombo"})
 
 
 @dataclass(frozen=True)
@@ -114,11 +121,22 @@ def _disk(device: dict[str, Any]) -> BlockDisk:
         logical_sector=int(device["log-sec"]),
         physical_sector=max(int(device["phy-sec"]), int(device["log-sec"])),
         identity=Identity(*(clean(device[key]) for key in ("serial", "wwn", "model"))),
-        removable=bool(device["rm"]),
+        removable=bool(device["rm"]) or _is_card(Path(device["path"]).name),
         read_only=bool(device["ro"]),
         transport=device["tran"] or "",
         mounts=tuple(_mounts(device)),
     )
+
+
+def _is_card(name: str) -> bool:
+    """Whether it is a card in a reader; the kernel does not call those removable.
+
+    Values of `type`: Linux, drivers/mmc/core/bus.c.
+    """
+    try:
+        return (SYS_BLOCK / name / "device/type").read_text().strip() in _CARD_TYPES
+    except OSError:
+        return False
 
 
 def _mounts(device: dict[str, Any]) -> Generator[str, None, None]:
@@ -163,7 +181,7 @@ def open_read_only(
 def _refuse_busy_file(path: Path, refusal: type[SlipwayError]) -> None:
     """A file can be mounted through a loop device, which O_EXCL on the file would not show."""
     resolved = str(path.resolve())
-    for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
+    for backing in SYS_BLOCK.glob("loop*/loop/backing_file"):
         try:
             if backing.read_text().rstrip("\n") != resolved:
                 continue

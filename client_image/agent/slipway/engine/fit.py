@@ -1,7 +1,8 @@
-"""What of an image goes on a disk of another size, and where its partitions end there.
+"""What of an image goes on a disk of another size, and where its partitions lie there.
 
-No file system is moved and no partition is cut, but for swap space at the end: its size stands in
-its header, which is edited. All that does not fit is refused here, before anything is written.
+Swap space at the end is made smaller by arithmetic: its size stands in its header. Any other
+partition that would be cut becomes smaller with its file system (`shrink`), and what lies behind it
+moves. All that does not fit is refused here, before anything is written.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from dataclasses import dataclass, field, replace
 from slipway.engine.cells import zeros
 from slipway.engine.errors import TargetRefused
 from slipway.engine.grow import growable
-from slipway.engine.selection import LAST
+from slipway.engine.partition_types import is_service
+from slipway.engine.reshape import Reshaped, Shrinker, end_of, parts_of, pushed, squeezed
+from slipway.engine.selection import LAST, Growing
+from slipway.engine.shrink import comes_out_anew
 from slipway.engine.table import MIB, is_container
 from slipway.format import Disk, Extents, Segment, digest_of
 
@@ -32,6 +36,8 @@ class Growth:
 class Fit:
     """How an image's disk differs on its target from what it was."""
 
+    starts: Mapping[int, int] = field(default_factory=dict)
+    """New start of partitions that move, in bytes on the disk, by number."""
     ends: Mapping[int, int] = field(default_factory=dict)
     """New end of partitions, in bytes on the disk, by number."""
     growths: tuple[Growth, ...] = ()
@@ -43,19 +49,35 @@ class Fit:
     """What the user should know."""
 
 
-def fit(image: Disk, size: int, cell_size: int, grow: Collection[str] = ()) -> tuple[Disk, Fit]:
+def fit(
+    image: Disk,
+    size: int,
+    cell_size: int,
+    grow: Collection[Growing] = (),
+    shrinker: Shrinker | None = None,
+) -> tuple[Disk, Fit]:
     """The disk of the image as it goes on a target of `size` bytes.
 
-    `grow` has numbers of partitions, or `last`. Raises TargetRefused, with what would be needed.
+    Without a `shrinker` nothing but swap space becomes smaller. Raises TargetRefused, with what
+    would be needed.
     """
-    layout = _Layout(image, size)
+    original, layout, new = image, _Layout(image, size), Reshaped(image)
     ends: dict[int, int] = {}
     if size < image.size:
+        if shrinker is not None and layout.is_cut():
+            new = squeezed(image, layout.limit, shrinker, layout.slack())
+            layout = _Layout(new.image, size)
         ends = layout.cut()
     elif size > image.size:
-        ends = {number: end for name in grow for number, end in layout.grown(name)}
-    if size == image.size or not (ends or size < image.size):
-        return image, Fit()
+        for each in grow:
+            moved = layout.pushed(each)
+            if moved is not None:
+                new = moved
+                layout = _Layout(new.image, size)
+        ends = {number: end for each in grow for number, end in layout.grown(each.part, new.ends)}
+    image, ends = new.image, {**new.ends, **ends}
+    if not (ends or size < image.size):
+        return image, Fit(notes=tuple(_larger(image, size)))
     segments, partial, lost = [], set(), 0
     for segment in image.segments:
         kept = layout.kept(segment, ends)
@@ -63,17 +85,28 @@ def fit(image: Disk, size: int, cell_size: int, grow: Collection[str] = ()) -> t
         segments.append(trimmed)
         partial |= {(segment.id, number) for number in cells}
         lost += _content_lost(segment, trimmed, cell_size)
-    changed = [part for part in layout.parts if part.partition in ends]
+    for gap in new.dropped:
+        lost += _content_lost(gap, replace(gap, used=Extents.of([]), digests=b""), cell_size)
+    changed = [
+        part for part in layout.parts if end_of(part) != ends.get(part.partition or 0, end_of(part))
+    ]
     swaps = {part.id: ends[part.partition or 0] - part.offset for part in changed if _swap(part)}
+    heads = {part.id for part in layout.parts if part.id in swaps or has_place(part, new.starts)}
     return replace(image, segments=tuple(segments)), Fit(
+        starts=new.starts,
         ends=ends,
         growths=tuple(
             Growth(part, ends[part.partition or 0]) for part in changed if not _swap(part)
         ),
         swaps=swaps,
-        partial=frozenset(partial | {(name, 0) for name in swaps}),
-        notes=tuple(_notes(image, changed, ends, lost)),
+        partial=frozenset(partial | {(name, 0) for name in heads}),
+        notes=tuple(_notes(original, layout.parts, ends, new.starts, lost)),
     )
+
+
+def has_place(part: Segment, starts: Mapping[int, int]) -> bool:
+    """Whether a partition that moves says in its boot sector where it begins."""
+    return part.partition in starts and part.content in ("ntfs", "vfat")
 
 
 class _Layout:
@@ -84,19 +117,27 @@ class _Layout:
         self.size = size
         self.sector = image.logical_sector
         self.parts = [each for each in image.segments if each.kind == "partition"]
-        self.last = max(self.parts, key=_end, default=None)
+        self.last = max(self.parts, key=end_of, default=None)
         tail = (each.size for each in image.segments if each.kind == "gpt-backup")
         self.tail = next(tail, 0)
         self.limit = size // self.sector * self.sector - self.tail
         """Where partitions have to end."""
 
+    def slack(self) -> int:
+        """Bytes that swap space at the end could give up."""
+        return max(self.last.size - _LEAST_SWAP, 0) if self.last and _swap(self.last) else 0
+
+    def is_cut(self) -> bool:
+        """Whether more than swap space at the end would have to become smaller."""
+        return self.last is not None and end_of(self.last) - self.slack() > self.limit
+
     def cut(self) -> dict[int, int]:
         """The new end of the last partition, if it is swap space and has to become smaller."""
         fixed = [each for each in self.image.segments if each.kind not in ("gap", "gpt-backup")]
         last = self.last
-        shrinks = last is not None and _swap(last) and _end(last) > self.limit
+        shrinks = last is not None and _swap(last) and end_of(last) > self.limit
         needed = max(
-            _end(each) if each is not last or not shrinks else each.offset + _LEAST_SWAP
+            end_of(each) if each is not last or not shrinks else each.offset + _LEAST_SWAP
             for each in fixed
         )
         if needed > self.limit:
@@ -110,29 +151,50 @@ class _Layout:
             return {}
         return {last.partition or 0: max(self.limit // MIB * MIB, last.offset + _LEAST_SWAP)}
 
-    def grown(self, name: str) -> list[tuple[int, int]]:
-        """Number and new end of the partition that takes the free space behind it, if any."""
+    def _named(self, name: str) -> Segment:
+        """The partition of that name; `last` is the last that people use."""
+        used = [each for each in self.parts if not is_service(self.image.table, each.partition)]
         named = (each for each in self.parts if each.id == name)
-        part = self.last if name == LAST else next(named, None)
+        part = max(used, key=end_of, default=None) if name == LAST else next(named, None)
         if part is None or not part.partition:
             raise TargetRefused(
                 f"{self.image.id} of the image has no partition that could grow",
                 "restore it without --grow",
             )
         growable(f"{self.image.id}:{part.id}", part)
-        blockers = [start for start in self._starts() if start >= _end(part)]
-        limit = min([self.limit, *blockers])
-        if self.image.table.kind == "dos":
-            limit = min(limit, _MBR_LIMIT * self.sector)
-        end = limit // MIB * MIB
-        if end <= _end(part) and not blockers:
+        return part
+
+    def _reach(self) -> int:
+        """Where the table lets partitions end."""
+        dos = self.image.table.kind == "dos"
+        return min(self.limit, _MBR_LIMIT * self.sector) if dos else self.limit
+
+    def pushed(self, growing: Growing) -> Reshaped | None:
+        """The disk with what lies behind a growing partition at its end, when that is asked for."""
+        part = self._named(growing.part)
+        return pushed(self.image, part, self._reach()) if growing.move else None
+
+    def grown(self, name: str, known: Mapping[int, int]) -> list[tuple[int, int]]:
+        """Number and new end of the partition that takes the free space behind it, if any."""
+        part = self._named(name)
+        number = part.partition or 0
+        if number in known:
             return []
-        if end <= _end(part):
+        blockers = [start for start in self._starts() if start >= end_of(part)]
+        limit = min([self._reach(), *blockers])
+        end = limit // MIB * MIB
+        if end <= end_of(part) and not blockers:
+            return []
+        if end <= end_of(part):
+            behind = [each for each in parts_of(self.image) if each.offset >= end_of(part)]
+            what = f"{self.image.id}:{behind[0].id}" if behind else "an extended partition"
+            name = f"{self.image.id}:{part.id}"
             raise TargetRefused(
-                f"{self.image.id}:{part.id} of the image can't grow: no free space lies behind it",
-                "name another partition with --grow, or restore without it",
+                f"{name} of the image can't grow: no free space lies behind it, but {what}",
+                f"let what lies behind it move, with --move {name}; name another partition, or "
+                "restore without --grow",
             )
-        return [(part.partition, end)]
+        return [(number, end)]
 
     def _starts(self) -> Iterable[int]:
         """Where something begins that nothing may grow into."""
@@ -151,15 +213,11 @@ class _Layout:
         if self.size < self.image.size:
             used = used.clip(0, max(self.limit - segment.offset, 0))
         for part in self.parts:
-            start, end = _end(part), ends.get(part.partition or 0, 0)
+            start, end = end_of(part), ends.get(part.partition or 0, 0)
             if start < end:
                 low = max(start - segment.offset, 0)
                 used = used.without(low, max(end - segment.offset, low))
         return used
-
-
-def _end(segment: Segment) -> int:
-    return segment.offset + segment.size
 
 
 def _swap(segment: Segment) -> bool:
@@ -194,18 +252,37 @@ def _content_lost(before: Segment, after: Segment, cell_size: int) -> int:
     return lost
 
 
-def _notes(
-    image: Disk, changed: Iterable[Segment], ends: Mapping[int, int], lost: int
-) -> Iterable[str]:
-    for part in changed:
-        size = ends[part.partition or 0] - part.offset
-        if size < part.size:
+def _larger(image: Disk, size: int) -> Iterable[str]:
+    for part in image.segments:
+        if size > image.size and part.partition == 0 and part.content.endswith("_raid_member"):
             yield (
-                f"{image.id}:{part.id}: the swap space is made smaller, "
-                f"{size} bytes instead of {part.size}"
+                f"{image.id}: a RAID array whose super block lies at the disk's end (metadata "
+                "0.90, 1.0 or of firmware) is not found on this larger disk"
+            )
+
+
+def _notes(
+    image: Disk,
+    parts: Iterable[Segment],
+    ends: Mapping[int, int],
+    starts: Mapping[int, int],
+    lost: int,
+) -> Iterable[str]:
+    before = {part.id: part for part in parts_of(image)}
+    for part in parts:
+        number, name = part.partition or 0, f"{image.id}:{part.id}"
+        if number in starts:
+            yield f"{name}: moves to byte {starts[number]} of the disk"
+        size = ends.get(number, end_of(part)) - part.offset
+        if size < before[part.id].size:
+            what = "swap space" if _swap(part) else "file system"
+            anew = (
+                "; each run may make it a little different, so that a comparison finds "
+                "differences and another restore writes it again"
+            )
+            yield (
+                f"{name}: the {what} is made smaller, {size} bytes instead of "
+                f"{before[part.id].size}{anew if comes_out_anew(part) else ''}"
             )
     if lost:
-        yield (
-            f"{image.id}: {lost} bytes of unallocated space behind the last partition, "
-            "which hold something, are left out"
-        )
+        yield (f"{image.id}: {lost} bytes of unallocated space, which hold something, are left out")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
+import io
 import os
 import secrets
 import shutil
+import stat
 import threading
 import time
 from collections.abc import Generator, Sequence
@@ -24,7 +26,7 @@ from slipway.engine.errors import (
 )
 from slipway.engine.parallel import cores
 from slipway.engine.progress import Meter
-from slipway.engine.soundness import Look, recalled, remember
+from slipway.engine.soundness import Soundness
 from slipway.engine.store import (
     ChunksLacking,
     ImageInfo,
@@ -33,7 +35,7 @@ from slipway.engine.store import (
     VersionInfo,
     now,
     pick_version,
-    read_through,
+    read_chunks,
 )
 from slipway.format import (
     MAX_FRAME,
@@ -57,7 +59,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 # Chunks get their names in batches, after one sync: a name must never outlive its bytes.
 _BATCH = 32
 _GRACE = 60
-# A set of this many digests takes about 20 MB; a larger image is read through before a restore.
+# A set of this many digests takes about 20 MB; what is put beyond is read before a restore.
 _MOST_OWN = 200_000
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -67,16 +69,20 @@ class FolderStore:
 
     asked_at_once = 1
 
-    def __init__(self, root: Path, create: bool = False) -> None:
-        """Open a store; `create` makes the folders of a new one."""
+    def __init__(self, root: Path, create: bool = False, trusting: bool = True) -> None:
+        """Open a store; `create` makes the folders of a new one.
+
+        One that is not `trusting` believes no earlier read.
+        """
         self.root = root
         self.threads = cores()
+        self._trusting = trusting
         self._lock = threading.Lock()
         self._waiting: dict[str, Path] = {}
         self._desk: Path | None = None
         self._desk_lock = -1
-        # What this run has put, while all that it was asked for is its own work.
-        self._own: set[bytes] | None = set()
+        # What this run has put, and therefore knows to be sound: no clock says so, clocks are set.
+        self._own: set[bytes] = set()
         if create:
             with _storage_errors(root):
                 for folder in ("chunks", "images", "tmp"):
@@ -91,13 +97,11 @@ class FolderStore:
         """Which of these chunks are neither here nor on their way."""
         with self._lock:
             waiting = set(self._waiting)
-        lacking = {
+        return {
             digest
             for digest in digests
             if digest not in waiting and not self._chunk(digest).exists()
         }
-        self._note_others(set(digests) - waiting - lacking)
-        return lacking
 
     def put(self, digest: str, frame: bytes) -> None:
         """Write a chunk. It gets its name with its batch, or when the version is published."""
@@ -106,10 +110,8 @@ class FolderStore:
             path.write_bytes(frame)
             with self._lock:
                 self._waiting[digest] = path
-                if self._own is not None:
+                if len(self._own) < _MOST_OWN:
                     self._own.add(bytes.fromhex(digest))
-                    if len(self._own) > _MOST_OWN:
-                        self._own = None
                 full = len(self._waiting) >= _BATCH
             if full:
                 self._name_waiting()
@@ -118,7 +120,7 @@ class FolderStore:
         """A chunk's frame."""
         try:
             path = self._chunk(digest)
-            with path.open("rb", buffering=0) as file:
+            with _open_regular(path) as file:
                 # Exactly as much memory as the file needs; a frame above the limit shows by it.
                 return file.read(min(path.stat().st_size, MAX_FRAME) + 1) or b""
         except FileNotFoundError:
@@ -130,7 +132,8 @@ class FolderStore:
         """Sync the chunks, then link the manifest to its name."""
         with _storage_errors(self.root):
             self._name_waiting()
-            look = self._look(manifest)
+            files = self._files(manifest)
+            stored = sum(found.st_size for found in files.values())
             self._sync()
             folder = self.root / "images" / check_name(manifest.name)
             folder.mkdir(exist_ok=True)
@@ -138,7 +141,7 @@ class FolderStore:
             moment = now()
             while True:
                 version = make_version(moment, set(self._versions(manifest.name)))
-                stamped = manifest.stamped(version, f"{moment:%Y-%m-%dT%H:%M:%SZ}", look.bytes)
+                stamped = manifest.stamped(version, f"{moment:%Y-%m-%dT%H:%M:%SZ}", stored)
                 draft = self._open_desk() / f"manifest-{secrets.token_hex(4)}"
                 _write_synced(draft, serialize(stamped))
                 try:
@@ -148,10 +151,10 @@ class FolderStore:
                 finally:
                     draft.unlink()
                 _sync_folder(folder)
-                if self._is_own_work(manifest):
-                    remember(self._note(stamped), look.seal)
+                own = {each: files[each] for each in files if bytes.fromhex(each) in self._own}
+                self._soundness().remember(own)
                 warning = ahead_warning(manifest.name, version, moment) or ""
-                return Published(version, look.bytes, warning)
+                return Published(version, stored, warning)
 
     def manifest(self, ref: ImageRef) -> Manifest:
         """A version's manifest, checked to be the one that its file name says."""
@@ -169,16 +172,21 @@ class FolderStore:
         ]
 
     def prove(self, manifest: Manifest, meter: Meter) -> list[Problem]:
-        """Check every chunk by reading it, unless that was done lately and no file has changed."""
-        seal = ""
-        with suppress(ImageDamaged):
-            seal = self._look(manifest).seal
-        if recalled(self._note(manifest), seal):
-            meter.add(done=manifest.chunk_bytes)
-            return []
-        problems = read_through(self, manifest, meter)
-        if seal and not problems:
-            remember(self._note(manifest), seal)
+        """Check each chunk by reading it, unless that was done lately and its file is as it was."""
+        soundness, files = self._soundness(), dict[str, os.stat_result]()
+        unread = []
+        for digest, size in manifest.chunks():
+            with suppress(OSError):
+                files[digest] = self._chunk(digest).stat()
+            if self._trusting and digest in files and soundness.knows(digest, files[digest]):
+                meter.add(done=size)
+            else:
+                unread.append((digest, size))
+        problems = read_chunks(self, unread, meter)
+        bad = {problem.digest for problem in problems}
+        read = {digest for digest, _ in unread} - bad
+        if read:
+            soundness.remember({each: files[each] for each in read if each in files})
         return problems
 
     def close(self) -> None:
@@ -221,7 +229,7 @@ class FolderStore:
 
     def _read(self, path: Path, name: str, version: str) -> Manifest:
         try:
-            with path.open("rb") as file:
+            with _open_regular(path) as file:
                 manifest = parse(file.read(MAX_MANIFEST + 1))
         except FileNotFoundError as error:
             raise NotFound(f"image {name} has no version {version}") from error
@@ -236,29 +244,18 @@ class FolderStore:
             )
         return manifest
 
-    def _note(self, manifest: Manifest) -> Path:
-        return self.root / "sound" / f"{manifest.name}@{manifest.version}"
+    def _soundness(self) -> Soundness:
+        return Soundness(self.root / "sound" / "chunks")
 
-    def _look(self, manifest: Manifest) -> Look:
-        look = Look()
+    def _files(self, manifest: Manifest) -> dict[str, os.stat_result]:
+        """The file of each of a version's chunks, by digest."""
+        found = {}
         for digest, _ in manifest.chunks():
             try:
-                look.add(digest, self._chunk(digest).stat())
+                found[digest] = self._chunk(digest).stat()
             except FileNotFoundError:
                 raise ChunksLacking([digest]) from None
-        return look
-
-    def _note_others(self, there: set[str]) -> None:
-        """Stop counting this run's own work when it builds on chunks that were there before."""
-        with self._lock:
-            own = self._own
-            if own is not None and not all(bytes.fromhex(digest) in own for digest in there):
-                self._own = None
-
-    def _is_own_work(self, manifest: Manifest) -> bool:
-        """Whether this run wrote every chunk: no clock says so, clocks are set."""
-        own = self._own
-        return own is not None and all(bytes.fromhex(name) in own for name, _ in manifest.chunks())
+        return found
 
     def _open_desk(self) -> Path:
         """This run's folder under tmp/; its lock tells other runs that it is in use."""
@@ -310,6 +307,15 @@ class FolderStore:
                 raise OSError(code, os.strerror(code))
         finally:
             os.close(handle)
+
+
+def _open_regular(path: Path) -> io.FileIO:
+    """A file to read. OSError for a pipe, a device or a folder, which could hold us up for ever."""
+    file = io.FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return file
 
 
 def _write_synced(path: Path, data: bytes) -> None:

@@ -68,17 +68,17 @@ def _ntfs(device: Path) -> None:
 
 def _xfs(device: Path) -> None:
     # A twin of this file system may be in the machine: the same UUID is no error here.
-    with _mounted(device, "xfs", "nouuid") as point:
+    with mounted_unseen(device, "xfs", "nouuid") as point:
         run(["xfs_growfs", "-d", str(point)])
 
 
 def _btrfs(device: Path) -> None:
-    with _mounted(device, "btrfs", "defaults") as point:
+    with mounted_unseen(device, "btrfs", "defaults") as point:
         run(["btrfs", "filesystem", "resize", "max", str(point)])
 
 
 @contextmanager
-def _mounted(device: Path, kind: str, options: str) -> Generator[Path, None, None]:
+def mounted_unseen(device: Path, kind: str, options: str) -> Generator[Path, None, None]:
     """The file system mounted where nobody else looks; XFS and btrfs grow in no other state."""
     with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
         point = Path(folder)

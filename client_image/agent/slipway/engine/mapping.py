@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from slipway.engine.cells import ReadError
 from slipway.engine.content.base import Decision, Policy
 from slipway.engine.content.fixed import HASHES
 from slipway.engine.content.registry import (
@@ -27,6 +28,7 @@ from slipway.engine.errors import (
 )
 from slipway.engine.ldm import is_data, share_of
 from slipway.engine.loop import read_only_loop
+from slipway.engine.other_units import hint, other_units
 from slipway.engine.partition_types import why_whole
 from slipway.engine.readable import (
     metadata_needed,
@@ -36,7 +38,9 @@ from slipway.engine.readable import (
     table_needed,
 )
 from slipway.engine.run import ToolMissing, at_most
-from slipway.engine.table import Stretch, is_container, layout, read_table
+from slipway.engine.table import Stretch, extended_records, is_container, layout, read_table
+from slipway.engine.table_copy import table_copy
+from slipway.engine.table_state import said_of_table
 from slipway.format import Extents, Identity, Table
 
 WHOLE_DISK = "disk"
@@ -54,6 +58,8 @@ class How:
     """Passphrases by volume id."""
     unclean: Policy = "refuse"
     """What becomes of volumes that their own system did not let go of."""
+    keep_gaps: bool = False
+    """Whether what lies in no partition is saved in full, however long it is."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,8 @@ class DiskMap:
     disk: BlockDisk
     table: Table
     parts: tuple[Mapped, ...]
+    warnings: tuple[str, ...] = ()
+    """What users have to know and nothing stops for."""
 
     @property
     def used_bytes(self) -> int:
@@ -89,13 +97,14 @@ class DiskMap:
 def map_disk(disk: BlockDisk, handle: int, disk_id: str, how: How) -> DiskMap:
     """Find out everything about an opened disk; what is wrong with a partition stands with it."""
     with at_most(_PATIENCE):
-        table, stretches = _stretches(disk, handle, disk_id, how.whole)
+        table, stretches = _stretches(disk, handle, disk_id, how)
         parts = [_part(disk, table, each, volume_id(disk_id, each.partition), how)
                  for each in stretches]  # fmt: skip
     share = share_of(table, stretches, handle, disk.size)
     if share is not None:
         parts = [_with_share(table, part, share) for part in parts]
-    return DiskMap(disk_id, disk, table, tuple(parts))
+    warnings = tuple(said_of_table(disk, handle, table, stretches, disk_id))
+    return DiskMap(disk_id, disk, table, tuple(parts), warnings)
 
 
 def _with_share(table: Table, part: Mapped, share: Share) -> Mapped:
@@ -134,29 +143,53 @@ def _part(disk: BlockDisk, table: Table, stretch: Stretch, name: str, how: How) 
     return part
 
 
-def _stretches(
-    disk: BlockDisk, handle: int, disk_id: str, whole: Collection[str]
-) -> tuple[Table, list[Stretch]]:
-    if volume_id(disk_id, 0) in whole:
-        table = Table("none")
+def first_byte(disk_map: DiskMap) -> int:
+    """Where a partition's used map may begin: without a table, the first sector is a segment."""
+    return disk_map.disk.logical_sector if disk_map.table.kind == "none" else 0
+
+
+def saved_whole(disk_map: DiskMap, part: Mapped, why: str) -> Mapped:
+    """The part with all its sectors."""
+    used = Extents.of([(first_byte(disk_map), part.stretch.size)])
+    return replace(part, used=used, decision=Decision("whole", why, shares=part.decision.shares))
+
+
+def _stretches(disk: BlockDisk, handle: int, disk_id: str, how: How) -> tuple[Table, list[Stretch]]:
+    table = Table("none")
+    if volume_id(disk_id, 0) in how.whole:
         return table, layout(table, handle, disk.size, disk.logical_sector)
     try:
         with table_needed(disk, disk_id):
             read_start(handle, disk)
             table = table_of(disk)
-            stretches = layout(table, handle, disk.size, disk.logical_sector)
-            read_tables(handle, disk, table, stretches)
-        return table, stretches
+            stretches = layout(table, handle, disk.size, disk.logical_sector, how.keep_gaps)
+            lost = read_tables(handle, disk, table, stretches)
+        unread = Extents.of([])
+        return table, [replace(each, used=unread) if each in lost else each for each in stretches]
     except SourceRefused as error:
         message = error.message.removeprefix(f"{disk.path}: ")
-        raise SourceRefused(f"{disk.path}: {message}", error.remedy) from error
+        if units := other_units(disk, handle, table):
+            message += f"; {hint(units, disk, disk_id)}"
+        whole, remedy = f"--whole {disk_id}:disk", error.remedy
+        if whole not in remedy:
+            remedy = f"{remedy}, or save the disk sector by sector with {whole}"
+        raise SourceRefused(f"{disk.path}: {message}", remedy) from error
 
 
 def table_of(disk: BlockDisk) -> Table:
     """The disk's partition table. A file gets the sector size of its disk from a loop device."""
-    if not disk.is_file:
-        return _table_at(disk.path)
-    with read_only_loop(disk.path, 0, disk.size, disk.logical_sector) as device:
+    try:
+        return _table_in(disk.path, disk) if disk.is_file else _table_at(disk.path)
+    except ReadError:
+        with table_copy(disk) as copy:
+            table = _table_in(copy.path, disk)
+            records = extended_records(table, copy.handle, disk.size, disk.logical_sector)
+            copy.add_stretches(records)
+            return _table_in(copy.path, disk) if records else table
+
+
+def _table_in(path: Path, disk: BlockDisk) -> Table:
+    with read_only_loop(path, 0, disk.size, disk.logical_sector) as device:
         return _table_at(device)
 
 

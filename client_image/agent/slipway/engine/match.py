@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from slipway.engine.devices import BlockDisk
 from slipway.engine.errors import TargetRefused, UsageError
 from slipway.engine.fit import Fit, fit
+from slipway.engine.reshape import Shrinker
 from slipway.engine.selection import Growing, is_whole
 from slipway.format import Disk, Identity, Manifest
 
@@ -26,13 +27,14 @@ def match_disks(
     candidates: Sequence[BlockDisk],
     overrides: Mapping[str, BlockDisk],
     named: bool,
-    grow: Growing | None = None,
+    grow: Mapping[str, Sequence[Growing]] | None = None,
+    shrinker: Callable[[Disk], Shrinker] | None = None,
 ) -> tuple[Pair, ...]:
     """Find the target of every disk of the image, or refuse.
 
     `candidates` are the disks to choose from; `named` says that the user listed them, which is
     what a disk without a serial number needs. `overrides` are chosen by the user one by one;
-    `grow` has the partitions that are to grow, by disk.
+    `grow` has the partitions that are to grow, by disk; `shrinker` makes those of a disk smaller.
     """
     known = {disk.id for disk in manifest.disks}
     if strangers := sorted(set(overrides) - known):
@@ -53,7 +55,13 @@ def match_disks(
                 "name the target of each with --target",
             )
     return tuple(
-        _fitted(pair, manifest.cell_size, (grow or {}).get(pair.image.id, ())) for pair in pairs
+        _fitted(
+            pair,
+            manifest.cell_size,
+            (grow or {}).get(pair.image.id, ()),
+            shrinker(pair.image) if shrinker else None,
+        )
+        for pair in pairs
     )
 
 
@@ -113,11 +121,11 @@ def _check_fit(pair: Pair) -> None:
         )
 
 
-def _fitted(pair: Pair, cell_size: int, grow: Sequence[str]) -> Pair:
+def _fitted(pair: Pair, cell_size: int, grow: Sequence[Growing], shrinker: Shrinker | None) -> Pair:
     if not is_whole(pair.image):
         return pair
     try:
-        image, how = fit(pair.image, pair.target.size, cell_size, grow)
+        image, how = fit(pair.image, pair.target.size, cell_size, grow, shrinker)
     except TargetRefused as error:
         raise TargetRefused(f"{pair.target.path}: {error.message}", error.remedy) from error
     return Pair(image, pair.target, how)

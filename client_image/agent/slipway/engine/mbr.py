@@ -15,11 +15,12 @@ MAX_SECTORS = 0xFFFFFFFF
 
 @dataclass(frozen=True)
 class Move:
-    """A partition whose end moves. Sectors, counted from the disk's first."""
+    """A partition whose end moves, and perhaps its start. In sectors of the disk."""
 
     start: int
     end: int
     new_end: int
+    new_start: int
 
 
 @dataclass(frozen=True)
@@ -41,16 +42,22 @@ def resized(record: bytes, bases: tuple[int, int], moves: Sequence[Move], sector
     for index, entry in enumerate(_entries(record)):
         if entry.type in (0, _PROTECTIVE) or not entry.count:
             continue
-        start = bases[min(index, 1)] + entry.start
+        base = bases[min(index, 1)]
+        start = first = base + entry.start
         old = end = start + entry.count
         for move in moves:
+            if (start, old) == (move.start, move.end):
+                first = move.new_start
             if start <= move.start and move.end <= old:
                 # A container that ends with its last partition goes on doing so.
                 end = move.new_end if old == move.end else max(end, move.new_end)
         end = min(end, sectors)
         if end != old:
             result[entry.at + 5 : entry.at + 8] = _BY_SECTOR
-            struct.pack_into("<I", result, entry.at + 12, min(end - start, MAX_SECTORS))
+            struct.pack_into("<I", result, entry.at + 12, min(end - first, MAX_SECTORS))
+        if first != start:
+            result[entry.at + 1 : entry.at + 4] = _BY_SECTOR
+            struct.pack_into("<I", result, entry.at + 8, first - base)
     return bytes(result)
 
 

@@ -110,6 +110,26 @@ _GPT = {
     **dict.fromkeys(SIGNATURES, "the signature of another partition's hashes"),
 }
 
+# They hold a file system, of the PC's firmware or of who sold or set it up.
+_SERVICE = frozenset(
+    {
+        "C12A7328-F81F-11D2-BA4B-00A0C93EC93B",  # EFI
+        "DE94BBA4-06D1-4D40-A16A-BFD50179D6AC",  # Windows recovery
+        "BFBFAFE7-A34F-448A-9A5B-6213EB736C22",  # Lenovo
+        "F4019732-066E-4E12-8273-346C5641494F",  # Sony
+        "EF",  # EFI
+        "27",  # Windows recovery
+        "DE",  # Dell
+        "FE",  # IBM
+    }
+)
+
+
+def is_service(table: Table, number: int | None) -> bool:
+    """Whether a partition serves the PC, not the people who use it."""
+    types = {line.number: line.type.removeprefix("0x").upper() for line in table.partitions}
+    return types.get(number or 0, "") in _SERVICE or bool(why_whole(table, number))
+
 
 def why_whole(table: Table, number: int | None) -> str:
     """Why a partition is saved whole whatever it holds; empty when what it holds decides."""

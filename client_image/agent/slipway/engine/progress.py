@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Phase = Literal["map", "compare", "backup", "publish", "check", "restore", "grow", "verify"]
+Phase = Literal[
+    "map", "gaps", "plan", "compare", "backup", "publish", "check", "restore", "grow", "verify"
+]
 _WINDOW = 10.0
 
 

@@ -12,18 +12,27 @@ from slipway.engine.cells import Runs, aligned_buffer, digest_of_cell, read_cell
 from slipway.engine.content.swap import resized
 from slipway.engine.devices import open_read_only
 from slipway.engine.direct import cell_reader
-from slipway.engine.errors import DeviceError, ImageDegraded, SlipwayError, TargetRefused
+from slipway.engine.errors import (
+    DeviceError,
+    ImageDamaged,
+    ImageDegraded,
+    SlipwayError,
+    TargetRefused,
+)
+from slipway.engine.fit import has_place
+from slipway.engine.foreign import DISK, ROUNDS, Area, Mark, areas, marks, mistaken
 from slipway.engine.grow import grow
 from slipway.engine.mapping import table_of
 from slipway.engine.match import Pair
 from slipway.engine.parallel import cores, parallel
 from slipway.engine.progress import Meter
+from slipway.engine.reshape import at_place
 from slipway.engine.result import CellCounts, DiskResult, PartitionResult, Result
 from slipway.engine.selection import check_places, is_whole
-from slipway.engine.store import Store, damaged, fetch_content
+from slipway.engine.store import ChunkSource, damaged, fetch_content
 from slipway.engine.table_writer import TableWriter
 from slipway.engine.target import Target
-from slipway.format import Cell, Manifest, Segment, digest_of
+from slipway.format import Cell, FormatError, Manifest, Segment, digest_of
 
 Mode = Literal["restore", "dry-run", "compare"]
 # When none of so many cells matches, looking at the others costs more than it saves.
@@ -33,7 +42,7 @@ _SAMPLE = 32
 def restore(
     manifest: Manifest,
     pairs: Sequence[Pair],
-    store: Store,
+    store: ChunkSource,
     meter: Meter,
     mode: Mode,
     threads: int = 0,
@@ -60,8 +69,14 @@ def restore(
         if mode != "compare":
             prove(manifest, store, meter)
         for job in jobs:
+            job.heads = _heads(job.pair, store, manifest.cell_size)
             job.table = TableWriter(
-                job.target, job.pair.image, store, manifest.cell_size, job.pair.fit.ends
+                job.target,
+                job.pair.image,
+                store,
+                manifest.cell_size,
+                job.pair.fit.ends,
+                job.pair.fit.starts,
             )
         read_back = read_back and mode == "restore"
         work = _Work(manifest.cell_size, store, meter, mode, threads, read_back)
@@ -87,7 +102,7 @@ def _grow(jobs: Sequence[_DiskJob], meter: Meter) -> None:
             job.target.reread_table()
 
 
-def prove(manifest: Manifest, store: Store, meter: Meter) -> None:
+def prove(manifest: Manifest, store: ChunkSource, meter: Meter) -> None:
     """Raise ImageDamaged unless every chunk of the version is there and sound."""
     with meter.phase("check", manifest.chunk_bytes):
         problems = store.prove(manifest, meter)
@@ -111,18 +126,56 @@ def refuse_degraded(manifest: Manifest) -> None:
     )
 
 
+def _heads(pair: Pair, store: ChunkSource, cell_size: int) -> dict[str, bytes]:
+    """First cells that are not what the image has: sizes and places stand in them.
+
+    Made before the first write: a chunk that is no header is found while nothing is lost yet.
+    """
+    heads, image = {}, pair.image
+    for segment in image.segments:
+        if (segment.id, 0) not in pair.fit.partial or segment.kind != "partition":
+            continue
+        cell = next(iter(segment.cells(cell_size)))
+        content = bytes(fetch_content(store, cell.digest, cell.size))
+        try:
+            if segment.id in pair.fit.swaps:
+                content = resized(content, pair.fit.swaps[segment.id])
+            if has_place(segment, pair.fit.starts):
+                was = next(p.start for p in image.table.partitions if p.number == segment.partition)
+                content = at_place(content, was, segment.offset // image.logical_sector)
+        except FormatError as error:
+            raise ImageDamaged(
+                f"{image.id}:{segment.id} of the image is {segment.content}, but {error}",
+                "use another version, or restore to a disk of the same size",
+            ) from error
+        heads[segment.id] = content
+    return heads
+
+
 @dataclass
 class _DiskJob:
     pair: Pair
     target: Target
     reader: int
     table: TableWriter = field(init=False)
+    heads: dict[str, bytes] = field(init=False)
+    """The first cell of segments that get another size or place, by segment."""
     differs: dict[str, int] = field(default_factory=dict)
     differing: dict[str, int] = field(default_factory=dict)
+    foreign: dict[str, list[str]] = field(default_factory=dict)
 
     def note(self, segment: Segment, size: int, cells: int) -> None:
         self.differs[segment.id] = self.differs.get(segment.id, 0) + size
         self.differing[segment.id] = self.differing.get(segment.id, 0) + cells
+
+    def areas(self) -> list[Area]:
+        """Its volumes, as they will be before any file system grows."""
+        image = self.pair.image
+        return areas(image, self.pair.target.size, self.pair.fit.ends, is_whole(image))
+
+    def marks(self, area: Area) -> list[Mark]:
+        """What other systems left there, beside what the image holds."""
+        return marks(self.pair.target.path, area, self.pair.target.logical_sector)
 
     def half(self) -> str:
         """What a failure after the first write leaves behind."""
@@ -147,7 +200,7 @@ class _Work:
     def __init__(
         self,
         cell_size: int,
-        store: Store,
+        store: ChunkSource,
         meter: Meter,
         mode: Mode,
         threads: int,
@@ -166,7 +219,10 @@ class _Work:
     def run(self, job: _DiskJob) -> None:
         try:
             for segment in job.table.differing():
-                job.note(segment, segment.used.total, len(segment.digests) // 32)
+                # A backup GPT that the image has not is made of the primary.
+                job.note(
+                    segment, segment.used.total or segment.size, len(segment.digests) // 32 or 1
+                )
             data = [each for each in job.pair.image.segments if each.kind == "partition"]
             gaps = [each for each in job.pair.image.segments if each.kind == "gap"]
             plain = self.mode == "restore" and self._nothing_matches(job, data)
@@ -178,6 +234,9 @@ class _Work:
             self._disarm_for(job, gaps)
             self._pass(job, self._tasks(gaps), plain)
             job.target.flush()
+            found = job.areas()
+            self._foreign(job, found)
+            self._check_contents(job, found)
             self._look_again(job, self._tasks([*data, *gaps]))
             self._table(job)
         except SlipwayError as error:
@@ -191,16 +250,61 @@ class _Work:
     def _one_partition(self, job: _DiskJob, segment: Segment, plain: bool) -> None:
         """Its first cell goes last: until then no system finds a file system there."""
         job.target.only(segment)
+        found = [area for area in job.areas() if area.id == segment.id]
         for head in (False, True):
             tasks = [each for each in self._tasks([segment]) if (each.cell.number == 0) is head]
+            if head:
+                self._foreign(job, found)
             self._pass(job, tasks, plain)
             job.target.flush()
             self._look_again(job, tasks)
+        self._check_contents(job, found)
         if job.target.touched:
             job.target.reread_table()
 
     def _pass(self, job: _DiskJob, tasks: Iterable[_Task], plain: bool) -> None:
         parallel(tasks, lambda: self._worker(job, plain), self.threads)
+
+    def _foreign(self, job: _DiskJob, found: Sequence[Area]) -> None:
+        """Clear, or in the other modes name, what is left of other systems beside the image."""
+        job.target.flush()
+        for area in found:
+            kinds = {mark.kind for mark in job.marks(area)} | {mistaken(job.pair.target.path, area)}
+            if kinds := kinds - {""}:
+                job.foreign[area.id] = sorted(kinds.union(job.foreign.get(area.id, ())))
+        if self.mode == "restore" and (job.foreign or job.target.touched):
+            self.meter.add(written=sum(self._clear(job, area) for area in found))
+
+    @staticmethod
+    def _check_contents(job: _DiskJob, found: Sequence[Area]) -> None:
+        """Raise unless each partition that was written is taken for what the image says."""
+        path = job.pair.target.path
+        for area in found if job.target.touched else ():
+            if other := mistaken(path, area):
+                raise DeviceError(
+                    f"partition {area.id} of {path} would be taken for {other}",
+                    f"clear the disk with: wipefs --all {path}",
+                )
+
+    def _clear(self, job: _DiskJob, area: Area) -> int:
+        """Leave no mark in an area; return how many bytes that took."""
+        written = 0
+        for start, end in area.edges:
+            if any(job.target.read(area.offset + start, end - start)):
+                job.target.write(area.offset + start, bytes(end - start))
+                written += end - start
+        for _ in range(ROUNDS):
+            job.target.flush()
+            left = job.marks(area)
+            if not left:
+                return written
+            for mark in left:
+                job.target.write(mark.offset, bytes(mark.size))
+                written += mark.size
+        raise DeviceError(
+            f"{job.pair.target.path} keeps marks of {', '.join(mark.kind for mark in left)}",
+            f"clear it with: wipefs --all {job.pair.target.path}",
+        )
 
     def _look_again(self, job: _DiskJob, tasks: Iterable[_Task]) -> None:
         """Read from the disk what it should hold by now."""
@@ -291,13 +395,14 @@ class _Work:
         if cell.digest == self.zero_digest and cell.size == self.cell_size:
             content[:] = zeros(self.cell_size)
             return
+        head = job.heads.get(task.segment.id) if cell.number == 0 else None
+        if head is not None:
+            content[:] = head
+            return
         fetch_content(self.store, cell.digest, cell.size, content)
-        size = job.pair.fit.swaps.get(task.segment.id)
-        if size is not None:
-            content[:] = resized(bytes(content), size)
 
     def _table(self, job: _DiskJob) -> None:
-        if self.mode == "restore" and (job.differs or job.target.touched):
+        if self.mode == "restore" and (job.differs or job.foreign or job.target.touched):
             self.meter.add(written=job.table.write())
         tables = sum(each.used.total for each in job.pair.image.segments if each.is_table)
         self.meter.add(done=tables)
@@ -329,7 +434,7 @@ def _result(manifest: Manifest, jobs: Iterable[_DiskJob], meter: Meter, mode: Mo
     total = sum(len(each.digests) // 32 for job in jobs for each in job.pair.image.segments)
     return Result(
         verb="compare" if mode == "compare" else "restore",
-        changed=differing > 0 or any(job.pair.fit.growths for job in jobs),
+        changed=differing > 0 or any(job.foreign or job.pair.fit.growths for job in jobs),
         image=manifest.name,
         version=manifest.version,
         read=sum(job.pair.image.used_bytes for job in jobs),
@@ -349,17 +454,26 @@ def _disk_result(job: _DiskJob) -> DiskResult:
     return DiskResult(
         disk=job.pair.image.id,
         device=str(job.pair.target.path),
-        partitions=tuple(
-            PartitionResult(
-                partition=segment.id,
-                content=segment.content,
-                method=segment.method,
-                bytes_used=segment.used.total,
-                differs=job.differs.get(segment.id, 0),
-                differing_cells=job.differing.get(segment.id, 0),
-                unreadable=segment.unreadable.total,
-            )
-            for segment in job.pair.image.segments
-            if segment.kind == "partition" or segment.id in job.differs or segment.unreadable
+        partitions=(
+            *(
+                PartitionResult(
+                    partition=segment.id,
+                    content=segment.content,
+                    method=segment.method,
+                    bytes_used=segment.used.total,
+                    differs=job.differs.get(segment.id, 0),
+                    differing_cells=job.differing.get(segment.id, 0),
+                    unreadable=segment.unreadable.total,
+                    foreign=tuple(job.foreign.get(segment.id, ())),
+                )
+                for segment in job.pair.image.segments
+                if segment.kind == "partition" or segment.id in job.differs or segment.unreadable
+            ),
+            *(
+                PartitionResult(DISK, "gap", "whole", 0, foreign=tuple(kinds))
+                for name, kinds in job.foreign.items()
+                # Content without a table has that name, too, and a line of its own.
+                if name == DISK and all(each.id != DISK for each in job.pair.image.segments)
+            ),
         ),
     )

@@ -29,6 +29,8 @@ class PartitionResult:
     differing_cells: int = 0
     unreadable: int = 0
     """Used bytes that the source disk did not give when the image was made: they are zero."""
+    foreign: tuple[str, ...] = ()
+    """What else the target would be taken for: marks of other systems beside the image's data."""
 
 
 @dataclass(frozen=True)

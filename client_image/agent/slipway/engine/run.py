@@ -28,6 +28,7 @@ PACKAGES = {
     "dumpe2fs": "e2fsprogs",
     "e2fsck": "e2fsprogs",
     "lsblk": "util-linux",
+    "mdadm": "mdadm",
     "ntfs-3g.probe": "ntfs-3g",
     "ntfscat": "ntfs-3g",
     "ntfscluster": "ntfs-3g",
@@ -201,6 +202,8 @@ def _fed(content: bytes | None) -> Generator[int, None, None]:
 def _start(argv: Sequence[str], stderr: int, stdin: int) -> subprocess.Popen[str]:
     log.debug("run: %s", shlex.join(argv))
     environment = {
+        # mdadm sees disks through loop devices, which have no serial number.
+        "IMSM_DEVNAME_AS_SERIAL": "1",
         "LC_ALL": "C",
         "PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
         "TERM": "dumb",

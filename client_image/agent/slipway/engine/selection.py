@@ -1,16 +1,36 @@
-"""Parts of an image: single partitions to restore, and partitions that are to grow."""
+"""Parts of an image: single disks or partitions to restore, and partitions that are to grow."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from slipway.engine.errors import TargetRefused, UsageError
 from slipway.engine.table import is_container
 from slipway.format import Disk, Manifest, Segment, Table
 
-Growing = Mapping[str, Sequence[str]]
 LAST = "last"
+
+
+@dataclass(frozen=True)
+class Growing:
+    """A partition that shall grow: its name on its disk, or `last`."""
+
+    part: str
+    move: bool = False
+    """Whether what lies behind it moves out of its way."""
+
+
+def select_disks(manifest: Manifest, names: Sequence[str]) -> Manifest:
+    """The image with nothing but these disks, named like `disk0`; all of it without names."""
+    if not names:
+        return manifest
+    known = [disk.id for disk in manifest.disks]
+    if strangers := sorted(set(names) - set(known)):
+        raise UsageError(
+            f"--disk {strangers[0]}: the image has no such disk", f"it has {', '.join(known)}"
+        )
+    return replace(manifest, disks=tuple(disk for disk in manifest.disks if disk.id in names))
 
 
 def select(manifest: Manifest, names: Sequence[str]) -> Manifest:
@@ -29,16 +49,21 @@ def select(manifest: Manifest, names: Sequence[str]) -> Manifest:
     return replace(manifest, disks=tuple(disks))
 
 
-def growing(manifest: Manifest, names: Sequence[str]) -> dict[str, list[str]]:
-    """What is to grow on each disk; `last` means the last partition of every disk."""
-    result: dict[str, list[str]] = {}
-    for name in names:
+def growing(
+    manifest: Manifest, names: Sequence[str], moving: Sequence[str] = ()
+) -> dict[str, list[Growing]]:
+    """What is to grow on each disk; for those in `moving`, which grow as well, others move.
+
+    `last` means the last partition of every disk that people use.
+    """
+    result: dict[str, list[Growing]] = {}
+    for name in dict.fromkeys([*names, *moving]):
         if name == LAST:
             found = [(disk.id, LAST) for disk in manifest.disks]
         else:
             found = [_resolve(manifest, name, "--grow")]
         for disk, part in found:
-            result.setdefault(disk, []).append(part)
+            result.setdefault(disk, []).append(Growing(part, name in moving))
     return result
 
 

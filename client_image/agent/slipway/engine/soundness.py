@@ -1,56 +1,70 @@
-"""What a folder store remembers about versions whose every chunk was sound.
+"""What a folder store remembers of chunks that were sound.
 
-Reading an image through takes as long as restoring it. A version that was read through lately, or
-was written by the backup that made it, needs only the look that no file has changed since: size,
-both times and inode of each. A flipped bit that left no trace in them is still found when the
-chunk is unpacked. Losing these files costs time, nothing else.
+Reading an image through takes as long as restoring it. A chunk that was read through lately, or was
+written by the run that remembers it, needs only the look that its file has not changed since: size,
+both times and inode. A flipped bit that left no trace in them is still found when the chunk is
+unpacked. Losing this file costs time, nothing else; FORMAT.md describes it.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
+import secrets
+import struct
 import time
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+_MAGIC = b"slipway sound 1\n"
+# Digest, what its file looked like, when it was found sound (seconds since 1970).
+_RECORD = struct.Struct("<32s16sd")
 _TRUSTED = 7 * 86400.0
 
 
-class Look:
-    """One pass over the chunks of a version, file by file, without reading any."""
+class Soundness:
+    """The chunks that were found sound during the last seven days."""
 
-    def __init__(self) -> None:
-        """Nothing seen yet."""
-        self._hash = hashlib.sha256()
-        self.bytes = 0
+    def __init__(self, path: Path) -> None:
+        """Read the file; what can't be read counts as nothing."""
+        self._path = path
+        self._known = dict(_load(path))
 
-    def add(self, digest: str, found: os.stat_result) -> None:
-        """Take a chunk's file into account."""
-        self.bytes += found.st_size
-        facts = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
-        self._hash.update(f"{digest} {facts}\n".encode("ascii"))
+    def knows(self, digest: str, found: os.stat_result) -> bool:
+        """Whether this file was found sound, and is as it was then."""
+        facts, at = self._known.get(bytes.fromhex(digest), (b"", 0.0))
+        return facts == _facts(found) and 0 <= time.time() - at < _TRUSTED
 
-    @property
-    def seal(self) -> str:
-        """The same as long as no file was written, replaced or added."""
-        return self._hash.hexdigest()
-
-
-def remember(note: Path, seal: str) -> None:
-    """Note that all chunks are sound. A store that can't be written goes without."""
-    draft = note.with_name(f"{note.name}.new")
-    with suppress(OSError):
-        note.parent.mkdir(exist_ok=True)
-        draft.write_text(json.dumps({"at": time.time(), "seal": seal}), encoding="ascii")
-        draft.replace(note)
+    def remember(self, sound: Mapping[str, os.stat_result]) -> None:
+        """Note chunks that are sound. A store that can't be written goes without."""
+        now = time.time()
+        fresh = {bytes.fromhex(each): (_facts(found), now) for each, found in sound.items()}
+        # Another run may have written it meanwhile; what both lose is read once more.
+        kept = dict(_load(self._path)) | fresh
+        draft = self._path.with_name(f"{self._path.name}.{secrets.token_hex(4)}")
+        with suppress(OSError):
+            self._path.parent.mkdir(exist_ok=True)
+            draft.write_bytes(_MAGIC + b"".join(_records(kept, now - _TRUSTED)))
+            draft.replace(self._path)
+            self._known = kept
 
 
-def recalled(note: Path, seal: str) -> bool:
-    """Whether the same files were found sound during the last seven days."""
+def _facts(found: os.stat_result) -> bytes:
+    facts = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+    return hashlib.blake2b(repr(facts).encode("ascii"), digest_size=16).digest()
+
+
+def _records(known: Mapping[bytes, tuple[bytes, float]], since: float) -> Iterable[bytes]:
+    return (_RECORD.pack(digest, facts, at) for digest, (facts, at) in known.items() if at > since)
+
+
+def _load(path: Path) -> Iterator[tuple[bytes, tuple[bytes, float]]]:
     try:
-        kept = json.loads(note.read_bytes())
-        return kept["seal"] == seal and 0 <= time.time() - float(kept["at"]) < _TRUSTED
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+        content = path.read_bytes() if path.is_file() else b""
+    except OSError:
+        return
+    records = memoryview(content)[len(_MAGIC) :]
+    if content.startswith(_MAGIC) and len(records) % _RECORD.size == 0:
+        for digest, facts, at in _RECORD.iter_unpack(records):
+            yield digest, (facts, at)

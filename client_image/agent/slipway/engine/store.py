@@ -71,11 +71,22 @@ class ChunksLacking(ImageDamaged):
         self.digests = frozenset(digests)
 
 
-class Store(Protocol):
-    """Where chunks and manifests live. All methods may be called by many threads."""
+class ChunkSource(Protocol):
+    """Where the chunks of a version come from. All methods may be called by many threads."""
 
     threads: int
     """How many fetches or puts at a time do it good."""
+
+    def get(self, digest: str) -> bytes:
+        """A chunk's frame, unchecked. ImageDamaged when it is missing."""
+
+    def prove(self, manifest: Manifest, meter: Meter) -> list[Problem]:
+        """Problems of the version's chunks; empty when a restore can rely on all of them."""
+
+
+class Store(ChunkSource, Protocol):
+    """Where chunks and manifests live."""
+
     asked_at_once: int
     """How many digests make a question to it worth its time."""
 
@@ -89,9 +100,6 @@ class Store(Protocol):
     def put(self, digest: str, frame: bytes) -> None:
         """Keep a chunk."""
 
-    def get(self, digest: str) -> bytes:
-        """A chunk's frame, unchecked. ImageDamaged when it is missing."""
-
     def publish(self, manifest: Manifest) -> Published:
         """Make the manifest a version, wholly or not at all.
 
@@ -103,9 +111,6 @@ class Store(Protocol):
 
     def images(self) -> list[ImageInfo]:
         """All images."""
-
-    def prove(self, manifest: Manifest, meter: Meter) -> list[Problem]:
-        """Problems of the version's chunks; empty when a restore can rely on all of them."""
 
     def close(self) -> None:
         """The verb is over, however it went."""
@@ -132,7 +137,7 @@ def pick_version(ref: ImageRef, versions: Iterable[str]) -> str:
 
 
 def fetch_content(
-    store: Store, digest: str, size: int, buffer: memoryview | None = None
+    store: ChunkSource, digest: str, size: int, buffer: memoryview | None = None
 ) -> memoryview:
     """A chunk's content, proven; ImageDamaged when it is not what the manifest says.
 
@@ -151,8 +156,17 @@ def fetch_content(
     return content
 
 
-def read_through(store: Store, manifest: Manifest, meter: Meter, threads: int = 0) -> list[Problem]:
+def read_through(
+    store: ChunkSource, manifest: Manifest, meter: Meter, threads: int = 0
+) -> list[Problem]:
     """Fetch and check every chunk of a version."""
+    return read_chunks(store, manifest.chunks(), meter, threads)
+
+
+def read_chunks(
+    store: ChunkSource, chunks: Iterable[tuple[str, int]], meter: Meter, threads: int = 0
+) -> list[Problem]:
+    """Fetch and check chunks, each with the size of its content."""
     problems: list[Problem] = []
     lock = threading.Lock()
 
@@ -170,7 +184,7 @@ def read_through(store: Store, manifest: Manifest, meter: Meter, threads: int = 
 
         return check
 
-    parallel(manifest.chunks(), worker, threads or max(store.threads, cores()))
+    parallel(chunks, worker, threads or max(store.threads, cores()))
     return sorted(problems, key=lambda problem: problem.digest)
 
 

@@ -23,7 +23,7 @@ MAX_GAP = 16 * MIB
 _EXTENDED = frozenset({"5", "f", "85"})
 _GPT_HEADER = struct.Struct("<8s4s4s4s4sQQQQ16sQIII")
 _MAX_LOGICALS = 512
-_DAMAGED = "repair the table, or save the disk sector by sector with --whole disk"
+_DAMAGED = "repair the table"
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,19 @@ def read_table(path: Path) -> Table:
         id=clean(table.get("id")),
         first_lba=table.get("firstlba", 0),
         last_lba=table.get("lastlba", 0),
-        partitions=tuple(_line(line, table["device"]) for line in table.get("partitions", [])),
+        partitions=tuple(
+            _line(line, table["device"]) for line in table.get("partitions", []) if _is_one(line)
+        ),
     )
+
+
+def _is_one(line: dict[str, Any]) -> bool:
+    """Whether an entry is a partition at all: sfdisk lists some that no system takes for one.
+
+    An MBR's without sectors or of type 0 (unused), a GPT's that ends before it starts. They stay
+    in the table as they are.
+    """
+    return int(line["size"]) > 0 and str(line["type"]).lower().removeprefix("0x") != "0"
 
 
 def _line(line: dict[str, Any], device: str) -> TablePartition:
@@ -77,8 +88,13 @@ def is_container(table: Table, partition: TablePartition) -> bool:
     return table.kind == "dos" and partition.type.lower().removeprefix("0x") in _EXTENDED
 
 
-def layout(table: Table, handle: int, size: int, sector: int) -> list[Stretch]:
-    """The stretches of a disk with this table, in the order of their offsets."""
+def layout(
+    table: Table, handle: int, size: int, sector: int, keep_gaps: bool = False
+) -> list[Stretch]:
+    """The stretches of a disk with this table, in the order of their offsets.
+
+    Of a long gap the ends alone count as used, unless `keep_gaps`.
+    """
     if table.kind == "none":
         return [
             _full("boot", 0, sector),
@@ -91,13 +107,14 @@ def layout(table: Table, handle: int, size: int, sector: int) -> list[Stretch]:
     ]
     tables = [_boot(table, size, sector)]
     if table.kind == "dos":
-        tables += _extended_records(table, handle, size, sector)
+        tables += extended_records(table, handle, size, sector)
     else:
         tables.append(_gpt_backup(handle, size, sector))
     stretches = sorted([*tables, *content], key=lambda each: each.offset)
     _check(stretches, size)
     covered = Extents.of((each.offset, each.offset + each.size) for each in stretches)
-    gaps = [_gap(start, end) for start, end in covered.complement(size)]
+    longest = size if keep_gaps else MAX_GAP
+    gaps = [_gap(start, end, longest) for start, end in covered.complement(size)]
     return sorted([*stretches, *gaps], key=lambda each: each.offset)
 
 
@@ -110,9 +127,9 @@ def _boot(table: Table, size: int, sector: int) -> Stretch:
     return _full("boot", 0, max(min(first, MAX_GAP, size), sector))
 
 
-def _gap(start: int, end: int) -> Stretch:
+def _gap(start: int, end: int, longest: int) -> Stretch:
     size = end - start
-    used = [(0, size)] if size <= MAX_GAP else [(0, MIB), (size - MIB, size)]
+    used = [(0, size)] if size <= longest else [(0, MIB), (size - MIB, size)]
     return Stretch("gap", start, size, used=Extents.of(used))
 
 
@@ -143,7 +160,7 @@ def _read(handle: int, offset: int, size: int) -> bytes:
     return bytes(buffer)
 
 
-def _extended_records(table: Table, handle: int, size: int, sector: int) -> list[Stretch]:
+def extended_records(table: Table, handle: int, size: int, sector: int) -> list[Stretch]:
     """The sectors of the chain of extended boot records; sfdisk does not say where they lie."""
     result: list[Stretch] = []
     for line in table.partitions:
@@ -190,8 +207,15 @@ def _gpt_backup(handle: int, size: int, sector: int) -> Stretch:
     primary = parse_gpt_header(_read(handle, sector, sector))
     last = size // sector - 1
     at = primary.other if primary is not None and 1 < primary.other <= last else last
-    backup = parse_gpt_header(_read(handle, at * sector, sector))
-    entries = backup.entries if backup is not None else at - max(32 * 512 // sector, 1)
+    try:
+        backup = parse_gpt_header(_read(handle, at * sector, sector))
+    except ReadError:
+        backup = None
+    length = primary.entry_count * primary.entry_size if primary is not None else 0
+    if not 0 < length <= MAX_GAP:
+        length = 32 * 512
+    usual = at - max(-(-length // sector), 1)
+    entries = backup.entries if backup is not None else usual
     if not 0 < at - entries <= MAX_GAP // sector:
-        entries = at - max(32 * 512 // sector, 1)
+        entries = usual
     return _full("gpt-backup", entries * sector, (at + 1 - entries) * sector)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from slipway.engine import gpt, mbr
 from slipway.engine.errors import ImageDamaged
-from slipway.engine.store import Store, fetch_content
+from slipway.engine.store import ChunkSource, fetch_content
 from slipway.engine.table import is_container
 from slipway.engine.target import Target
 from slipway.format import Disk, FormatError, Segment
@@ -31,13 +31,15 @@ class TableWriter:
         self,
         target: Target,
         image: Disk,
-        store: Store,
+        store: ChunkSource,
         cell_size: int,
         ends: Mapping[int, int] | None = None,
+        starts: Mapping[int, int] | None = None,
     ) -> None:
         """Fetch the table segments, and make them fit the target.
 
-        `ends` has the partitions that get another end, in bytes, by number.
+        `ends` has the partitions that get another end, `starts` those that move, in bytes on the
+        disk, by number.
         """
         self._target = target
         self._sector = image.logical_sector
@@ -46,10 +48,15 @@ class TableWriter:
             for segment in image.segments
             if segment.is_table
         ]
-        if pieces and image.table.kind == "gpt" and (ends or target.disk.size != image.size):
-            pieces = _placed(pieces, image, target.disk.size, ends or {})
+        whole_gpt = image.table.kind == "gpt" and pieces
+        unread = any(piece.segment.used.total == 0 for piece in pieces)
+        if whole_gpt and (ends or unread or target.disk.size != image.size):
+            pieces = _placed(pieces, image, target.disk.size, ends or {}, starts or {})
         elif image.table.kind == "dos" and (ends or target.disk.size < image.size):
-            pieces = [_resized(piece, image, target.disk.size, ends or {}) for piece in pieces]
+            pieces = [
+                _resized(piece, image, target.disk.size, ends or {}, starts or {})
+                for piece in pieces
+            ]
         self._pieces = sorted(pieces, key=lambda each: (_ORDER[each.segment.kind], each.offset))
 
     def differing(self) -> list[Segment]:
@@ -84,7 +91,7 @@ class TableWriter:
         return written + len(first)
 
 
-def _content(segment: Segment, store: Store, cell_size: int) -> bytes:
+def _content(segment: Segment, store: ChunkSource, cell_size: int) -> bytes:
     content = bytearray(segment.size)
     for cell in segment.cells(cell_size):
         start = cell.offset - segment.offset
@@ -92,14 +99,20 @@ def _content(segment: Segment, store: Store, cell_size: int) -> bytes:
     return bytes(content)
 
 
-def _placed(pieces: list[_Piece], image: Disk, size: int, ends: Mapping[int, int]) -> list[_Piece]:
+def _placed(
+    pieces: list[_Piece],
+    image: Disk,
+    size: int,
+    ends: Mapping[int, int],
+    starts: Mapping[int, int],
+) -> list[_Piece]:
     by_kind = {piece.segment.kind: piece for piece in pieces}
     boot, backup = by_kind.get("boot"), by_kind.get("gpt-backup")
     if boot is None or backup is None:
         raise ImageDamaged(f"{image.id} of the image has a GPT without its parts")
     try:
         new_boot, new_backup, offset = gpt.place(
-            boot.content, backup.content, image.logical_sector, (image.size, size), ends
+            boot.content, backup.content, image.logical_sector, (image.size, size), ends, starts
         )
     except FormatError as error:
         raise ImageDamaged(
@@ -108,13 +121,20 @@ def _placed(pieces: list[_Piece], image: Disk, size: int, ends: Mapping[int, int
     return [_Piece(boot.segment, 0, new_boot), _Piece(backup.segment, offset, new_backup)]
 
 
-def _resized(piece: _Piece, image: Disk, size: int, ends: Mapping[int, int]) -> _Piece:
+def _resized(
+    piece: _Piece, image: Disk, size: int, ends: Mapping[int, int], starts: Mapping[int, int]
+) -> _Piece:
     """A piece of an MBR: the record at its beginning, followed by boot code or nothing."""
     sector = image.logical_sector
     own = piece.offset // sector
     bases = (own, _chain_start(image, own)) if piece.segment.kind == "ebr" else (0, 0)
     moves = [
-        mbr.Move(line.start, line.start + line.size, ends[line.number] // sector)
+        mbr.Move(
+            line.start,
+            line.start + line.size,
+            ends[line.number] // sector,
+            starts.get(line.number, line.start * sector) // sector,
+        )
         for line in image.table.partitions
         if line.number in ends
     ]

@@ -265,9 +265,10 @@ def _check_segments(fields: _Fields, disk: Disk) -> None:
         if segment.id in seen:
             fields.fail("segments", f"holds {names.clip(segment.id)} twice")
         seen.add(segment.id)
-        if segment.is_table and (
-            segment.size > MAX_TABLE or segment.used != Extents.whole(segment.size)
-        ):
+        # What of a backup GPT could not be read is made of the primary.
+        unread = segment.kind == "gpt-backup" and not segment.used.total
+        whole = unread or segment.used == Extents.whole(segment.size)
+        if segment.is_table and (segment.size > MAX_TABLE or not whole):
             fields.fail("segments", f"has {segment.id} too long or not wholly used")
         if segment.offset + segment.size > disk.size:
             fields.fail("segments", f"has {segment.id} reach behind the end of the disk")

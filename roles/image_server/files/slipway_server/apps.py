@@ -204,8 +204,9 @@ def _bounds(app: App) -> Callable[[str, str], Bound | None]:
         elif method == "POST":
             needs_token = rule.caller.guard is not None
             exact[path] = dataclasses.replace(rule.bound, needs_token=needs_token)
-    # Other methods need no body; a short one does no harm.
-    none = Bound(1 << 10, 1 << 4, needs_token=False)
+    # Other methods need no body; a short one does no harm, from who has a token: others would hold
+    # a place here for as long as it takes.
+    none = Bound(1 << 10, 1 << 4)
 
     def bound_of(method: str, path: str) -> Bound | None:
         if method == "POST" and path in exact:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from slipway.engine.cells import ReadError
-from slipway.engine.content.spread import Share
+from slipway.engine.content.spread import Mirror, Share
 from slipway.engine.errors import SourceRefused
 from slipway.format import Extents
 from slipway.format.manifest import Method
@@ -63,6 +63,8 @@ class Decision:
     """What it is a part of."""
     hashes: int = 0
     """Of how many bytes, of another volume, it holds the hashes."""
+    mirror: Mirror | None = None
+    """What it is a copy of."""
 
 
 class Unclean(SourceRefused):
@@ -86,9 +88,16 @@ def unclean(volume: Volume, why: str, remedy: str) -> Unclean:
     """The error for content that its own system did not let go of."""
     return Unclean(
         f"{_name(volume)} {why}",
-        f"{remedy}, or save it sector by sector with --whole {volume.id}, or whatever was not "
-        "shut down with --unclean whole",
+        f"{remedy}, {ways_out(volume.id)}",
         why,
+    )
+
+
+def ways_out(id: str) -> str:
+    """What there is to do, besides, about a volume that its own system did not let go of."""
+    return (
+        f"or save it sector by sector with --whole {id}, or whatever was not "
+        "shut down with --unclean whole"
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 
 from slipway.engine.content.base import Decision, Volume
-from slipway.engine.errors import SourceRefused
 from slipway.format import Extents
 
 HASHES = "DM_verity_hash"
@@ -56,30 +55,4 @@ class VerityHashes:
 
     def used(self, volume: Volume) -> Extents:
         """Every sector."""
-        return Extents.whole(volume.size)
-
-
-class RaidMember:
-    """Members of Linux and firmware RAID arrays. One of them alone is no sound copy of anything:
-    written back beside a member of another time, it would be mixed with that."""
-
-    types = frozenset(
-        f"{kind}_raid_member"
-        for kind in (
-            "adaptec", "ddf", "hpt37x", "hpt45x", "isw", "jmicron", "linux", "lsi_mega",
-            "nvidia", "promise_fasttrack", "silicon_medley", "via",
-        )
-    )  # fmt: skip
-
-    def decide(self, volume: Volume) -> Decision:
-        """Refuse it."""
-        raise SourceRefused(
-            f"{volume.id} ({volume.type}) is a member of a RAID array and is left alone",
-            "save all members of the array, stopped, in one image, each sector by sector with "
-            f"--whole {volume.id} and so on; if it is the rest of an old array, remove that mark "
-            f"with wipefs --types {volume.type}",
-        )
-
-    def used(self, volume: Volume) -> Extents:
-        """Every sector, for those who ask for it."""
         return Extents.whole(volume.size)

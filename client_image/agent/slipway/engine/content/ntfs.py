@@ -48,7 +48,9 @@ class Ntfs:
 
     def used(self, volume: Volume) -> Extents:
         """Used clusters, and the backup boot sector behind the last one; no bad clusters."""
-        return without_bad(partclone_map("ntfs", volume), _bad(volume), volume.size)
+        # Whether it is clean was asked before; ntfsresize marks what it made smaller for a check.
+        used = partclone_map("ntfs", volume, "--ignore_fschk")
+        return without_bad(used, _bad(volume), volume.size)
 
 
 def _info(volume: Volume) -> Finished:

@@ -39,10 +39,10 @@ def parse_map(text: Iterable[str], size: int) -> Extents:
     return Extents.of([*ranges, (position, size)])
 
 
-def partclone_map(program: str, volume: Volume) -> Extents:
+def partclone_map(program: str, volume: Volume, *options: str) -> Extents:
     """Run `partclone.<program>` over the volume. `-f 0` keeps its progress thread from sleeping."""
     argv = [
-        f"partclone.{program}", "-D", "-q", "-f", "0", "-L", "/dev/null",
+        f"partclone.{program}", "-D", "-q", "-f", "0", "-L", "/dev/null", *options,
         "-s", str(volume.device), "-o", "-",
     ]  # fmt: skip
     with lines(argv) as text:

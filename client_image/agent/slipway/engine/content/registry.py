@@ -14,11 +14,12 @@ from slipway.engine.content.exfat import ExFat
 from slipway.engine.content.ext import Ext
 from slipway.engine.content.f2fs import F2fs
 from slipway.engine.content.fat import Fat
-from slipway.engine.content.fixed import RaidMember, Unmapped, VerityHashes
+from slipway.engine.content.fixed import Unmapped, VerityHashes
 from slipway.engine.content.hfsplus import HfsPlus
 from slipway.engine.content.luks import Luks
 from slipway.engine.content.lvm import Lvm
 from slipway.engine.content.ntfs import Ntfs
+from slipway.engine.content.raid import RaidMember
 from slipway.engine.content.reiserfs import Reiserfs
 from slipway.engine.content.swap import Swap
 from slipway.engine.content.xfs import Xfs
@@ -34,6 +35,8 @@ def _look(volume: Volume, mapped: bool) -> Inner:
     kind = clean(fields.get("ID_FS_TYPE", UNKNOWN))
     found = replace(volume, type=kind, fields=fields)
     decision = decide(found)
+    if kind == UNKNOWN and "ID_PART_TABLE_TYPE" in fields:
+        decision = replace(decision, reason="it has a partition table")
     used = used_map(found, decision) if mapped else Extents.of(())
     return Inner(kind, decision, used)
 
@@ -48,7 +51,7 @@ HANDLERS: tuple[Handler, ...] = (
     Luks(_look),
     Lvm(_look),
     Ntfs(),
-    RaidMember(),
+    RaidMember(_look),
     Reiserfs(),
     Swap(),
     Unmapped(),
@@ -80,6 +83,22 @@ def identify(device: Path) -> dict[str, str]:
         return {}
     pairs = (line.partition("=") for line in answer.stdout.splitlines())
     return {key: value for key, separator, value in pairs if separator}
+
+
+def taken_for(path: Path, offset: int, size: int) -> str:
+    """What blkid calls a stretch of a disk; empty for nothing, `ambivalent` for several things."""
+    span = ["--offset", str(offset), "--size", str(size)]
+    answer = run(["blkid", "-p", "-o", "udev", *span, str(path)], ok=(0, _NOTHING, _AMBIVALENT))
+    if answer.code == _AMBIVALENT:
+        return "ambivalent"
+    return next(
+        (
+            line.removeprefix("ID_FS_TYPE=")
+            for line in answer.stdout.splitlines()
+            if line.startswith("ID_FS_TYPE=")
+        ),
+        "",
+    )
 
 
 def label_of(fields: dict[str, str]) -> tuple[str, str]:

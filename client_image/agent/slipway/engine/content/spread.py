@@ -15,3 +15,25 @@ class Share:
     """The id of this device in it."""
     members: tuple[tuple[str, str], ...]
     """All devices, this one among them: id, and a name for people."""
+    id: str = ""
+    """Of the thing, as blkid gives it for each of its devices, without dashes."""
+    count: int = 0
+    """How many devices there are, where they have no ids."""
+    remedy: str = ""
+    """A further way out where others are missing."""
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """What one device says of a mirror whose bytes all lie on it, in one piece."""
+
+    id: str
+    name: str
+    """For people."""
+    events: int
+    """How often its state was written down: devices in sync agree."""
+    start: int
+    """Where its bytes begin on this device."""
+    size: int
+    trouble: str = ""
+    """Why what is in use there can't be told from this device; empty when it can."""

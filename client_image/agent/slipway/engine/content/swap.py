@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 from slipway.engine.content.base import Decision, Volume, unclean
-from slipway.format import Extents
+from slipway.format import Extents, FormatError
 
 _PAGE_SIZES = (4096, 8192, 16384, 32768, 65536)
 _SIGNATURES = (b"SWAPSPACE2", b"SWAP-SPACE")
@@ -50,8 +50,13 @@ def _page_size(head: bytes) -> int:
 
 
 def resized(head: bytes, size: int) -> bytes:
-    """The first page for swap space of `size` bytes: same UUID, label and page size."""
+    """The first page for swap space of `size` bytes: same UUID, label and page size.
+
+    FormatError when `head` is no such page.
+    """
     page = _page_size(head)
+    if not page or size < 2 * page or len(head) < page:
+        raise FormatError("it holds no header of a swap space")
     order = "<" if struct.unpack_from("<I", head, _VERSION)[0] == 1 else ">"
     last = size // page - 1
     (count,) = struct.unpack_from(f"{order}I", head, _BAD_COUNT)

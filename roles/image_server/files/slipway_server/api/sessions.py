@@ -78,6 +78,7 @@ async def create_session(wanted: models.NewSession, service: ServiceDep) -> Any:
         wanted.image,
         wanted.version,
         wanted.ttl_seconds,
+        full_check=wanted.full_check,
     )
     return _shown(service, made)
 
@@ -99,6 +100,7 @@ async def create_session_of_job(wanted: models.NewSession, service: ServiceDep) 
         wanted.image,
         wanted.version,
         wanted.ttl_seconds,
+        wanted.full_check,
     )
     return _shown(service, made)
 

@@ -47,7 +47,14 @@ class Runs:
         }
 
     async def open_session(
-        self, job_id: str, machine: str, verb: str, image: str | None, version: str | None, ttl: int
+        self,
+        job_id: str,
+        machine: str,
+        verb: str,
+        image: str | None,
+        version: str | None,
+        ttl: int,
+        full_check: bool = False,
     ) -> Session:
         """The session of a job that is running: for its machine and for what was chosen."""
         job = self._jobs.get(job_id)
@@ -66,7 +73,8 @@ class Runs:
             version,
             ttl,
             job,
-            lambda session_id: self._jobs.change_to_open(job.id, session_id),
+            full_check=full_check,
+            also=lambda session_id: self._jobs.change_to_open(job.id, session_id),
         )
         await self._jobs.opened_session(job, made.id)
         return made

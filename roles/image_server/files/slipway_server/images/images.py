@@ -82,8 +82,11 @@ class Images:
     def read(self, name: str, version: str) -> bytes:
         """A version's manifest as it was published; of a longer file only more than is parsed."""
         try:
-            return _read(self.path(name, self.resolve(name, version)))
+            return _read(self.path(name, version))
         except OSError as error:
+            if isinstance(error, FileNotFoundError):
+                # Says what there is instead. Not asked beforehand: an image may have thousands.
+                self.resolve(name, version)
             raise ServiceError(
                 "store_failed", f"The manifest of {name}@{version} can't be read: {error.strerror}."
             ) from error

@@ -12,6 +12,8 @@ from pathlib import Path
 
 # Ten thousand leases are one megabyte.
 _MAX_FILE = 4 << 20
+# dnsmasq empties the file and writes it anew, in place, at every lease: in a moment it is whole.
+_LOOKS, _LOOK_SECONDS = 10, 0.01
 # Other hardware than Ethernet has its type before the address: `06-aa:bb:...`.
 _LEASE = re.compile(r"([0-9]{1,20}) ([0-9a-f]{2}(?::[0-9a-f]{2}){5}) ([0-9a-f.:]{2,45}) ")
 _Lease = tuple[float, str]
@@ -40,8 +42,7 @@ class Leases:
             stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
             if stamp == self._stamp:
                 return
-            with self._path.open(encoding="utf-8", errors="replace") as file:
-                text = file.read(_MAX_FILE)
+            text = _whole(self._path)
         except OSError:
             # No file yet: no lease. One that can't be read proves nothing either.
             self._stamp, self._leases = None, {}
@@ -49,3 +50,15 @@ class Leases:
         found = (_LEASE.match(line) for line in text.splitlines())
         self._leases = {each[3]: (float(each[1]), each[2]) for each in found if each is not None}
         self._stamp = stamp
+
+
+def _whole(path: Path) -> str:
+    """The file's text, not as it is while it is written: then it is empty or ends in a line."""
+    text = ""
+    for _ in range(_LOOKS):
+        with path.open(encoding="utf-8", errors="replace") as file:
+            text = file.read(_MAX_FILE)
+        if text.endswith("\n"):
+            break
+        time.sleep(_LOOK_SECONDS)
+    return text

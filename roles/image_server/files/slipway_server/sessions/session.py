@@ -16,7 +16,7 @@ from ..registrations.registration import ANOTHER
 
 # An agent at work bears ten minutes without the server, and half a disk is of no use: its session
 # is there when the line is.
-_AT_WORK_SECONDS = 900
+AT_WORK_SECONDS = 900
 
 VERBS = ("backup", "restore", "verify", "service")
 OUTCOMES = ("done", "failed", "abandoned", "expired", "cancelled")
@@ -62,6 +62,8 @@ class Session:
     job: str | None = None
     # SHA-256 of the manifest that this session publishes: a retry finds its own version again.
     manifest_hash: str | None = None
+    # Whether the check of its image believes no earlier read.
+    full_check: bool = False
     # Publishes that began and of which the service did not see the end.
     publish_strikes: int = 0
 
@@ -229,7 +231,7 @@ def overdue(session: Session, waited: float, silent_seconds: int) -> str | None:
     if session.state == "requested" and waited >= session.ttl_seconds:
         return "expired"
     at_work = session.progress is not None and session.result is None
-    patience = max(silent_seconds, _AT_WORK_SECONDS) if at_work else silent_seconds
+    patience = max(silent_seconds, AT_WORK_SECONDS) if at_work else silent_seconds
     if session.state == "checked_in" and waited >= patience:
         return "abandoned"
     return None

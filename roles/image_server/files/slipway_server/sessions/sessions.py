@@ -81,6 +81,7 @@ class Sessions:
         version: str | None,
         ttl_seconds: int,
         job: Job | None = None,
+        full_check: bool = False,
         also: Callable[[str], Change] | None = None,
     ) -> Session:
         """Ask for a session; a machine, and a MAC, can be in one open session only.
@@ -101,6 +102,7 @@ class Sessions:
             job=job.id if job else None,
             nonce_hash=job.nonce_hash if job else None,
             host_key=job.host_key if job else None,
+            full_check=full_check,
         )
         self._sessions[made.id] = made
         self._heard[made.id] = self._clock()
@@ -162,8 +164,9 @@ class Sessions:
 
         It alone has the nonce: a secret that has only ever been sent over TLS.
         """
-        came = [item for item in self._sessions.values() if item.machine == machine]
-        last = max(came, key=lambda item: item.checked_in_at or 0.0, default=None)
+        # In the order in which they came: a clock that is set back makes none of them newer.
+        came = (item for item in reversed(self._sessions.values()) if item.machine == machine)
+        last = next((item for item in came if item.checked_in_at is not None), None)
         if last is None or nonce is None or not tokens.matches(nonce, last.nonce_hash):
             return None
         return last if last.host_key == host_key else None

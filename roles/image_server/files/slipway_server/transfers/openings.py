@@ -46,13 +46,18 @@ class Openings:
         version: str | None,
         ttl_seconds: int,
         job: Job | None = None,
+        *,
+        full_check: bool = False,
         also: Callable[[str], Change] | None = None,
     ) -> Session:
-        """Create a session; a version to restore is made concrete and its check begins."""
+        """Create a session; a version to restore is made concrete and its check begins.
+
+        With ``full_check`` that reads every chunk, whatever was found sound lately.
+        """
         if verb in _READING and image is not None:
             version = await self._run(self._images.resolve, image, version)
         made = await self._sessions.create(
-            machine, macs, verb, image, version, ttl_seconds, job, also
+            machine, macs, verb, image, version, ttl_seconds, job, full_check, also
         )
         log.info("session %s: %s %s of %s", made.id, verb, machine, image)
         if verb in _READING:
@@ -73,7 +78,7 @@ class Openings:
         await self._tasks.stop()
 
     def _check_for(self, item: Session) -> None:
-        check = self._checker.start(str(item.image), str(item.version), full=False)
+        check = self._checker.start(str(item.image), str(item.version), full=item.full_check)
         self._checks[item.id] = check
         self._tasks.spawn(self._await_check(item.id, check))
 

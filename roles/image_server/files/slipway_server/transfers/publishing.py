@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import IO, NamedTuple
+from weakref import WeakValueDictionary
 
 from slipway.format.names import ahead_warning, make_version
 
@@ -57,7 +58,8 @@ class Publishing:
         self._largest = largest
         self._slots = asyncio.Semaphore(_MANIFEST_SLOTS)
         self._publishing = asyncio.Lock()
-        self._bodies: dict[str, asyncio.Lock] = {}
+        # Each lives as long as somebody holds it or waits for it.
+        self._bodies: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def take_up(self) -> None:
         """Forget the versions that an earlier process has announced and not made."""
@@ -73,11 +75,8 @@ class Publishing:
 
         It is named once the answer is known.
         """
-        lock = self._bodies.setdefault(session_id, asyncio.Lock())
-        async with lock:
+        async with self._bodies.setdefault(session_id, asyncio.Lock()):
             yield
-        if not lock.locked() and self._bodies.get(session_id) is lock:
-            del self._bodies[session_id]
 
     async def publish(self, session_id: str, body: IO[bytes], digest: str) -> Published:
         """Publish the manifest in the file ``body``, of which ``digest`` is the SHA-256.
@@ -85,24 +84,25 @@ class Publishing:
         The version and the manifest's hash are saved before the version exists, so a client
         that lost the answer, even to a crash, finds its own version and never makes a second.
         """
-        strikes = self._sessions.get(session_id).publish_strikes
-        if strikes >= _MAX_STRIKES:
-            raise ServiceError(
-                "publish_refused",
-                f"The server was ended {strikes} times while it read this session's manifest: it "
-                "does not read it again. The chunks that were sent are kept.",
-            )
-        # Durable before the manifest is read: if that ends the service, it knows afterwards.
-        await self._sessions.update(session_id, publish_strikes=strikes + 1)
-        try:
-            async with self._slots:
+        async with self._slots:
+            strikes = self._sessions.get(session_id).publish_strikes
+            if strikes >= _MAX_STRIKES:
+                raise ServiceError(
+                    "publish_refused",
+                    f"The server was ended {strikes} times while it read this session's manifest: "
+                    "it does not read it again. The chunks that were sent are kept.",
+                )
+            # Durable before the manifest is read, not while it waits for its turn: if that ends
+            # the service, it knows afterwards.
+            await self._sessions.update(session_id, publish_strikes=strikes + 1)
+            try:
                 return await self._publish(session_id, body, digest)
-        except ServiceError as error:
-            if error.error == "publish_failed":
-                strikes += 1
-            raise
-        finally:
-            self._sessions.note(session_id, publish_strikes=strikes)
+            except ServiceError as error:
+                if error.error == "publish_failed":
+                    strikes += 1
+                raise
+            finally:
+                self._sessions.note(session_id, publish_strikes=strikes)
 
     async def _publish(self, session_id: str, body: IO[bytes], digest: str) -> Published:
         name = self._sessions.get(session_id).image or ""

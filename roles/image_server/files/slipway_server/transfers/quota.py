@@ -9,7 +9,7 @@ from slipway.format.codec import MAX_DISKS, MAX_SEGMENTS
 from slipway.format.frames import MIN_CELL
 
 # What does not pack takes a little more than itself; a table may have changed meanwhile.
-_FACTOR, _SLACK = 1.25, 1 << 30
+_SLACK = 1 << 30
 
 
 class Amount(NamedTuple):
@@ -27,6 +27,7 @@ def allowed(most: int, hardware: Mapping[str, Any]) -> Amount:
     """
     disks = hardware.get("disk_bytes")
     if isinstance(disks, int) and not isinstance(disks, bool) and disks > 0:
-        most = min(most, int(disks * _FACTOR) + _SLACK)
+        # Whole numbers: a machine may say one that no float holds.
+        most = min(most, disks * 5 // 4 + _SLACK)
     # Each segment may end in a cell that is shorter than the others.
     return Amount(most, most // MIN_CELL + MAX_DISKS * MAX_SEGMENTS)

@@ -94,6 +94,10 @@ class NewSession(Strict):
         default=None,
         description="the job that this session is for: its machine is in the environment already",
     )
+    full_check: bool = Field(
+        default=False,
+        description="read every chunk of the image first, also what was found sound lately",
+    )
 
 
 class SessionView(BaseModel):
