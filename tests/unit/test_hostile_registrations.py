@@ -38,15 +38,15 @@ SAFE_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
 class NoDisk:
-    """Stands in for RegistrationDb, which would sync the disk a hundred thousand times."""
+    """Stands in for Rows, which would sync the disk a hundred thousand times."""
 
-    async def put(self, table: str, key: str, body: dict[str, Any], drop: Iterable[str]) -> None:
+    async def put(self, key: str, body: dict[str, Any], drop: Iterable[str] = ()) -> None:
         json.dumps(body).encode()
 
-    async def drop(self, table: str, keys: Iterable[str]) -> None:
+    async def drop(self, keys: Iterable[str]) -> None:
         pass
 
-    def load(self, table: str) -> dict[str, dict[str, Any]]:
+    def load(self) -> dict[str, dict[str, Any]]:
         return {}
 
 

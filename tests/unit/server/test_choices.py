@@ -28,7 +28,7 @@ def test_a_choice_from_the_queue_to_its_end(own_service: Callable[..., Service])
     pc, runner = make_chooser(service), Runner(service)
     answer = pc.choose("backup")
     assert answer.status_code == 201, answer.text
-    assert pc.token not in (service.state / "jobs.sqlite3").read_bytes().decode("latin-1")
+    assert pc.token not in (service.state / "state.sqlite3").read_bytes().decode("latin-1")
     job = answer.json()["job"]
     assert (job["state"], job["place"], job["runner"], job["session"]) == ("queued", 1, False, None)
 

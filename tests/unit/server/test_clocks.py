@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from slipway.format.codec import parse, serialize
 from slipway_server.base.config import Config
-from slipway_server.base.records import RecordDb
+from slipway_server.base.records import Records
+from slipway_server.base.state_file import StateFile
 from slipway_server.images.memory import Memory, Read
 from slipway_server.images.store import Fingerprint
 from slipway_server.jobs.job import Job
@@ -95,7 +96,8 @@ def test_a_read_of_a_time_to_come_is_not_believed(tmp_path: Path, at: float, tru
 def test_a_permission_lasts_a_quarter_of_an_hour_whatever_the_clock_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump: float
 ) -> None:
-    db = RecordDb(tmp_path / "next_boots.sqlite3", NextBoot, "next_boots", "one_armed_order")
+    state = StateFile(tmp_path)
+    db = Records(state, NextBoot, "next_boots")
     moment = 1000.0
 
     async def work() -> None:
@@ -116,11 +118,12 @@ def test_a_permission_lasts_a_quarter_of_an_hour_whatever_the_clock_says(
     try:
         asyncio.run(work())
     finally:
-        db.close()
+        state.close()
 
 
 def test_who_comes_later_is_served_later_even_if_the_clock_was_set_back(tmp_path: Path) -> None:
-    db = RecordDb(tmp_path / "jobs.sqlite3", Job, "jobs", "one_open_job")
+    state = StateFile(tmp_path)
+    db = Records(state, Job, "jobs")
 
     async def work() -> None:
         jobs = Jobs(db, LIMITS)
@@ -134,7 +137,7 @@ def test_who_comes_later_is_served_later_even_if_the_clock_was_set_back(tmp_path
     try:
         asyncio.run(work())
     finally:
-        db.close()
+        state.close()
 
 
 def in_parts(folder: Path, work: Callable[[Parts], Any]) -> None:

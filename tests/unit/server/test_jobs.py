@@ -6,7 +6,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from slipway_server.base.records import RecordDb
+from slipway_server.base.records import Records
+from slipway_server.base.state_file import StateFile
 from slipway_server.jobs.job import Job
 from slipway_server.jobs.jobs import Jobs, Limits
 
@@ -28,7 +29,8 @@ def job(name: str, created: float) -> Job:
 
 def test_a_token_renewed_while_jobs_are_taken_back_stays_valid(tmp_path: Path) -> None:
     """The runner's answer got lost, and so did that of a machine, which asks again meanwhile."""
-    db = RecordDb(tmp_path / "jobs.sqlite3", Job, "jobs", "one_open_job")
+    state = StateFile(tmp_path)
+    db = Records(state, Job, "jobs")
 
     async def lost_answers() -> None:
         jobs = Jobs(db, LIMITS)
@@ -45,4 +47,4 @@ def test_a_token_renewed_while_jobs_are_taken_back_stays_valid(tmp_path: Path) -
     try:
         asyncio.run(lost_answers())
     finally:
-        db.close()
+        state.close()

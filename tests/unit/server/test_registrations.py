@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from slipway_server.base.config import ConfigError, from_mapping
 from slipway_server.base.errors import ServiceError
 from slipway_server.base.names import is_pattern
+from slipway_server.base.rows import Rows
+from slipway_server.base.state_file import StateFile
 from slipway_server.registrations.registration import suggest, useful_serial, useful_uuid
-from slipway_server.registrations.registration_db import RegistrationDb
 from slipway_server.registrations.registrations import (
     MOST_OF_ONE_ADDRESS,
     SILENT_SECONDS,
@@ -174,8 +175,9 @@ class Queue:
 
     def __init__(self, folder: Path, limit: int = LIMIT, per_second: int = 10**6) -> None:
         self.clock = Clock()
-        self.db = RegistrationDb(folder / "queue.sqlite3")
-        self.all = Registrations(self.db, limit, "pc-{serial}", per_second, self.clock)
+        self.state = StateFile(folder)
+        self.rows = Rows(self.state, "registrations")
+        self.all = Registrations(self.rows, limit, "pc-{serial}", per_second, self.clock)
 
     def ask(self, number: int, address: str = "", **changes: Any) -> tuple[Any, str]:
         body = {"name": None, "address": address or f"10.0.{number >> 8}.{number & 255}"}
@@ -193,7 +195,7 @@ class Queue:
 def queue(tmp_path: Path) -> Iterator[Queue]:
     made = Queue(tmp_path)
     yield made
-    made.db.close()
+    made.state.close()
 
 
 def test_nobody_takes_the_place_of_a_pc_that_waits(queue: Queue) -> None:
@@ -257,7 +259,7 @@ def test_few_a_second(tmp_path: Path) -> None:
     queue.clock.now += 0.2
     queue.ask(60)
     assert queue.refused(61) == "too_many"
-    queue.db.close()
+    queue.state.close()
 
 
 def test_the_queue_forgets(queue: Queue) -> None:
@@ -272,7 +274,7 @@ def test_the_queue_forgets(queue: Queue) -> None:
     queue.clock.now += 41
     asyncio.run(queue.all.sweep(100))
     assert {item.id for item in queue.all.all()} == {later, approved}
-    assert set(queue.db.load("registrations")) == {later, approved}
+    assert set(queue.rows.load()) == {later, approved}
     queue.clock.now += 3600
     asyncio.run(queue.all.sweep(100))
     assert queue.all.all() == []

@@ -217,7 +217,7 @@ def test_sessions_and_tokens_survive_a_restart(
     service = own_service()
     pc, pending = service.machine(), service.machine(arrived=False)
     pc.request("POST", "/v1/session/result", json={"type": "result"})
-    with sqlite3.connect(service.state / "sessions.sqlite3") as db:
+    with sqlite3.connect(service.state / "state.sqlite3") as db:
         assert pc.token not in str(db.execute("SELECT * FROM sessions").fetchall())
     service.restart(number)
     assert pc.request("GET", "/v1/session").json()["machine"] == pc.name

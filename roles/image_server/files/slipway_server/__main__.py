@@ -11,7 +11,11 @@ from pathlib import Path
 import uvloop
 
 from .base import config as configuration
+from .base.state_file import StateError
 from .server import SOCKETS, StartError, bind, inherited_sockets, serve
+
+# The unit does not start the service again for this one: an administrator has to see to it.
+BAD_STATE = 65
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -38,7 +42,11 @@ def main(arguments: list[str] | None = None) -> int:
     except (configuration.ConfigError, StartError) as error:
         print(f"slipway_server: {error}", file=sys.stderr)
         return 2
-    uvloop.run(serve(config, sockets))
+    try:
+        uvloop.run(serve(config, sockets))
+    except StateError as error:
+        print(f"slipway_server: {error}", file=sys.stderr)
+        return BAD_STATE
     return 0
 
 

@@ -11,8 +11,10 @@ from .base.ballast import Ballast
 from .base.clock import SteadyClock
 from .base.config import Config
 from .base.errors import ServiceError
-from .base.records import RecordDb
+from .base.records import Records
 from .base.rounds import Rounds
+from .base.rows import Rows
+from .base.state_file import StateFile
 from .base.threads import Tasks, Threads
 from .choices.choices import Choices
 from .choices.menu_files import MenuFiles
@@ -29,7 +31,6 @@ from .jobs.next_boots import NextBoot, NextBoots
 from .network.addresses import Addresses
 from .network.strangers import Strangers
 from .registrations.identities import Identities
-from .registrations.registration_db import RegistrationDb
 from .registrations.registrations import Registrations
 from .sessions.arrivals import Arrivals
 from .sessions.session import Session
@@ -88,19 +89,13 @@ class Service:
         )
 
     def _open_records(self, config: Config) -> None:
-        state = config.state_dir
-        self._session_db = RecordDb(
-            state / "sessions.sqlite3", Session, "sessions", "one_open_session"
+        self._state = state = StateFile(config.state_dir)
+        self._grants = Grants(config.state_dir / "grants.sqlite3")
+        self.sessions = Sessions(
+            Records(state, Session, "sessions"), show=TftpFiles(config.tftp_dir).show
         )
-        self._job_db = RecordDb(state / "jobs.sqlite3", Job, "jobs", "one_open_job")
-        self._boot_db = RecordDb(
-            state / "next_boots.sqlite3", NextBoot, "next_boots", "one_armed_order"
-        )
-        self._registration_db = RegistrationDb(state / "registrations.sqlite3")
-        self._grants = Grants(state / "grants.sqlite3")
-        self.sessions = Sessions(self._session_db, show=TftpFiles(config.tftp_dir).show)
         self.jobs = Jobs(
-            self._job_db,
+            Records(state, Job, "jobs"),
             Limits(
                 silent=config.silent_seconds,
                 runner_silent=config.runner_silent_seconds,
@@ -109,14 +104,14 @@ class Service:
                 keep=config.keep_jobs,
             ),
         )
-        self.next_boots = NextBoots(self._boot_db)
+        self.next_boots = NextBoots(Records(state, NextBoot, "next_boots"))
         self.registrations = Registrations(
-            self._registration_db,
+            Rows(state, "registrations"),
             config.registration_limit,
             config.registration_name,
             config.registrations_per_second,
         )
-        self.identities = Identities(self._registration_db)
+        self.identities = Identities(Rows(state, "identities"))
 
     def _connect(self, config: Config) -> None:
         self.digest_sets = DigestSets(self.images, self.run)
@@ -195,15 +190,7 @@ class Service:
         except ServiceError as error:
             log.error("%s", error.message)
         self._threads.stop()
-        for each in (
-            self._session_db,
-            self._job_db,
-            self._boot_db,
-            self._registration_db,
-            self._grants,
-            self.memory,
-            self.store,
-        ):
+        for each in (self._state, self._grants, self.memory, self.store):
             each.close()
 
     async def _sync(self) -> None:

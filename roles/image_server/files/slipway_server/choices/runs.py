@@ -65,8 +65,17 @@ class Runs:
             raise ServiceError(
                 "wrong_job", f"Job {job.id} ({job.state}) is not for {verb} of {machine}."
             )
+        # On disk in one go: neither is there without the other, whatever happens.
         made = await self._open_session(
-            job.machine, job.macs, job.action, image, version, ttl, job, full_check=full_check
+            job.machine,
+            job.macs,
+            job.action,
+            image,
+            version,
+            ttl,
+            job,
+            full_check=full_check,
+            also=lambda session_id: self._jobs.change_to_open(job.id, session_id),
         )
         await self._jobs.opened_session(job, made.id)
         return made
@@ -87,9 +96,11 @@ class Runs:
         if outcome == "failed" and session and session.outcome == "abandoned":
             outcome = "abandoned"
             message = f"{job.machine} was switched off or has lost the network. {message}"
-        job = await self._jobs.end(job_id, outcome, message, remedy)
-        if session is not None and session.open:
-            await self._sessions.end(session.id, "cancelled")
+        open_one = session if session is not None and session.open else None
+        also = [self._sessions.change_to_end(open_one.id, "cancelled")] if open_one else []
+        job = await self._jobs.end(job_id, outcome, message, remedy, also)
+        if open_one is not None:
+            await self._sessions.end(open_one.id, "cancelled")
         log.info("job %s of %s: %s %s", job.id, job.machine, job.outcome, job.message)
         return job
 

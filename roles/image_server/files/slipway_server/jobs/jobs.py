@@ -11,12 +11,13 @@ import asyncio
 import dataclasses
 import secrets
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from ..base import tokens
 from ..base.errors import ServiceError
-from ..base.records import RecordDb
+from ..base.records import Records
+from ..base.state_file import Change
 from ..base.times import iso
 from . import job as rules
 from .job import Job
@@ -40,7 +41,7 @@ class Jobs:
     """The jobs of this image server."""
 
     def __init__(
-        self, db: RecordDb[Job], limits: Limits, clock: Callable[[], float] = time.monotonic
+        self, db: Records[Job], limits: Limits, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """Load every job; those that are open get their time anew from now on."""
         self._db = db
@@ -167,18 +168,29 @@ class Jobs:
         await self._db.save(*given)
         return given
 
+    def change_to_open(self, job_id: str, session_id: str) -> Change:
+        """What noting the session that the job's playbook opens is on disk."""
+        return self._db.change(dataclasses.replace(self.get(job_id), session=session_id))
+
     async def opened_session(self, item: Job, session_id: str) -> None:
         """Note the session that the job's playbook opened."""
         await self._commit(dataclasses.replace(self.get(item.id), session=session_id))
 
-    async def end(self, job_id: str, outcome: str, message: str = "", remedy: str = "") -> Job:
-        """End a job. Ending an ended one changes nothing."""
+    async def end(
+        self,
+        job_id: str,
+        outcome: str,
+        message: str = "",
+        remedy: str = "",
+        also: Sequence[Change] = (),
+    ) -> Job:
+        """End a job, and what belongs to it. Ending an ended one changes nothing."""
         before = self.get(job_id)
         after = rules.end(before, outcome, message, remedy, time.time())
         if after is not before:
             self._heard.pop(job_id, None)
             self._since.pop(job_id, None)
-            await self._commit(after)
+            await self._commit(after, also)
             self._news.set()
         return after
 
@@ -220,8 +232,8 @@ class Jobs:
         """Answer a runner that waits, for the service stops."""
         self._news.set()
 
-    async def _commit(self, item: Job) -> None:
+    async def _commit(self, item: Job, also: Sequence[Change] = ()) -> None:
         """Visible at once, durable when this returns."""
         self._jobs[item.id] = item
         self._news.set()
-        await self._db.save(item)
+        await self._db.save(item, also=also)

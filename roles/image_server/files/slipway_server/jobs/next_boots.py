@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..base.errors import ServiceError
-from ..base.records import RecordDb
+from ..base.records import Records
 from ..base.times import iso
 
 # From the script to the choice that it leads to: a slow PC takes a minute or two.
@@ -47,7 +47,7 @@ class NextBoot:
 class NextBoots:
     """All orders that are kept."""
 
-    def __init__(self, db: RecordDb[NextBoot], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, db: Records[NextBoot], clock: Callable[[], float] = time.monotonic) -> None:
         """Load them; how long ago a script was served is told by the wall clock but this once."""
         self._db = db
         self._clock = clock

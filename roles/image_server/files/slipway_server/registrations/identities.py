@@ -7,24 +7,23 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from ..base.rows import Rows
 from .registration import KNOWN, Identity, compare, identity
-from .registration_db import RegistrationDb
 
-MACHINES = "identities"
 MOST_MACHINES = 20_000
 
 
 class Identities:
     """Runs in the event loop; every change is on disk before its answer."""
 
-    def __init__(self, db: RegistrationDb) -> None:
+    def __init__(self, rows: Rows) -> None:
         """Load them."""
-        self._db = db
+        self._rows = rows
         self._machines = {
             machine: Identity(
                 tuple(body["macs"]), body["uuid"], body["serial"], body.get("confirmed", False)
             )
-            for machine, body in db.load(MACHINES).items()
+            for machine, body in rows.load().items()
         }
 
     def all(self) -> dict[str, Identity]:
@@ -57,11 +56,11 @@ class Identities:
         for each in old:
             del self._machines[each]
         self._machines[machine] = found
-        await self._db.put(MACHINES, machine, dataclasses.asdict(found), old)
+        await self._rows.put(machine, dataclasses.asdict(found), old)
 
     async def forget(self, machine: str) -> Identity | None:
         """Forget what a machine said about itself; return it, or None if that is nothing."""
         found = self._machines.pop(machine, None)
         if found is not None:
-            await self._db.drop(MACHINES, [machine])
+            await self._rows.drop([machine])
         return found

@@ -17,11 +17,10 @@ from typing import Any
 
 from ..base import tokens
 from ..base.errors import ServiceError
+from ..base.rows import Rows
 from ..base.times import iso
 from .registration import Registration, suggest
-from .registration_db import RegistrationDb
 
-QUEUE = "registrations"
 # A PC asks every few seconds how its registration stands.
 SILENT_SECONDS = 60.0
 MOST_OF_ONE_ADDRESS = 8
@@ -35,19 +34,19 @@ class Registrations:
 
     def __init__(
         self,
-        db: RegistrationDb,
+        rows: Rows,
         limit: int,
         pattern: str,
         per_second: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Load the queue; who was in it before a restart counts as heard of just now."""
-        self._db = db
+        self._rows = rows
         self._limit = limit
         self._pattern = pattern
         self._per_second = per_second
         self._clock = clock
-        self._queue = {key: _from_body(body) for key, body in db.load(QUEUE).items()}
+        self._queue = {key: _from_body(body) for key, body in rows.load().items()}
         self._by_token = {item.token_hash: key for key, item in self._queue.items()}
         self._heard = dict.fromkeys(self._queue, clock())
         wall = time.time()
@@ -157,7 +156,7 @@ class Registrations:
         ]
         if over:
             self._forget({*over})
-            await self._db.drop(QUEUE, over)
+            await self._rows.drop(over)
 
     def last_heard(self, item: Registration) -> float:
         """When the PC last asked, in seconds since the epoch."""
@@ -255,7 +254,7 @@ class Registrations:
         self._by_token[item.token_hash] = item.id
         self._heard.setdefault(item.id, self._clock())
         try:
-            await self._db.put(QUEUE, item.id, dataclasses.asdict(item), drop)
+            await self._rows.put(item.id, dataclasses.asdict(item), drop)
         except BaseException:
             if before is None:
                 self._forget({item.id})

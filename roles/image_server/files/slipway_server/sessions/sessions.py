@@ -18,7 +18,8 @@ from typing import Any
 
 from ..base import tokens
 from ..base.errors import ServiceError
-from ..base.records import RecordDb
+from ..base.records import Records
+from ..base.state_file import Change
 from ..base.times import iso
 from ..jobs.job import Job
 from . import session as rules
@@ -32,7 +33,7 @@ class Sessions:
 
     def __init__(
         self,
-        db: RecordDb[Session],
+        db: Records[Session],
         clock: Callable[[], float] = time.monotonic,
         show: Callable[[list[Session]], None] = lambda _: None,
     ) -> None:
@@ -82,8 +83,12 @@ class Sessions:
         ttl_seconds: int,
         job: Job | None = None,
         full_check: bool = False,
+        also: Callable[[str], Change] | None = None,
     ) -> Session:
-        """Ask for a session; a machine, and a MAC, can be in one open session only."""
+        """Ask for a session; a machine, and a MAC, can be in one open session only.
+
+        ``also`` is what belongs to it on disk, by the session's id.
+        """
         for other in self.open_sessions():
             self._check_free(other, machine, macs)
         made = Session(
@@ -104,7 +109,7 @@ class Sessions:
         self._heard[made.id] = self._clock()
         try:
             self._show(self.open_sessions())
-            await self._db.save(made)
+            await self._db.save(made, also=[also(made.id)] if also else ())
         except BaseException:
             del self._sessions[made.id]
             self._show_open()
@@ -208,6 +213,10 @@ class Sessions:
             self._heard.pop(session_id, None)
             await self._commit(after)
         return after
+
+    def change_to_end(self, session_id: str, outcome: str) -> Change:
+        """What ending it now is on disk, for a transaction with others."""
+        return self._db.change(rules.end(self.get(session_id), outcome, time.time()))
 
     def progress(self, session_id: str, record: dict[str, Any]) -> None:
         """Keep the newest progress record."""

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
+from ..base.state_file import Change
 from ..base.threads import Run, Tasks
 from ..images.checks import Check, Checker
 from ..images.images import Images
@@ -47,6 +49,7 @@ class Openings:
         job: Job | None = None,
         *,
         full_check: bool = False,
+        also: Callable[[str], Change] | None = None,
     ) -> Session:
         """Create a session; a version to restore is made concrete and its check begins.
 
@@ -55,7 +58,7 @@ class Openings:
         if verb in _READING and image is not None:
             version = await self._run(self._images.resolve, image, version)
         made = await self._sessions.create(
-            machine, macs, verb, image, version, ttl_seconds, job, full_check
+            machine, macs, verb, image, version, ttl_seconds, job, full_check, also
         )
         log.info("session %s: %s %s of %s", made.id, verb, machine, image)
         if verb in _READING:

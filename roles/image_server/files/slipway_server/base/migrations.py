@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What each form of the state has that the one before had not: a step each, never changed again.
+
+A step runs inside a transaction: it is done as a whole or not at all, and may run again. It reads
+other files, but writes none: `tidy` removes what has been taken over, once that is on disk.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from . import files
+
+# Before there was one file: each with its tables, which are the same there and here.
+_FILES = {
+    "sessions.sqlite3": ("sessions",),
+    "jobs.sqlite3": ("jobs",),
+    "next_boots.sqlite3": ("next_boots",),
+    "registrations.sqlite3": ("registrations", "identities"),
+}
+_OF_MACHINES = {
+    "sessions": "one_open_session",
+    "jobs": "one_open_job",
+    "next_boots": "one_armed_order",
+}
+_KEYED = ("registrations", "identities")
+
+
+def _one_file(db: sqlite3.Connection, folder: Path) -> None:
+    """Form 1: sessions, jobs, orders, registrations and identities in one file."""
+    for table, index in _OF_MACHINES.items():
+        db.execute(
+            f"CREATE TABLE {table} (id TEXT PRIMARY KEY, machine TEXT NOT NULL,"
+            " state TEXT NOT NULL, ended_at REAL, body TEXT NOT NULL) STRICT"
+        )
+        db.execute(f"CREATE UNIQUE INDEX {index} ON {table} (machine) WHERE state != 'ended'")
+    for table in _KEYED:
+        db.execute(f"CREATE TABLE {table} (key TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT")
+    for name, tables in _FILES.items():
+        if (folder / name).exists():
+            with closing(sqlite3.connect(folder / name)) as before:
+                # A file that was made and died before its tables has version 0, and holds nothing.
+                if before.execute("PRAGMA user_version").fetchone()[0]:
+                    for table in tables:
+                        _copy(before, db, table)
+
+
+def _copy(before: sqlite3.Connection, after: sqlite3.Connection, table: str) -> None:
+    columns = "key, body" if table in _KEYED else "id, machine, state, ended_at, body"
+    rows = before.execute(f"SELECT {columns} FROM {table} ORDER BY rowid")
+    places = ", ".join("?" * len(columns.split(", ")))
+    after.executemany(f"INSERT INTO {table} ({columns}) VALUES ({places})", rows)
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection, Path], None], ...] = (_one_file,)
+
+
+def tidy(folder: Path) -> None:
+    """Remove files whose content has been taken over."""
+    old = [folder / (name + suffix) for name in _FILES for suffix in ("-wal", "-shm", "")]
+    there = [path for path in old if path.exists()]
+    if there:
+        # The new file's name must outlast a power failure before the old ones go.
+        files.sync_folder(folder)
+    for path in there:
+        path.unlink()
