@@ -67,7 +67,7 @@ $(NGINX) $(SSHD): | apt
 # $(call tier,PYTEST'S WORDS,AS WHOM). What fails beside others on a busy machine runs once more,
 # alone: a fault fails again, and a test that does not is named, to be mended.
 define tier
-	@again="$(2) $(PY) -m pytest -q -o cache_dir=$(CURDIR)/.cache/pytest/$@ $(1)"
+	@again="$(2) $(PY) -m pytest -q --durations=10 -o cache_dir=$(CURDIR)/.cache/pytest/$@ $(1)"
 	status=0
 	eval "$$again" || status=$$?
 	if [ $$status = 1 ]; then
@@ -98,10 +98,10 @@ test-plays: setup $(SSHD) ## whole playbooks without a lab, the service killed a
 	$(call tier,-n auto --dist loadgroup -m plays tests/unit,nice)
 
 test-storage: setup $(NGINX) ## real file systems on loop devices, bytes compared (root)
-	$(call tier,-n auto --dist loadgroup -m 'storage and not slow' tests/storage --durations=20,$(SUDO) env PATH='$(PATH)' nice)
+	$(call tier,-n auto --dist loadgroup -m 'storage and not slow' tests/storage,$(SUDO) env PATH='$(PATH)' nice)
 
 test-e2e: setup ## whole trips in the virtual lab (root)
-	$(call tier,-m 'e2e and not slow' tests/e2e --durations=20,$(SUDO) env PATH='$(PATH)')
+	$(call tier,-m 'e2e and not slow' tests/e2e,$(SUDO) env PATH='$(PATH)')
 
 test-slow: setup $(NGINX) ## trips that take long: menus, registration, power cuts, other networks, Secure Boot, a broken line, large disks (root)
 	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m slow tests/e2e --durations=20
