@@ -8,11 +8,14 @@ the image server with become.
 
 from __future__ import annotations
 
+import getpass
 import http.client
 import json
+import os
+import re
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -126,6 +129,15 @@ class AdminApi:
         """Return the jobs that the service remembers, and whether a runner is there."""
         return self._request("GET", "/v1/jobs")
 
+    def order_job(self, request: Mapping[str, Any], check: bool = False) -> dict[str, Any]:
+        """Order a job for a machine that is off; with `check` only look whether it could be."""
+        return self._request("POST", f"/v1/jobs?check={str(check).lower()}", dict(request))
+
+    def whereabouts(self, machine: str, macs: Sequence[str]) -> dict[str, Any]:
+        """Return where a machine may be, and by what its imaging environment is known."""
+        query = urlencode({"mac": list(macs)}, doseq=True)
+        return self._request("GET", f"/v1/whereabouts/{quote(machine, safe='')}?{query}")
+
     def job(self, identifier: str) -> dict[str, Any]:
         """Return one job."""
         return self._request("GET", f"/v1/jobs/{quote(identifier, safe='')}")
@@ -173,7 +185,9 @@ class AdminApi:
     ) -> dict[str, Any]:
         connection = _UnixConnection(self.path, timeout)
         payload = None if body is None else json.dumps(body)
-        headers = {} if body is None else {"Content-Type": "application/json"}
+        headers = {"Slipway-By": account()}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
         try:
             connection.request(method, path, payload, headers)
             response = connection.getresponse()
@@ -183,6 +197,16 @@ class AdminApi:
         finally:
             connection.close()
         return _decode(status, answer)
+
+
+def account() -> str:
+    """Return who asks: the account that became root here, by a name that the service takes."""
+    try:
+        name = os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        # A user without a name.
+        name = str(os.getuid())
+    return re.sub("[^A-Za-z0-9._@-]", "_", name)[:64].lstrip(".@-") or "root"
 
 
 def reached(session: Mapping[str, Any], until: str) -> bool:

@@ -26,6 +26,7 @@ from .api import (
     registrations,
     sessions,
     status,
+    whereabouts,
 )
 from .api.callers import (
     ANYBODY,
@@ -120,6 +121,7 @@ APPS: dict[str, App] = {
             registrations.admin,
             identities.admin,
             status.admin,
+            whereabouts.router,
         ),
         {
             "POST /v1/sessions": _ROOT,
@@ -131,6 +133,7 @@ APPS: dict[str, App] = {
             "GET /v1/images/{name}/{version}": _ROOT,
             "POST /v1/images/{name}/{version}/check": _ROOT,
             "GET /v1/jobs": _ROOT,
+            "POST /v1/jobs": _ROOT,
             "GET /v1/jobs/{job_id}": _ROOT,
             "DELETE /v1/jobs/{job_id}": _ROOT,
             "GET /v1/next-boots": _ROOT,
@@ -143,6 +146,7 @@ APPS: dict[str, App] = {
             "DELETE /v1/identities/{machine}": _ROOT,
             "GET /v1/strangers": _ROOT,
             "GET /v1/status": _ROOT,
+            "GET /v1/whereabouts/{machine}": _ROOT,
         },
     ),
     # For the job runner. It is not the administrator: whoever takes it over can run the jobs that
@@ -150,11 +154,12 @@ APPS: dict[str, App] = {
     "runner": App(
         "Slipway image server, job runner",
         0o660,
-        (jobs.runner, sessions.runner),
+        (jobs.runner, sessions.runner, whereabouts.router),
         {
             "POST /v1/jobs/poll": _RUNNER,
             "POST /v1/jobs/{job_id}/end": _RUNNER,
             "POST /v1/sessions": _RUNNER,
+            "GET /v1/whereabouts/{machine}": _RUNNER,
             "GET /v1/sessions/{session_id}": Rule(SESSION_OF_A_JOB),
             "DELETE /v1/sessions/{session_id}": Rule(SESSION_OF_A_JOB),
         },

@@ -18,6 +18,7 @@ from .base.state_file import StateFile
 from .base.threads import Tasks, Threads
 from .choices.choices import Choices
 from .choices.menu_files import MenuFiles
+from .choices.ordering import Ordering
 from .choices.orders import Orders
 from .choices.runs import Runs
 from .images.checks import Checker
@@ -137,6 +138,7 @@ class Service:
             strangers=self.strangers,
             run=self.run,
         )
+        self.ordering = Ordering(self.menus, self.images, self.jobs, self.sessions, self.run)
         self.runs = Runs(self.jobs, self.sessions, self.openings.open_session)
         self.arrivals = Arrivals(
             config,

@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import Depends, Path
+from fastapi import Depends, Header, Path
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from ..base.errors import ServiceError
+from ..base.names import ACCOUNT_PATTERN
 from ..sessions.session import Session
 from .common import ServiceDep
 
@@ -76,6 +77,16 @@ async def _session_of_a_job(session_id: Annotated[str, Path()], service: Service
 
 
 OF_A_JOB = Depends(_session_of_a_job)
+
+
+async def _account(
+    by: Annotated[str, Header(alias="slipway-by", pattern=f"^{ACCOUNT_PATTERN}$")] = "root",
+) -> str:
+    """The account that asks. Only root can connect, so its word for that is good enough."""
+    return by
+
+
+ByDep = Annotated[str, Depends(_account)]
 
 
 def _token(credentials: _Credentials, remedy: str = "") -> str:

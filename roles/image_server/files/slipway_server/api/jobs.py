@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter
+from fastapi import Query as Parameter
 
+from ..choices.ordering import Wanted
+
+from .callers import ByDep
 from .common import BODY, ServiceDep, refusals
 from .models import jobs as models
 
@@ -29,6 +33,25 @@ async def list_jobs(service: ServiceDep, state: models.JobState | None = None) -
 async def get_job(job_id: str, service: ServiceDep) -> Any:
     """One job."""
     return service.jobs.view(service.jobs.get(job_id))
+
+
+@admin.post(
+    "/jobs",
+    status_code=201,
+    response_model=models.JobView,
+    responses=refusals(
+        "unknown_machine", "unknown_image", "unknown_version", "machine_busy", *BODY
+    ),
+)
+async def order_job(
+    wanted: models.NewJob,
+    by: ByDep,
+    service: ServiceDep,
+    check: Annotated[bool, Parameter(description="only say what it would be")] = False,
+) -> Any:
+    """Order a job for a machine that is off."""
+    asked = Wanted(wanted.machine, wanted.verb, wanted.image, wanted.options, wanted.after)
+    return service.jobs.view(await service.ordering.order(asked, "order", by, check=check))
 
 
 @admin.delete("/jobs/{job_id}", response_model=models.JobView, responses=refusals("no_such_job"))

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 
 from ..jobs.next_boots import NextBoot
 from ..service import Service
+from .callers import ByDep
 from .common import BODY, ServiceDep, refusals
 from .models import jobs as models
 from .models.common import MachineName
@@ -33,12 +34,12 @@ async def list_next_boots(service: ServiceDep) -> Any:
     response_model=models.NextBootView,
     responses=refusals(*BODY),
 )
-async def set_next_boot(wanted: models.NewNextBoot, service: ServiceDep) -> Any:
+async def set_next_boot(wanted: models.NewNextBoot, by: ByDep, service: ServiceDep) -> Any:
     """Say what a machine does at its next boot, once. It takes the place of an earlier order."""
     macs = tuple(dict.fromkeys(wanted.macs))
     orders = service.next_boots
     made = await orders.set(
-        wanted.machine, macs, wanted.item, wanted.image, wanted.without_password
+        wanted.machine, macs, wanted.item, wanted.image, wanted.without_password, by
     )
     return _shown(service, made)
 
