@@ -9,7 +9,6 @@ from fastapi import APIRouter
 from fastapi import Query as Parameter
 
 from ..choices.ordering import Wanted
-
 from .callers import ByDep
 from .common import BODY, ServiceDep, refusals
 from .models import jobs as models

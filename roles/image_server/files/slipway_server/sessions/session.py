@@ -61,7 +61,7 @@ class Session:
     # The job that it is for, if any.
     job: str | None = None
     # Whether that job's machine is to be woken and booted. Otherwise it waits in the environment
-    # already: it gets no boot script, and only the nonce and the host key of the choice may check in.
+    # already: it gets no boot script, and only the nonce and host key of the choice may check in.
     wakes: bool = False
     # SHA-256 of the manifest that this session publishes: a retry finds its own version again.
     manifest_hash: str | None = None
