@@ -7,6 +7,7 @@ import logging
 from datetime import UTC, datetime
 
 from .base import certificates
+from .base.audit import Audit
 from .base.ballast import Ballast
 from .base.clock import SteadyClock
 from .base.config import Config
@@ -91,6 +92,7 @@ class Service:
 
     def _open_records(self, config: Config) -> None:
         self._state = state = StateFile(config.state_dir)
+        self.audit = Audit(state)
         self._grants = Grants(config.state_dir / "grants.sqlite3")
         self.sessions = Sessions(
             Records(state, Session, "sessions"), show=TftpFiles(config.tftp_dir).show
