@@ -146,6 +146,11 @@ class AdminApi:
         """Cancel a job: its playbook is stopped, its session ended."""
         return self._request("DELETE", f"/v1/jobs/{quote(identifier, safe='')}")
 
+    def audit(self, most: int, before: int | None) -> list[dict[str, Any]]:
+        """Return the newest lines of the audit, or those before one, oldest first."""
+        query = {"most": most} | ({} if before is None else {"before": before})
+        return list(self._request("GET", f"/v1/audit?{urlencode(query)}").get("lines", []))
+
     def next_boots(self) -> list[dict[str, Any]]:
         """Return the orders for next boots that the service remembers."""
         return list(self._request("GET", "/v1/next-boots").get("next_boots", []))
