@@ -15,7 +15,9 @@ short_description: Jobs as a table for a person
 version_added: 0.1.0
 author: The Slipway team (@slipway)
 description:
-  - One line for each job, the newest last, then what waits for machines' next boots.
+  - One line for each job, the newest last, with where it came from, who wanted it, and whether its
+    machine waits in the imaging environment or the job wakes it; then what waits for machines' next
+    boots.
 options:
   _input:
     description: What M(slipway.imaging.job_info) returned.
@@ -36,7 +38,7 @@ _value:
   elements: str
 """
 
-_HEADING = ("JOB", "MACHINE", "ITEM", "IMAGE", "STATE", "SINCE (UTC)", "NOTE")
+_HEADING = ("JOB", "MACHINE", "WHAT", "IMAGE", "FROM", "BY", "PC", "STATE", "SINCE (UTC)", "NOTE")
 
 
 def job_table(found: Mapping[str, Any]) -> list[str]:
@@ -58,8 +60,11 @@ def _row(job: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         clean(job["id"], 16),
         clean(job["machine"], 63),
-        clean(job["item"], 32),
+        clean(job["item"] or job["verb"], 32),
         clean(job["image"] or "", 90),
+        clean(job["origin"], 20).replace("_", " "),
+        clean(job["by"] or "its user", 64),
+        clean(job["arrival"], 20),
         f"{state}, place {job['place']}" if state == "queued" else clean(state, 20),
         clean(since, 30)[:19].replace("T", " "),
         clean(job["message"], 200),

@@ -67,7 +67,9 @@ _STAY_HERE = {
     "imaging_session_known_hosts_dir",
     "imaging_session_server",
     "imaging_session_server_python",
+    "imaging_session_system_connection",
     "imaging_session_wake",
+    "machine_system_connection",
 }
 
 

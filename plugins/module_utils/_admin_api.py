@@ -8,11 +8,14 @@ the image server with become.
 
 from __future__ import annotations
 
+import getpass
 import http.client
 import json
+import os
+import re
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -126,6 +129,15 @@ class AdminApi:
         """Return the jobs that the service remembers, and whether a runner is there."""
         return self._request("GET", "/v1/jobs")
 
+    def order_job(self, request: Mapping[str, Any], check: bool = False) -> dict[str, Any]:
+        """Order a job for a machine that is off; with `check` only look whether it could be."""
+        return self._request("POST", f"/v1/jobs?check={str(check).lower()}", dict(request))
+
+    def whereabouts(self, machine: str, macs: Sequence[str]) -> dict[str, Any]:
+        """Return where a machine may be, and by what its imaging environment is known."""
+        query = urlencode({"mac": list(macs)}, doseq=True)
+        return self._request("GET", f"/v1/whereabouts/{quote(machine, safe='')}?{query}")
+
     def job(self, identifier: str) -> dict[str, Any]:
         """Return one job."""
         return self._request("GET", f"/v1/jobs/{quote(identifier, safe='')}")
@@ -133,6 +145,11 @@ class AdminApi:
     def cancel_job(self, identifier: str) -> dict[str, Any]:
         """Cancel a job: its playbook is stopped, its session ended."""
         return self._request("DELETE", f"/v1/jobs/{quote(identifier, safe='')}")
+
+    def audit(self, most: int, before: int | None) -> list[dict[str, Any]]:
+        """Return the newest lines of the audit, or those before one, oldest first."""
+        query = {"most": most} | ({} if before is None else {"before": before})
+        return list(self._request("GET", f"/v1/audit?{urlencode(query)}").get("lines", []))
 
     def next_boots(self) -> list[dict[str, Any]]:
         """Return the orders for next boots that the service remembers."""
@@ -173,7 +190,9 @@ class AdminApi:
     ) -> dict[str, Any]:
         connection = _UnixConnection(self.path, timeout)
         payload = None if body is None else json.dumps(body)
-        headers = {} if body is None else {"Content-Type": "application/json"}
+        headers = {"Slipway-By": account()}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
         try:
             connection.request(method, path, payload, headers)
             response = connection.getresponse()
@@ -183,6 +202,16 @@ class AdminApi:
         finally:
             connection.close()
         return _decode(status, answer)
+
+
+def account() -> str:
+    """Return who asks: the account that became root here, by a name that the service takes."""
+    try:
+        name = os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        # A user without a name.
+        name = str(os.getuid())
+    return re.sub("[^A-Za-z0-9._@-]", "_", name)[:64].lstrip(".@-") or "root"
 
 
 def reached(session: Mapping[str, Any], until: str) -> bool:

@@ -17,6 +17,9 @@ extends_documentation_fragment:
   - slipway.imaging.attributes.info
   - slipway.imaging.admin
 options:
+  id:
+    description: This job alone, with its session.
+    type: str
   machine:
     description: Jobs and orders of this machine alone.
     type: str
@@ -35,25 +38,29 @@ jobs:
   type: list
   elements: dict
   returned: success
+session:
+  description: The session of the job with O(id); null while it has none.
+  type: dict
+  returned: when O(id) was given
 next_boots:
   description: Orders for next boots that wait.
   type: list
   elements: dict
-  returned: success
+  returned: when O(id) was not given
 runner:
   description: Whether the job runner of the image server is there.
   type: bool
-  returned: success
+  returned: when O(id) was not given
 strangers:
   description:
     - Addresses that asked for what is a machine's without being the machine's, and got nothing,
       since the service was started.
   type: list
   elements: dict
-  returned: success
+  returned: when O(id) was not given
 """
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.imaging.plugins.module_utils._admin_api import (
@@ -64,13 +71,24 @@ from ansible_collections.slipway.imaging.plugins.module_utils._errors import Sli
 from ansible_collections.slipway.imaging.plugins.module_utils._names import check_name
 
 
+def of_one(api: AdminApi, identifier: str) -> dict[str, Any]:
+    """Return one job with its session."""
+    job = api.job(identifier)
+    session = api.session(job["session"]) if job["session"] else None
+    return {"changed": False, "jobs": [job], "session": session}
+
+
 def main() -> NoReturn:
     """Run the module."""
     module = AnsibleModule(
-        argument_spec={"machine": {"type": "str"}, **ADMIN_ARGUMENTS}, supports_check_mode=True
+        argument_spec={"id": {"type": "str"}, "machine": {"type": "str"}, **ADMIN_ARGUMENTS},
+        mutually_exclusive=[("id", "machine")],
+        supports_check_mode=True,
     )
     api = AdminApi(module.params["admin_socket"])
     try:
+        if module.params["id"]:
+            module.exit_json(**of_one(api, module.params["id"]))
         machine = module.params["machine"]
         wanted = None if machine is None else check_name(machine, "machine")
         found = api.jobs()

@@ -28,6 +28,8 @@ SOURCES = {
         (".", "meta/runtime.yml", ""),
         (".", "playbooks/backup.yml", ""),
         (".", "playbooks/restore.yml", ""),
+        (".", "playbooks/verify.yml", ""),
+        (".", "playbooks/wake.yml", ""),
         (".", "plugins/**/*.py", ""),
         (".", "plugins/**/*.yml", ""),
         (".", "roles/_common/**/*.yml", ""),

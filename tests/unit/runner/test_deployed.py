@@ -45,7 +45,7 @@ def hostvars(**variables: Any) -> dict[str, Any]:
 
 
 @pytest.mark.plays
-@pytest.mark.parametrize("verb", ["backup", "restore"])
+@pytest.mark.parametrize("verb", ["backup", "restore", "verify"])
 def test_the_playbooks_find_everything(project: Path, tmp_path: Path, verb: str) -> None:
     inventory = tmp_path / "inventory"
     (inventory / "machines.d").mkdir(parents=True)

@@ -20,7 +20,8 @@ from slipway_runner.settings import Settings, SettingsError, load
 pytestmark = pytest.mark.plays
 
 # Its own: what a stopped job started is found by the id, and another run of the tests may be here.
-JOB = {"id": secrets.token_hex(8), "machine": "pc1", "action": "backup", "image": "pc1"}
+JOB = {"id": secrets.token_hex(8), "machine": "pc1", "verb": "backup", "image": "pc1",
+       "arrival": "waits", "options": {}, "after": "as_found"}  # fmt: skip
 
 
 @pytest.fixture

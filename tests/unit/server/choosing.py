@@ -109,6 +109,11 @@ def make_chooser(service: Service, *items: dict[str, Any]) -> Chooser:
     return Chooser(service, name, mac)
 
 
+def order(service: Service, machine: str, verb: str = "backup", **more: Any) -> httpx.Response:
+    """Order a job as root does."""
+    return service.admin.post("/v1/jobs", json={"machine": machine, "verb": verb, **more})
+
+
 @dataclass
 class Runner:
     """The job runner's side of the conversation."""
@@ -133,7 +138,7 @@ class Runner:
         wanted = {
             "machine": job["machine"],
             "macs": job["macs"],
-            "verb": job["action"],
+            "verb": job["verb"],
             "image": image,
             "version": version or None,
             "job": job["id"],

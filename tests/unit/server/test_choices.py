@@ -33,7 +33,7 @@ def test_a_choice_from_the_queue_to_its_end(own_service: Callable[..., Service])
     assert (job["state"], job["place"], job["runner"], job["session"]) == ("queued", 1, False, None)
 
     [given] = runner.poll()["begin"]
-    assert (given["machine"], given["action"], given["image"]) == (pc.name, "backup", pc.name)
+    assert (given["machine"], given["verb"], given["image"]) == (pc.name, "backup", pc.name)
     seen = pc.look()
     assert (seen["state"], seen["place"], seen["runner"]) == ("running", 0, True)
 

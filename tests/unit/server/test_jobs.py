@@ -20,7 +20,7 @@ def job(name: str, created: float) -> Job:
         machine=name,
         macs=(f"52:54:00:c1:00:{int(created):02x}",),
         item="backup",
-        action="backup",
+        verb="backup",
         title="Back up",
         image=name,
         created=created,

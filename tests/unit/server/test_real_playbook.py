@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A choice, the real service, the real runner, and the project's own backup.yml as it is deployed.
+"""A choice or an order, the real service, the real runner, and the project's own playbooks.
 
 Only the PC is missing: it checks in without an address, so Ansible can't reach it, and the job
 must end with that.
@@ -10,24 +10,29 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import os
+import signal
+import subprocess
 import sys
 import tarfile
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from slipway_runner.__main__ import make
+from slipway_runner.play import end_leftovers
 from slipway_runner.settings import Settings
 
-from .choosing import Chooser, make_chooser
-from .conftest import ROOT, Service
+from .choosing import Chooser, make_chooser, order
+from .conftest import ADDRESS, HOST_KEY, ROOT, Service, ticket_in
 
 pytestmark = pytest.mark.plays
 
 
-def deploy(service: Service, pc: Chooser, folder: Path) -> Settings:
+def deploy(service: Service, pc: Chooser, folder: Path, **more: Any) -> Settings:
     """Put code and inventory where the role would."""
     path = ROOT / "roles/image_server/files/pack_code.py"
     spec = importlib.util.spec_from_file_location("pack_code", path)
@@ -48,7 +53,7 @@ def deploy(service: Service, pc: Chooser, folder: Path) -> Settings:
         "machine_macs": [pc.mac],
         "machine_image_server": "img",
         "imaging_session_server_python": sys.executable,
-    }
+    } | more
     machine = {"name": pc.name, "groups": [], "vars": told}
     (inventory / "machines.d" / f"{pc.name}.json").write_text(json.dumps(machine))
     (folder / "state").mkdir()
@@ -88,3 +93,145 @@ def test_from_the_choice_to_the_end_of_the_playbook(
     output = (tmp_path / "deployed/state/output" / f"{job}.txt").read_text()
     assert "Wake the machine and wait until it has checked in" in output
     assert "PLAY RECAP" in output
+
+
+# Magic packets go nowhere: this host's loopback hears them.
+LOOPBACK = {"imaging_session_wake_interface": "lo", "imaging_session_wake_interval": 1}
+
+
+def follow(service: Service, job: str, each: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Look at a job until it has ended; each look is passed on."""
+    deadline = time.monotonic() + 300
+    while True:
+        seen: dict[str, Any] = service.admin.get(f"/v1/jobs/{job}").json()
+        each(seen)
+        if seen["state"] == "ended":
+            return seen
+        assert time.monotonic() < deadline, seen
+        time.sleep(0.2)
+
+
+def pending(service: Service) -> list[dict[str, Any]]:
+    found = service.admin.get("/v1/sessions").json()["sessions"]
+    return [each for each in found if each["state"] != "ended"]
+
+
+def test_an_ordered_job_boots_its_pc(own_service: Callable[..., Service], tmp_path: Path) -> None:
+    """The PC fetches its boot script and checks in; Ansible can't reach it, and says so."""
+    service = own_service()
+    pc = make_chooser(service)
+    runner = make(deploy(service, pc, tmp_path / "deployed", **LOOPBACK))
+    thread = threading.Thread(target=runner.run, daemon=True)
+    thread.start()
+    job = order(service, pc.name).json()["id"]
+    arrived = False
+
+    def boot(seen: dict[str, Any]) -> None:
+        nonlocal arrived
+        if arrived or not seen["session"]:
+            return
+        script = service.http.get(
+            f"/boot/{pc.mac.replace(':', '-')}.ipxe", headers={"X-Real-IP": ""}
+        )
+        report = {"session": seen["session"], "macs": [pc.mac], "host_key": HOST_KEY}
+        report |= {"agent_version": "0.1.0", "ticket": ticket_in(script.text)}
+        assert service.http.post("/v1/checkin", json=report).status_code == 200
+        arrived = True
+
+    ended = follow(service, job, boot)
+    runner.drain()
+    thread.join(60)
+    assert arrived
+    assert ended["outcome"] == "failed" and "no address" in ended["message"]
+    output = (tmp_path / "deployed/state/output" / f"{job}.txt").read_text()
+    assert "See whether the machine is on" in output
+    assert service.session(ended["session"])["outcome"] == "failed"
+    assert pending(service) == []
+
+
+def test_a_pc_that_does_not_come_is_given_up(
+    own_service: Callable[..., Service], tmp_path: Path
+) -> None:
+    service = own_service()
+    pc = make_chooser(service)
+    told = LOOPBACK | {"imaging_session_wake_timeout": 5}
+    runner = make(deploy(service, pc, tmp_path / "deployed", **told))
+    thread = threading.Thread(target=runner.run, daemon=True)
+    thread.start()
+    job = order(service, pc.name).json()["id"]
+    ended = follow(service, job, lambda _: None)
+    waking = follow(service, order(service, pc.name, "wake").json()["id"], lambda _: None)
+    runner.drain()
+    thread.join(60)
+    assert ended["outcome"] == "abandoned" and "did not boot" in ended["message"]
+    assert waking["outcome"] == "done" and waking["session"] is None
+    assert pending(service) == []
+    assert pc.boot().status_code == 404, "it boots into its menu"
+
+
+def runner_process(settings: Settings, folder: Path) -> subprocess.Popen[bytes]:
+    """The runner as systemd starts it."""
+    known = {
+        key: str(getattr(settings, key)) for key in ("socket", "project", "inventory", "state")
+    }
+    (folder / "runner.json").write_text(json.dumps(known))
+    words = [sys.executable, "-P", "-m", "slipway_runner", "--config", str(folder / "runner.json")]
+    project = settings.project.resolve()
+    path = {"PYTHONPATH": f"{project}/lib:{project}/.collections"}
+    return subprocess.Popen(words, cwd=folder, env=os.environ | path, start_new_session=True)
+
+
+# What the service knows when the runner is killed.
+STEPS: dict[str, Callable[[dict[str, Any], dict[str, Any]], bool]] = {
+    "it has the job": lambda job, _: job["state"] == "running",
+    "its session is open": lambda _, session: bool(session),
+    "the script is fetched": lambda _, session: bool(session and session["boot_script_served"]),
+    "the PC is there": lambda _, session: bool(session and session["state"] == "checked_in"),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_runner_that_is_killed_leaves_no_session(
+    own_service: Callable[..., Service], tmp_path: Path, step: str
+) -> None:
+    """Its playbook lives on for a while, as where the power of a part fails, and opens none."""
+    service = own_service(runner_silent_seconds=10)
+    pc = make_chooser(service)
+    settings = deploy(service, pc, tmp_path / "deployed", **LOOPBACK)
+    runner = runner_process(settings, tmp_path)
+    job = order(service, pc.name).json()["id"]
+    killed = False
+
+    def kill(seen: dict[str, Any]) -> None:
+        nonlocal killed
+        session = service.session(seen["session"]) if seen["session"] else {}
+        if killed or not STEPS[step](seen, session):
+            if session and not killed and step not in ("it has the job", "its session is open"):
+                boot(session)
+            return
+        os.kill(runner.pid, signal.SIGKILL)
+        runner.wait()
+        killed = True
+
+    def boot(session: dict[str, Any]) -> None:
+        script = pc.boot()
+        if step == "the PC is there" and script.status_code == 200:
+            report = {"session": session["id"], "macs": [pc.mac], "host_key": HOST_KEY}
+            report |= {"agent_version": "0.1.0", "ticket": ticket_in(script.text)}
+            service.http.post("/v1/checkin", json=report, headers={"X-Real-IP": ADDRESS})
+
+    try:
+        ended = follow(service, job, kill)
+        assert killed
+        assert ended["outcome"] == "failed" and "runner" in ended["message"]
+        assert pending(service) == []
+        # For as long as the orphaned playbook is there.
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            assert pc.boot().status_code == 404, "its user would get into the environment"
+            time.sleep(0.5)
+        assert pending(service) == []
+    finally:
+        runner.kill()
+        runner.wait()
+        end_leftovers(job)

@@ -53,6 +53,13 @@ def rows(db: sqlite3.Connection, table: str) -> list[tuple[Any, ...]]:
     return db.execute(f"SELECT * FROM {table} ORDER BY rowid").fetchall()
 
 
+def as_now(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A job of then as it is kept now: it was chosen at its machine, which waited."""
+    body = json.loads(row[-1])
+    more = {"verb": body.pop("action"), "arrival": "waits", "by": "", "options": {}}
+    return (*row[:-1], json.dumps(body | more | {"after": "as_found"}))
+
+
 def held_now(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
     """What the state file holds, after it was opened once more."""
     StateFile(folder).close()
@@ -63,8 +70,9 @@ def held_now(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
 
 def test_all_that_was_there_before_is_there_afterwards(tmp_path: Path) -> None:
     before = four_files(tmp_path)
-    assert held_now(tmp_path) == before
-    assert held_now(tmp_path) == before
+    wanted = before | {"jobs": [as_now(row) for row in before["jobs"]]}
+    assert held_now(tmp_path) == wanted
+    assert held_now(tmp_path) == wanted
     state = StateFile(tmp_path)
     kept = Records(state, Session, "sessions").load()
     state.close()
@@ -87,6 +95,10 @@ def test_a_service_goes_on_where_the_one_before_stopped(
     ):
         found = service.admin.get(path).json()[key]
         assert [each["id"] for each in found] == [row[0] for row in before[table]]
+        if table == "jobs":
+            known_jobs = [json.loads(row[-1]) for row in before[table]]
+            assert [each["verb"] for each in found] == [body["action"] for body in known_jobs]
+            assert {(each["arrival"], each["after"]) for each in found} == {("waits", "as_found")}
     known = service.admin.get("/v1/identities").json()["identities"]
     assert {each["machine"] for each in known} == {row[0] for row in before["identities"]}
 

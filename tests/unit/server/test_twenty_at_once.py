@@ -52,7 +52,7 @@ class Playbooks:
 
     def _play(self, job: Mapping[str, Any], stopped: Callable[[], bool]) -> Ending:
         request = {key: job[key] for key in ("machine", "macs", "image")}
-        request |= {"verb": job["action"], "job": job["id"]}
+        request |= {"verb": job["verb"], "job": job["id"]}
         session = patient(lambda: self.api.open_session(request))["id"]
         while patient(lambda: self.api.session(session, 1, "checked_in"))["state"] == "requested":
             if stopped():

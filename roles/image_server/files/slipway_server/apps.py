@@ -12,11 +12,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
 
 from .api import (
     arrivals,
+    audited,
     choices,
     chunks,
     identities,
@@ -26,6 +27,7 @@ from .api import (
     registrations,
     sessions,
     status,
+    whereabouts,
 )
 from .api.callers import (
     ANYBODY,
@@ -39,6 +41,7 @@ from .api.callers import (
     SESSION,
     SESSION_OF_A_JOB,
     Caller,
+    account,
 )
 from .api.common import make_app
 from .api.models.common import MAX_HARDWARE
@@ -56,6 +59,8 @@ class Rule:
     caller: Caller
     # None: the handler reads it, piece by piece.
     bound: Bound | None = dataclasses.field(default_factory=Bound)
+    # What the audit calls it; None: it is no action of a person.
+    action: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,11 +73,18 @@ class App:
     rules: Mapping[str, Rule]
     # Whether anybody at all may send something, as through nginx.
     public: bool = False
+    # What people are who come through it, in the audit; empty: none do.
+    role: str = ""
 
 
 # Text in JSON may take three times the bytes that it has in UTF-8.
 _HARDWARE = Bound(4 * MAX_HARDWARE, 1 << 13)
 _ROOT, _RUNNER = Rule(ROOT), Rule(RUNNER)
+
+
+def _root(action: str) -> Rule:
+    return Rule(ROOT, action=action)
+
 
 APPS: dict[str, App] = {
     # Through nginx, for machines and whoever else is in their networks.
@@ -91,7 +103,7 @@ APPS: dict[str, App] = {
             "GET /boot/{mac}.ipxe": Rule(ANYBODY),
             "POST /v1/checkin": Rule(ANYBODY, _HARDWARE),
             "POST /v1/pending": Rule(ANYBODY, Bound(1 << 12, 1 << 6)),
-            "POST /v1/choices": Rule(ANYBODY, _HARDWARE),
+            "POST /v1/choices": Rule(ANYBODY, _HARDWARE, "choose an item"),
             "GET /v1/choices/current": Rule(JOB),
             "POST /v1/registrations": Rule(ANYBODY, Bound(8 * MAX_REGISTRATION, 1 << 12)),
             "GET /v1/registrations/current": Rule(REGISTRATION),
@@ -107,6 +119,7 @@ APPS: dict[str, App] = {
             "GET /v1/images/{name}/{version}": Rule(READER),
         },
         public=True,
+        role="user",
     ),
     # For root on the image server.
     "admin": App(
@@ -120,41 +133,48 @@ APPS: dict[str, App] = {
             registrations.admin,
             identities.admin,
             status.admin,
+            whereabouts.router,
+            audited.admin,
         ),
         {
-            "POST /v1/sessions": _ROOT,
+            "POST /v1/sessions": _root("open a session"),
             "GET /v1/sessions": _ROOT,
             "GET /v1/sessions/{session_id}": _ROOT,
-            "DELETE /v1/sessions/{session_id}": _ROOT,
+            "DELETE /v1/sessions/{session_id}": _root("end a session"),
             "GET /v1/images": _ROOT,
             "GET /v1/images/{name}": _ROOT,
             "GET /v1/images/{name}/{version}": _ROOT,
-            "POST /v1/images/{name}/{version}/check": _ROOT,
+            "POST /v1/images/{name}/{version}/check": _root("check an image"),
             "GET /v1/jobs": _ROOT,
+            "POST /v1/jobs": _root("order a job"),
             "GET /v1/jobs/{job_id}": _ROOT,
-            "DELETE /v1/jobs/{job_id}": _ROOT,
+            "DELETE /v1/jobs/{job_id}": _root("cancel a job"),
             "GET /v1/next-boots": _ROOT,
-            "POST /v1/next-boots": _ROOT,
-            "DELETE /v1/next-boots/{machine}": _ROOT,
+            "POST /v1/next-boots": _root("order a boot"),
+            "DELETE /v1/next-boots/{machine}": _root("take a boot back"),
             "GET /v1/registrations": _ROOT,
-            "POST /v1/registrations/{key}/approve": _ROOT,
-            "POST /v1/registrations/{key}/refuse": _ROOT,
+            "POST /v1/registrations/{key}/approve": _root("approve a registration"),
+            "POST /v1/registrations/{key}/refuse": _root("refuse a registration"),
             "GET /v1/identities": _ROOT,
-            "DELETE /v1/identities/{machine}": _ROOT,
+            "DELETE /v1/identities/{machine}": _root("forget an identity"),
             "GET /v1/strangers": _ROOT,
+            "GET /v1/audit": _ROOT,
             "GET /v1/status": _ROOT,
+            "GET /v1/whereabouts/{machine}": _ROOT,
         },
+        role="administrator",
     ),
     # For the job runner. It is not the administrator: whoever takes it over can run the jobs that
     # PCs' users have asked for, and no others.
     "runner": App(
         "Slipway image server, job runner",
         0o660,
-        (jobs.runner, sessions.runner),
+        (jobs.runner, sessions.runner, whereabouts.router),
         {
             "POST /v1/jobs/poll": _RUNNER,
             "POST /v1/jobs/{job_id}/end": _RUNNER,
             "POST /v1/sessions": _RUNNER,
+            "GET /v1/whereabouts/{machine}": _RUNNER,
             "GET /v1/sessions/{session_id}": Rule(SESSION_OF_A_JOB),
             "DELETE /v1/sessions/{session_id}": Rule(SESSION_OF_A_JOB),
         },
@@ -187,6 +207,10 @@ def check(app: App) -> None:
         guard = app.rules[key].caller.guard
         if held != ({guard} if guard else set()):
             raise RuleError(f"{key} does not ask for {app.rules[key].caller.who}")
+        # Who acts as a person leaves a line: with a name, and by what the route is called.
+        acts = app.rules[key].caller is ROOT and not key.startswith("GET ")
+        if acts and (app.rules[key].action is None or not app.role):
+            raise RuleError(f"{key} is an action that the audit has no word for")
 
 
 for _app in APPS.values():
@@ -223,6 +247,13 @@ def build(name: str, service: Service) -> FastAPI:
     """The application of one socket."""
     app = APPS[name]
     made = make_app(service, app.title, _bounds(app))
+    actions = {key: rule.action for key, rule in app.rules.items() if rule.action}
+    if actions:
+        where = None if app.public else f"{name} socket"
+        made.add_middleware(
+            audited.Audited, audit=service.audit, verbs=actions, role=app.role, where=where
+        )
+    people = [Depends(account)] if app.role and not app.public else []
     for router in app.routers:
-        made.include_router(router)
+        made.include_router(router, dependencies=people)
     return made

@@ -7,6 +7,7 @@ import logging
 from datetime import UTC, datetime
 
 from .base import certificates
+from .base.audit import Audit
 from .base.ballast import Ballast
 from .base.clock import SteadyClock
 from .base.config import Config
@@ -18,6 +19,7 @@ from .base.state_file import StateFile
 from .base.threads import Tasks, Threads
 from .choices.choices import Choices
 from .choices.menu_files import MenuFiles
+from .choices.ordering import Ordering
 from .choices.orders import Orders
 from .choices.runs import Runs
 from .images.checks import Checker
@@ -90,6 +92,7 @@ class Service:
 
     def _open_records(self, config: Config) -> None:
         self._state = state = StateFile(config.state_dir)
+        self.audit = Audit(state)
         self._grants = Grants(config.state_dir / "grants.sqlite3")
         self.sessions = Sessions(
             Records(state, Session, "sessions"), show=TftpFiles(config.tftp_dir).show
@@ -137,6 +140,7 @@ class Service:
             strangers=self.strangers,
             run=self.run,
         )
+        self.ordering = Ordering(self.menus, self.images, self.jobs, self.sessions, self.run)
         self.runs = Runs(self.jobs, self.sessions, self.openings.open_session)
         self.arrivals = Arrivals(
             config,

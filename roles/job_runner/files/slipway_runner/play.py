@@ -19,7 +19,7 @@ import ansible_runner
 from .output import Output
 from .settings import Settings
 
-PLAYBOOKS = {"backup": "backup.yml", "restore": "restore.yml"}
+PLAYBOOKS = {verb: f"{verb}.yml" for verb in ("backup", "restore", "verify", "wake")}
 # How often ansible-runner looks whether the job is to be stopped.
 _LOOK_SECONDS = 1
 # In the environment of everything that a job starts.
@@ -27,8 +27,8 @@ _MARK = "SLIPWAY_JOB"
 _LEFTOVER_SECONDS = 10
 _UNREACHABLE = "runner_on_unreachable"
 _UNHAPPY = ("runner_on_failed", _UNREACHABLE)
-# What the modules that follow the agent say when the machine stopped answering.
-_LOST = "machine_lost"
+# What is said of a machine that stopped answering, or never came.
+_LOST = ("machine_lost", "no_boot", "no_check_in")
 _REMEDY = "Its output says more: playbooks/jobs.yml -e job={}."
 
 
@@ -56,19 +56,24 @@ class _Listener:
             result = data.get("res")
             words = result if isinstance(result, Mapping) else {}
             self.failure = str(words.get("msg") or result)
-            self.lost = event["event"] == _UNREACHABLE or words.get("error") == _LOST
+            self.lost = event["event"] == _UNREACHABLE or words.get("error") in _LOST
         # ansible-runner keeps no file of the event: the output is what is kept.
         return False
 
 
 def variables(job: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
-    """What the playbook is told beside the inventory; the machine waits in the environment."""
+    """What the playbook is told beside the inventory, all of it from the job.
+
+    Options have the names of the playbooks' variables; the service knows all that there are.
+    """
+    wakes = job["arrival"] == "wakes"
     return {
+        **job["options"],
         "image": job["image"],
         "imaging_session_job": job["id"],
-        "imaging_session_wake": False,
-        # The PC shows its user the result, then restarts by itself.
-        "imaging_session_after": "stay",
+        "imaging_session_wake": wakes,
+        # A PC that waited shows its user the result, then restarts by itself.
+        "imaging_session_after": job["after"] if wakes else "stay",
         "imaging_session_admin_socket": str(settings.socket),
         "imaging_session_known_hosts_dir": str(settings.state / "known_hosts"),
     }
@@ -85,7 +90,7 @@ def play(
         run = ansible_runner.run(
             private_data_dir=folder,
             project_dir=str(project),
-            playbook=str(project / "playbooks" / PLAYBOOKS[job["action"]]),
+            playbook=str(project / "playbooks" / PLAYBOOKS[job["verb"]]),
             inventory=str(settings.inventory),
             limit=job["machine"],
             extravars=variables(job, settings),

@@ -108,7 +108,7 @@ class Runner:
             self._begin(job)
 
     def _begin(self, job: Mapping[str, Any]) -> None:
-        log.info("job %s: %s of %s", job["id"], job["action"], job["machine"])
+        log.info("job %s: %s of %s", job["id"], job["verb"], job["machine"])
         held = _Held(threading.Thread(target=self._work, args=(job,), name=job["id"], daemon=True))
         with self._lock:
             self._held[job["id"]] = held
@@ -126,7 +126,8 @@ class Runner:
             why = f"The job runner failed: {type(error).__name__}."
             ending = Ending("failed", why, "Look at the journal of slipway-runner.service.")
         if self._stopping.is_set():
-            ending = Ending("failed", "The job runner was stopped.", "Choose the item again.")
+            again = "Order it again." if job["arrival"] == "wakes" else "Choose the item again."
+            ending = Ending("failed", "The job runner was stopped.", again)
         self._report(job["id"], ending)
         with self._lock:
             del self._held[job["id"]]

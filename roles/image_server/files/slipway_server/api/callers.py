@@ -10,11 +10,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import Depends, Path
+from fastapi import Depends, Header, Path
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from ..base.errors import ServiceError
+from ..base.names import ACCOUNT_PATTERN
 from ..sessions.session import Session
+from .audited import NoteDep
 from .common import ServiceDep
 
 _Credentials = HTTPAuthorizationCredentials | None
@@ -76,6 +78,18 @@ async def _session_of_a_job(session_id: Annotated[str, Path()], service: Service
 
 
 OF_A_JOB = Depends(_session_of_a_job)
+
+
+async def account(
+    note: NoteDep,
+    by: Annotated[str, Header(alias="slipway-by", pattern=f"^{ACCOUNT_PATTERN}$")] = "root",
+) -> str:
+    """The account that asks. Only root can connect, so its word for that is good enough."""
+    note.who = by
+    return by
+
+
+ByDep = Annotated[str, Depends(account)]
 
 
 def _token(credentials: _Credentials, remedy: str = "") -> str:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from ..choices.choices import Wish
+from .audited import NoteDep
 from .callers import JobDep
 from .common import BODY, NO_STORE, ServiceDep, peer, refusals
 from .models import jobs as models
@@ -37,8 +38,11 @@ machine = APIRouter(prefix="/v1/choices")
         *BODY,
     ),
 )
-async def choose(wanted: models.ChoiceRequest, request: Request, service: ServiceDep) -> Any:
+async def choose(
+    wanted: models.ChoiceRequest, request: Request, note: NoteDep, service: ServiceDep
+) -> Any:
     """Queue what the menu's user chose, and get the token that tells how it goes."""
+    note.about(wanted.macs[0], after=wanted.item)
     job, token = await service.choices.choose(
         Wish(
             macs=tuple(wanted.macs),
@@ -53,6 +57,7 @@ async def choose(wanted: models.ChoiceRequest, request: Request, service: Servic
             once=wanted.once,
         )
     )
+    note.subject = job.machine
     answer = {"token": token, "job": service.runs.status(job)}
     return JSONResponse(answer, 201, headers=NO_STORE)
 

@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import Scope
 
 from .. import __version__
 from ..base.bodies import BodyLimit, Bound
@@ -71,25 +72,38 @@ def respond(error: ServiceError) -> JSONResponse:
     return JSONResponse(error.body(), error.status, headers)
 
 
-async def _on_service_error(_: Request, error: ServiceError) -> Response:
-    if error.status >= 500:
-        log.error("%s: %s", error.error, error.message)
+_REFUSAL = "refusal"
+
+
+def refusal_of(scope: Scope) -> str:
+    """The type of the refusal that a request got."""
+    return str(scope.get("state", {}).get(_REFUSAL, "internal"))
+
+
+def _refused(request: Request, error: ServiceError) -> JSONResponse:
+    request.scope.setdefault("state", {})[_REFUSAL] = error.error
     return respond(error)
 
 
-async def _on_invalid(_: Request, error: RequestValidationError) -> Response:
+async def _on_service_error(request: Request, error: ServiceError) -> Response:
+    if error.status >= 500:
+        log.error("%s: %s", error.error, error.message)
+    return _refused(request, error)
+
+
+async def _on_invalid(request: Request, error: RequestValidationError) -> Response:
     first = error.errors()[0]
     if first["type"] == "json_invalid":
-        return respond(ServiceError("bad_body", "The body is no JSON."))
+        return _refused(request, ServiceError("bad_body", "The body is no JSON."))
     # The place and the reason, never the value: it came from anybody.
     where = ".".join(str(part)[:40] for part in first["loc"][1:]) or str(first["loc"][0])
     reason = first["msg"].removeprefix("Value error, ")
-    return respond(ServiceError("bad_request", f"{where}: {reason}."))
+    return _refused(request, ServiceError("bad_request", f"{where}: {reason}."))
 
 
-async def _on_http_error(_: Request, error: HTTPException) -> Response:
+async def _on_http_error(request: Request, error: HTTPException) -> Response:
     kind = _STATUS_TYPES.get(error.status_code, "internal")
-    return respond(ServiceError(kind, str(error.detail)))
+    return _refused(request, ServiceError(kind, str(error.detail)))
 
 
 async def _on_disconnect(_: Request, __: ClientDisconnect) -> Response:
@@ -102,7 +116,7 @@ async def _on_database_error(request: Request, error: sqlite3.OperationalError) 
         return await _on_crash(request, error)
     log.error("%s %s: %s", request.method, request.url.path, error)
     message = "The image server's disk is full or fails: what was asked for is not kept."
-    return respond(ServiceError("disk_full", message))
+    return _refused(request, ServiceError("disk_full", message))
 
 
 async def _on_crash(request: Request, error: Exception) -> Response:

@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter
+from fastapi import Query as Parameter
 
+from ..choices.ordering import Wanted
+from .audited import NoteDep
+from .callers import ByDep
 from .common import BODY, ServiceDep, refusals
 from .models import jobs as models
 
@@ -31,11 +35,35 @@ async def get_job(job_id: str, service: ServiceDep) -> Any:
     return service.jobs.view(service.jobs.get(job_id))
 
 
+@admin.post(
+    "/jobs",
+    status_code=201,
+    response_model=models.JobView,
+    responses=refusals(
+        "unknown_machine", "unknown_image", "unknown_version", "machine_busy", *BODY
+    ),
+)
+async def order_job(
+    wanted: models.NewJob,
+    by: ByDep,
+    note: NoteDep,
+    service: ServiceDep,
+    check: Annotated[bool, Parameter(description="only say what it would be")] = False,
+) -> Any:
+    """Order a job for a machine that is off."""
+    note.about(wanted.machine, after=f"{wanted.verb} {wanted.image or ''}".rstrip())
+    asked = Wanted(wanted.machine, wanted.verb, wanted.image, wanted.options, wanted.after)
+    return service.jobs.view(await service.ordering.order(asked, "order", by, check=check))
+
+
 @admin.delete("/jobs/{job_id}", response_model=models.JobView, responses=refusals("no_such_job"))
-async def cancel_job(job_id: str, service: ServiceDep) -> Any:
+async def cancel_job(job_id: str, note: NoteDep, service: ServiceDep) -> Any:
     """Cancel a job: its playbook is stopped, its session ended. An ended one stays as it is."""
+    before = service.jobs.get(job_id)
+    note.about(f"{before.machine}, job {job_id}", before.state)
     why = "The administrator has cancelled it."
     ended = await service.runs.end(job_id, "cancelled", why, "Ask the administrator.")
+    note.after = ended.outcome
     return service.jobs.view(ended)
 
 

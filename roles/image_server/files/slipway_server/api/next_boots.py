@@ -9,6 +9,8 @@ from fastapi import APIRouter
 
 from ..jobs.next_boots import NextBoot
 from ..service import Service
+from .audited import NoteDep
+from .callers import ByDep
 from .common import BODY, ServiceDep, refusals
 from .models import jobs as models
 from .models.common import MachineName
@@ -33,18 +35,23 @@ async def list_next_boots(service: ServiceDep) -> Any:
     response_model=models.NextBootView,
     responses=refusals(*BODY),
 )
-async def set_next_boot(wanted: models.NewNextBoot, service: ServiceDep) -> Any:
+async def set_next_boot(
+    wanted: models.NewNextBoot, by: ByDep, note: NoteDep, service: ServiceDep
+) -> Any:
     """Say what a machine does at its next boot, once. It takes the place of an earlier order."""
     macs = tuple(dict.fromkeys(wanted.macs))
     orders = service.next_boots
+    armed = orders.armed(wanted.machine)
+    note.about(wanted.machine, armed.item if armed else None, wanted.item)
     made = await orders.set(
-        wanted.machine, macs, wanted.item, wanted.image, wanted.without_password
+        wanted.machine, macs, wanted.item, wanted.image, wanted.without_password, by
     )
     return _shown(service, made)
 
 
 @admin.delete("/next-boots/{machine}", response_model=models.NextBootList, responses=refusals())
-async def cancel_next_boot(machine: MachineName, service: ServiceDep) -> Any:
+async def cancel_next_boot(machine: MachineName, note: NoteDep, service: ServiceDep) -> Any:
     """Take back the order that waits for a machine's boot; the list holds it, or nothing."""
     cancelled = await service.next_boots.cancel(machine)
+    note.about(machine, cancelled.item if cancelled else None)
     return {"next_boots": [_shown(service, cancelled)] if cancelled else []}

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
+from .audited import NoteDep
 from .callers import RegistrationDep
 from .common import BODY, NO_STORE, ServiceDep, peer, refusals
 from .models import registrations as models
@@ -61,8 +62,9 @@ async def list_registrations(service: ServiceDep) -> Any:
     response_model=models.RegistrationView,
     responses=refusals("no_such_registration", "already_decided", *BODY),
 )
-async def approve(key: str, wanted: models.Approval, service: ServiceDep) -> Any:
+async def approve(key: str, wanted: models.Approval, note: NoteDep, service: ServiceDep) -> Any:
     """Tell a PC that it is a machine now. It reboots into its menu, which must be there."""
+    note.about(key, after=wanted.machine)
     approved = await service.registrations.approve(key, wanted.machine)
     # Whoever approves has seen what the PC says that it is.
     await service.identities.saw(wanted.machine, approved.macs, approved.hardware, confirmed=True)
@@ -74,6 +76,7 @@ async def approve(key: str, wanted: models.Approval, service: ServiceDep) -> Any
     response_model=models.RegistrationView,
     responses=refusals("no_such_registration", "already_decided", *BODY),
 )
-async def refuse(key: str, wanted: models.Refusal, service: ServiceDep) -> Any:
+async def refuse(key: str, wanted: models.Refusal, note: NoteDep, service: ServiceDep) -> Any:
     """Send a PC away."""
+    note.about(key, after="refused")
     return service.registrations.view(await service.registrations.refuse(key, wanted.reason))

@@ -12,6 +12,7 @@ from ..base.errors import ServiceError
 from ..service import Service
 from ..sessions.session import Session, proof_nonce
 from ..sessions.view import view
+from .audited import NoteDep
 from .callers import OF_A_JOB, SessionDep
 from .common import AUTH, BODY, ServiceDep, refusals
 from .models import sessions as models
@@ -64,8 +65,9 @@ async def result(record: models.ResultRecord, item: SessionDep, service: Service
     response_model=models.SessionView,
     responses=refusals(*_UNKNOWN, "session_exists", *BODY),
 )
-async def create_session(wanted: models.NewSession, service: ServiceDep) -> Any:
+async def create_session(wanted: models.NewSession, note: NoteDep, service: ServiceDep) -> Any:
     """Ask for a session: the machine's next network boot leads into it."""
+    note.about(wanted.machine, after=f"{wanted.verb} {wanted.image or ''}".rstrip())
     if wanted.verb in _NEEDS_IMAGE and wanted.image is None:
         raise ServiceError("bad_request", f"image: a session for {wanted.verb} needs an image.")
     if wanted.job is not None:
@@ -155,8 +157,12 @@ async def get_session(
 )
 async def end_session(
     session_id: str,
+    note: NoteDep,
     service: ServiceDep,
     outcome: Literal["done", "failed", "cancelled"] = "cancelled",
 ) -> Any:
     """End a session; its token dies at once. Ending an ended session changes nothing."""
-    return _shown(service, await service.sessions.end(session_id, outcome))
+    before = service.sessions.get(session_id)
+    ended = await service.sessions.end(session_id, outcome)
+    note.about(f"{before.machine}, session {session_id}", before.state, ended.outcome)
+    return _shown(service, ended)

@@ -66,7 +66,10 @@ ERRORS: dict[str, tuple[int, str]] = {
     ),
     "not_offered": (403, "Choose one that the item offers."),
     "wrong_job": (403, "The job runner opens sessions for jobs that it holds, and no others."),
-    "unknown_machine": (404, "Add the machine to the inventory, then run menus.yml."),
+    "unknown_machine": (
+        404,
+        "Add the machine to the inventory with its MAC address, then run menus.yml.",
+    ),
     "no_such_job": (404, "List the jobs: jobs.yml."),
     "machine_unclear": (409, "Correct machine_macs in the inventory, then run menus.yml."),
     "machine_busy": (

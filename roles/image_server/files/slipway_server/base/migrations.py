@@ -7,6 +7,7 @@ other files, but writes none: `tidy` removes what has been taken over, once that
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -55,7 +56,33 @@ def _copy(before: sqlite3.Connection, after: sqlite3.Connection, table: str) -> 
     after.executemany(f"INSERT INTO {table} ({columns}) VALUES ({places})", rows)
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection, Path], None], ...] = (_one_file,)
+def _jobs_for_everybody(db: sqlite3.Connection, _: Path) -> None:
+    """Form 2: a job says what it does, who wished it, and how its machine arrives.
+
+    Until then each was of a machine that waited, and what it did was the action of a menu's item.
+    And what people do becomes a line that stays as it is.
+    """
+    for identifier, text in db.execute("SELECT id, body FROM jobs").fetchall():
+        body = json.loads(text)
+        body["verb"] = body.pop("action")
+        body |= {"arrival": "waits", "by": "", "options": {}, "after": "as_found"}
+        db.execute("UPDATE jobs SET body = ? WHERE id = ?", (json.dumps(body), identifier))
+    db.execute(
+        "CREATE TABLE audit (number INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL,"
+        " body TEXT NOT NULL) STRICT"
+    )
+    refuse = "BEGIN SELECT RAISE(ABORT, 'a line of the audit stays as it is'); END"
+    db.execute(f"CREATE TRIGGER audit_stays BEFORE UPDATE ON audit {refuse}")
+    db.execute(
+        "CREATE TRIGGER audit_is_kept BEFORE DELETE ON audit"
+        f" WHEN old.number > (SELECT max(number) FROM audit) - 100000 {refuse}"
+    )
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection, Path], None], ...] = (
+    _one_file,
+    _jobs_for_everybody,
+)
 
 
 def tidy(folder: Path) -> None:

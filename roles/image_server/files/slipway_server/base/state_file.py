@@ -96,10 +96,13 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
             f"the state in {path} is of a newer Slipway (form {found}, this one knows {known}): "
             "run site.yml of that version again; nothing was changed"
         )
-    for number, migrate in enumerate(migrations.MIGRATIONS[found:], found + 1):
-        with _transaction(db):
+    if found == known:
+        return
+    # All steps at once: whatever happens, it is old or new, and nothing in between.
+    with _transaction(db):
+        for migrate in migrations.MIGRATIONS[found:]:
             migrate(db, path.parent)
-            db.execute(f"PRAGMA user_version = {number}")
+        db.execute(f"PRAGMA user_version = {known}")
 
 
 @contextmanager

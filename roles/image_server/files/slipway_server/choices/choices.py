@@ -20,7 +20,6 @@ from slipway.format.names import parse_image_ref
 from ..base import tokens
 from ..base.errors import ServiceError
 from ..base.threads import Run
-from ..base.times import iso
 from ..images.images import Images
 from ..jobs.job import Job
 from ..jobs.jobs import Jobs
@@ -31,6 +30,7 @@ from ..registrations.identities import Identities
 from ..registrations.registration import ANOTHER, compare, identity
 from ..sessions.session import wrong_address
 from ..sessions.sessions import Sessions
+from .busy import refuse_busy
 from .menu_files import MachineMenu, MenuFiles, MenuItem
 from .passwords import Passwords
 
@@ -89,7 +89,7 @@ class Choices:
         item = menu.item(wish.item)
         if (mine := self._same_choice(menu, wish)) is not None:
             return await self._jobs.renew(mine)
-        self._refuse_busy(menu)
+        refuse_busy(self._jobs, self._sessions, menu.machine, menu.macs)
         self._refuse_stranger(menu, wish)
         order = self._next_boots.permission(
             wish.once or "", menu.machine, item.id, wish.address, proven
@@ -101,18 +101,19 @@ class Choices:
             await self._next_boots.use(order)
         # All that took time: another request may have been quicker. From here on nothing waits
         # before the job is in the books.
-        self._refuse_busy(menu)
+        refuse_busy(self._jobs, self._sessions, menu.machine, menu.macs)
         job, token = await self._jobs.create(
             Job(
                 id="",
                 machine=menu.machine,
                 macs=menu.macs,
                 item=item.id,
-                action=item.action,
+                verb=item.action,
                 title=item.title,
                 image=image,
                 created=time.time(),
                 origin="next_boot" if order else "choice",
+                by=order.by if order else "",
                 address=wish.address,
                 host_key=wish.host_key,
                 agent_version=wish.agent_version,
@@ -132,23 +133,6 @@ class Choices:
         if mine is None or not tokens.matches(wish.nonce, mine.nonce_hash):
             return None
         return mine if (mine.host_key, mine.item) == (wish.host_key, wish.item) else None
-
-    def _refuse_busy(self, menu: MachineMenu) -> None:
-        other = self._jobs.of_machine(menu.machine)
-        if other is not None:
-            raise ServiceError(
-                "machine_busy",
-                f"{menu.machine} has a job already: {other.item}, {other.state} since "
-                f"{iso(other.created)}.",
-                job=other.id,
-            )
-        for session in self._sessions.open_sessions():
-            if session.machine == menu.machine or set(session.macs) & set(menu.macs):
-                raise ServiceError(
-                    "machine_busy",
-                    f"{menu.machine} is at work already ({session.verb}, {session.state}).",
-                    session=session.id,
-                )
 
     async def _refuse_wrong_address(self, menu: MachineMenu, wish: Wish) -> bool:
         """Refuse who is not at the machine's address; return whether it is proven to be there."""

@@ -35,7 +35,7 @@ class Runs:
             "id": job.id,
             "machine": job.machine,
             "item": job.item,
-            "action": job.action,
+            "action": job.verb,
             "title": job.title,
             "image": job.image,
             "state": job.state,
@@ -61,7 +61,7 @@ class Runs:
         job = self._jobs.get(job_id)
         reference = image if version is None else f"{image}@{version}"
         wanted = (machine, verb, reference)
-        if job.state != "running" or wanted != (job.machine, job.action, job.image):
+        if job.state != "running" or wanted != (job.machine, job.verb, job.image):
             raise ServiceError(
                 "wrong_job", f"Job {job.id} ({job.state}) is not for {verb} of {machine}."
             )
@@ -69,7 +69,7 @@ class Runs:
         made = await self._open_session(
             job.machine,
             job.macs,
-            job.action,
+            job.verb,
             image,
             version,
             ttl,
@@ -86,7 +86,8 @@ class Runs:
         """What the runner shall begin and stop."""
         given, stop, lost = await self._jobs.poll(runner, holds, free, wait)
         for job in lost:
-            await self.end(job.id, "failed", "The job runner was restarted.", "Choose it again.")
+            again = "Order it again." if job.wakes else "Choose it again."
+            await self.end(job.id, "failed", "The job runner was restarted.", again)
         return given, stop
 
     async def end(self, job_id: str, outcome: str, message: str = "", remedy: str = "") -> Job:

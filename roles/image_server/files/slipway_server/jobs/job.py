@@ -1,13 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One wish of a PC's user, from the choice to its end: ``queued`` -> ``running`` -> ``ended``."""
+"""One wish for one machine, from the asking to its end: ``queued`` -> ``running`` -> ``ended``."""
 
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from ..base.names import MAX_TEXT
 
+# Who wished, and in this order they are served: people do not wait for what is planned.
+ORIGINS = ("choice", "next_boot", "order", "web", "schedule")
+_PLANNED = ("schedule",)
+# The machine of a job `waits` in the imaging environment, or it is off and the job `wakes` it.
+ARRIVALS = ("waits", "wakes")
+# What the machine does afterwards; what it was found like says what `as_found` means.
+AFTER = ("as_found", "poweroff", "reboot")
 OUTCOMES = ("done", "failed", "abandoned", "cancelled")
 
 
@@ -18,14 +26,23 @@ class Job:
     id: str
     machine: str
     macs: tuple[str, ...]
-    item: str
-    action: str
-    title: str
-    # NAME or NAME@VERSION; None for a rescue shell.
+    # backup, restore, verify, wake, or rescue_shell, which needs no playbook.
+    verb: str
+    # NAME or NAME@VERSION; None where the verb needs none.
     image: str | None
     created: float
-    # `choice`: a user chose it; `next_boot`: an administrator did, with boot_once.
+    # `choice`: the machine's user; `next_boot`: an administrator, with boot_once; `order`: one who
+    # did not want to wait for it; `web`: the page; `schedule`: a plan.
     origin: str = "choice"
+    # The account that wished it; empty: whoever is at the machine.
+    by: str = ""
+    arrival: str = "waits"
+    # Checked by the API: names and types are those of the playbooks' variables.
+    options: dict[str, Any] = field(default_factory=dict)
+    after: str = "as_found"
+    # The item of the machine's menu that was chosen, and how it is called there.
+    item: str | None = None
+    title: str = ""
     state: str = "queued"
     outcome: str | None = None
     message: str = ""
@@ -45,6 +62,16 @@ class Job:
     def open(self) -> bool:
         """Whether the job has not ended."""
         return self.state != "ended"
+
+    @property
+    def wakes(self) -> bool:
+        """Whether its machine is to be woken and booted first."""
+        return self.arrival == "wakes"
+
+    @property
+    def planned(self) -> bool:
+        """Whether no person waits for it."""
+        return self.origin in _PLANNED
 
 
 def start(job: Job, runner: str, now: float) -> Job:

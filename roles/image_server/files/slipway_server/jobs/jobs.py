@@ -2,7 +2,8 @@
 """All jobs: in memory for speed, on disk before any answer that depends on it.
 
 Everything here runs in the event loop, so a change of the dictionary is never half-seen. The queue
-needs no lock and no second place: it is the jobs that are queued, oldest first.
+needs no lock and no second place: it is the jobs that are queued, those of people first, oldest
+first.
 """
 
 from __future__ import annotations
@@ -80,8 +81,13 @@ class Jobs:
 
     def place(self, job_id: str) -> int:
         """How many are served before it, itself counted; 0 once it is running."""
-        queued = [item.id for item in self.open_jobs() if item.state == "queued"]
+        queued = [item.id for item in self._queue()]
         return queued.index(job_id) + 1 if job_id in queued else 0
+
+    def _queue(self) -> list[Job]:
+        """Those that wait for the runner, in the order in which they are served."""
+        queued = [item for item in self.open_jobs() if item.state == "queued"]
+        return sorted(queued, key=lambda item: item.planned)
 
     def view(self, item: Job) -> dict[str, Any]:
         """A job as the administrator and the runner see it: no secret, times in ISO form."""
@@ -101,6 +107,13 @@ class Jobs:
     async def create(self, wanted: Job) -> tuple[Job, str]:
         """Add a job that has no token yet; return it with the token, which is kept nowhere."""
         return await self._grant(dataclasses.replace(wanted, id=secrets.token_hex(8)))
+
+    async def order(self, wanted: Job) -> Job:
+        """Add a job whose machine has nothing to ask: nobody gets a token."""
+        item = dataclasses.replace(wanted, id=secrets.token_hex(8))
+        self._since[item.id] = self._clock()
+        await self._commit(item)
+        return item
 
     async def renew(self, item: Job) -> tuple[Job, str]:
         """A new token for a machine that lost the answer; the one before dies."""
@@ -160,8 +173,7 @@ class Jobs:
                 deadline = 0.0
 
     async def _give(self, runner: str, free: int) -> list[Job]:
-        queued = [item for item in self.open_jobs() if item.state == "queued"][:free]
-        given = [rules.start(item, runner, time.time()) for item in queued]
+        given = [rules.start(item, runner, time.time()) for item in self._queue()[:free]]
         for item in given:
             self._since[item.id] = self._clock()
             self._jobs[item.id] = item
@@ -201,7 +213,7 @@ class Jobs:
         for item in self.open_jobs():
             silent = now - self._heard.get(item.id, now)
             since = now - self._since.get(item.id, now)
-            if silent > limits.silent and item.session is None:
+            if silent > limits.silent and item.session is None and not item.wakes:
                 why = f"{item.machine} was switched off or has lost the network."
                 found.append((item, "abandoned", why, "Choose the item again."))
             elif item.state == "queued" and since > limits.queued:

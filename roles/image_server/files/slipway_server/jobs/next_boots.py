@@ -42,6 +42,8 @@ class NextBoot:
     without_password: bool = False
     # The address that got the script.
     served_to: str | None = None
+    # The account that gave it; empty: nobody knows.
+    by: str = ""
 
 
 class NextBoots:
@@ -76,6 +78,7 @@ class NextBoots:
         item: str,
         image: str | None,
         without_password: bool,
+        by: str = "",
     ) -> NextBoot:
         """Give an order; it takes the place of the one before."""
         async with self._setting:
@@ -88,6 +91,7 @@ class NextBoots:
                 image=image,
                 created=time.time(),
                 without_password=without_password,
+                by=by,
             )
             await self._commit(made)
         return made

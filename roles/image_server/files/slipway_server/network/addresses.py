@@ -61,6 +61,15 @@ class Addresses:
             return Verdict(None, "the server does not know its card")
         return await self._run(lambda: self._behind_a_router(cards, address))
 
+    async def known(self, macs: Iterable[str]) -> list[str]:
+        """Where these cards may be: what the inventory fixed, then their leases."""
+        cards = frozenset(macs)
+        return await self._run(lambda: self._known(cards))
+
+    def _known(self, cards: frozenset[str]) -> list[str]:
+        fixed = self._fixed(cards)
+        return list(dict.fromkeys([*([fixed] if fixed else []), *self._leases.addresses_of(cards)]))
+
     def believes(self, verdict: Verdict) -> bool:
         """Whether that is enough: what is another's never is."""
         return self.accepts_unknown if verdict.proven is None else verdict.proven

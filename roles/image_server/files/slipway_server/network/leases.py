@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 # Ten thousand leases are one megabyte.
@@ -37,6 +38,16 @@ class Leases:
         self._read()
         ends, card = self._leases.get(address, (0.0, ""))
         return card if card and (ends == 0 or ends > time.time()) else None
+
+    def addresses_of(self, cards: Iterable[str]) -> list[str]:
+        """The addresses that these cards have leases of now."""
+        self._read()
+        now, wanted = time.time(), set(cards)
+        return [
+            address
+            for address, (ends, card) in self._leases.items()
+            if card in wanted and (ends == 0 or ends > now)
+        ]
 
     def _read(self) -> None:
         if self._path is None:

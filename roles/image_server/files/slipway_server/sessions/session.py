@@ -58,9 +58,11 @@ class Session:
     nonce_hash: str | None = None
     token_hash: str | None = None
     token_used: bool = False
-    # The job that it is for, if any. Its machine waits in the environment already: it gets no boot
-    # script, and only the nonce and the host key of the choice may check in.
+    # The job that it is for, if any.
     job: str | None = None
+    # Whether that job's machine is to be woken and booted. Otherwise it waits in the environment
+    # already: it gets no boot script, and only the nonce and host key of the choice may check in.
+    wakes: bool = False
     # SHA-256 of the manifest that this session publishes: a retry finds its own version again.
     manifest_hash: str | None = None
     # Whether the check of its image believes no earlier read.
@@ -77,9 +79,14 @@ class Session:
     def awaits_boot(self) -> bool:
         """Whether the machine's next boot shall lead into the session.
 
-        Not that of a job: its machine has booted, and a power cut must not repeat the job.
+        Not that of a job whose machine has booted: a power cut must not repeat the job.
         """
-        return self.state == "requested" and self.job is None
+        return self.state == "requested" and not self.awaits_chooser
+
+    @property
+    def awaits_chooser(self) -> bool:
+        """Whether it is for the machine that made a choice and waits in the environment."""
+        return self.job is not None and not self.wakes
 
 
 @dataclass(frozen=True)
@@ -123,7 +130,7 @@ def check_in(session: Session, report: CheckIn, token_hash: str, now: float) -> 
         raise ended(session)
     if not set(report.macs) & set(session.macs):
         raise ServiceError("no_such_session", "There is no such session for these MAC addresses.")
-    bound = session.state == "checked_in" or session.job is not None
+    bound = session.state == "checked_in" or session.awaits_chooser
     if bound and not _is_retry(session, report):
         raise ServiceError(
             "already_checked_in",
@@ -150,8 +157,8 @@ def check_in(session: Session, report: CheckIn, token_hash: str, now: float) -> 
 
 def _refuse_stranger(session: Session, report: CheckIn) -> None:
     proof = report.proof
-    # A job's machine has shown the nonce of its choice, one that stayed that of its last session.
-    if session.job is None and not proof.stayed:
+    # Who chose has shown the nonce of its choice, one that stayed that of its last session.
+    if not session.awaits_chooser and not proof.stayed:
         _refuse_address(session, report)
         if session.ticket_hash is not None and not _has_ticket(session, report):
             raise ServiceError(

@@ -101,6 +101,7 @@ class Sessions:
             created=time.time(),
             ttl_seconds=ttl_seconds,
             job=job.id if job else None,
+            wakes=job.wakes if job else False,
             nonce_hash=job.nonce_hash if job else None,
             host_key=job.host_key if job else None,
             full_check=full_check,
@@ -160,14 +161,18 @@ class Sessions:
         )
         return ticket
 
+    def last_checked_in(self, machine: str) -> Session | None:
+        """The last session that the machine came to."""
+        # In the order in which they came: a clock that is set back makes none of them newer.
+        came = (item for item in reversed(self._sessions.values()) if item.machine == machine)
+        return next((item for item in came if item.checked_in_at is not None), None)
+
     def last_of(self, machine: str, nonce: str | None, host_key: str | None) -> Session | None:
         """The machine's last session, for the environment that had it.
 
         It alone has the nonce: a secret that has only ever been sent over TLS.
         """
-        # In the order in which they came: a clock that is set back makes none of them newer.
-        came = (item for item in reversed(self._sessions.values()) if item.machine == machine)
-        last = next((item for item in came if item.checked_in_at is not None), None)
+        last = self.last_checked_in(machine)
         if last is None or nonce is None or not tokens.matches(nonce, last.nonce_hash):
             return None
         return last if last.host_key == host_key else None

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 from slipway.format.names import parse_image_ref
 
 from ...base.names import ITEM_PATTERN, MAX_PASSWORD, MAX_TEXT
@@ -14,6 +14,8 @@ from .strangers import Stranger, StrangerView
 
 JobState = Literal["queued", "running", "ended"]
 JobOutcome = Literal["done", "failed", "abandoned", "cancelled"]
+JobOrigin = Literal["choice", "next_boot", "order", "web", "schedule"]
+JobAfter = Literal["as_found", "poweroff", "reboot"]
 
 
 def _reference(text: str) -> str:
@@ -44,7 +46,7 @@ class ChoiceStatus(BaseModel):
 
     id: str
     machine: str
-    item: str
+    item: str | None
     action: str
     title: str
     image: str | None
@@ -64,17 +66,101 @@ class ChoiceAnswer(BaseModel):
     job: ChoiceStatus
 
 
+Partition = Annotated[str, Field(pattern="^disk[0-9]{1,2}:[A-Za-z0-9_]{1,32}$")]
+DiskId = Annotated[str, Field(pattern="^disk[0-9]{1,2}$")]
+
+
+class Options(Strict):
+    """What a job may be told beside its verb, by the names of the playbooks' variables.
+
+    The list is closed, and no text is free: what stands here ends up in a playbook.
+    """
+
+    disk_patience: Annotated[int, Field(ge=1, le=7 * 24 * 60)] | None = Field(
+        default=None, description="minutes that amounts may stand still"
+    )
+
+
+class BackupOptions(Options):
+    """Of a backup. Passphrases are none of them: they stay on the controller."""
+
+    disk_whole: Annotated[list[Partition], Field(max_length=64)] | None = None
+    disk_unclean: Literal["refuse", "whole"] | None = None
+    disk_keep_gaps: bool | None = None
+    disk_max_unreadable: Annotated[int, Field(ge=0, le=1 << 50)] | None = Field(
+        default=None, description="bytes"
+    )
+    disk_rescue_minutes: Annotated[int, Field(ge=0, le=7 * 24 * 60)] | None = None
+
+
+class ReadingOptions(Options):
+    """Of a comparison."""
+
+    disk_only: Annotated[list[DiskId], Field(max_length=64)] | None = None
+    disk_partitions: Annotated[list[Partition], Field(max_length=64)] | None = None
+    disk_read_first: Literal["lately", "always"] | None = None
+
+
+class RestoreOptions(ReadingOptions):
+    """Of a restore."""
+
+    disk_read_back: bool | None = None
+    disk_allow_degraded: bool | None = None
+
+
+class NoOptions(Strict):
+    """Of a verb that has none."""
+
+
+# What may be ordered for a machine that is off.
+JOB_OPTIONS: dict[str, type[Strict]] = {
+    "backup": BackupOptions,
+    "restore": RestoreOptions,
+    "verify": ReadingOptions,
+    "wake": NoOptions,
+}
+
+
+class NewJob(Strict):
+    """A wish for a machine that is off: it is woken, booted, worked on, and let go."""
+
+    machine: MachineName
+    verb: Literal["backup", "restore", "verify", "wake"]
+    image: ImageReference | None = Field(
+        default=None, description="NAME or NAME@VERSION; the machine's name if left out"
+    )
+    options: dict[str, Any] = Field(default_factory=dict, description="by the verb's own list")
+    after: JobAfter = "as_found"
+
+    @model_validator(mode="after")
+    def _check_options(self) -> NewJob:
+        try:
+            given = JOB_OPTIONS[self.verb].model_validate(self.options)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(["options", *map(str, first["loc"])])[:80]
+            raise ValueError(f"{where} of {self.verb}: {first['msg']}") from None
+        self.options = given.model_dump(exclude_none=True)
+        return self
+
+
 class JobView(BaseModel):
     """Everything the administrator sees of a job."""
 
     id: str
     machine: str
     macs: list[str]
-    item: str
-    action: str
-    title: str
+    verb: str
     image: str | None
-    origin: Literal["choice", "next_boot"]
+    origin: JobOrigin
+    by: str = Field(description="the account that wished it; empty: whoever is at the machine")
+    arrival: Literal["waits", "wakes"] = Field(
+        description="whether the machine waits in the environment, or is to be woken and booted"
+    )
+    options: dict[str, Any]
+    after: JobAfter
+    item: str | None = Field(description="of the machine's menu, if it was chosen there")
+    title: str
     state: JobState
     outcome: JobOutcome | None
     message: str
@@ -146,6 +232,7 @@ class NextBootView(BaseModel):
     outcome: Literal["served", "used", "cancelled"] | None
     ended_at: str | None
     served_to: str | None = Field(description="the address that got the script")
+    by: str = Field(description="the account that gave it; empty: nobody knows")
     strangers: list[StrangerView] = Field(description="since the service was started")
 
 
