@@ -11,6 +11,7 @@ import errno
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbdkit
@@ -32,6 +33,17 @@ _store: FolderStore
 _manifest: Manifest
 
 
+@contextmanager
+def _said() -> Iterator[None]:
+    """Say in one line why something can't be had: nbdkit adds where in Python that was."""
+    try:
+        yield
+    except SlipwayError as error:
+        print(f"slipway: {error.message}", file=sys.stderr, flush=True)
+        nbdkit.set_error(errno.EIO)
+        raise OSError(errno.EIO, error.message) from None
+
+
 def config(key: str, value: str) -> None:
     """Take `store=FOLDER` or `image=NAME@VERSION`."""
     _settings[key] = value
@@ -40,13 +52,15 @@ def config(key: str, value: str) -> None:
 def get_ready() -> None:
     """Read the manifest, or end before anybody is served."""
     global _store, _manifest
-    _store = FolderStore(Path(_settings["store"]))
-    _manifest = _store.manifest(parse_image_ref(_settings["image"]))
+    with _said():
+        _store = FolderStore(Path(_settings["store"]))
+        _manifest = _store.manifest(parse_image_ref(_settings["image"]))
 
 
 def open(readonly: bool) -> VirtualDisk:
     """One client's disk, by the name of the export that it asks for."""
-    return VirtualDisk(_manifest, nbdkit.export_name(), _store)
+    with _said():
+        return VirtualDisk(_manifest, nbdkit.export_name(), _store)
 
 
 def can_write(disk: VirtualDisk) -> bool:
@@ -71,11 +85,8 @@ def get_size(disk: VirtualDisk) -> int:
 
 def pread(disk: VirtualDisk, buffer: bytearray, offset: int, flags: int) -> None:
     """Fill the buffer. What can't be had is an I/O error, and the reason goes to the log."""
-    try:
+    with _said():
         buffer[:] = disk.read(offset, len(buffer))
-    except SlipwayError as error:
-        nbdkit.set_error(errno.EIO)
-        raise OSError(errno.EIO, error.message) from None
 
 
 def extents(

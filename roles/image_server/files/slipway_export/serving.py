@@ -31,6 +31,7 @@ class Served:
         self.socket = desk / "nbd.sock"
         self.log = desk / "nbdkit.log"
         self._store, self.ref = store, ref
+        self._read = 0
 
     def uri(self, disk: str) -> str:
         """Where programs that speak NBD find a disk."""
@@ -46,14 +47,17 @@ class Served:
         )  # fmt: skip
 
     def reason(self) -> str:
-        """What nbdkit said last of why it could not serve something; empty if it could."""
-        with suppress(OSError):
-            lines = self.log.read_text(errors="replace")[-_LOG_TAIL:].splitlines()
-            for line in reversed(lines):
-                _, found, said = line.partition("error: ")
-                if found:
-                    return said.rpartition("OSError: [Errno 5] ")[2].strip()
+        """What nbdkit said last, since `forget`, of why it could not serve; empty if it could."""
+        with suppress(OSError), self.log.open("rb") as log:
+            log.seek(max(self._read, log.seek(0, os.SEEK_END) - _LOG_TAIL))
+            for line in reversed(log.read().decode("utf-8", "replace").splitlines()):
+                if line.startswith("slipway: "):
+                    return line.removeprefix("slipway: ")
         return ""
+
+    def forget(self) -> None:
+        """What went wrong until now was said."""
+        self._read = self.log.stat().st_size
 
     def blamed(self, error: SlipwayError) -> SlipwayError:
         """The error of a program that read from here, or what is wrong with the image."""
