@@ -31,6 +31,8 @@ from slipway.engine.agreement import settled
 from slipway.engine.backup import Options
 from slipway.engine.backup import backup as engine_backup
 from slipway.engine.boot_entries import recorded, restore_entries
+from slipway.engine.copy import copy as engine_copy
+from slipway.engine.copy_target import CopyTarget
 from slipway.engine.devices import BlockDisk
 from slipway.engine.errors import (
     CheckinRefused,
@@ -368,6 +370,27 @@ def verify(arguments: Arguments, view: View) -> int:
                 stored=manifest.stored_bytes,
                 cells=CellCounts(total=count, same=count),
                 unreadable=manifest.unreadable_bytes,
+            )
+        )
+    return 0
+
+
+def copy(arguments: Arguments, view: View) -> int:
+    """Copy a version to a folder's store."""
+    if "://" in arguments.to:
+        raise UsageError(
+            f"--to {arguments.to} is no folder",
+            "run it where the folder is, with --from https://SERVER",
+        )
+    with _job(arguments, view) as job, closing(CopyTarget(Path(arguments.to))) as target:
+        job.done(
+            engine_copy(
+                job.store,
+                target,
+                parse_image_ref(arguments.image),
+                job.meter,
+                arguments.threads,
+                arguments.read_first,
             )
         )
     return 0
