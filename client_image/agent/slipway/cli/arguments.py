@@ -247,6 +247,7 @@ def _copy(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="read what is there already, and send again what is bad",
     )
+    parser.add_argument("--dry-run", action="store_true", help="say what is missing there")
     _threads(parser)
     _common(parser)
 

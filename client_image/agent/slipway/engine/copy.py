@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 from slipway.engine.copy_target import CopyTarget
 from slipway.engine.errors import ImageDamaged
@@ -45,13 +46,29 @@ def copy(
         _send(source, target, manifest, wanted, meter, threads)
     with meter.phase("publish", 0):
         stored = target.adopt(manifest)
+    return _result(manifest, wanted, known, meter.sent, stored)
+
+
+def missing_there(source: Store, root: Path, ref: ImageRef, meter: Meter) -> Result:
+    """What a copy to the store in `root` would do. It need not be there yet."""
+    with meter.phase("check", 0):
+        manifest = source.manifest(ref)
+        wanted, known = {digest for digest, _ in manifest.chunks()}, False
+        if (root / "images").is_dir():
+            target = CopyTarget(root, look=True)
+            known, wanted = target.holds(manifest), target.missing(list(wanted))
+    return _result(manifest, wanted, known, 0, 0)
+
+
+def _result(manifest: Manifest, wanted: set[str], known: bool, sent: int, stored: int) -> Result:
+    sizes = dict(manifest.chunks())
     return Result(
         verb="copy",
         changed=bool(wanted) or not known,
         image=manifest.name,
         version=manifest.version,
         read=sum(sizes[digest] for digest in wanted),
-        sent=meter.sent,
+        sent=sent,
         stored=stored,
         cells=CellCounts(len(sizes), len(wanted), 0, len(sizes) - len(wanted)),
         unreadable=manifest.unreadable_bytes,

@@ -18,10 +18,12 @@ from slipway.format import MAX_FRAME, FormatError, ImageRef, Manifest, check_fra
 class CopyTarget(FolderStore):
     """It keeps each chunk at once, so that a copy that is cut has lost the one under way alone."""
 
-    def __init__(self, root: Path) -> None:
-        """Open it, or make a new one."""
-        super().__init__(root, create=True)
+    def __init__(self, root: Path, look: bool = False) -> None:
+        """Open it, or make a new one; only to `look`, nothing is made or written."""
+        super().__init__(root, create=not look)
         self._writing = threading.Lock()
+        if look:
+            return
         # Before anybody asks what is missing: what a copy that was killed had written is not.
         with storage_errors(root):
             self._open_desk()
