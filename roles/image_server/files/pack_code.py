@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pack code on the controller: one deterministic tar, named by its content.
 
-Usage: pack_code.py PROJECT CACHE WHAT. WHAT is `server`, the control service, or `runner`, the job
-runner with the playbooks that it runs. Prints the tar's digest; the tar is CACHE/WHAT-<digest>.tar.
+Usage: pack_code.py PROJECT CACHE WHAT. WHAT is `server`, the control service, `export`, what reads
+images beside it, or `runner`, the job runner with the playbooks that it runs. Prints the tar's
+digest; the tar is CACHE/WHAT-<digest>.tar.
 Copying a folder file by file would take a second each and bring __pycache__ along.
 """
 
@@ -21,6 +22,10 @@ SOURCES = {
         ("client_image/agent", "slipway/__init__.py", ""),
         ("client_image/agent", "slipway/format/*.py", ""),
         ("roles/image_server/files", "slipway_server/**/*.py", ""),
+    ),
+    "export": (
+        ("client_image/agent", "slipway/**/*.py", ""),
+        ("roles/image_server/files", "slipway_export/*.py", ""),
     ),
     "runner": (
         (".", "ansible.cfg", ""),

@@ -52,6 +52,7 @@ class Arguments(argparse.Namespace):
     once: bool = False
     screen: list[Path] = field(default_factory=list)
     leave: bool = False
+    to: str = ""
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> Arguments:
@@ -67,6 +68,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> Arguments:
     _restore(verbs.add_parser("restore", help="make disks equal to an image"))
     _compare(verbs.add_parser("compare", help="say what differs between disks and an image"))
     _verify(verbs.add_parser("verify", help="read an image through and check every chunk"))
+    _copy(verbs.add_parser("copy", help="copy a version to a store in another folder"))
     _list(verbs.add_parser("list", help="show images and their versions"))
     _checkin(verbs.add_parser("checkin", help="join the session that this machine was booted for"))
     _choice(verbs.add_parser("choice", help="ask for what this machine's user chose in the menu"))
@@ -226,6 +228,26 @@ def _compare(parser: argparse.ArgumentParser) -> None:
 def _verify(parser: argparse.ArgumentParser) -> None:
     _image(parser)
     _store(parser)
+    _threads(parser)
+    _common(parser)
+
+
+def _copy(parser: argparse.ArgumentParser) -> None:
+    _image(parser)
+    parser.add_argument(
+        "--from", dest="store", required=True, metavar="DIR|URL", help="the store that has it"
+    )
+    parser.add_argument("--token-file", type=Path, metavar="F", help="session token for a URL")
+    parser.add_argument("--ca", type=Path, metavar="F", help="certificate authority for a URL")
+    parser.add_argument(
+        "--to", required=True, metavar="DIR", help="the store that gets it; may be new"
+    )
+    parser.add_argument(
+        "--read-first",
+        action="store_true",
+        help="read what is there already, and send again what is bad",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what is missing there")
     _threads(parser)
     _common(parser)
 

@@ -23,6 +23,7 @@ _VERBS: dict[str, Callable[[Arguments, View], int]] = {
     "restore": verbs.restore,
     "compare": verbs.compare,
     "verify": verbs.verify,
+    "copy": verbs.copy,
     "list": verbs.list_images,
     "checkin": verbs.checkin,
     "choice": verbs.choice,

@@ -31,6 +31,9 @@ from slipway.engine.agreement import settled
 from slipway.engine.backup import Options
 from slipway.engine.backup import backup as engine_backup
 from slipway.engine.boot_entries import recorded, restore_entries
+from slipway.engine.copy import copy as engine_copy
+from slipway.engine.copy import missing_there
+from slipway.engine.copy_target import CopyTarget
 from slipway.engine.devices import BlockDisk
 from slipway.engine.errors import (
     CheckinRefused,
@@ -370,6 +373,27 @@ def verify(arguments: Arguments, view: View) -> int:
                 unreadable=manifest.unreadable_bytes,
             )
         )
+    return 0
+
+
+def copy(arguments: Arguments, view: View) -> int:
+    """Copy a version to a folder's store."""
+    if "://" in arguments.to:
+        raise UsageError(
+            f"--to {arguments.to} is no folder",
+            "run it where the folder is, with --from https://SERVER",
+        )
+    root, ref = Path(arguments.to), parse_image_ref(arguments.image)
+    with _job(arguments, view) as job:
+        if arguments.dry_run:
+            job.done(missing_there(job.store, root, ref, job.meter))
+            return 0
+        with closing(CopyTarget(root)) as target:
+            job.done(
+                engine_copy(
+                    job.store, target, ref, job.meter, arguments.threads, arguments.read_first
+                )
+            )
     return 0
 
 

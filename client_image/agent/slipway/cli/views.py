@@ -167,6 +167,12 @@ def result_lines(result: Result) -> list[str]:
         ]
     if result.verb == "verify":
         return [f"{image} is sound: {size(result.read)} in {result.cells.total} chunks {took}"]
+    if result.verb == "copy":
+        if not result.changed:
+            return [f"{image} is there already, with all its chunks"]
+        if not result.stored:
+            return [f"{result.cells.sent} of {result.cells.total} chunks of {image} are missing"]
+        return [f"copied {image}: {size(result.sent)} sent, {size(result.stored)} stored {took}"]
     if not result.changed:
         return [f"the disks equal {image}: nothing to write ({took[3:]})"]
     did = f"wrote {size(result.written)} of" if result.written else "the disks differ from"

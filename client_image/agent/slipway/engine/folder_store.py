@@ -85,7 +85,7 @@ class FolderStore:
         # What this run has put, and therefore knows to be sound: no clock says so, clocks are set.
         self._own: set[bytes] = set()
         if create:
-            with _storage_errors(root):
+            with storage_errors(root):
                 for folder in ("chunks", "images", "tmp"):
                     (root / folder).mkdir(parents=True, exist_ok=True)
         elif not (root / "images").is_dir():
@@ -106,7 +106,7 @@ class FolderStore:
 
     def put(self, digest: str, frame: bytes) -> None:
         """Write a chunk. It gets its name with its batch, or when the version is published."""
-        with _storage_errors(self.root):
+        with storage_errors(self.root):
             path = self._open_desk() / f"{digest}-{secrets.token_hex(4)}"
             path.write_bytes(frame)
             with self._lock:
@@ -131,31 +131,36 @@ class FolderStore:
 
     def publish(self, manifest: Manifest) -> Published:
         """Sync the chunks, then link the manifest to its name."""
-        with _storage_errors(self.root):
+        with storage_errors(self.root):
             self._name_waiting()
             files = self._files(manifest)
             stored = sum(found.st_size for found in files.values())
             self._sync()
-            folder = self.root / "images" / check_name(manifest.name)
-            folder.mkdir(exist_ok=True)
-            _sync_folder(folder.parent)
             moment = now()
             while True:
                 version = make_version(moment, set(self._versions(manifest.name)))
                 stamped = manifest.stamped(version, f"{moment:%Y-%m-%dT%H:%M:%SZ}", stored)
-                draft = self._open_desk() / f"manifest-{secrets.token_hex(4)}"
-                _write_synced(draft, serialize(stamped))
                 try:
-                    os.link(draft, folder / f"{version}.json")
+                    self._link(stamped)
                 except FileExistsError:
                     continue
-                finally:
-                    draft.unlink()
-                _sync_folder(folder)
                 own = {each: files[each] for each in files if bytes.fromhex(each) in self._own}
                 self._soundness().remember(own)
                 warning = ahead_warning(manifest.name, version, moment) or ""
                 return Published(version, stored, warning)
+
+    def _link(self, manifest: Manifest) -> None:
+        """Give a manifest its name, for good. FileExistsError: it is taken."""
+        folder = self.root / "images" / check_name(manifest.name)
+        folder.mkdir(exist_ok=True)
+        _sync_folder(folder.parent)
+        draft = self._open_desk() / f"manifest-{secrets.token_hex(4)}"
+        _write_synced(draft, serialize(manifest))
+        try:
+            os.link(draft, folder / f"{check_version(manifest.version)}.json")
+        finally:
+            draft.unlink()
+        _sync_folder(folder)
 
     def manifest(self, ref: ImageRef) -> Manifest:
         """A version's manifest, checked to be the one that its file name says."""
@@ -279,6 +284,7 @@ class FolderStore:
                 continue
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._save_from(stale)
                 # A run that begins just now has its folder before it has its lock.
                 # Whose clock is ahead, this one's or the store's, makes no difference.
                 if abs(time.time() - os.fstat(handle).st_mtime) < _GRACE:
@@ -288,6 +294,9 @@ class FolderStore:
                 pass
             finally:
                 os.close(handle)
+
+    def _save_from(self, desk: Path) -> None:
+        """Take what a run that died left: here nothing, its chunks are sent again."""
 
     def _name_waiting(self) -> None:
         with self._lock:
@@ -335,7 +344,8 @@ def _sync_folder(path: Path) -> None:
 
 
 @contextmanager
-def _storage_errors(root: Path) -> Generator[None, None, None]:
+def storage_errors(root: Path) -> Generator[None, None, None]:
+    """What the store's disk says no to, as what it means."""
     try:
         yield
     except SlipwayError:
@@ -344,7 +354,7 @@ def _storage_errors(root: Path) -> Generator[None, None, None]:
         if error.errno in _FULL:
             raise StoreFull(
                 f"the store {root} is full",
-                "make room, then run the backup again: what was saved so far is kept",
+                "make room, then run it again: what was kept so far is not sent twice",
             ) from error
         raise StoreRefused(
             f"the store {root} can't be written: {error.strerror}", "check its rights and its disk"

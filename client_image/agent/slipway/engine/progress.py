@@ -12,7 +12,17 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Phase = Literal[
-    "map", "gaps", "plan", "compare", "backup", "publish", "check", "restore", "grow", "verify"
+    "map",
+    "gaps",
+    "plan",
+    "compare",
+    "backup",
+    "publish",
+    "check",
+    "restore",
+    "grow",
+    "verify",
+    "copy",
 ]
 _WINDOW = 10.0
 

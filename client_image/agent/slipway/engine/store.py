@@ -140,21 +140,30 @@ def pick_version(ref: ImageRef, versions: Iterable[str]) -> str:
 def fetch_content(
     store: ChunkSource, digest: str, size: int, buffer: memoryview | None = None
 ) -> memoryview:
-    """A chunk's content, proven; ImageDamaged when it is not what the manifest says.
+    """A chunk's content, proven; ImageDamaged when it is not what the manifest says."""
+    return fetch_chunk(store, digest, size, buffer)[1]
+
+
+def fetch_chunk(
+    store: ChunkSource, digest: str, size: int, buffer: memoryview | None = None
+) -> tuple[bytes, memoryview]:
+    """A chunk's frame and its content, proven; ImageDamaged as for the content alone.
 
     What is wrong is fetched once more: it may have been spoilt on its way, or by a proxy that was
     starting, and nobody shall lose a restore to that.
     """
+    frame = store.get(digest)
     try:
-        content = decode_frame(digest, store.get(digest), buffer)
+        content = decode_frame(digest, frame, buffer)
     except FrameError:
+        frame = store.get(digest)
         try:
-            content = decode_frame(digest, store.get(digest), buffer)
+            content = decode_frame(digest, frame, buffer)
         except FrameError as error:
             raise damaged([Problem(digest, str(error))]) from error
     if len(content) != size:
         raise damaged([Problem(digest, f"it has {len(content)} bytes, its cell {size}")])
-    return content
+    return frame, content
 
 
 def read_through(

@@ -17,7 +17,7 @@ _ORDER = {"ebr": 0, "gpt-backup": 1, "boot": 2}
 
 
 @dataclass(frozen=True)
-class _Piece:
+class Piece:
     """Bytes that belong at one place of the target."""
 
     segment: Segment
@@ -44,20 +44,7 @@ class TableWriter:
         """
         self._target = target
         self._sector = image.logical_sector
-        pieces = [
-            _Piece(segment, segment.offset, _content(segment, store, cell_size))
-            for segment in image.segments
-            if segment.is_table
-        ]
-        whole_gpt = image.table.kind == "gpt" and pieces
-        unread = any(piece.segment.used.total == 0 for piece in pieces)
-        if whole_gpt and (ends or unread or target.disk.size != image.size):
-            pieces = _placed(pieces, image, target.disk.size, ends or {}, starts or {})
-        elif image.table.kind == "dos" and (ends or target.disk.size < image.size):
-            pieces = [
-                _resized(piece, image, target.disk.size, ends or {}, starts or {})
-                for piece in pieces
-            ]
+        pieces = restored_table(image, store, cell_size, target.disk.size, ends, starts)
         self._pieces = sorted(pieces, key=lambda each: (_ORDER[each.segment.kind], each.offset))
 
     def differing(self) -> list[Segment]:
@@ -92,6 +79,28 @@ class TableWriter:
         return written + len(first)
 
 
+def restored_table(
+    image: Disk,
+    store: ChunkSource,
+    cell_size: int,
+    size: int,
+    ends: Mapping[int, int] | None = None,
+    starts: Mapping[int, int] | None = None,
+) -> list[Piece]:
+    """The table segments as they belong on a disk of `size` bytes, all in memory."""
+    pieces = [
+        Piece(segment, segment.offset, _content(segment, store, cell_size))
+        for segment in image.segments
+        if segment.is_table
+    ]
+    unread = any(piece.segment.used.total == 0 for piece in pieces)
+    if image.table.kind == "gpt" and pieces and (ends or unread or size != image.size):
+        return _placed(pieces, image, size, ends or {}, starts or {})
+    if image.table.kind == "dos" and (ends or size < image.size):
+        return [_resized(piece, image, size, ends or {}, starts or {}) for piece in pieces]
+    return pieces
+
+
 def _content(segment: Segment, store: ChunkSource, cell_size: int) -> bytes:
     content = bytearray(segment.size)
     for cell in segment.cells(cell_size):
@@ -101,12 +110,12 @@ def _content(segment: Segment, store: ChunkSource, cell_size: int) -> bytes:
 
 
 def _placed(
-    pieces: list[_Piece],
+    pieces: list[Piece],
     image: Disk,
     size: int,
     ends: Mapping[int, int],
     starts: Mapping[int, int],
-) -> list[_Piece]:
+) -> list[Piece]:
     by_kind = {piece.segment.kind: piece for piece in pieces}
     boot, backup = by_kind.get("boot"), by_kind.get("gpt-backup")
     if boot is None or backup is None:
@@ -119,12 +128,12 @@ def _placed(
         raise ImageDamaged(
             f"{image.id} of the image: {error}", "restore to a disk of exactly the same size"
         ) from error
-    return [_Piece(boot.segment, 0, new_boot), _Piece(backup.segment, offset, new_backup)]
+    return [Piece(boot.segment, 0, new_boot), Piece(backup.segment, offset, new_backup)]
 
 
 def _resized(
-    piece: _Piece, image: Disk, size: int, ends: Mapping[int, int], starts: Mapping[int, int]
-) -> _Piece:
+    piece: Piece, image: Disk, size: int, ends: Mapping[int, int], starts: Mapping[int, int]
+) -> Piece:
     """A piece of an MBR: the record at its beginning, followed by boot code or nothing."""
     sector = image.logical_sector
     own = piece.offset // sector
@@ -140,7 +149,7 @@ def _resized(
         if line.number in ends
     ]
     record = mbr.resized(piece.content[:sector], bases, moves, size // sector)
-    return _Piece(piece.segment, piece.offset, record + piece.content[sector:])
+    return Piece(piece.segment, piece.offset, record + piece.content[sector:])
 
 
 def _chain_start(image: Disk, own: int) -> int:

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Disks and single files out of images, on the image server, each in a sandbox of its own."""

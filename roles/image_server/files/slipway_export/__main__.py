@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""python -m slipway_export export|files|mount|unmount: one line of JSON, or why not."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from slipway.engine.errors import SlipwayError, UsageError
+from slipway.format import FormatError
+
+from slipway_export import files, sandbox
+from slipway_export.export import FORMATS, Wish, export, plan
+
+
+def _export(arguments: argparse.Namespace) -> dict[str, Any]:
+    wish = Wish(
+        arguments.store,
+        arguments.image,
+        arguments.disk,
+        arguments.format,
+        arguments.to,
+        arguments.allow_degraded,
+    )
+    found, made = (plan(wish), False) if arguments.check else export(wish)
+    return {
+        "changed": made or (arguments.check and not found.there),
+        "image": str(found.ref),
+        "path": str(found.path),
+        "size": found.size,
+        "needs": found.needs,
+    }
+
+
+def _files(arguments: argparse.Namespace) -> dict[str, Any]:
+    path = files.plain(arguments.path)
+    with files.reading(arguments.store, arguments.image) as reader:
+        answer: dict[str, Any] = {"changed": False, "image": str(reader.ref), "path": path}
+        if path == "/" and not arguments.partition:
+            systems = [{"partition": volume.name, "content": kind}
+                       for volume, kind in reader.systems()]  # fmt: skip
+            if len(systems) != 1:
+                return answer | {"kind": "partitions", "partitions": systems}
+        volume, entry = files.located(reader, path, arguments.partition)
+        answer["partition"] = volume.name
+        if entry.folder:
+            entries = [asdict(each) for each in reader.entries(volume, path)]
+            return answer | {"kind": "folder", "entries": entries}
+        if entry.size is None:
+            raise UsageError(f"{path} of {reader.ref} is neither a file nor a folder")
+        if arguments.save is not None:
+            files.save(reader, volume, path, entry.size, arguments.save)
+        return answer | {"kind": "file", "name": entry.name, "size": entry.size,
+                         "modified": entry.modified}  # fmt: skip
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="slipway_export")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    each = verbs.add_parser("export", help="make a file of a disk")
+    each.add_argument("--disk", default="disk0")
+    each.add_argument("--format", default="qcow2", help=" or ".join(FORMATS))
+    each.add_argument("--to", type=Path, required=True)
+    each.add_argument("--check", action="store_true", help="only say what would be made")
+    each.add_argument("--allow-degraded", action="store_true")
+    each.set_defaults(run=_export, confined=True)
+    each = verbs.add_parser("files", help="list a folder, or fetch a file")
+    each.add_argument("--path", required=True)
+    each.add_argument("--partition", default="", help="disk0:1, or GROUP/VOLUME")
+    each.add_argument("--save", type=Path, metavar="FILE", help="fetch it to here")
+    each.set_defaults(run=_files, confined=True)
+    for each in verbs.choices.values():
+        each.add_argument("--store", type=Path, required=True)
+        each.add_argument("--image", required=True, metavar="NAME[@VERSION]")
+    return parser
+
+
+def main() -> int:
+    """Run one verb; return the exit code."""
+    arguments = _parser().parse_args()
+    try:
+        if arguments.confined and not sandbox.is_inside():
+            os.environ["PYTHONPATH"] = ":".join(each for each in sys.path if each)
+            sandbox.enter([sys.executable, "-P", "-m", "slipway_export", *sys.argv[1:]])
+        if arguments.confined:
+            sandbox.furnish()
+        print(json.dumps(arguments.run(arguments)))
+    except (SlipwayError, FormatError) as error:
+        print(". ".join([str(error), *filter(None, [getattr(error, "remedy", "")])]) + ".",
+              file=sys.stderr)  # fmt: skip
+        return getattr(error, "exit_code", 2)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A version's disks for other programs: by NBD on a unix socket, and as files."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from slipway.engine.errors import ImageDamaged, SlipwayError, ToolError
+from slipway.format import ImageRef
+
+from slipway_export.sandbox import MIB, owner_of
+
+# A manifest of 256 MiB takes ten times as much when it is read.
+_MEMORY = 4096 * MIB
+_CPU_SECONDS = 7 * 86400
+_PATIENCE = 60.0
+_LOG_TAIL = 4096
+
+
+class Served:
+    """A version whose disks nbdkit serves from a socket in `desk`."""
+
+    def __init__(self, desk: Path, store: Path, ref: ImageRef) -> None:
+        """Nothing runs yet."""
+        self.socket = desk / "nbd.sock"
+        self.log = desk / "nbdkit.log"
+        self._store, self.ref = store, ref
+        self._read = 0
+
+    def uri(self, disk: str) -> str:
+        """Where programs that speak NBD find a disk."""
+        return f"nbd+unix:///{disk}?socket={self.socket}"
+
+    def argv(self) -> list[str]:
+        """The server's command, as the user whose store it is."""
+        place = f"SLIPWAY_PATH={':'.join(each for each in sys.path if each)}"
+        return owner_of(self._store, _MEMORY, _CPU_SECONDS).argv(
+            "env", place, "PYTHONDONTWRITEBYTECODE=1",
+            "nbdkit", "--foreground", "--readonly", "--unix", self.socket, "python",
+            Path(__file__).with_name("plugin.py"), f"store={self._store}", f"image={self.ref}",
+        )  # fmt: skip
+
+    def reason(self) -> str:
+        """What nbdkit said last, since `forget`, of why it could not serve; empty if it could."""
+        with suppress(OSError), self.log.open("rb") as log:
+            log.seek(max(self._read, log.seek(0, os.SEEK_END) - _LOG_TAIL))
+            for line in reversed(log.read().decode("utf-8", "replace").splitlines()):
+                if line.startswith("slipway: "):
+                    return line.removeprefix("slipway: ")
+        return ""
+
+    def forget(self) -> None:
+        """What went wrong until now was said."""
+        self._read = self.log.stat().st_size
+
+    def blamed(self, error: SlipwayError) -> SlipwayError:
+        """The error of a program that read from here, or what is wrong with the image."""
+        if not (reason := self.reason()):
+            return error
+        return ImageDamaged(
+            f"{self.ref}: {reason}",
+            "use another version, or restore the store's files from its own backup",
+        )
+
+
+@contextmanager
+def served(desk: Path, store: Path, ref: ImageRef) -> Generator[Served, None, None]:
+    """Serve a version until the end of the block."""
+    server = Served(desk, store, ref)
+    owner = owner_of(store, _MEMORY, _CPU_SECONDS)
+    os.chown(desk, owner.uid, owner.gid)
+    with server.log.open("wb") as log:
+        process = subprocess.Popen(server.argv(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        _wait_for(server.socket, process, server, "nbdkit")
+        # Whoever gets as far as the desk may read the disk: the desk is in this run's namespace.
+        server.socket.chmod(0o666)
+        yield server
+    finally:
+        _end(process)
+
+
+@contextmanager
+def as_file(server: Served, desk: Path, disk: str) -> Generator[Path, None, None]:
+    """A disk as a file that every user of this namespace may read."""
+    folder = desk / disk
+    folder.mkdir()
+    path = folder / "disk"
+    argv = ["nbdfuse", "--readonly", "-o", "allow_other", str(path), server.uri(disk)]
+    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        _wait_for(path, process, server, "nbdfuse")
+        yield path
+    finally:
+        subprocess.run(["umount", "--lazy", folder], stderr=subprocess.DEVNULL, check=False)
+        _end(process)
+
+
+def _wait_for(path: Path, process: subprocess.Popen[bytes], server: Served, name: str) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while not path.exists():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise server.blamed(
+                ToolError(f"{name} does not start", f"look whether {name} is installed and works")
+            )
+        time.sleep(0.01)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

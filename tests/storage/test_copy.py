@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The copy of a real image, killed ten times: what the program wrote is counted by the kernel."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from conftest import AGENT, Agent
+from disk_builder import Disk
+
+
+def written(pid: int) -> int:
+    """Bytes that a process has given to write() until now."""
+    facts = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
+    return int(facts["wchar"])
+
+
+def start(agent: Agent, usb: Path) -> subprocess.Popen[bytes]:
+    argv = [sys.executable, "-m", "slipway", "copy", "pc", "--from", agent.store, "--to", usb]
+    return subprocess.Popen(
+        [*map(str, argv), "--json"],
+        stdout=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": str(AGENT)},
+    )
+
+
+def test_killed_ten_times_it_sends_hardly_anything_twice(
+    golden: Callable[[str], Disk], agent: Agent, room: Path
+) -> None:
+    stored = agent("backup", golden("noisy").path, "--name", "pc").ok()["stored"]
+    usb, sent = room / "usb", 0
+    for step in range(1, 11):
+        process = start(agent, usb)
+        # Cut where about one more eleventh is done.
+        while process.poll() is None and kept(usb) < stored * step // 12:
+            time.sleep(0.002)
+        assert process.poll() is None, "it was done before it could be killed"
+        process.send_signal(signal.SIGSTOP)
+        sent += written(process.pid)
+        process.kill()
+        process.wait()
+        assert Agent(usb)("list").ok()["images"] == []
+    process = start(agent, usb)
+    while process.poll() is None:
+        try:
+            last = written(process.pid)
+        except (FileNotFoundError, ValueError, KeyError, ProcessLookupError):
+            break
+        time.sleep(0.001)
+    assert process.wait() == 0
+    # What was written between the last look and the end is small: a manifest.
+    assert stored < sent + last + (1 << 20)
+    assert sent + last < stored * 1.05
+    copy = Agent(usb)
+    copy("verify", "pc").ok()
+    target = room / "target"
+    with target.open("wb") as file:
+        file.truncate(golden("noisy").path.stat().st_size)
+    copy("restore", "pc", "--target", f"disk0={target}").ok()
+    assert agent("compare", "pc", "--target", f"disk0={target}").code == 0
+
+
+def kept(usb: Path) -> int:
+    """Bytes of the chunks that are there."""
+    return sum(path.stat().st_size for path in (usb / "chunks").glob("*/*/*") if path.is_file())
