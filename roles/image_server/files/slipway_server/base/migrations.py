@@ -55,7 +55,13 @@ def _copy(before: sqlite3.Connection, after: sqlite3.Connection, table: str) -> 
     after.executemany(f"INSERT INTO {table} ({columns}) VALUES ({places})", rows)
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection, Path], None], ...] = (_one_file,)
+def _looked_after(db: sqlite3.Connection, _: Path) -> None:
+    """Form 2: what is said of images, and what was done about them last."""
+    for table in ("labels", "aliases", "upkeep"):
+        db.execute(f"CREATE TABLE {table} (key TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection, Path], None], ...] = (_one_file, _looked_after)
 
 
 def tidy(folder: Path) -> None:
