@@ -16,13 +16,19 @@ short_description: Images as a table for a person
 version_added: 0.1.0
 author: The Slipway team (@slipway)
 description:
-  - One line for each version, the newest of each image first.
+  - One line for each version, the newest of each image first, with what the version holds and what
+    it alone has on disk, why it is kept and until when; then aliases and notes.
 options:
   _input:
     description: The images that M(slipway.imaging.image_info) returned.
     type: list
     elements: dict
     required: true
+  aliases:
+    description: The aliases that M(slipway.imaging.image_info) returned.
+    type: list
+    elements: dict
+    default: []
 """
 
 EXAMPLES = r"""
@@ -38,13 +44,17 @@ _value:
   elements: str
 """
 
-_HEADING = ("IMAGE", "MADE (UTC)", "DATA", "ON DISK", "STATE")
-# How the columns are lined up.
-_LEFT = (0, 1, 4)
+_HEADING = (
+    "IMAGE", "MADE (UTC)", "USED", "STORED", "ITS OWN", "CHECKED", "KEPT BECAUSE", "GOES", "STATE",
+)  # fmt: skip
+_NUMBERS = (2, 3, 4)
 
 
-def image_table(images: Iterable[Mapping[str, Any]]) -> list[str]:
+def image_table(
+    images: Iterable[Mapping[str, Any]], aliases: Iterable[Mapping[str, Any]] = ()
+) -> list[str]:
     """Return the lines of a table of images."""
+    images = list(images)
     rows = [
         _row(image["name"], entry)
         for image in images
@@ -54,13 +64,20 @@ def image_table(images: Iterable[Mapping[str, Any]]) -> list[str]:
         return ["There is no image yet: playbooks/backup.yml makes one."]
     table = [_HEADING, *rows]
     widths = [max(len(row[column]) for row in table) for column in range(len(_HEADING))]
-    return [
+    lines = [
         "  ".join(
-            cell.ljust(width) if column in _LEFT else cell.rjust(width)
+            cell.rjust(width) if column in _NUMBERS else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in table
     ]
+    lines += [
+        f"{clean(alias['alias'], 63)} is {clean(alias['image'], 100)}"
+        + (" (policy_aliases)" if alias.get("fixed") else "")
+        for alias in aliases
+    ]
+    lines += [f"{image['name']}: {clean(image['note'])}" for image in images if image.get("note")]
+    return lines
 
 
 def _age(entry: Mapping[str, Any]) -> tuple[str, int]:
@@ -69,29 +86,48 @@ def _age(entry: Mapping[str, Any]) -> tuple[str, int]:
     return moment, int(count) if count.isdecimal() else 0
 
 
-def _row(name: str, entry: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
+def _row(name: str, entry: Mapping[str, Any]) -> tuple[str, ...]:
+    own = entry.get("own")
     return (
         f"{clean(name, 63)}@{clean(entry['version'], 30)}",
-        clean(entry.get("created", ""))[:19].replace("T", " "),
+        _time(entry.get("created")),
         size(number(entry, "bytes")),
         size(number(entry, "stored")),
+        "" if own is None else size(number(entry, "own")),
+        _time(entry.get("checked"))[:10],
+        clean(", ".join(entry.get("kept_because", [])), 100),
+        _goes(entry),
         _state(entry),
     )
+
+
+def _time(text: object) -> str:
+    return clean(text or "", 30)[:19].replace("T", " ")
+
+
+def _goes(entry: Mapping[str, Any]) -> str:
+    if entry.get("kept_because") == []:
+        return "now"
+    return clean(entry.get("goes_when") or "", 10)
 
 
 def _state(entry: Mapping[str, Any]) -> str:
     if entry.get("problem"):
         return "damaged"
-    lost = number(entry, "unreadable")
-    words = [f"degraded, {size(lost)} unreadable"] if lost else []
+    lost, lacking = number(entry, "unreadable"), number(entry, "lacking")
+    words = [f"broken, {lacking:.0f} chunks are missing or bad"] if lacking else []
+    if lost:
+        words.append(f"degraded, {size(lost)} unreadable")
     if entry.get("ahead"):
         words.append("its version says a time to come: a clock was wrong")
+    if entry.get("note"):
+        words.append(clean(entry["note"], 200))
     return "; ".join(words)
 
 
 class FilterModule:
     """What Ansible loads."""
 
-    def filters(self) -> dict[str, Callable[[Any], list[str]]]:
+    def filters(self) -> dict[str, Callable[..., list[str]]]:
         """Return the filter by its name."""
         return {"image_table": image_table}

@@ -29,6 +29,8 @@ LONGEST_POLL = 25
 ANSWER_TIMEOUT = 60
 # Reading a whole image through takes minutes.
 CHECK_TIMEOUT = 6 * 3600
+# Judging or copying thousands of versions whose manifests were not read before.
+LONG_TIMEOUT = 1800
 LARGEST_ANSWER = 64 << 20
 # What the service keeps of a job's last words.
 LONGEST_MESSAGE = 2000
@@ -166,11 +168,84 @@ class AdminApi:
 
     def images(self) -> list[dict[str, Any]]:
         """Return all images with their versions."""
-        return list(self._request("GET", "/v1/images").get("images", []))
+        return list(self.image_list().get("images", []))
+
+    def image_list(self) -> dict[str, Any]:
+        """Return all images with their versions, and the aliases."""
+        return self._request("GET", "/v1/images", timeout=LONG_TIMEOUT)
 
     def image(self, name: str) -> dict[str, Any]:
         """Return one image with its versions."""
         return self._request("GET", f"/v1/images/{quote(name, safe='')}")
+
+    def aliases(self) -> list[dict[str, Any]]:
+        """Return the aliases of images."""
+        return list(self._request("GET", "/v1/aliases").get("aliases", []))
+
+    def set_alias(self, alias: str, image: str) -> dict[str, Any]:
+        """Let a name stand for a version, or for the newest of an image."""
+        return self._request("POST", f"/v1/aliases/{quote(alias, safe='')}", {"image": image})
+
+    def drop_alias(self, alias: str) -> None:
+        """Forget an alias."""
+        self._request("DELETE", f"/v1/aliases/{quote(alias, safe='')}")
+
+    def delete_image(self, name: str, version: str | None, reason: str) -> dict[str, Any]:
+        """Move an image, or a version of it, to the trash."""
+        path = f"/v1/images/{quote(name, safe='')}"
+        path += f"/{quote(version, safe='')}" if version else ""
+        query = f"?{urlencode({'reason': reason})}" if reason else ""
+        return self._request("DELETE", path + query)
+
+    def label_image(self, name: str, label: Mapping[str, Any]) -> dict[str, Any]:
+        """Note something of an image or a version, hold a version or let it go."""
+        return self._request("POST", f"/v1/images/{quote(name, safe='')}/label", label)
+
+    def copy_image(self, verb: str, name: str, version: str | None, to: str) -> dict[str, Any]:
+        """Copy or rename an image, or a version of it."""
+        wanted = {"to": to} | ({"version": version} if version else {})
+        path = f"/v1/images/{quote(name, safe='')}/{verb}"
+        return self._request("POST", path, wanted, timeout=LONG_TIMEOUT)
+
+    def trash(self) -> list[dict[str, Any]]:
+        """Return what was deleted and can be taken back."""
+        return list(self._request("GET", "/v1/trash").get("trash", []))
+
+    def undelete(self, name: str, version: str | None) -> dict[str, Any]:
+        """Take a version, or all of an image, back from the trash."""
+        wanted = {"name": name} | ({"version": version} if version else {})
+        return self._request("POST", "/v1/trash/undelete", wanted)
+
+    def empty_trash(self, name: str | None, version: str | None) -> None:
+        """Remove versions from the trash for good; without a name, all."""
+        wanted = ({"name": name} if name else {}) | ({"version": version} if version else {})
+        self._request("POST", "/v1/trash/empty", wanted)
+
+    def policy_effect(self, policy: Mapping[str, Any]) -> dict[str, Any]:
+        """Say what a policy would change, and what of it can't be meant."""
+        return self._request("POST", "/v1/policy/effect", {"policy": policy}, timeout=LONG_TIMEOUT)
+
+    def prune_plan(self) -> dict[str, Any]:
+        """Return what no rule keeps."""
+        return self._request("GET", "/v1/prune", timeout=LONG_TIMEOUT)
+
+    def prune(self, confirm: str | None) -> dict[str, Any]:
+        """Move to the trash what no rule keeps."""
+        wanted = {"confirm": confirm} if confirm else {}
+        return self._request("POST", "/v1/prune", wanted, timeout=LONG_TIMEOUT)
+
+    def upkeep(self) -> dict[str, Any]:
+        """Return what was done last to look after images."""
+        return self._request("GET", "/v1/upkeep")
+
+    def collect(self) -> dict[str, Any]:
+        """Free what nobody names."""
+        return self._request("POST", "/v1/collect", timeout=CHECK_TIMEOUT)
+
+    def scrub(self, older_than_days: float) -> dict[str, Any]:
+        """Read the chunks that were not read for so many days."""
+        wanted = {"older_than_days": older_than_days}
+        return self._request("POST", "/v1/scrub", wanted, timeout=CHECK_TIMEOUT)
 
     def manifest(self, name: str, version: str) -> dict[str, Any]:
         """Return the manifest of one version."""

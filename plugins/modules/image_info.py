@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 module: image_info
 short_description: List images, look at one, or read one through
 description:
-  - Without options, lists all images with their versions.
+  - Without options, lists all images with their versions, why each is kept, and until when.
   - With a name, only that image; with C(NAME@VERSION), the manifest of that version too.
 version_added: 0.1.0
 author: The Slipway team (@slipway)
@@ -58,7 +58,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 images:
-  description: Images with their versions, as the service describes them.
+  description:
+    - Images with their versions, as the service describes them. Of each version among others
+      C(bytes) of the disks, C(stored) bytes of its chunks, C(own) bytes of chunks that no other
+      version has (by the last collection), C(checked) since when each chunk was read and found
+      sound, C(kept_because) and C(goes_when), the first day on which no reason is left if each day
+      brings a good version.
   type: list
   elements: dict
   returned: success
@@ -69,6 +74,16 @@ images:
           bytes: 420000000
           degraded: false
           unreadable: 0
+          own: 1200000
+          kept_because: [daily 7]
+          goes_when: "2026-02-07"
+aliases:
+  description: Names that stand for a version, or for the newest of an image.
+  type: list
+  elements: dict
+  returned: when O(image) was not given
+  sample:
+    - {alias: lab-base, image: course-office@20260131T235959Z, fixed: true}
 manifest:
   description: The manifest of the version.
   type: dict
@@ -108,19 +123,25 @@ def look(params: dict[str, Any]) -> dict[str, Any]:
     """Return what the service says about images."""
     api = AdminApi(params["admin_socket"])
     if params["image"] is None:
-        images = api.images()
+        listed = api.image_list()
+        images, aliases = listed.get("images", []), listed.get("aliases", [])
+        names = [alias["alias"] for alias in aliases]
+        absent = missing(images, params["expect"] or [])
         return {
             "changed": False,
             "images": images,
-            "missing": missing(images, params["expect"] or []),
+            "aliases": aliases,
+            "missing": [reference for reference in absent if reference not in names],
         }
     name, version = split_reference(params["image"])
     image = api.image(name)
+    # An alias shows the image that it stands for.
+    name = image["name"]
     result: dict[str, Any] = {"changed": False, "images": [image]}
     if version:
         result["manifest"] = api.manifest(name, version)
     if params["check"]:
-        version = version or newest(image)
+        version = version or meant(api, params["image"], image)
         result["image_check"] = api.check(name, version)
         result["version"] = version
     return result
@@ -132,6 +153,14 @@ def missing(images: list[dict[str, Any]], expected: list[str]) -> list[str]:
         f"{image['name']}@{entry['version']}" for image in images for entry in image["versions"]
     }
     return [reference for reference in expected if reference not in there]
+
+
+def meant(api: AdminApi, reference: str, image: dict[str, Any]) -> str:
+    """Return the version that a name without one stands for."""
+    if reference == image["name"]:
+        return newest(image)
+    [target] = [alias["image"] for alias in api.aliases() if alias["alias"] == reference]
+    return split_reference(target)[1] or newest(image)
 
 
 def newest(image: dict[str, Any]) -> str:

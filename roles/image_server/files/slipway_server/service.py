@@ -19,14 +19,26 @@ from .base.state_file import StateFile
 from .base.threads import Tasks, Threads
 from .choices.choices import Choices
 from .choices.menu_files import MenuFiles
+from .choices.naming import Naming
 from .choices.ordering import Ordering
 from .choices.orders import Orders
 from .choices.runs import Runs
+from .images.aliases import Aliases
+from .images.catalog import Catalog
+from .images.changes import Changes
 from .images.checks import Checker
+from .images.collector import Collector
+from .images.effects import Effects
 from .images.images import Images
+from .images.labels import Labels
 from .images.memory import Memory
+from .images.policy import PolicyFile
+from .images.pruner import Pruner
+from .images.scrubber import Scrubber
 from .images.store import ChunkStore
 from .images.sync_marks import SyncMarks, read_boot_id
+from .images.upkeep import PRUNE, Traffic, Upkeep, keep_promises
+from .images.upkeep import Records as UpkeepRecords
 from .jobs.job import Job
 from .jobs.jobs import Jobs, Limits
 from .jobs.next_boots import NextBoot, NextBoots
@@ -64,6 +76,7 @@ class Service:
         self._threads, self._tasks = Threads(config.threads), Tasks()
         self.run = self._threads.run
         self.clock = SteadyClock()
+        self._state = StateFile(config.state_dir)
         self._open_images(config)
         self._open_records(config)
         self.menus = MenuFiles(config.menu_dir)
@@ -86,12 +99,18 @@ class Service:
             self.memory.keep_key,
         )
         self.images = Images(self.store, self.memory)
+        self.policy = PolicyFile(config.policy_dir)
+        self.aliases = Aliases(Rows(self._state, "aliases"), self.policy)
+        self.images.alias = self.aliases.target
+        labels = Labels(Rows(self._state, "labels"))
+        self.catalog = Catalog(self.images, self.memory, labels, self.aliases)
+        self._labels = labels
         self.checker = Checker(
             self.store, self.images, self.memory, config.check_threads, config.check_memory_days
         )
 
     def _open_records(self, config: Config) -> None:
-        self._state = state = StateFile(config.state_dir)
+        state = self._state
         self.audit = Audit(state)
         self._grants = Grants(config.state_dir / "grants.sqlite3")
         self.sessions = Sessions(
@@ -141,6 +160,8 @@ class Service:
             run=self.run,
         )
         self.ordering = Ordering(self.menus, self.images, self.jobs, self.sessions, self.run)
+        self.naming = Naming(self.menus, self.next_boots, self.jobs, self.sessions, self.run)
+        self._connect_upkeep(config)
         self.runs = Runs(self.jobs, self.sessions, self.openings.open_session)
         self.arrivals = Arrivals(
             config,
@@ -150,6 +171,42 @@ class Service:
             self.addresses,
             self.strangers,
             Orders(config, self.next_boots, self.menus, self.run).boot_script,
+        )
+
+    def _connect_upkeep(self, config: Config) -> None:
+        rows, named = Rows(self._state, "upkeep"), self.naming.named
+        self.changes = Changes(
+            self.images, self.catalog, self._labels, self.aliases, self.policy, named, self.run
+        )
+        self.effects = Effects(
+            self.images, self.catalog, self.aliases, self.policy, named, self.run
+        )
+        records = UpkeepRecords(rows)
+        self.pruner = Pruner(
+            self.catalog,
+            self.policy,
+            self.changes,
+            named,
+            lambda: records.at(PRUNE),
+            self.run,
+        )
+        traffic = Traffic(self.sessions.begins_of_backups, self.sessions.reads)
+        keep_promises(self._state, rows, self.store.promises, traffic.begins())
+        scrubber = Scrubber(self.store, self.images, self.memory)
+        self.checker.on_bad = lambda bad: self._tasks.spawn(self._mark(bad))
+        self._scrubber = scrubber
+        self.upkeep = Upkeep(
+            config,
+            records,
+            self.policy,
+            self.pruner,
+            Collector(
+                self.store, self.images, self.memory, config.state_dir / "collection.sqlite3"
+            ),
+            scrubber,
+            self.store.promises,
+            traffic,
+            self.run,
         )
 
     def _plan_rounds(self, config: Config) -> None:
@@ -166,6 +223,7 @@ class Service:
         each(self._take_care, every=hourly)
         each(lambda: self.sessions.forget(self.clock.now() - kept), every=hourly)
         each(lambda: self.registrations.sweep(kept), every=hourly)
+        each(self._look_after, every=min(hourly, config.upkeep_seconds or hourly))
         each(self._sync, every=_SYNC_SECONDS, when=lambda: self.store.dirty)
 
     async def start(self) -> None:
@@ -182,6 +240,7 @@ class Service:
 
     async def stop(self) -> None:
         """Save everything and let go of every file and thread."""
+        self.upkeep.stop()
         await self._tasks.stop()
         await self.openings.stop()
         await self.checker.stop()
@@ -196,6 +255,13 @@ class Service:
         self._threads.stop()
         for each in (self._state, self._grants, self.memory, self.store):
             each.close()
+
+    async def _look_after(self) -> None:
+        """In the background: collecting and reading take hours, and rounds go on."""
+        self._tasks.spawn(self.upkeep.look_after())
+
+    async def _mark(self, bad: set[str]) -> None:
+        await self.run(self._scrubber.mark, bad)
 
     async def _sync(self) -> None:
         await self.run(self.store.sync)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +14,9 @@ from slipway.format.names import ahead_warning
 from ..base import files
 from ..base.bodies import Body
 from ..base.errors import ServiceError
+from ..images import aliases
+from ..images.catalog import Named
+from ..service import Service
 from ..sessions.session import Session
 from .callers import BackupDep, ReaderDep, SessionDep
 from .common import AUTH, BACKUP, ServiceDep, refusals
@@ -101,24 +105,55 @@ async def manifest(
     )
 
 
-@admin.get("/images", response_model=models.ImageList, responses=refusals())
-async def list_images(service: ServiceDep) -> Any:
-    """All images with all versions."""
+@admin.get(
+    "/images",
+    response_class=Response,
+    responses={
+        200: {"model": models.KeptImages, "description": "all images"},
+        **refusals("policy_broken"),
+    },
+)
+async def list_images(service: ServiceDep) -> Response:
+    """All images with all versions, why each is kept, and until when."""
+    named = await service.naming.named()
 
-    def collect() -> list[dict[str, Any]]:
-        return [
-            {"name": name, "versions": service.images.summaries(name)}
-            for name in service.images.names()
-        ]
+    def collect() -> bytes:
+        # Made to text here: 20,000 versions would keep the event loop waiting.
+        return json.dumps(_kept(service, named, None)).encode()
 
-    return {"images": await service.run(collect)}
+    return Response(await service.run(collect), media_type="application/json")
 
 
-@admin.get("/images/{name}", response_model=models.Image, responses=refusals("unknown_image"))
+@admin.get(
+    "/images/{name}",
+    response_model=models.KeptImage,
+    responses=refusals("unknown_image", "is_alias", "policy_broken"),
+)
 async def get_image(name: ImageName, service: ServiceDep) -> Any:
-    """One image with all versions."""
-    await service.run(service.images.resolve, name, None)
-    return {"name": name, "versions": await service.run(service.images.summaries, name)}
+    """One image with all versions; an alias shows the image that it stands for."""
+    name, _ = await service.run(service.images.find, name, None)
+    named = await service.naming.named()
+    found = await service.run(_kept, service, named, name)
+    return found["images"][0]
+
+
+def _kept(service: Service, named: Named, only: str | None) -> dict[str, Any]:
+    policy, now = service.policy.current(), datetime.now(UTC)
+    catalog, images = service.catalog, dict[str, list[dict[str, Any]]]()
+    judged = (
+        catalog.judge_all(policy, named, now)
+        if only is None
+        else catalog.judge(only, policy, named, now)
+    )
+    for each in judged:
+        images.setdefault(each.name, []).append(catalog.view(policy, each))
+    return {
+        "images": [
+            {"name": name, "note": catalog.note_of(policy, name), "versions": versions}
+            for name, versions in images.items()
+        ],
+        "aliases": [aliases.view(name, each) for name, each in service.aliases.all().items()],
+    }
 
 
 @admin.get(
@@ -143,7 +178,7 @@ async def get_manifest(name: ImageName, version: Version, service: ServiceDep) -
 )
 async def check_image(name: ImageName, version: Version, service: ServiceDep) -> Any:
     """Read every chunk of the version now, whatever was read before; answer when done."""
-    await service.run(service.images.resolve, name, version)
+    name, version = await service.run(service.images.find, name, version)
     check = service.checker.start(name, version, full=True)
     await check.done.wait()
     return check.view()

@@ -33,7 +33,10 @@ async def status(service: ServiceDep) -> Any:
         "store_free": room.free,
         "store_total": room.total,
         "store_reserve": service.config.store_reserve_bytes,
-        "warnings": certificates.warnings(service.config, datetime.now(UTC)),
+        "warnings": [
+            *certificates.warnings(service.config, datetime.now(UTC)),
+            *service.upkeep.warnings(),
+        ],
     }
 
 

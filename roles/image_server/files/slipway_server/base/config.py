@@ -55,6 +55,13 @@ class Config:
     keep_jobs: int = 2000
     # What each machine may choose, as the role boot_menu writes it.
     menu_dir: Path = Path("/etc/slipway/menus")
+    # What the inventory says of images, as the role policy writes it.
+    policy_dir: Path = Path("/etc/slipway/policy")
+    # A chunk that nothing names is removed once nobody was promised it for so long, and a little.
+    collect_after_seconds: int = 86400
+    collect_margin_seconds: int = 300
+    # How often the service looks after images by itself; 0: when it is told to.
+    upkeep_seconds: int = 86400
     # A job ends after that long: without a sign of the runner, in the queue, at work.
     runner_silent_seconds: int = 60
     job_wait_seconds: int = 6 * 3600
@@ -103,8 +110,14 @@ class Config:
             )
         if self.unproven_addresses not in POLICIES:
             raise ConfigError(f"unproven_addresses must be one of {', '.join(POLICIES)}")
-        if self.store_reserve_bytes < 0:
-            raise ConfigError("store_reserve_bytes must not be negative")
+        for key in (
+            "store_reserve_bytes",
+            "collect_after_seconds",
+            "collect_margin_seconds",
+            "upkeep_seconds",
+        ):
+            if getattr(self, key) < 0:
+                raise ConfigError(f"{key} must not be negative")
 
     @property
     def url_host(self) -> str:

@@ -19,6 +19,8 @@ ERRORS: dict[str, tuple[int, str]] = {
     "unknown_image": (404, "List the images with images.yml."),
     "unknown_version": (404, "List the versions with images.yml."),
     "unknown_chunk": (404, "Run verify on the image: its store has lost a chunk."),
+    "unknown_alias": (404, "List the aliases with images.yml."),
+    "not_in_trash": (404, "List what is there with trash.yml."),
     "no_boot_script": (404, "The machine boots its menu instead."),
     "wrong_method": (405, "See the OpenAPI description at /v1/openapi.json."),
     "too_slow": (408, "Look at the network between the machine and the server, then retry."),
@@ -27,6 +29,22 @@ ERRORS: dict[str, tuple[int, str]] = {
         "If that was not you: end the session and look for a second "
         "machine with this MAC. Otherwise start a new session.",
     ),
+    "image_named": (409, "Change what names it first, then try again."),
+    "image_fixed": (409, "Change that variable of the inventory, then run policy.yml."),
+    "name_taken": (409, "Take another name."),
+    "is_alias": (409, "Name an image: images.yml lists images and aliases."),
+    "plan_changed": (409, "Look at the new plan with prune.yml --check --diff, and confirm that."),
+    "prune_waits": (
+        409,
+        "If the plan is meant, run prune.yml with -e confirm= and its digest. Otherwise correct "
+        "policy_keep or policy_images and run policy.yml.",
+    ),
+    "collection_stopped": (
+        409,
+        "See to what the message names, then run collect.yml. Backups and restores go on.",
+    ),
+    "already_runs": (409, "Wait until it has ended: upkeep is shown by collect.yml -e show=last."),
+    "policy_broken": (409, "Correct the inventory and run policy.yml. Everything is kept so long."),
     "mac_taken": (
         409,
         "Look for a second PC with this MAC address; the administrator sees both.",
@@ -44,6 +62,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     "session_ended": (410, "Start a new session for the machine."),
     "too_long": (413, "Send less: the limit is in the message."),
     "wrong_content": (400, "Read the range again and send one zstd frame that declares its size."),
+    "bad_policy": (422, "Correct these variables of the inventory. Nothing was changed."),
     "bad_manifest": (422, "Write the manifest as FORMAT.md says."),
     "password_required": (401, "Type it."),
     "wrong_password": (403, "Type it again; after several the pause grows."),

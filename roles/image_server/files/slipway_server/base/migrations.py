@@ -79,9 +79,16 @@ def _jobs_for_everybody(db: sqlite3.Connection, _: Path) -> None:
     )
 
 
+def _looked_after(db: sqlite3.Connection, _: Path) -> None:
+    """Form 3: what is said of images, and what was done about them last."""
+    for table in ("labels", "aliases", "upkeep"):
+        db.execute(f"CREATE TABLE {table} (key TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT")
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection, Path], None], ...] = (
     _one_file,
     _jobs_for_everybody,
+    _looked_after,
 )
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from .state_file import StateFile
+from .state_file import Change, StateFile
 
 
 class Rows:
@@ -23,13 +23,15 @@ class Rows:
     async def put(self, key: str, body: dict[str, Any], drop: Iterable[str] = ()) -> None:
         """Keep a row and drop others, in one transaction."""
         gone = f"DELETE FROM {self._table} WHERE key = ?"
-        kept = (
+        await self._state.write((gone, [(each,) for each in drop]), self.change(key, body))
+
+    def change(self, key: str, body: dict[str, Any]) -> Change:
+        """What keeping a row is, for a transaction with others."""
+        statement = (
             f"INSERT INTO {self._table} (key, body) VALUES (?, ?)"
             " ON CONFLICT (key) DO UPDATE SET body = excluded.body"
         )
-        await self._state.write(
-            (gone, [(each,) for each in drop]), (kept, [(key, json.dumps(body))])
-        )
+        return statement, [(key, json.dumps(body))]
 
     async def drop(self, keys: Iterable[str]) -> None:
         """Forget rows."""

@@ -173,12 +173,15 @@ class Choices:
             raise ServiceError("not_offered", f"{item.id} does not offer that image.")
         if item.action == "restore" and image is not None:
             wanted = parse_image_ref(image)
-            await self._run(self._images.resolve, wanted.name, wanted.version)
+            await self._run(self._images.find, wanted.name, wanted.version)
         return image
 
     async def _described(self, reference: str) -> dict[str, Any]:
         wanted = parse_image_ref(reference)
         versions = await self._run(self._images.versions, wanted.name)
+        if not versions and (target := await self._run(self._images.alias, wanted.name)):
+            wanted = target
+            versions = await self._run(self._images.versions, wanted.name)
         if wanted.version is not None:
             versions = [each for each in versions if each == wanted.version]
         newest = versions[-1] if versions else None

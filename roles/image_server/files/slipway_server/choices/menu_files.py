@@ -99,6 +99,10 @@ class MenuFiles:
         """The menu of a machine by its name."""
         return next((menu for menu in self._menus() if menu.machine == machine), None)
 
+    def all(self) -> list[MachineMenu]:
+        """The menus of all machines."""
+        return self._menus()
+
     def _menus(self) -> list[MachineMenu]:
         seen: dict[str, tuple[_Stamp, MachineMenu | None]] = {}
         try:

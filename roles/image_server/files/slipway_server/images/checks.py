@@ -6,17 +6,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from slipway.format.errors import FormatError
-from slipway.format.frames import frame_facts
-
 from .images import Images
-from .memory import Memory, Read
-from .store import ChunkStore, Fingerprint
+from .memory import Memory
+from .reads import MISSING, Wanted, read_through
+from .store import ChunkStore
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +34,16 @@ class Check:
     bytes_total: int = 0
     problems: list[dict[str, Any]] = field(default_factory=list)
     problem_count: int = 0
+    # Each chunk that is missing or bad, for what the image is known to lack.
+    lacking: set[str] = field(default_factory=set)
+    remembered: int = 0
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
     def add(self, digest: str | None, problem: str) -> None:
         """Note a problem; the list is bounded, the count is not."""
         self.problem_count += 1
+        if digest is not None:
+            self.lacking.add(digest)
         if len(self.problems) < _MAX_PROBLEMS:
             self.problems.append({"digest": digest, "problem": problem})
 
@@ -62,7 +65,7 @@ class _Plan:
     total: int = 0
     remembered: int = 0
     missing: list[str] = field(default_factory=list)
-    to_read: list[tuple[str, Fingerprint, int]] = field(default_factory=list)
+    to_read: list[Wanted] = field(default_factory=list)
 
 
 class Checker:
@@ -78,6 +81,8 @@ class Checker:
         self._trust_seconds = memory_days * 86400.0
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="check")
+        # Told of chunks that are missing or bad.
+        self.on_bad: Callable[[set[str]], None] = lambda _: None
         self._running: dict[tuple[str, str, bool], Check] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -108,21 +113,41 @@ class Checker:
             log.warning("check of %s@%s failed", check.name, check.version, exc_info=True)
             check.add(None, f"the check of {check.name}@{check.version} failed: {error}")
         check.state = "broken" if check.problem_count else "sound"
+        await self._note(check)
         del self._running[(check.name, check.version, check.full)]
         check.done.set()
+
+    async def _note(self, check: Check) -> None:
+        """What was found is known from now on: of this version, and of others with bad chunks."""
+        loop = asyncio.get_running_loop()
+        if not check.remembered and (check.state == "sound" or check.lacking):
+            await loop.run_in_executor(
+                self._pool,
+                self._images.healths.note_checked,
+                *(check.name, check.version, time.time(), check.lacking),
+            )
+        elif check.lacking:
+            await loop.run_in_executor(
+                self._pool, self._images.healths.note,
+                *(check.name, check.version, list(check.lacking)),
+            )  # fmt: skip
+        if check.lacking:
+            self.on_bad(check.lacking)
 
     async def _read_through(self, check: Check) -> None:
         loop = asyncio.get_running_loop()
         plan = await loop.run_in_executor(self._pool, self._plan, check)
         check.bytes_total = plan.total
-        check.bytes_done = plan.remembered
+        check.bytes_done = check.remembered = plan.remembered
         for digest in plan.missing:
-            check.add(digest, "missing")
+            check.add(digest, MISSING)
         batches = _batches(plan.to_read)
 
         async def reader() -> None:
             for batch in batches:
-                size, bad = await loop.run_in_executor(self._pool, self._read, batch)
+                size, bad = await loop.run_in_executor(
+                    self._pool, read_through, self._store, self._memory, batch
+                )
                 check.bytes_done += size
                 for digest, problem in bad:
                     check.add(digest, problem)
@@ -148,30 +173,7 @@ class Checker:
         plan.to_read.sort(key=lambda entry: entry[1].ino)
         return plan
 
-    def _read(self, batch: list[tuple[str, Fingerprint, int]]) -> tuple[int, list[tuple[str, str]]]:
-        size, bad, reads = 0, [], []
-        for digest, found, content_size in batch:
-            size += found.size
-            actual: int | None = None
-            key: bytes | None = None
-            try:
-                actual, key = frame_facts(digest, self._store.path(digest).read_bytes())
-                if actual != content_size:
-                    bad.append((digest, f"holds {actual} bytes, its cell has {content_size}"))
-            except FileNotFoundError:
-                bad.append((digest, "missing"))
-                continue
-            except OSError as error:
-                bad.append((digest, f"can't be read: {error.strerror}"))
-            except FormatError as error:
-                bad.append((digest, str(error)))
-            reads.append(Read(digest, found, time.time(), actual, key))
-        self._memory.remember(reads)
-        return size, bad
 
-
-def _batches(
-    items: list[tuple[str, Fingerprint, int]],
-) -> Iterator[list[tuple[str, Fingerprint, int]]]:
+def _batches(items: list[Wanted]) -> Iterator[list[Wanted]]:
     for start in range(0, len(items), _BATCH):
         yield items[start : start + _BATCH]

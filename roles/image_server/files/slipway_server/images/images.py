@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,14 +15,17 @@ from typing import Any
 from slipway.format.codec import MAX_MANIFEST, parse
 from slipway.format.errors import FormatError
 from slipway.format.manifest import Manifest
-from slipway.format.names import check_version, is_ahead, is_name, version_key
+from slipway.format.names import ImageRef, is_ahead, is_name
 
 from ..base import files
 from ..base.errors import ServiceError
 from ..base.times import iso
-from .memory import Memory, Summary
+from .folders import manifests_in, versions_in
+from .health import Healths
+from .memory import Health, Lacking, Memory, Summary
 from .offer import Offer
 from .store import ChunkStore, Fingerprint
+from .trash import Trash
 
 # How many summaries one commit keeps: a commit for each took a minute for 20,000 versions.
 _SUMMARIES_AT_ONCE = 1000
@@ -34,8 +39,15 @@ class Images:
         self._root = store.root / "images"
         self._store = store
         self._memory = memory
+        self.tmp = store.tmp
+        self.trash = Trash(store.root)
+        self.healths = Healths(store, memory)
+        # What a name that no image has stands for: `Aliases.target`.
+        self.alias: Callable[[str], ImageRef | None] = lambda _: None
+        # Held while a manifest comes, goes or moves, and while all are listed.
+        self.moving = threading.Lock()
         # A large one takes several times its size in memory while it is read: one at a time.
-        self._reading = threading.Lock()
+        self.reading = threading.Lock()
 
     def path(self, name: str, version: str) -> Path:
         """Where a version's manifest lies. Both parts were checked before."""
@@ -48,18 +60,32 @@ class Images:
 
     def versions(self, name: str) -> list[str]:
         """All versions of an image, newest last."""
-        found = []
-        try:
-            entries = list((self._root / name).iterdir())
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        for entry in entries:
-            try:
-                if entry.suffix == ".json":
-                    found.append(check_version(entry.stem))
-            except FormatError:
-                continue
-        return sorted(found, key=version_key)
+        return versions_in(self._root / name)
+
+    def taken(self, name: str) -> set[str]:
+        """Versions that no new one of the image may be called, the deleted ones among them."""
+        return {*self.versions(name), *self.trash.versions(name)}
+
+    def all_manifests(self) -> list[Path]:
+        """The files of every version that is there or in the trash, at one moment."""
+        with self.moving:
+            return manifests_in(self._root) + manifests_in(self.trash.root)
+
+    def find(self, name: str, version: str | None) -> tuple[str, str]:
+        """The concrete version that a name, be it an alias, and perhaps a version mean."""
+        if (target := self._target(name, version)) is not None:
+            return target.name, self.resolve(target.name, target.version)
+        return name, self.resolve(name, version)
+
+    def _target(self, name: str, version: str | None) -> ImageRef | None:
+        """What an alias stands for; None: the name is none."""
+        if self.versions(name) or (target := self.alias(name)) is None:
+            return None
+        if version is not None:
+            raise ServiceError(
+                "is_alias", f"{name} is an alias of {target}: it has no versions of its own."
+            )
+        return target
 
     def resolve(self, name: str, version: str | None) -> str:
         """The concrete version; None means the newest."""
@@ -94,8 +120,15 @@ class Images:
 
     def manifest(self, name: str, version: str) -> Manifest:
         """A version's manifest, parsed. FormatError if the file was damaged."""
-        with self._reading:
+        with self.reading:
             return parse(self.read(name, version))
+
+    def survey(self, name: str, version: str) -> Health:
+        """Look for every chunk of a version; one whose manifest is damaged lacks none."""
+        try:
+            return self.healths.survey(name, version, self.manifest(name, version))
+        except (FormatError, ServiceError, MemoryError):
+            return Health()
 
     def publish(self, offer: Offer, version: str) -> None:
         """Make the version exist. A retry of a publish that succeeded changes nothing."""
@@ -113,6 +146,7 @@ class Images:
                 missing=sorted(missing)[:4096],
             )
         self._store.sync()
+        self.healths.note(offer.name, version, [])
         data = offer.stamped(version, iso(time.time()), stored)
         try:
             files.create_durably(self._store.tmp, data, self.path(offer.name, version))
@@ -126,33 +160,48 @@ class Images:
         now = datetime.now(UTC)
         shown: list[dict[str, Any]] = []
         new: list[Summary] = []
+        lacking: list[Lacking] = []
+        kept = self._memory.summaries(name)
         for version in reversed(self.versions(name)):
             with suppress(FileNotFoundError):  # deleted meanwhile
-                shown.append(self._summary(name, version, new) | {"ahead": is_ahead(version, now)})
+                found = self._summary(name, version, kept.get(version), new, lacking)
+                shown.append(found | {"ahead": is_ahead(version, now)})
             if len(new) >= _SUMMARIES_AT_ONCE:
-                self._memory.keep_summaries(name, new)
+                self._memory.keep_summaries(name, new, lacking)
                 new.clear()
+                lacking.clear()
         if new:
-            self._memory.keep_summaries(name, new)
+            self._memory.keep_summaries(name, new, lacking)
         return shown
 
-    def _summary(self, name: str, version: str, new: list[Summary]) -> dict[str, Any]:
-        """One version's; what had to be read for it is added to ``new``."""
+    def _summary(
+        self,
+        name: str,
+        version: str,
+        kept: tuple[int, int, str] | None,
+        new: list[Summary],
+        lacking: list[Lacking],
+    ) -> dict[str, Any]:
+        """One version's, ``kept`` or read; what had to be read for it is added to the lists."""
         path = self.path(name, version)
         found = path.stat()
+        if kept is not None and kept[:2] == (found.st_size, found.st_mtime_ns):
+            body: dict[str, Any] = json.loads(kept[2])
+            # One that an older release kept may say less.
+            if body.keys() == _KEYS:
+                return body
         fingerprint = Fingerprint(found.st_size, found.st_mtime_ns, found.st_ino)
-        kept = self._memory.summary(name, version, fingerprint)
-        # One that an older release kept may say less.
-        if kept is not None and kept.keys() == _KEYS:
-            return kept
         try:
-            with self._reading:
-                body = _summarize(version, parse(_read(path)))
+            with self.reading:
+                manifest = parse(_read(path))
+            body = _summarize(version, manifest)
+            lacks = self.healths.lacking(manifest)
         except (FormatError, MemoryError) as error:
             return _damaged(version, found.st_mtime, str(error) or "it takes too much memory")
         except OSError as error:
             return _damaged(version, found.st_mtime, f"it can't be read: {error.strerror}")
         new.append((version, fingerprint, body))
+        lacking.append((version, lacks))
         return body
 
 

@@ -11,7 +11,7 @@ import json
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,28 @@ CREATE TABLE IF NOT EXISTS summaries (
     name TEXT, version TEXT, size INTEGER, mtime_ns INTEGER, body TEXT,
     PRIMARY KEY (name, version)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS oldest_reads ON reads (at);
+CREATE TABLE IF NOT EXISTS healths (
+    name TEXT, version TEXT, lacking TEXT DEFAULT '[]', more INTEGER DEFAULT 0, own INTEGER,
+    checked REAL,
+    PRIMARY KEY (name, version)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS keys (digest BLOB PRIMARY KEY, key BLOB) STRICT, WITHOUT ROWID;
 """
 
 
+_LACKING = (
+    "INSERT INTO healths (name, version, lacking, more) VALUES (?, ?, ?, ?)"
+    " ON CONFLICT (name, version)"
+    " DO UPDATE SET lacking = excluded.lacking, more = excluded.more"
+)
+# More are not told apart: then only a look at all chunks says that a version is whole again.
+_MOST_LACKING = 1000
+
 # A version, its manifest file, and what a list shows of it.
 Summary = tuple[str, Fingerprint, dict[str, Any]]
+# A version, and the chunks that are missing or bad.
+Lacking = tuple[str, Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -46,6 +62,17 @@ class Read:
     at: float
     content_size: int | None
     key: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Health:
+    """What is known of a version's chunks; see `health`."""
+
+    lacking: tuple[str, ...] = ()
+    # So many beside them.
+    more: int = 0
+    own: int | None = None
+    checked: float | None = None
 
 
 class Memory:
@@ -122,34 +149,101 @@ class Memory:
             ).fetchone()
         return None if row is None else bytes(row[0])
 
-    def summary(self, name: str, version: str, fingerprint: Fingerprint) -> dict[str, Any] | None:
-        """The summary kept for this very manifest file."""
-        with self._lock:
-            row = self._db.execute(
-                "SELECT body FROM summaries"
-                " WHERE name = ? AND version = ? AND size = ? AND mtime_ns = ?",
-                (name, version, fingerprint.size, fingerprint.mtime_ns),
-            ).fetchone()
-        if row is None:
-            return None
-        body: dict[str, Any] = json.loads(row[0])
-        return body
-
-    def keep_summaries(self, name: str, summaries: Iterable[Summary]) -> None:
-        """Keep summaries of an image's manifest files, all in one transaction."""
+    def keep_summaries(
+        self, name: str, summaries: Iterable[Summary], lacking: Iterable[Lacking]
+    ) -> None:
+        """Keep summaries of an image's manifest files, and what the versions lack, in one go."""
         rows = [
             (name, version, fingerprint.size, fingerprint.mtime_ns, json.dumps(body))
             for version, fingerprint, body in summaries
         ]
-        self._keep("INSERT OR REPLACE INTO summaries VALUES (?, ?, ?, ?, ?)", rows)
+        self._keep_all(
+            ("INSERT OR REPLACE INTO summaries VALUES (?, ?, ?, ?, ?)", rows),
+            (_LACKING, _lacking_rows(name, lacking)),
+        )
+
+    def summaries(self, name: str) -> dict[str, tuple[int, int, str]]:
+        """Size and time of each manifest file of an image, and the summary kept for it."""
+        query = "SELECT version, size, mtime_ns, body FROM summaries WHERE name = ?"
+        with self._lock:
+            return {row[0]: row[1:] for row in self._db.execute(query, (name,))}
+
+    def healths(self, name: str) -> dict[str, Health]:
+        """What is known of each version of an image."""
+        query = "SELECT version, lacking, more, own, checked FROM healths WHERE name = ?"
+        with self._lock:
+            rows = self._db.execute(query, (name,)).fetchall()
+        return {row[0]: Health(tuple(json.loads(row[1])), *row[2:]) for row in rows}
+
+    def note_lacking(self, name: str, lacking: Iterable[Lacking]) -> None:
+        """Keep which chunks versions of an image lack."""
+        self._keep(_LACKING, _lacking_rows(name, lacking))
+
+    def note_own(self, own: Iterable[tuple[str, str, int]]) -> None:
+        """Keep how many bytes versions have alone: name, version, bytes."""
+        self._keep(
+            "INSERT INTO healths (name, version, own) VALUES (?, ?, ?)"
+            " ON CONFLICT (name, version) DO UPDATE SET own = excluded.own",
+            list(own),
+        )
+
+    def note_checked(self, name: str, version: str, at: float) -> None:
+        """Keep when every chunk of a version was read."""
+        self._keep(
+            "INSERT INTO healths (name, version, checked) VALUES (?, ?, ?)"
+            " ON CONFLICT (name, version) DO UPDATE SET checked = excluded.checked",
+            [(name, version, at)],
+        )
+
+    def met(self, digests: Iterable[str]) -> None:
+        """Note chunks that are there: those never read are the first to be."""
+        rows = [(bytes.fromhex(digest),) for digest in digests]
+        self._keep("INSERT OR IGNORE INTO reads VALUES (?, 0, 0, 0, 0.0, -1)", rows)
+
+    def forget(self, digests: Iterable[str]) -> None:
+        """Forget chunks that were removed."""
+        digests = list(digests)
+        for digest in digests:
+            self._bad.pop(digest, None)
+        rows = [(bytes.fromhex(digest),) for digest in digests]
+        self._keep("DELETE FROM reads WHERE digest = ?", rows)
+        self._keep("DELETE FROM keys WHERE digest = ?", rows)
+
+    def oldest_reads(self, before: float, most: int) -> list[str]:
+        """Chunks that were last read before that time, the oldest reads first."""
+        query = "SELECT digest FROM reads WHERE at < ? ORDER BY at LIMIT ?"
+        with self._lock:
+            return [row[0].hex() for row in self._db.execute(query, (before, most))]
+
+    def reads(self) -> tuple[int, float]:
+        """How many chunks are known, and when the one was read that was read the longest ago."""
+        with self._lock:
+            count, oldest = self._db.execute("SELECT count(*), min(at) FROM reads").fetchone()
+        return count, oldest or 0.0
+
+    def bad(self) -> dict[str, Fingerprint]:
+        """The files that were found broken."""
+        return dict(self._bad)
 
     def _keep(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
+        self._keep_all((statement, rows))
+
+    def _keep_all(self, *changes: tuple[str, list[tuple[Any, ...]]]) -> None:
         """Write rows; on a full disk they are forgotten, which costs time and nothing else."""
         try:
             with self._lock, self._db:
-                self._db.executemany(statement, rows)
+                for statement, rows in changes:
+                    self._db.executemany(statement, rows)
         except sqlite3.OperationalError as error:
-            log.warning("%d rows are not remembered: %s", len(rows), error)
+            count = sum(len(rows) for _, rows in changes)
+            log.warning("%d rows are not remembered: %s", count, error)
+
+
+def _lacking_rows(name: str, lacking: Iterable[Lacking]) -> list[tuple[Any, ...]]:
+    return [
+        (name, version, json.dumps(digests[:_MOST_LACKING]), max(0, len(digests) - _MOST_LACKING))
+        for version, digests in lacking
+    ]
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from slipway.format.frames import check_frame, frame_facts
 
 from ..base import files
 from ..base.errors import ServiceError
+from .promises import Promises
 from .sync_marks import SyncMarks
 
 
@@ -55,10 +57,12 @@ class ChunkStore:
         self._marks = marks
         self._is_known_bad = is_known_bad
         self._note_key = note_key
+        self.promises = Promises()
         for folder in (root / "chunks", root / "images", self.tmp):
             folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         for leftover in self.tmp.iterdir():
-            leftover.unlink()
+            # A copy of an image is made in a folder there.
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         # Held open: syncfs reports write-back errors that came up since the descriptor exists.
         self._handle = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
@@ -85,14 +89,30 @@ class ChunkStore:
     def size_if_kept(self, digest: str) -> int | None:
         """The frame's size if a client need not send the chunk, else None.
 
-        A chunk that a check found broken counts as missing, so the next backup heals it.
+        A chunk that a check found broken counts as missing, so the next backup heals it. Whoever
+        is told a size is promised the chunk: see `Promises`.
         """
         found = self.fingerprint(digest)
         if found is None or found.size == 0 or self._is_known_bad(digest, found):
             return None
         if self._marks.suspect(digest) and not self._clear(digest):
             return None
-        return found.size
+        return found.size if self.promises.keep(self.path(digest)) else None
+
+    def is_sound(self, digest: str) -> bool:
+        """Whether the chunk is there, as far as is known without reading it. Promises nothing."""
+        found = self.fingerprint(digest)
+        return found is not None and found.size > 0 and not self._is_known_bad(digest, found)
+
+    def remove(self, digest: str, cutoff_ns: int) -> bool | None:
+        """Remove a chunk that nothing names, unless it was promised after ``cutoff_ns``.
+
+        True: it is gone; None: it was before; False: it stays.
+        """
+        gone = self.promises.remove(self.path(digest), cutoff_ns)
+        if gone:
+            self._marks.clear(digest)
+        return gone
 
     def _clear(self, digest: str) -> bool:
         """Read a suspect; a sound one is none any more."""
@@ -106,6 +126,11 @@ class ChunkStore:
     def missing(self, digests: Iterable[str]) -> list[str]:
         """Those that have to be sent."""
         return [digest for digest in digests if self.size_if_kept(digest) is None]
+
+    def folders(self) -> list[Path]:
+        """The folders that chunks lie in, by the first byte of their names."""
+        found = sorted((self.root / "chunks").iterdir())
+        return [each for each in found if len(each.name) == 2]
 
     def put(self, digest: str, frame: bytes) -> bool:
         """Verify a frame and keep it. False: it was here before."""
@@ -127,6 +152,8 @@ class ChunkStore:
             )
         try:
             temporary = files.write_new(self.tmp, frame, sync=False)
+            # It looks as old as the promise, whatever the clock has done since.
+            self.promises.keep(temporary)
             with self._marks.naming(digest):
                 files.replace(temporary, self.path(digest))
         except OSError as error:

@@ -66,6 +66,14 @@ class Sessions:
         """Those that have not ended."""
         return [item for item in self._sessions.values() if item.open]
 
+    def begins_of_backups(self) -> list[float]:
+        """When each backup that has not ended was asked for, in seconds since the epoch."""
+        return [item.created for item in self.open_sessions() if item.verb == "backup"]
+
+    def reads(self) -> bool:
+        """Whether a machine reads an image, or is about to."""
+        return any(item.verb in ("restore", "verify") for item in self.open_sessions())
+
     def get(self, session_id: str) -> Session:
         """One session by its id."""
         found = self._sessions.get(session_id)

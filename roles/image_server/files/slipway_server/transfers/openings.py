@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from ..base.errors import ServiceError
 from ..base.state_file import Change
 from ..base.threads import Run, Tasks
 from ..images.checks import Check, Checker
@@ -56,7 +57,9 @@ class Openings:
         With ``full_check`` that reads every chunk, whatever was found sound lately.
         """
         if verb in _READING and image is not None:
-            version = await self._run(self._images.resolve, image, version)
+            image, version = await self._run(self._images.find, image, version)
+        elif image is not None:
+            await self._run(self._refuse_alias, image)
         made = await self._sessions.create(
             machine, macs, verb, image, version, ttl_seconds, job, full_check, also
         )
@@ -77,6 +80,20 @@ class Openings:
     async def stop(self) -> None:
         """Wait for no check any more."""
         await self._tasks.stop()
+
+    def _refuse_alias(self, image: str) -> None:
+        # An image is no alias, and a policy that can't be used keeps nobody from a backup.
+        if self._images.versions(image):
+            return
+        try:
+            target = self._images.alias(image)
+        except ServiceError as error:
+            log.warning("%s", error.message)
+            return
+        if target is not None:
+            raise ServiceError(
+                "is_alias", f"{image} is an alias of {target}: a backup takes the name of an image."
+            )
 
     def _check_for(self, item: Session) -> None:
         check = self._checker.start(str(item.image), str(item.version), full=item.full_check)

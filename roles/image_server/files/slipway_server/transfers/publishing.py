@@ -116,8 +116,7 @@ class Publishing:
                 item = self._sessions.get(session_id)
                 if not item.open:
                     raise ended(item)
-                taken = set(await self._run(self._images.versions, name))
-                if item.version in taken:
+                if item.version in await self._run(self._images.versions, name):
                     if item.manifest_hash != digest:
                         raise ServiceError(
                             "already_published",
@@ -125,6 +124,7 @@ class Publishing:
                         )
                     return Published(name, str(item.version), new=False)
                 await self._run(self._claims.check, item, own, offer.digests())
+                taken = await self._run(self._images.taken, name)
                 taken |= self._sessions.reserved_versions(name)
                 version = make_version(datetime.now(UTC), taken)
                 await self._sessions.update(session_id, version=version, manifest_hash=digest)

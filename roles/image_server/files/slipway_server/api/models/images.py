@@ -111,3 +111,43 @@ class ImageList(BaseModel):
     """Images with their versions."""
 
     images: list[Image]
+
+
+class KeptVersion(VersionSummary):
+    """A version as the administrator sees it."""
+
+    good: bool = Field(description="readable, not degraded, and no chunk known to be lacking")
+    lacking: int = Field(description="chunks that are missing or bad, as far as is known")
+    own: int | None = Field(
+        description="bytes of chunk files that no other version names, by the last collection"
+    )
+    checked: str | None = Field(description="since then every chunk was read and found sound")
+    note: str
+    held: list[str]
+    kept_because: list[str] = Field(description="empty: it goes with the next prune")
+    goes_when: str | None = Field(
+        description="the first day without a reason if each day brings a good version; null: never"
+    )
+
+
+class KeptImage(BaseModel):
+    """An image as the administrator sees it, newest version first."""
+
+    name: str
+    note: str
+    versions: list[KeptVersion]
+
+
+class AliasView(BaseModel):
+    """A name that stands for a version, or for the newest of an image."""
+
+    alias: str
+    image: str
+    fixed: bool = Field(description="whether the inventory says so")
+
+
+class KeptImages(BaseModel):
+    """All images, and the aliases."""
+
+    images: list[KeptImage]
+    aliases: list[AliasView]

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Images changed by the administrator: labels, copies, names, aliases, the trash."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from slipway.format.names import ImageRef, parse_image_ref
+
+from ..base.errors import ServiceError
+from ..base.times import iso
+from ..images import aliases
+from ..images.policy import MAX_NOTE
+from ..service import Service
+from .common import BODY, ServiceDep, refusals
+from .models import keeping as models
+from .models.common import ImageName, Version
+from .models.images import AliasView
+
+admin = APIRouter(prefix="/v1")
+# Local root, for there is nobody else behind this socket.
+_BY = "root"
+_UNKNOWN = ("unknown_image", "unknown_version")
+_Reason = Annotated[str, Query(max_length=MAX_NOTE)]
+
+
+@admin.delete(
+    "/images/{name}",
+    response_model=models.Versions,
+    responses=refusals("unknown_image", "image_named", "policy_broken", "store_failed"),
+)
+async def delete_image(name: ImageName, service: ServiceDep, reason: _Reason = "") -> Any:
+    """Move an image with all of its versions to the trash, unless somebody names it."""
+    return {"name": name, "versions": await service.changes.delete(name, None, _BY, reason)}
+
+
+@admin.delete(
+    "/images/{name}/{version}",
+    response_model=models.Versions,
+    responses=refusals(*_UNKNOWN, "image_named", "policy_broken", "store_failed"),
+)
+async def delete_version(
+    name: ImageName, version: Version, service: ServiceDep, reason: _Reason = ""
+) -> Any:
+    """Move a version to the trash, unless somebody names it."""
+    return {"name": name, "versions": await service.changes.delete(name, version, _BY, reason)}
+
+
+@admin.post(
+    "/images/{name}/label",
+    response_model=models.LabelView,
+    responses=refusals(*BODY, *_UNKNOWN, "image_fixed", "policy_broken"),
+)
+async def label(name: ImageName, wanted: models.LabelRequest, service: ServiceDep) -> Any:
+    """Note something, hold a version or let it go."""
+    said = await service.changes.label(
+        name, wanted.version, wanted.note, wanted.hold, wanted.reason, _BY
+    )
+    return await service.run(_label_view, service, said)
+
+
+def _label_view(service: Service, of: ImageRef) -> dict[str, Any]:
+    policy = service.policy.current()
+    held = [] if of.version is None else service.catalog.holds(policy, of.name, of.version)
+    note = service.catalog.note_of(policy, of.name, of.version)
+    return {"image": str(of), "note": note, "held": held}
+
+
+@admin.post(
+    "/images/{name}/copy",
+    response_model=models.Versions,
+    responses=refusals(
+        *BODY, *_UNKNOWN, "name_taken", "is_alias", "policy_broken", "store_failed", "store_full"
+    ),
+)
+async def copy(name: ImageName, wanted: models.CopyRequest, service: ServiceDep) -> Any:
+    """Make an image of another name with a version, or the newest."""
+    versions = await service.changes.copy(name, wanted.version, wanted.to)
+    return {"name": wanted.to, "versions": versions}
+
+
+@admin.post(
+    "/images/{name}/rename",
+    response_model=models.Versions,
+    responses=refusals(
+        *BODY,
+        *_UNKNOWN,
+        "image_named",
+        "name_taken",
+        "is_alias",
+        "policy_broken",
+        "store_failed",
+        "store_full",
+    ),
+)
+async def rename(name: ImageName, wanted: models.CopyRequest, service: ServiceDep) -> Any:
+    """Give an image, or a version alone, another name."""
+    versions = await service.changes.rename(name, wanted.version, wanted.to, _BY)
+    return {"name": wanted.to, "versions": versions}
+
+
+@admin.get("/aliases", response_model=models.AliasList, responses=refusals("policy_broken"))
+async def list_aliases(service: ServiceDep) -> Any:
+    """All aliases."""
+    known = await service.run(service.aliases.all)
+    return {"aliases": [aliases.view(name, each) for name, each in known.items()]}
+
+
+@admin.post(
+    "/aliases/{alias}",
+    response_model=AliasView,
+    responses=refusals(*BODY, *_UNKNOWN, "image_fixed", "is_alias", "name_taken", "policy_broken"),
+)
+async def set_alias(alias: ImageName, wanted: models.AliasRequest, service: ServiceDep) -> Any:
+    """Let a name stand for a version, or for the newest of an image."""
+    target = parse_image_ref(wanted.image)
+    await service.changes.set_alias(alias, target)
+    return aliases.view(alias, aliases.Alias(target, fixed=False))
+
+
+@admin.delete(
+    "/aliases/{alias}",
+    response_model=models.AliasList,
+    responses=refusals("unknown_alias", "image_fixed", "image_named", "policy_broken"),
+)
+async def drop_alias(alias: ImageName, service: ServiceDep) -> Any:
+    """Forget an alias; those that are left."""
+    await service.changes.drop_alias(alias)
+    return await list_aliases(service)
+
+
+@admin.get("/trash", response_model=models.TrashList, responses=refusals("policy_broken"))
+async def list_trash(service: ServiceDep) -> Any:
+    """What was deleted, and until when it can be taken back."""
+
+    def collect() -> list[dict[str, Any]]:
+        seconds = service.policy.current().trash_days * 86400
+        return [
+            {
+                "name": name,
+                "version": version,
+                "at": iso(deletion.at),
+                "by": deletion.by,
+                "why": deletion.why,
+                "goes": iso(deletion.at + seconds),
+            }
+            for name, version, deletion in service.images.trash.all()
+        ]
+
+    return {"trash": await service.run(collect)}
+
+
+@admin.post(
+    "/trash/undelete",
+    response_model=models.Versions,
+    responses=refusals(*BODY, "not_in_trash", "is_alias", "name_taken", "store_failed"),
+)
+async def undelete(wanted: models.TrashRequest, service: ServiceDep) -> Any:
+    """Take a version, or all of an image, back."""
+    versions = await service.changes.undelete(wanted.name, wanted.version)
+    return {"name": wanted.name, "versions": versions}
+
+
+@admin.post("/trash/empty", response_model=models.TrashList, responses=refusals(*BODY))
+async def empty_trash(wanted: models.EmptyRequest, service: ServiceDep) -> Any:
+    """Remove versions for good; their chunks go with a later collection. What is left there."""
+    if wanted.version is not None and wanted.name is None:
+        raise ServiceError("bad_request", "version: needs a name.")
+    await service.changes.empty(
+        lambda name, version, _: wanted.name in (None, name) and wanted.version in (None, version)
+    )
+    return await list_trash(service)

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The service's own clockwork: prune, empty the trash, collect, read; what each did last."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from ..base.config import Config
+from ..base.errors import ServiceError
+from ..base.rows import Rows
+from ..base.state_file import StateFile
+from ..base.threads import Run
+from ..base.times import iso
+from .collector import Collector, Stopped
+from .policy import PolicyFile
+from .promises import Promises
+from .pruner import Plan, Pruner
+from .scrubber import Scrubber
+
+log = logging.getLogger(__name__)
+
+PRUNE, COLLECTION, SCRUB = "prune", "collection", "scrub"
+_PROMISES = "promises"
+_DAY = 86400.0
+_HOUR = 3600.0
+_T = TypeVar("_T")
+
+
+class Traffic:
+    """What goes on between machines and the store, as `Upkeep` wants to know it."""
+
+    def __init__(self, begins: Callable[[], list[float]], reads: Callable[[], bool]) -> None:
+        """``begins``: when each open backup began; ``reads``: whether a restore is under way."""
+        self.begins = begins
+        self.reads = reads
+
+    def is_busy(self) -> bool:
+        """Whether anything is sent or fetched."""
+        return self.reads() or bool(self.begins())
+
+
+class Records:
+    """What each work did last: in memory, and on disk before any answer."""
+
+    def __init__(self, rows: Rows) -> None:
+        """Load them."""
+        self._rows = rows
+        self._known = rows.load()
+
+    def of(self, work: str) -> dict[str, Any] | None:
+        """The last outcome of a work, with its time."""
+        return self._known.get(work)
+
+    def at(self, work: str) -> float | None:
+        """When a work was last done, in seconds since the epoch."""
+        found = self.of(work)
+        return None if found is None else float(found["at"])
+
+    async def put(self, work: str, **outcome: Any) -> dict[str, Any]:
+        """Keep an outcome."""
+        body = {"at": time.time(), "problem": None} | outcome
+        self._known[work] = body
+        await self._rows.put(work, body)
+        return body
+
+
+def keep_promises(state: StateFile, rows: Rows, promises: Promises, begins: list[float]) -> None:
+    """Let promises outlast the process: what an open backup was told, the next one keeps."""
+    noted = rows.load().get(_PROMISES, {}).get("lowest")
+
+    def note(lowest_ns: int | None) -> None:
+        state.write_now(rows.change(_PROMISES, {"lowest": lowest_ns}))
+
+    promises.remember(max(begins, default=0.0), noted, note)
+
+
+class Upkeep:
+    """Made inside the running event loop."""
+
+    def __init__(
+        self,
+        config: Config,
+        records: Records,
+        policy: PolicyFile,
+        pruner: Pruner,
+        collector: Collector,
+        scrubber: Scrubber,
+        promises: Promises,
+        traffic: Traffic,
+        run: Run,
+    ) -> None:
+        """``run`` does blocking work that is short in a thread."""
+        self._config = config
+        self.records = records
+        self._policy = policy
+        self._pruner = pruner
+        self._collector = collector
+        self._scrubber = scrubber
+        self._promises = promises
+        self._traffic = traffic
+        self._run = run
+        self._under_way: set[str] = set()
+
+    def stop(self) -> None:
+        """End what is under way."""
+        self._collector.stop()
+        self._scrubber.stop()
+
+    async def look_after(self) -> None:
+        """Do what is due."""
+        if self._is_due(PRUNE):
+            await self._quietly(PRUNE, lambda: self.prune(None))
+        if self._is_due(COLLECTION):
+            await self._quietly(COLLECTION, self.collect)
+        await self._quietly(SCRUB, self._read_a_share)
+
+    def _is_due(self, work: str) -> bool:
+        last, every = self.records.at(work), self._config.upkeep_seconds
+        # One of a time to come was noted by a clock that was wrong.
+        return every > 0 and (last is None or not 0 <= time.time() - last < every)
+
+    async def _quietly(self, work: str, doing: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await doing()
+        except (ServiceError, Stopped) as error:
+            log.warning("%s: %s", work, error)
+
+    async def _alone(self, work: str, doing: Awaitable[_T]) -> _T:
+        if work in self._under_way:
+            raise ServiceError("already_runs", f"The {work} is under way.")
+        self._under_way.add(work)
+        try:
+            return await doing
+        finally:
+            self._under_way.discard(work)
+
+    def is_under_way(self, work: str) -> bool:
+        """Whether a work is being done now."""
+        return work in self._under_way
+
+    async def prune(self, confirm: str | None) -> tuple[Plan, list[str]]:
+        """Move to the trash what no rule keeps, and empty the trash of what is old."""
+        try:
+            emptied = await self._pruner.empty_trash(time.time())
+            plan, gone = await self._pruner.prune(confirm)
+        except ServiceError as error:
+            # A plan that waits, or a policy that can't be used, is told of until it is seen to.
+            digest = error.details.get("digest")
+            last = self.records.of(PRUNE) or {"at": 0.0}
+            await self.records.put(
+                PRUNE, at=last["at"], tried=time.time(), problem=error.message, waits=digest
+            )
+            raise
+        await self.records.put(PRUNE, removed=gone, emptied=emptied)
+        return plan, gone
+
+    async def collect(self) -> dict[str, Any]:
+        """Free what nobody names."""
+        return await self._alone(COLLECTION, self._collect())
+
+    async def _collect(self) -> dict[str, Any]:
+        begins, now = self._traffic.begins(), time.time()
+        if not begins:
+            self._promises.begin_anew()
+        cutoff = cutoff_of(
+            now, begins, self._config.collect_after_seconds, self._config.collect_margin_seconds
+        )
+        try:
+            outcome = await asyncio.to_thread(
+                self._collector.collect, cutoff, self._traffic.is_busy
+            )
+        except ServiceError as error:
+            log.error("%s", error.message)
+            await self.records.put(COLLECTION, problem=error.message)
+            raise
+        return await self.records.put(COLLECTION, **outcome)
+
+    async def scrub(self, older_than_days: float) -> dict[str, Any]:
+        """Read now what was not read for so many days, however long it takes."""
+        before = time.time() - older_than_days * _DAY
+        return await self._alone(SCRUB, self._scrub(before, None, rests=False))
+
+    async def _read_a_share(self) -> None:
+        if not self._config.upkeep_seconds:
+            return
+        days = (await self._run(self._policy.current)).check_days
+        most = await self._run(self._scrubber.share, 1.0, days)
+        before = time.time() - days * _DAY / 2
+        if SCRUB not in self._under_way and await self._run(self._scrubber.is_due, before):
+            await self._alone(SCRUB, self._scrub(before, most, rests=True))
+
+    async def _scrub(self, before: float, most: int | None, rests: bool) -> dict[str, Any]:
+        outcome = await asyncio.to_thread(
+            self._scrubber.scrub, before, most, rests, self._traffic.reads
+        )
+        problem = f"{outcome['bad_count']} chunks are bad" if outcome["bad_count"] else None
+        return await self.records.put(SCRUB, problem=problem, **outcome)
+
+    def warnings(self) -> list[str]:
+        """What somebody should see to."""
+        found = []
+        for work in (PRUNE, COLLECTION, SCRUB):
+            record = self.records.of(work)
+            if record is not None and record["problem"]:
+                found.append(
+                    f"{work}, {iso(record.get('tried', record['at']))}: {record['problem']}"
+                )
+        return found
+
+
+def cutoff_of(now: float, begins: list[float], after: float, margin: float) -> float:
+    """What was promised since is promised still: a day, and since the oldest open backup began.
+
+    The lowest time that a clock which was set back has given is `Promises`' matter.
+    """
+    return min([now - after, *begins]) - margin
