@@ -21,7 +21,7 @@ from slipway.engine.errors import (
     TargetRefused,
 )
 from slipway.engine.fit import has_place
-from slipway.engine.foreign import DISK, ROUNDS, Area, Mark, areas, marks, mistaken
+from slipway.engine.foreign import DISK, Area, Foreign, areas
 from slipway.engine.grow import grow
 from slipway.engine.mapping import table_of
 from slipway.engine.match import Pair
@@ -163,7 +163,10 @@ class _DiskJob:
     """The first cell of segments that get another size or place, by segment."""
     differs: dict[str, int] = field(default_factory=dict)
     differing: dict[str, int] = field(default_factory=dict)
-    foreign: dict[str, list[str]] = field(default_factory=dict)
+    foreign: Foreign = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.foreign = Foreign(self.target)
 
     def note(self, segment: Segment, size: int, cells: int) -> None:
         self.differs[segment.id] = self.differs.get(segment.id, 0) + size
@@ -173,10 +176,6 @@ class _DiskJob:
         """Its volumes, as they will be before any file system grows."""
         image = self.pair.image
         return areas(image, self.pair.target.size, self.pair.fit.ends, is_whole(image))
-
-    def marks(self, area: Area) -> list[Mark]:
-        """What other systems left there, beside what the image holds."""
-        return marks(self.pair.target.path, area, self.pair.target.logical_sector)
 
     def half(self) -> str:
         """What a failure after the first write leaves behind."""
@@ -237,7 +236,8 @@ class _Work:
             job.target.flush()
             found = job.areas()
             self._foreign(job, found)
-            self._check_contents(job, found)
+            if job.target.touched:
+                job.foreign.check(found)
             self._look_again(job, self._tasks([*data, *gaps]))
             self._table(job)
         except SlipwayError as error:
@@ -259,8 +259,8 @@ class _Work:
             self._pass(job, tasks, plain)
             job.target.flush()
             self._look_again(job, tasks)
-        self._check_contents(job, found)
         if job.target.touched:
+            job.foreign.check(found)
             job.target.reread_table()
 
     def _pass(self, job: _DiskJob, tasks: Iterable[_Task], plain: bool) -> None:
@@ -268,44 +268,9 @@ class _Work:
 
     def _foreign(self, job: _DiskJob, found: Sequence[Area]) -> None:
         """Clear, or in the other modes name, what is left of other systems beside the image."""
-        job.target.flush()
-        for area in found:
-            kinds = {mark.kind for mark in job.marks(area)} | {mistaken(job.pair.target.path, area)}
-            if kinds := kinds - {""}:
-                job.foreign[area.id] = sorted(kinds.union(job.foreign.get(area.id, ())))
-        if self.mode == "restore" and (job.foreign or job.target.touched):
-            self.meter.add(written=sum(self._clear(job, area) for area in found))
-
-    @staticmethod
-    def _check_contents(job: _DiskJob, found: Sequence[Area]) -> None:
-        """Raise unless each partition that was written is taken for what the image says."""
-        path = job.pair.target.path
-        for area in found if job.target.touched else ():
-            if other := mistaken(path, area):
-                raise DeviceError(
-                    f"partition {area.id} of {path} would be taken for {other}",
-                    f"clear the disk with: wipefs --all {path}",
-                )
-
-    def _clear(self, job: _DiskJob, area: Area) -> int:
-        """Leave no mark in an area; return how many bytes that took."""
-        written = 0
-        for start, end in area.edges:
-            if any(job.target.read(area.offset + start, end - start)):
-                job.target.write(area.offset + start, bytes(end - start))
-                written += end - start
-        for _ in range(ROUNDS):
-            job.target.flush()
-            left = job.marks(area)
-            if not left:
-                return written
-            for mark in left:
-                job.target.write(mark.offset, bytes(mark.size))
-                written += mark.size
-        raise DeviceError(
-            f"{job.pair.target.path} keeps marks of {', '.join(mark.kind for mark in left)}",
-            f"clear it with: wipefs --all {job.pair.target.path}",
-        )
+        job.foreign.name(found)
+        if self.mode == "restore" and (job.foreign.kinds or job.target.touched):
+            self.meter.add(written=job.foreign.clear(found))
 
     def _look_again(self, job: _DiskJob, tasks: Iterable[_Task]) -> None:
         """Read from the disk what it should hold by now."""
@@ -403,7 +368,7 @@ class _Work:
         fetch_content(self.store, cell.digest, cell.size, content)
 
     def _table(self, job: _DiskJob) -> None:
-        if self.mode == "restore" and (job.differs or job.foreign or job.target.touched):
+        if self.mode == "restore" and (job.differs or job.foreign.kinds or job.target.touched):
             self.meter.add(written=job.table.write())
         tables = sum(each.used.total for each in job.pair.image.segments if each.is_table)
         self.meter.add(done=tables)
@@ -435,7 +400,7 @@ def _result(manifest: Manifest, jobs: Iterable[_DiskJob], meter: Meter, mode: Mo
     total = sum(len(each.digests) // 32 for job in jobs for each in job.pair.image.segments)
     return Result(
         verb="compare" if mode == "compare" else "restore",
-        changed=differing > 0 or any(job.foreign or job.pair.fit.growths for job in jobs),
+        changed=differing > 0 or any(job.foreign.kinds or job.pair.fit.growths for job in jobs),
         image=manifest.name,
         version=manifest.version,
         read=sum(job.pair.image.used_bytes for job in jobs),
@@ -465,14 +430,14 @@ def _disk_result(job: _DiskJob) -> DiskResult:
                     differs=job.differs.get(segment.id, 0),
                     differing_cells=job.differing.get(segment.id, 0),
                     unreadable=segment.unreadable.total,
-                    foreign=tuple(job.foreign.get(segment.id, ())),
+                    foreign=tuple(job.foreign.kinds.get(segment.id, ())),
                 )
                 for segment in job.pair.image.segments
                 if segment.kind == "partition" or segment.id in job.differs or segment.unreadable
             ),
             *(
                 PartitionResult(DISK, "gap", "whole", 0, foreign=tuple(kinds))
-                for name, kinds in job.foreign.items()
+                for name, kinds in job.foreign.kinds.items()
                 # Content without a table has that name, too, and a line of its own.
                 if name == DISK and all(each.id != DISK for each in job.pair.image.segments)
             ),
