@@ -76,8 +76,7 @@ def restore(
                 job.pair.image,
                 store,
                 manifest.cell_size,
-                job.pair.fit.ends,
-                job.pair.fit.starts,
+                job.pair.fit,
             )
         read_back = read_back and mode == "restore"
         work = _Work(manifest.cell_size, store, meter, mode, threads, read_back)
