@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Real disks in files and on loop devices, and the agent's own command line. Needs root."""
 
+import ctypes
 import json
 import os
 import shutil
@@ -25,6 +26,8 @@ from warm import WarmAgent
 collect_ignore = [] if os.environ.get("SLIPWAY_GUEST") else ["guest"]
 AGENT = Path(__file__).resolve().parents[2] / "client_image/agent"
 SPACE = 8 << 30
+# CLONE_NEWNS; MS_REC and MS_PRIVATE.
+_NEW_MOUNTS, _PRIVATE = 0x20000, 0x4000 | 1 << 18
 WARM = WarmAgent()
 
 
@@ -104,11 +107,11 @@ class Agent:
     def __init__(self, store: Path, place: Sequence[str] = (), inside: Sequence[str] = ()) -> None:
         """`place` are the arguments of a store that is no folder, `inside` is what runs it."""
         self.store = store
-        self.place = place or ["--store", str(store)]
+        self.place = place
         self.inside = inside
 
     def command(self, verb: str, *arguments: object) -> list[str]:
-        place = [] if verb == "probe" else self.place
+        place = [] if verb == "probe" else self.place or ["--store", str(self.store)]
         words = [str(each) for each in arguments]
         return [*self.inside, sys.executable, "-m", "slipway", verb, *words, *place, "--json"]
 
@@ -151,6 +154,14 @@ def sources_of(verb: str, arguments: Sequence[object]) -> list[Path]:
 
 def outcome(code: int, stdout: str, stderr: str) -> Outcome:
     return Outcome(code, [json.loads(line) for line in stdout.splitlines()], stderr)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_mounts() -> None:
+    """What is mounted here nobody else sees: a search of all folders would keep it busy."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_NEW_MOUNTS) or libc.mount(b"none", b"/", None, _PRIVATE, None):
+        pytest.exit(f"no mounts of one's own: {os.strerror(ctypes.get_errno())}; run it as root")
 
 
 @pytest.fixture(scope="session")
