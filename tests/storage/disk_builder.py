@@ -190,6 +190,10 @@ SHAPES = {
     "noisy": ("gpt", 512, 260, [(1, 1, 200, "random"), (2, 210, 20, "ext4")]),
     "noisy_mbr": ("dos", 512, 260, [
         (1, 1, 160, "random"), (5, 164, 20, "ext3"), (6, 186, 60, "noise")]),
+    # Swap space, of which an image keeps one page, is as large as what is recognised as ZFS.
+    "roomy": ("dos", 512, 190, [
+        (1, 1, 24, "ext4"), (5, 27, 24, "ext3"), (6, 53, 72, "swap"), (7, 127, 24, "fat16"),
+        (8, 153, 32, "ext2")]),
     "small": ("gpt", 512, 96, [(1, 1, 30, "ext4"), (2, 40, 30, "fat16")]),
 }  # fmt: skip
 _DOS_TYPES = {"swap": "82", "fat16": "6"}

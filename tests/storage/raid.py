@@ -144,9 +144,12 @@ def _sum(block: bytes | bytearray) -> int:
     return (total & 0xFFFFFFFF) + (total >> 32) & 0xFFFFFFFF
 
 
-def mark_firmware(path: Path, count: int, family: int = 0x1234ABCD) -> None:
+def mark_firmware(
+    path: Path, count: int, family: int = 0x1234ABCD, offset: int = 0, size: int = 0,
+    sector: int = 512,
+) -> None:  # fmt: skip
     """Write the block of Intel's firmware RAID (mdadm's super-intel.c), of `count` disks."""
-    size = path.stat().st_size
+    size = size or path.stat().st_size
     block = bytearray(512)
     length = 216 + 48 * count
     block[:30] = b"Intel Raid ISM Cfg Sig. 1.1.00"
@@ -159,7 +162,7 @@ def mark_firmware(path: Path, count: int, family: int = 0x1234ABCD) -> None:
     total = sum(struct.unpack_from(f"<{length // 4}I", block))
     struct.pack_into("<I", block, 32, total & 0xFFFFFFFF)
     with path.open("r+b") as file:
-        file.seek(size - 1024)
+        file.seek(offset + size - 2 * sector)
         file.write(block)
 
 

@@ -1,98 +1,66 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What lay on the target before does not shine through: marks of RAID, ZFS, LUKS, bcache, btrfs."""
 
-import struct
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import Agent
-from disk_builder import MAKERS, MIB, Disk, attached, filled, same_ranges, sh, sha256
+from disk_builder import (
+    MAKERS,
+    MIB,
+    Disk,
+    attached,
+    check,
+    disk_with,
+    filled,
+    make_ext,
+    same_ranges,
+    sh,
+    sha256,
+)
+from marks import FIRMWARE, MARKS, iso, put, seen
 
 pytestmark = pytest.mark.storage
 
 Golden = Callable[[str], Disk]
-Mark = tuple[int, bytes]
-"""A place, from a volume's end where it is negative, and the bytes there."""
+AT_THE_END = ("md-0.90", "md-1.0", "zfs", "nilfs2", "gpt", *FIRMWARE)
 
 
-def md(size: int, minor: int) -> Mark:
-    """A super block of md, version 1.x, with its checksum (Linux, md_p.h)."""
-    place = {0: (size // 512 - 16) // 8 * 8, 1: 0, 2: 8}[minor]
-    block = bytearray(256)
-    struct.pack_into("<II", block, 0, 0xA92B4EFC, 1)
-    block[16:32] = bytes(range(16))
-    struct.pack_into("<QiiQ", block, 64, 1, 1, 0, size // 512 - 16)
-    struct.pack_into("<I", block, 92, 2)
-    struct.pack_into("<QQQ", block, 128, 0, size // 512 - 16, place)
-    words = struct.unpack_from("<64I", block)
-    total = sum(words)
-    struct.pack_into("<I", block, 216, ((total & 0xFFFFFFFF) + (total >> 32)) & 0xFFFFFFFF)
-    return place * 512, bytes(block)
+@pytest.fixture(scope="module")
+def saved(golden: Golden, space: Path) -> tuple[Disk, Agent]:
+    """A disk, and the store that it was saved in once for all."""
+    source, agent = golden("roomy"), Agent(space / "store-of-foreign")
+    agent("backup", source.path, "--name", "pc").ok()
+    return source, agent
 
 
-def zfs(size: int) -> Mark:
-    """The last label of a ZFS member: its array of uberblocks (128 KiB into 256 KiB)."""
-    ring = b"".join(
-        struct.pack("<QQQ", 0x00BAB10C, 5000, number).ljust(1024, b"\0") for number in range(16)
-    )
-    return size // (256 << 10) * (256 << 10) - (256 << 10) + (128 << 10), ring
+def named(result: dict[str, object]) -> dict[str, list[str]]:
+    """What was found beside the image, by partition."""
+    [disk] = result["disks"]  # type: ignore[misc]
+    return {each["partition"]: each["foreign"] for each in disk["partitions"] if each["foreign"]}
 
 
-def luks_copy(_: int) -> Mark:
-    """The second header of LUKS2, which stands at one of several places in the head."""
-    header = b"SKUL\xba\xbe" + struct.pack(">HQ", 2, 16384)
-    return 16384, header.ljust(4096, b"\0")
+def kinds(said: str) -> list[str]:
+    """The kinds among what blkid and wipefs make of a stretch, without sizes and places."""
+    return [
+        re.sub("0x[0-9a-f]+", "", line)
+        for line in said.splitlines()
+        if line.startswith(("TYPE", "PTTYPE", "UUID", "0x"))
+    ]
 
 
-def bcache(_: int) -> Mark:
-    block = bytearray(4096)
-    struct.pack_into("<QQQ", block, 0, 0, 8, 1)
-    block[24:40] = bytes.fromhex("c68573f64e1a45ca8265f57f48ba6d81")
-    return 4096, bytes(block)
-
-
-def btrfs(_: int) -> Mark:
-    block = bytearray(4096)
-    struct.pack_into("<QQ", block, 48, 64 << 10, 0)
-    block[64:72] = b"_BHRfS_M"
-    return 64 << 10, bytes(block)
-
-
-MARKS: dict[str, Callable[[int], Mark]] = {
-    "md-end": lambda size: md(size, 0),
-    "zfs-end": zfs,
-    "luks2-copy": luks_copy,
-    "bcache": bcache,
-    "btrfs": btrfs,
-}
-
-
-def put(path: Path, offset: int, size: int, mark: str) -> None:
-    place, content = MARKS[mark](size)
-    with path.open("r+b") as file:
-        file.seek(offset + place)
-        file.write(content)
-
-
-def seen(path: Path, offset: int, size: int) -> str:
-    """What blkid and wipefs make of a stretch of a disk."""
-    with attached(path, 512, offset, size) as device:
-        probed = sh("blkid", "-p", "-o", "export", device, ok=(0, 2, 8)).splitlines()
-        listed = sh("wipefs", "--parsable", device).splitlines()
-    return "\n".join([line for line in probed if "DEVNAME" not in line] + listed)
-
-
-@pytest.mark.parametrize("mark", MARKS)
-def test_partitions_are_what_the_image_says(
-    mark: str, golden: Golden, agent: Agent, room: Path
-) -> None:
-    source = golden("mbr")
+def test_partitions_are_what_the_image_says(golden: Golden, agent: Agent, room: Path) -> None:
+    """Everything was once on this target, in each partition and on the disk as such."""
+    source = golden("roomy")
     size = source.path.stat().st_size
     agent("backup", source.path, "--name", "pc").ok()
     target = filled(room / "target", size)
-    for part in source.parts:
-        put(target, part.offset, part.size, mark)
+    for mark in MARKS:
+        put(target, 0, size, mark)
+        for part in source.parts:
+            put(target, part.offset, part.size, mark)
     agent("restore", "pc", target).ok()
     for part in source.parts:
         expected = seen(source.path, part.offset, part.size)
@@ -106,49 +74,131 @@ def test_partitions_are_what_the_image_says(
     agent("backup", target, "--name", "twin").ok()
 
 
-# Nobody takes something of 20 MiB for a member of ZFS.
-@pytest.mark.parametrize("mark", sorted(MARKS.keys() - {"zfs-end"}))
-def test_a_mark_alone_is_a_difference(mark: str, golden: Golden, agent: Agent, room: Path) -> None:
+@pytest.mark.parametrize("mark", MARKS)
+def test_a_mark_alone_is_a_difference(mark: str, saved: tuple[Disk, Agent], room: Path) -> None:
     """On swap space, of which an image keeps one page; then only that is written."""
-    source = golden("mbr")
-    agent("backup", source.path, "--name", "pc").ok()
+    source, agent = saved
     target = source.copy(room / "target")
     swap = source.part(6)
+    expected = seen(source.path, swap.offset, swap.size)
     put(target.path, swap.offset, swap.size, mark)
+    assert seen(target.path, swap.offset, swap.size) != expected
     marked = sha256(target.path)
     compared = agent("compare", "pc", target.path)
     assert compared.code == 1
+    assert set(named(compared.ok())) == {"6"}
     [part] = [each for each in compared.ok()["disks"][0]["partitions"] if each["foreign"]]
-    assert part["partition"] == "6" and part["differing_cells"] == 0
+    assert part["differing_cells"] == 0 or mark == "md-1.1"
     planned = agent("restore", "pc", target.path, "--dry-run").ok()
     assert planned["changed"] is True and planned["written"] == 0
     assert sha256(target.path) == marked
     assert agent("restore", "pc", target.path).ok()["changed"] is True
-    assert seen(target.path, swap.offset, swap.size) == seen(source.path, swap.offset, swap.size)
+    assert seen(target.path, swap.offset, swap.size) == expected
     assert agent("restore", "pc", target.path).ok()["changed"] is False
 
 
-@pytest.mark.parametrize("mark", ["md-end", "zfs-end"])
-def test_space_behind_the_image(mark: str, golden: Golden, agent: Agent, room: Path) -> None:
+@pytest.mark.parametrize("mark", AT_THE_END)
+def test_space_behind_the_image(mark: str, saved: tuple[Disk, Agent], room: Path) -> None:
     """A larger disk that was a member of something with its last sectors."""
-    source = golden("mbr")
-    agent("backup", source.path, "--name", "pc").ok()
-    size = source.path.stat().st_size + 100 * MIB
+    source, agent = saved
+    old = source.path.stat().st_size
+    size = old + 40 * MIB
     target = filled(room / "target", size)
     place = ("pc", "--target", f"disk0={target}")
     restore = ("restore", *place)
     put(target, 0, size, mark)
-    assert "linux_raid_member" in seen(target, 0, size) or "zfs" in seen(target, 0, size)
+    assert seen(target, 0, size)
     agent(*restore).ok()
-    assert seen(target, 0, size) == seen(source.path, 0, source.path.stat().st_size)
+    assert seen(target, 0, size) == seen(source.path, 0, old)
     put(target, 0, size, mark)
+    assert seen(target, 0, size) != seen(source.path, 0, old)
     compared = agent("compare", *place)
     assert compared.code == 1
-    assert [
-        each["partition"] for each in compared.ok()["disks"][0]["partitions"] if each["foreign"]
-    ] == ["space"]
+    assert set(named(compared.ok())) == {"space"}
     assert agent(*restore).ok()["changed"] is True
+    assert seen(target, 0, size) == seen(source.path, 0, old)
     assert agent(*restore).ok()["changed"] is False
+    agent("backup", target, "--name", "twin").ok()
+
+
+@pytest.mark.parametrize("mark", ["gpt", "isw", "md-0.90"])
+def test_sectors_of_4096_bytes(mark: str, agent: Agent, room: Path, tree: Path) -> None:
+    """Some marks are counted in sectors from the end."""
+    script = "label: dos\nstart=1MiB, size=40MiB\nstart=41MiB, size=20MiB, type=82\n"
+    makers = {1: make_ext("ext4", "-b", "4096"), 2: MAKERS["swap"]}
+    source = disk_with(room, script, 64 * MIB, makers, tree, 4096)
+    with attached(source.path, 4096) as device:
+        agent("backup", device, "--name", "pc").ok()
+    size, swap = 90 * MIB, source.part(2)
+    target = filled(room / "target", size)
+    with attached(target, 4096) as device:
+        place = ("pc", "--target", f"disk0={device}")
+        agent("restore", *place).ok()
+        put(device, 0, size, mark, 4096)
+        put(device, swap.offset, swap.size, mark, 4096)
+        compared = agent("compare", *place)
+        assert compared.code == 1
+        assert set(named(compared.ok())) == {"space", "2"}
+        agent("restore", *place).ok()
+        assert agent("restore", *place).ok()["changed"] is False
+    for part in source.parts:
+        expected = seen(source.path, part.offset, part.size, 4096)
+        assert seen(target, part.offset, part.size, 4096) == expected
+    assert seen(target, 0, size, 4096) == seen(source.path, 0, 64 * MIB, 4096)
+
+
+def test_an_old_stick_with_a_system(agent: Agent, room: Path, tree: Path) -> None:
+    """ISO 9660 is looked for 32 KiB behind the disk's beginning: old partitions begin before."""
+    source = disk_with(
+        room, "label: dos\nstart=63, size=90000\n", 64 * MIB, {1: make_ext("ext2")}, tree
+    )
+    agent("backup", source.path, "--name", "pc").ok()
+    size = 90 * MIB
+    target = filled(room / "target", size)
+    place = ("pc", "--target", f"disk0={target}")
+    for changed in (True, True):
+        with target.open("r+b") as file:
+            file.seek(32 << 10)
+            file.write(iso())
+        put(target, 0, size, "gpt")
+        assert "iso9660" in seen(target, 0, size)
+        assert agent("compare", *place).code == 1
+        assert agent("restore", *place).ok()["changed"] is changed
+        assert seen(target, 0, size) == seen(source.path, 0, 64 * MIB)
+        assert agent("restore", *place).ok()["changed"] is False
+    check(source.extract(source.parts[0], room / "part"), "ext2", 512, tree)
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "ntfs", "swap"])
+def test_a_partition_that_grows_takes_no_marks(
+    kind: str, agent: Agent, room: Path, tree: Path
+) -> None:
+    """They lie where its new end is, which the image knows nothing of."""
+    length = {"xfs": 320, "btrfs": 260}.get(kind, 60) * MIB
+    script = f"label: gpt\nstart=1MiB, size={length // MIB}MiB\n"
+    source = disk_with(room, script, length + 4 * MIB, {1: MAKERS[kind]}, tree)
+    agent("backup", source.path, "--name", "pc").ok()
+    size = length + 80 * MIB
+    end = (size - 33 * 512) // MIB * MIB
+    target = filled(room / "target", size)
+    for mark in MARKS:
+        put(target, MIB, end - MIB, mark)
+        put(target, 0, size, mark)
+    restore = ("restore", "pc", "--target", f"disk0={target}", "--grow", "last")
+    agent(*restore).ok()
+    expected = seen(source.path, MIB, length)
+    assert seen(target, MIB, end - MIB).splitlines()[-1] == expected.splitlines()[-1]
+    assert kinds(seen(target, MIB, end - MIB)) == kinds(expected)
+    assert kinds(seen(target, 0, size)) == kinds(seen(source.path, 0, length + 4 * MIB))
+    for mark in AT_THE_END:
+        put(target, MIB, end - MIB, mark)
+    agent(*restore).ok()
+    assert kinds(seen(target, MIB, end - MIB)) == kinds(expected)
+    if kind == "swap":
+        assert agent(*restore).ok()["changed"] is False
+    if kind != "ntfs":
+        # NTFS waits for Windows to check it at its next start.
+        agent("backup", target, "--name", "twin").ok()
 
 
 def test_old_data_in_free_space_is_no_difference(golden: Golden, agent: Agent, room: Path) -> None:
@@ -173,7 +223,7 @@ def test_one_partition_alone(golden: Golden, agent: Agent, room: Path) -> None:
     target = source.copy(room / "target")
     for number in (5, 6):
         part = target.part(number)
-        put(target.path, part.offset, part.size, "md-end")
+        put(target.path, part.offset, part.size, "md-1.0")
     agent("restore", "pc", target.path, "--partition", "6").ok()
     swap, other = source.part(6), source.part(5)
     assert seen(target.path, swap.offset, swap.size) == seen(source.path, swap.offset, swap.size)
@@ -192,10 +242,7 @@ def test_a_disk_without_a_table_and_its_content_have_two_names(
     MAKERS["ext4"](source, 512, tree)
     agent("backup", source, "--name", "pc").ok()
     target = filled(room / "target", 60 * MIB)
-    place, block = md(60 * MIB, 0)
-    with target.open("r+b") as file:
-        file.seek(place)
-        file.write(block)
+    put(target, 0, 60 * MIB, "md-1.0")
     for _ in range(2):
         result = agent("restore", "pc", "--target", f"disk0={target}", "--dry-run").ok()
         rows = result["disks"][0]["partitions"]

@@ -131,23 +131,49 @@ def test_a_swap_space_moves_behind_the_system(agent: Agent, room: Path, tree: Pa
 
 
 @pytest.mark.parametrize(
-    "script",
+    ("script", "grows"),
     [
-        "label: dos\nstart=1MiB, size=40MiB\nstart=41MiB, size=50MiB, type=5\n"
-        "start=42MiB, size=40MiB\n",
-        "label: dos\nstart=90MiB, size=8MiB\nstart=1MiB, size=80MiB, type=5\n"
-        "start=2MiB, size=40MiB\nstart=43MiB, size=30MiB\n",
+        (
+            "label: dos\nstart=1MiB, size=39MiB\nstart=41MiB, size=50MiB, type=5\n"
+            "start=42MiB, size=20MiB\nstart=63MiB, size=20MiB\n",
+            1,
+        ),
+        (
+            "label: dos\nstart=90MiB, size=8MiB\nstart=1MiB, size=80MiB, type=5\n"
+            "start=2MiB, size=40MiB\nstart=43MiB, size=30MiB\n",
+            5,
+        ),
+        (
+            "label: dos\nstart=90MiB, size=8MiB\nstart=1MiB, size=80MiB, type=5\n"
+            "start=2MiB, size=30MiB\nstart=43MiB, size=30MiB\n",
+            6,
+        ),
     ],
+    ids=["in front of them", "the first of them", "the last of them"],
 )
-def test_logical_partitions_do_not_move(script: str, agent: Agent, room: Path, tree: Path) -> None:
-    grows = 5 if "90MiB" in script else 1
-    source = disk_with(room, script, 100 * MIB, {grows: MAKERS["ext4"]}, tree)
+def test_logical_partitions_move(
+    script: str, grows: int, agent: Agent, room: Path, tree: Path
+) -> None:
+    makers = dict.fromkeys((1, 5, 6), MAKERS["ext2"]) | {grows: MAKERS["ext4"]}
+    source = disk_with(room, script, 100 * MIB, makers, tree)
     agent("backup", source.path, "--name", "pc").ok()
     target = filled(room / "target", 140 * MIB)
     restore = ("restore", "pc", "--target", f"disk0={target}", "--move", f"disk0:{grows}")
-    error = agent(*restore).failed("target_refused")
-    assert "a logical partition" in error["message"]
-    assert untouched(target)
+    agent(*restore).ok()
+    assert "No errors detected" in sh("sfdisk", "--verify", target)
+    before, after = lines(source.path), lines(target)
+    for index, number in enumerate((1, 2, 5, 6)):
+        old, new = before[index], after[index]
+        if number == grows:
+            assert int(new["size"]) - int(old["size"]) >= 39 * MIB
+        elif number != 2:
+            assert new["size"] == old["size"]
+        if number != 2:
+            kind = "ext4" if number == grows else "ext2"
+            same_files(source.path, target, index + 1, kind, room, tree)
+    assert max(int(each["start"]) + int(each["size"]) for each in after) > 138 * MIB
+    agent(*restore).ok()
+    assert lines(target) == after
 
 
 def test_an_empty_extended_partition_stands_in_the_way(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from slipway.engine.boot_entries import parse, recorded, restore_entries
 from slipway.engine.devices import BlockDisk
+from slipway.engine.fit import Fit
 from slipway.engine.match import Pair
 from slipway.format import (
     BootEntry,
@@ -63,7 +64,11 @@ def test_real_outputs() -> None:
     assert [each.number for each in old.entries] == ["000C", "0010"]
     assert old.entries[1].entry == WINDOWS
     assert old.entries[0].entry.label == "Lenovo Recovery System"
+    assert [(each.start, each.sectors) for each in old.entries] == [
+        (0x276800, 0x1F4000), (0x1F4800, 0x82000)
+    ]  # fmt: skip
     new = parse(OVMF)
+    assert {(each.start, each.sectors) for each in new.entries} == {(0x800, 0x100000)}
     assert [(each.number, each.active) for each in new.entries] == [("0002", False), ("0004", True)]
     assert new.entries[1].entry == DEBIAN
     assert parse("EFI variables are not supported on this system.\n").entries == ()
@@ -80,7 +85,7 @@ def test_what_is_recorded(mock_command: Callable[..., Any]) -> None:
 
 def image(*entries: BootEntry) -> Manifest:
     boot = Segment("boot", 0, 4096, Extents.whole(4096), bytes(32))
-    table = Table("gpt", partitions=(TablePartition(1, 8, 8, "C12A7328", ESP.upper()),))
+    table = Table("gpt", partitions=(TablePartition(1, 0x800, 0x100000, "C12A7328", ESP.upper()),))
     disk = Disk("disk0", Identity("S"), 1 << 20, 512, 512, table, (boot,))
     return Manifest("pc", 1 << 20, (disk,), Machine(firmware="uefi", boot_entries=entries))
 
@@ -97,8 +102,12 @@ state = json.load(open(path))
 words = dict(word.lstrip("-").split("=", 1) for word in sys.argv[1:] if "=" in word)
 state["calls"].append(sys.argv[1:])
 if "--create-only" in sys.argv and state["mood"] != "deaf":
-    state["entries"].append(["0007", words["label"],
-        "HD(%s,GPT,{esp},0x800,0x100000)/File(%s)" % (words["part"], words["loader"])])
+    number = "%04d" % (max(int(each[0]) for each in state["entries"]) + 5)
+    state["entries"].append([number, words["label"],
+        "HD(%s,GPT,{esp},%s)/File(%s)" % (words["part"], state["place"], words["loader"])])
+if "--delete-bootnum" in sys.argv:
+    state["entries"] = [each for each in state["entries"] if each[0] != words["bootnum"]]
+    state["order"] = [each for each in state["order"] if each != words["bootnum"]]
 if "bootorder" in words and state["mood"] != "stubborn":
     state["order"] = words["bootorder"].split(",")
 json.dump(state, open(path, "w"))
@@ -117,7 +126,8 @@ class Firmware:
         self.path = folder / "nvram.json"
         network = ["0001", "UEFI PXEv4", "PciRoot(0x0)/MAC(525400770001,1)"]
         shell = ["0002", "EFI Shell", "FvVol(x)"]
-        state = {"mood": mood, "order": ["0001", "0002"], "entries": [network, shell], "calls": []}
+        state = {"mood": mood, "order": ["0001", "0002"], "entries": [network, shell], "calls": [],
+                 "place": "0x800,0x100000"}  # fmt: skip
         self.path.write_text(json.dumps(state))
 
     @property
@@ -140,9 +150,9 @@ def firmware(
     return made
 
 
-def run(manifest: Manifest, write: bool = True, **target: Any) -> list[str]:
+def run(manifest: Manifest, write: bool = True, fit: Fit | None = None, **target: Any) -> list[str]:
     disk = BlockDisk(Path("/dev/sda"), 1 << 20, 512, 512, Identity("S"), **target)
-    pairs = [Pair(manifest.disks[0], disk)]
+    pairs = [Pair(manifest.disks[0], disk, fit or Fit())]
     return [each.state for each in restore_entries(manifest, pairs, "uefi", write)]
 
 
@@ -167,6 +177,27 @@ def test_an_entry_that_fell_out_of_the_order_is_put_back(firmware: Firmware) -> 
     assert run(image(DEBIAN)) == ["created"]
     assert firmware.state["order"] == ["0007", "0002"]
     assert len(firmware.state["entries"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("fit", "place"),
+    [
+        (Fit(starts={1: 0x1000 * 512}, ends={1: 0x101000 * 512}), "0x1000,0x100000"),
+        (Fit(ends={1: 0x80800 * 512}), "0x800,0x80000"),
+    ],
+    ids=["moved", "smaller"],
+)
+def test_an_entry_follows_its_partition(firmware: Firmware, fit: Fit, place: str) -> None:
+    """Its place stands in the entry, and not all firmware looks at the id alone."""
+    manifest = image(DEBIAN)
+    run(manifest)
+    firmware.change(place=place)
+    assert run(manifest, fit=fit, write=False) == ["missing"]
+    assert run(manifest, fit=fit) == ["created"]
+    [entry] = [each for each in firmware.state["entries"] if each[1] == "debian"]
+    assert place in entry[2]
+    assert firmware.state["order"].count(entry[0]) == 1
+    assert run(manifest, fit=fit) == ["present"]
 
 
 @pytest.mark.parametrize("firmware", ["deaf", "stubborn", "full"], indirect=True)

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from slipway.engine import cells, target
-from slipway.engine import restore as engine_restore
+from slipway.engine import cells, restore_work, target
 from slipway.engine.devices import find_disk
 from slipway.engine.errors import ImageDamaged, StoreRefused
 from slipway.engine.match import Pair
 from slipway.engine.memory_store import MemoryStore
 from slipway.engine.progress import Meter
-from slipway.engine.restore import Mode, restore
+from slipway.engine.restore import restore
+from slipway.engine.restore_work import Mode
 from slipway.engine.result import Result
 from slipway.format import Manifest, digest_of, make_frame
 
@@ -209,14 +209,14 @@ def test_comparing_is_given_up_when_nothing_matches(
     store.chunks = chunks
     path.write_bytes(content[: 9 * MIB] + bytes(8 * MIB) if matching else bytes(17 * MIB))
     reads: list[int] = []
-    real = engine_restore.read_cell
+    real = restore_work.read_cell
 
     def spy(handle: int, buffer: memoryview, offset: int, runs: list[tuple[int, int]]) -> None:
         reads.append(offset)
         real(handle, buffer, offset, runs)
 
-    monkeypatch.setattr(engine_restore, "read_cell", spy)
-    monkeypatch.setattr(engine_restore, "_SAMPLE", 4)
+    monkeypatch.setattr(restore_work, "read_cell", spy)
+    monkeypatch.setattr(restore_work, "_SAMPLE", 4)
     pair = Pair(manifest.disks[0], find_disk(path))
     restore(manifest, [pair], store, Meter(), "restore", threads=1)
     assert path.read_bytes() == content

@@ -47,8 +47,8 @@ from slipway.engine.mapping import DiskMap, How, map_disk, resolve_whole
 from slipway.engine.match import Pair, match_disks
 from slipway.engine.preview import previews
 from slipway.engine.progress import Meter, Record
-from slipway.engine.restore import Mode
 from slipway.engine.restore import restore as engine_restore
+from slipway.engine.restore_work import Mode
 from slipway.engine.result import CellCounts, Result
 from slipway.engine.run import run
 from slipway.engine.selection import Growing, growing, select, select_disks

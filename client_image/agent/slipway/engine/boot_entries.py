@@ -17,7 +17,7 @@ from slipway.engine.match import Pair
 from slipway.engine.result import BootEntryResult
 from slipway.engine.run import run
 from slipway.engine.selection import is_whole
-from slipway.format import BootEntry, Machine, Manifest
+from slipway.format import BootEntry, Machine, Manifest, TablePartition
 
 _LIMIT = 64
 _CURRENT = re.compile(r"^BootCurrent: ([0-9A-Fa-f]{4})$", re.MULTILINE)
@@ -29,6 +29,8 @@ _ENTRY = re.compile(
     re.MULTILINE,
 )
 _GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+# Hexadecimal, with or without 0x, and in front of the id or behind it.
+_SECTORS = re.compile(r"(?:^|,)(?:0x)?([0-9a-fA-F]{1,16}),(?:0x)?([0-9a-fA-F]{1,16})(?:,|$)")
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,19 @@ class _Listed:
     number: str
     active: bool
     entry: BootEntry
+    start: int
+    """Where its partition begins, in sectors."""
+    sectors: int
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the partition of an entry lies after the restore; in sectors."""
+
+    disk: str
+    number: int
+    start: int
+    sectors: int
 
 
 @dataclass(frozen=True)
@@ -46,16 +61,22 @@ class BootMenu:
     order: tuple[str, ...] = ()
     entries: tuple[_Listed, ...] = ()
 
-    def find(self, wanted: BootEntry) -> _Listed | None:
-        """The active entry that starts the same loader from the same partition."""
-        fitting = [
+    def find(self, wanted: BootEntry, places: Sequence[_Place]) -> _Listed | None:
+        """The active entry that starts the same loader from the same partition, where it is now."""
+        fitting = [each for each in self._alike(wanted) if each.active and _is_at(each, places)]
+        return next(iter(sorted(fitting, key=lambda each: each.number not in self.order)), None)
+
+    def stale(self, wanted: BootEntry, places: Sequence[_Place]) -> list[_Listed]:
+        """Entries of that loader that say another place for its partition."""
+        return [each for each in self._alike(wanted) if not _is_at(each, places)]
+
+    def _alike(self, wanted: BootEntry) -> Iterator[_Listed]:
+        return (
             each
             for each in self.entries
-            if each.active
-            and each.entry.partition == wanted.partition
+            if each.entry.partition == wanted.partition
             and each.entry.loader.lower() == wanted.loader.lower()
-        ]
-        return next(iter(sorted(fitting, key=lambda each: each.number not in self.order)), None)
+        )
 
     def with_first_after_current(self, number: str) -> list[str]:
         """The boot order with an entry behind the one that started this session.
@@ -81,7 +102,19 @@ def _listed(text: str) -> Iterator[_Listed]:
     for found in _ENTRY.finditer(text):
         if guid := _GUID.search(found["place"]):
             entry = BootEntry(clean(found["label"]), clean(found["loader"]), guid[0].lower())
-            yield _Listed(found["number"].upper(), bool(found["active"]), entry)
+            sectors = _SECTORS.search(found["place"])
+            place = (int(sectors[1], 16), int(sectors[2], 16)) if sectors else (0, 0)
+            yield _Listed(found["number"].upper(), bool(found["active"]), entry, *place)
+
+
+def _is_at(entry: _Listed, places: Sequence[_Place]) -> bool:
+    """Whether an entry says the partition's place as it is; some firmware asks for that, too.
+
+    UEFI 2.10, 3.1.2 finds a partition by its id alone.
+    """
+    return not entry.sectors or any(
+        (entry.start, entry.sectors) == (place.start, place.sectors) for place in places
+    )
 
 
 def recorded(machine: Machine) -> Machine:
@@ -109,26 +142,29 @@ def restore_entries(
     if firmware != "uefi":
         return ()
     # Each is put in front of those made before it, so the first of the image comes last.
-    wanted = [each for each in manifest.machine.boot_entries if _place(each, pairs)]
+    wanted = [each for each in manifest.machine.boot_entries if _places(each, pairs)]
     return tuple(reversed([_restore(each, pairs, write) for each in reversed(wanted)]))
 
 
 def _restore(entry: BootEntry, pairs: Sequence[Pair], write: bool) -> BootEntryResult:
     result = BootEntryResult(entry.label, entry.loader, "present")
+    places = _places(entry, pairs)
     try:
         menu = _read()
-        found = menu.find(entry)
+        found = menu.find(entry, places)
         if found is not None and found.number in menu.order:
             return result
         if not write:
             return replace(result, state="missing")
         if found is None:
-            _create(entry, pairs)
+            _create(entry, places[0])
             menu = _read()
-            found = menu.find(entry)
+            found = menu.find(entry, places)
         if found is not None:
             order = menu.with_first_after_current(found.number)
             run(["efibootmgr", "--quiet", f"--bootorder={','.join(order)}"])
+            for old in menu.stale(entry, places):
+                run(["efibootmgr", "--quiet", f"--bootnum={old.number}", "--delete-bootnum"])
             menu = _read()
         if found is None or found.number not in menu.order:
             raise ToolError("the firmware does not show the entry after it was written")
@@ -137,23 +173,29 @@ def _restore(entry: BootEntry, pairs: Sequence[Pair], write: bool) -> BootEntryR
     return replace(result, state="created")
 
 
-def _create(entry: BootEntry, pairs: Sequence[Pair]) -> None:
-    disk, number = _place(entry, pairs)[0]
+def _create(entry: BootEntry, place: _Place) -> None:
     run([
-        "efibootmgr", "--quiet", "--create-only", f"--disk={disk}", f"--part={number}",
+        "efibootmgr", "--quiet", "--create-only", f"--disk={place.disk}", f"--part={place.number}",
         f"--label={entry.label}", f"--loader={entry.loader}",
     ])  # fmt: skip
 
 
-def _place(entry: BootEntry, pairs: Sequence[Pair]) -> list[tuple[str, int]]:
-    """Disk and number of the entry's partition, if it lies on a disk that was restored whole."""
+def _places(entry: BootEntry, pairs: Sequence[Pair]) -> list[_Place]:
+    """Where the entry's partition lies, if it is on a disk that was restored whole."""
     return [
-        (str(pair.target.path), line.number)
+        _place(pair, line)
         for pair in pairs
         if is_whole(pair.image) and not pair.target.is_file
         for line in pair.image.table.partitions
         if line.uuid.lower() == entry.partition
     ]
+
+
+def _place(pair: Pair, line: TablePartition) -> _Place:
+    sector, fit = pair.image.logical_sector, pair.fit
+    start = fit.starts.get(line.number, line.start * sector) // sector
+    end = fit.ends.get(line.number, (line.start + line.size) * sector) // sector
+    return _Place(str(pair.target.path), line.number, start, end - start)
 
 
 def _read() -> BootMenu:

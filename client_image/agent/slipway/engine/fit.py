@@ -41,6 +41,8 @@ class Fit:
     """New start of partitions that move, in bytes on the disk, by number."""
     ends: Mapping[int, int] = field(default_factory=dict)
     """New end of partitions, in bytes on the disk, by number."""
+    records: Mapping[int, int] = field(default_factory=dict)
+    """New places of extended boot records, by the old ones, in bytes on the disk."""
     growths: tuple[Growth, ...] = ()
     swaps: Mapping[str, int] = field(default_factory=dict)
     """New size of swap spaces, by segment."""
@@ -67,14 +69,14 @@ def fit(
     if size < image.size:
         if shrinker is not None and layout.is_cut():
             new = squeezed(image, layout.limit, shrinker, layout.slack())
-            layout = _Layout(new.image, size)
+            layout = _Layout(new.image, size, new.records)
         ends = layout.cut()
     elif size > image.size:
         for each in grow:
             moved = layout.pushed(each)
             if moved is not None:
                 new = moved
-                layout = _Layout(new.image, size)
+                layout = _Layout(new.image, size, new.records)
         ends = {number: end for each in grow for number, end in layout.grown(each.part, new.ends)}
     image, ends = new.image, {**new.ends, **ends}
     if not (ends or size < image.size):
@@ -96,6 +98,7 @@ def fit(
     return replace(image, segments=tuple(segments)), Fit(
         starts=new.starts,
         ends=ends,
+        records=new.records,
         growths=tuple(
             Growth(part, ends[part.partition or 0]) for part in changed if not _swap(part)
         ),
@@ -113,8 +116,9 @@ def has_place(part: Segment, starts: Mapping[int, int]) -> bool:
 class _Layout:
     """The places of an image's parts, measured against one target."""
 
-    def __init__(self, image: Disk, size: int) -> None:
+    def __init__(self, image: Disk, size: int, records: Mapping[int, int] | None = None) -> None:
         self.image = image
+        self.records = records or {}
         self.size = size
         self.sector = image.logical_sector
         self.parts = [each for each in image.segments if each.kind == "partition"]
@@ -204,7 +208,8 @@ class _Layout:
         )
         for line in self.image.table.partitions:
             if is_container(self.image.table, line):
-                yield line.start * self.sector
+                start = line.start * self.sector
+                yield self.records.get(start, start)
 
     def kept(self, segment: Segment, ends: Mapping[int, int]) -> Extents:
         """What of a segment's used map is written on the target."""

@@ -9,22 +9,22 @@ that was written over it. Free space that merely holds old data is nobody's and 
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipway.engine.content.registry import taken_for
+from slipway.engine.content.registry import identify, kind_of
+from slipway.engine.errors import DeviceError
+from slipway.engine.loop import read_only_loop
 from slipway.engine.run import run
 from slipway.engine.table import MIB
+from slipway.engine.target import Target
 from slipway.format import Disk, Extents, Segment
 
 # Not "disk": that is the content of a disk without a table.
 DISK = "space"
 # Wiping may bring a second mark to light, as ZFS and LUKS have several; never so many, though.
-ROUNDS = 64
-_HEAD, _TAIL = 8 << 20, 2 << 20
+_ROUNDS = 64
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,72 @@ def _edges(free: Extents, start: int, end: int) -> Extents:
     return first.union(free.clip(max(end - MIB, start), end))
 
 
-def marks(path: Path, area: Area, sector: int) -> list[Mark]:
+class Foreign:
+    """What other systems left on one target beside the image: named, cleared, looked at again."""
+
+    def __init__(self, target: Target) -> None:
+        """Nothing is looked at yet."""
+        self._target = target
+        self.kinds: dict[str, list[str]] = {}
+        """What was found, by the id of its area."""
+
+    def name(self, found: Sequence[Area]) -> None:
+        """Look for it in these areas."""
+        for area in found:
+            left, other = self._look(area)
+            if kinds := {mark.kind for mark in left} | ({other} - {""}):
+                self.kinds[area.id] = sorted(kinds.union(self.kinds.get(area.id, ())))
+
+    def clear(self, found: Sequence[Area]) -> int:
+        """Leave no mark in these areas; return how many bytes that took."""
+        return sum(self._clear(area) for area in found)
+
+    def check(self, found: Sequence[Area]) -> None:
+        """Raise unless each partition among these areas is taken for what the image says."""
+        path = self._target.disk.path
+        for area in found:
+            _, other = self._look(area)
+            if other:
+                raise DeviceError(
+                    f"partition {area.id} of {path} would be taken for {other}",
+                    f"clear the disk with: wipefs --all {path}",
+                )
+
+    def _look(self, area: Area) -> tuple[list[Mark], str]:
+        """The marks in an area, and what it would be taken for instead of what the image says.
+
+        Through a device as large as the area, since some marks name places far from themselves.
+        """
+        if area.kept.total >= area.size:
+            return [], ""
+        self._target.flush()
+        disk = self._target.disk
+        # A new one each time: it has nothing in its cache of what was there before.
+        with read_only_loop(disk.path, area.offset, area.size, disk.logical_sector) as device:
+            return _marks(device, area, disk.logical_sector), _mistaken(device, area)
+
+    def _clear(self, area: Area) -> int:
+        written, path = 0, self._target.disk.path
+        for start, end in area.edges:
+            if any(self._target.read(area.offset + start, end - start)):
+                self._target.write(area.offset + start, bytes(end - start))
+                written += end - start
+        for _ in range(_ROUNDS):
+            left, _ = self._look(area)
+            if not left:
+                return written
+            for mark in left:
+                self._target.write(mark.offset, bytes(mark.size))
+                written += mark.size
+        raise DeviceError(
+            f"{path} keeps marks of {', '.join(mark.kind for mark in left)}",
+            f"clear it with: wipefs --all {path}",
+        )
+
+
+def _marks(device: Path, area: Area, sector: int) -> list[Mark]:
     """The signatures in an area that lie where the image keeps nothing."""
-    if area.kept.total >= area.size:
-        return []
-    with _copy(path, area) as copy:
-        answer = run(["wipefs", "--json", "--no-act", str(copy)]).stdout
+    answer = run(["wipefs", "--json", "--no-act", str(device)]).stdout
     found = []
     for each in json.loads(answer)["signatures"] if answer.strip() else ():
         start = int(each["offset"], 0) // sector * sector
@@ -105,29 +165,9 @@ def marks(path: Path, area: Area, sector: int) -> list[Mark]:
     return found
 
 
-@contextmanager
-def _copy(path: Path, area: Area) -> Generator[Path, None, None]:
-    """A file of an area's size that has its head and its tail, and holes between.
-
-    wipefs knows no offset, and a loop device over a disk that is being written sees what was there
-    before. All signatures of util-linux 2.38 lie in the first 8 or the last 2 MiB (libblkid,
-    superblocks).
-    """
-    head = min(_HEAD, area.size)
-    tail = max(area.size - _TAIL, head)
-    with tempfile.NamedTemporaryFile(prefix="slipway-") as copy, path.open("rb") as disk:
-        copy.truncate(area.size)
-        for start, end in ((0, head), (tail, area.size)):
-            disk.seek(area.offset + start)
-            copy.seek(start)
-            copy.write(disk.read(end - start))
-        copy.flush()
-        yield Path(copy.name)
-
-
-def mistaken(path: Path, area: Area) -> str:
-    """What a partition would be taken for instead of what the image says, in blkid's words."""
+def _mistaken(device: Path, area: Area) -> str:
+    """What blkid takes a partition for instead of what the image says; empty when it agrees."""
     if area.segment is None or area.segment.method not in ("used", "swap"):
         return ""
-    seen = taken_for(path, area.offset, area.size)
+    seen = kind_of(identify(device))
     return "" if seen == area.segment.content else seen

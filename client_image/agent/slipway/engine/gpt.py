@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from slipway.engine.mbr import Move, protective_resized, resized
+from slipway.engine.mbr import Change, Move, changed, protective_resized
 from slipway.engine.table import GptHeader, parse_gpt_header
 from slipway.format import FormatError
 
@@ -75,7 +75,7 @@ def place(
     moves = _moves(buffer, valid, where) if valid is not None else []
     sectors = (old_size // sector, new_size // sector)
     new_boot[:sector] = protective_resized(
-        resized(boot[:sector], (0, 0), moves, sectors[1]), *sectors
+        changed(boot[:sector], Change(moves, sectors[1])), *sectors
     )
     return bytes(new_boot), bytes(new_backup), start * sector
 

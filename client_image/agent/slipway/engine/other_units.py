@@ -9,7 +9,7 @@ that.
 from __future__ import annotations
 
 from slipway.engine.cells import read_at
-from slipway.engine.content.registry import taken_for
+from slipway.engine.content.registry import identify, kind_of
 from slipway.engine.devices import BlockDisk
 from slipway.engine.errors import DeviceError
 from slipway.engine.table import is_container, parse_gpt_header
@@ -55,6 +55,8 @@ def _contents(disk: BlockDisk, table: Table, unit: int) -> bool:
     for line in table.partitions:
         start, size = line.start * unit, line.size * unit
         size = min(size, disk.size - start)
-        if size > 0 and not is_container(table, line) and taken_for(disk.path, start, size):
+        if size <= 0 or is_container(table, line):
+            continue
+        if kind_of(identify(disk.path, start, size)):
             return True
     return False

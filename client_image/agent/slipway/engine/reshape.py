@@ -12,10 +12,9 @@ from typing import Protocol
 
 from slipway.engine.errors import TargetRefused
 from slipway.engine.shrink import why_not
-from slipway.engine.table import MIB, is_container
+from slipway.engine.table import MIB
 from slipway.format import Disk, Segment
 
-_FIRST_LOGICAL = 5
 _HIDDEN = 28
 
 
@@ -26,6 +25,8 @@ class Reshaped:
     image: Disk
     starts: Mapping[int, int] = field(default_factory=dict)
     ends: Mapping[int, int] = field(default_factory=dict)
+    records: Mapping[int, int] = field(default_factory=dict)
+    """New places of extended boot records, by the old ones."""
     dropped: tuple[Segment, ...] = ()
     """Gaps behind the partition, for which there is no place any more."""
 
@@ -58,7 +59,8 @@ def squeezed(image: Disk, limit: int, shrinker: Shrinker, slack: int) -> Reshape
     they have, and only then up to `slack` bytes stay for the swap space at the end to give. Raises
     TargetRefused when that is not enough.
     """
-    over = max(end_of(each) for each in parts_of(image)) - limit
+    fixed = (each for each in image.segments if each.kind in ("partition", "ebr"))
+    over = max(map(end_of, fixed)) - limit
     delta = -(-over // MIB) * MIB
     spare: dict[str, int] = {}
     for part in sorted(_shrinkable(image), key=lambda each: each.size, reverse=True):
@@ -78,12 +80,6 @@ def pushed(image: Disk, part: Segment, limit: int) -> Reshaped | None:
     delta = (limit - last) // MIB * MIB
     if not behind or delta <= 0:
         return None
-    if chained := _chained(image, part):
-        raise TargetRefused(
-            f"{image.id}:{chained} of the image would have to move, and it is a logical "
-            "partition or stands beside some; nothing was written",
-            f"restore it without --move, or name another partition than {image.id}:{part.id}",
-        )
     return _moved(image, {part.id: replace(part, size=part.size + delta)}, keep=part)
 
 
@@ -91,33 +87,8 @@ def _behind(image: Disk, part: Segment) -> list[Segment]:
     return [each for each in parts_of(image) if each.offset > part.offset]
 
 
-def _chained(image: Disk, part: Segment) -> str:
-    """A partition behind this one that can't move: records of a chain say where it is."""
-    behind = _behind(image, part)
-    containers = [
-        line
-        for line in image.table.partitions
-        if is_container(image.table, line) and line.start * image.logical_sector > part.offset
-    ]
-    logical = (
-        each
-        for each in behind
-        if image.table.kind == "dos" and (containers or (each.partition or 0) >= _FIRST_LOGICAL)
-    )
-    return next((each.id for each in logical), "")
-
-
 def _shrinkable(image: Disk) -> list[Segment]:
-    return [each for each in parts_of(image) if _obstacle(image, each) == ""]
-
-
-def _obstacle(image: Disk, part: Segment) -> str:
-    """Why a partition can't become smaller; empty when it may."""
-    if why := why_not(part):
-        return why
-    if chained := _chained(image, part):
-        return f"has the logical partition {chained} behind it, which can't move"
-    return ""
+    return [each for each in parts_of(image) if not why_not(each)]
 
 
 def _shares(spare: Mapping[str, int], delta: int) -> dict[str, int]:
@@ -145,7 +116,7 @@ def _too_small(image: Disk, limit: int, lacking: int, spare: Mapping[str, int]) 
     size = limit + sum(each.size for each in image.segments if each.kind == "gpt-backup")
     reasons = [
         f"{image.id}:{part.id} ({part.content}) "
-        + (_obstacle(image, part) or f"can be made as small as {part.size - spare[part.id]} bytes")
+        + (why_not(part) or f"can be made as small as {part.size - spare[part.id]} bytes")
         for part in parts_of(image)
         if part.size >= MIB
     ]
@@ -162,15 +133,19 @@ def _moved(image: Disk, changed: Mapping[str, Segment], keep: Segment | None = N
 
     `keep` is one whose file system stays as it is: only its partition gets the other size.
     """
-    starts, ends = dict[int, int](), dict[int, int]()
+    starts, ends, records = dict[int, int](), dict[int, int](), dict[int, int]()
     segments, dropped, delta = list[Segment](), list[Segment](), 0
     for segment in sorted(image.segments, key=lambda each: each.offset):
         number = segment.partition or 0
         if segment.kind != "partition":
             if delta and segment.kind == "gap":
                 dropped.append(segment)
-            else:
-                segments.append(segment)
+                continue
+            # A record of a chain stays in front of what it describes.
+            shift = delta if segment.kind == "ebr" else 0
+            segments.append(replace(segment, offset=segment.offset + shift))
+            if segment.kind == "ebr":
+                records[segment.offset] = segment.offset + shift
             continue
         new = changed.get(segment.id, segment)
         moved = replace(keep if new is not segment and keep else new, offset=segment.offset + delta)
@@ -180,7 +155,7 @@ def _moved(image: Disk, changed: Mapping[str, Segment], keep: Segment | None = N
         if delta or new is not segment:
             ends[number] = moved.offset + new.size
         delta += new.size - segment.size
-    return Reshaped(replace(image, segments=tuple(segments)), starts, ends, tuple(dropped))
+    return Reshaped(replace(image, segments=tuple(segments)), starts, ends, records, tuple(dropped))
 
 
 def at_place(head: bytes, old: int, new: int) -> bytes:

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from slipway.engine import gpt, mbr
 from slipway.engine.errors import ImageDamaged
+from slipway.engine.fit import Fit
+from slipway.engine.mbr import Change, Move
 from slipway.engine.store import ChunkSource, fetch_content
 from slipway.engine.table import is_container
 from slipway.engine.target import Target
@@ -34,17 +35,12 @@ class TableWriter:
         image: Disk,
         store: ChunkSource,
         cell_size: int,
-        ends: Mapping[int, int] | None = None,
-        starts: Mapping[int, int] | None = None,
+        fit: Fit,
     ) -> None:
-        """Fetch the table segments, and make them fit the target.
-
-        `ends` has the partitions that get another end, `starts` those that move, in bytes on the
-        disk, by number.
-        """
+        """Fetch the table segments, and make them fit the target."""
         self._target = target
         self._sector = image.logical_sector
-        pieces = restored_table(image, store, cell_size, target.disk.size, ends, starts)
+        pieces = restored_table(image, store, cell_size, target.disk.size, fit)
         self._pieces = sorted(pieces, key=lambda each: (_ORDER[each.segment.kind], each.offset))
 
     def differing(self) -> list[Segment]:
@@ -80,12 +76,7 @@ class TableWriter:
 
 
 def restored_table(
-    image: Disk,
-    store: ChunkSource,
-    cell_size: int,
-    size: int,
-    ends: Mapping[int, int] | None = None,
-    starts: Mapping[int, int] | None = None,
+    image: Disk, store: ChunkSource, cell_size: int, size: int, fit: Fit
 ) -> list[Piece]:
     """The table segments as they belong on a disk of `size` bytes, all in memory."""
     pieces = [
@@ -94,10 +85,11 @@ def restored_table(
         if segment.is_table
     ]
     unread = any(piece.segment.used.total == 0 for piece in pieces)
-    if image.table.kind == "gpt" and pieces and (ends or unread or size != image.size):
-        return _placed(pieces, image, size, ends or {}, starts or {})
-    if image.table.kind == "dos" and (ends or size < image.size):
-        return [_resized(piece, image, size, ends or {}, starts or {}) for piece in pieces]
+    if image.table.kind == "gpt" and pieces and (fit.ends or unread or size != image.size):
+        return _placed(pieces, image, size, fit)
+    if image.table.kind == "dos" and (fit.ends or size < image.size):
+        change = _change(image, size, fit)
+        return [_changed(piece, image, change) for piece in pieces]
     return pieces
 
 
@@ -109,20 +101,19 @@ def _content(segment: Segment, store: ChunkSource, cell_size: int) -> bytes:
     return bytes(content)
 
 
-def _placed(
-    pieces: list[Piece],
-    image: Disk,
-    size: int,
-    ends: Mapping[int, int],
-    starts: Mapping[int, int],
-) -> list[Piece]:
+def _placed(pieces: list[Piece], image: Disk, size: int, fit: Fit) -> list[Piece]:
     by_kind = {piece.segment.kind: piece for piece in pieces}
     boot, backup = by_kind.get("boot"), by_kind.get("gpt-backup")
     if boot is None or backup is None:
         raise ImageDamaged(f"{image.id} of the image has a GPT without its parts")
     try:
         new_boot, new_backup, offset = gpt.place(
-            boot.content, backup.content, image.logical_sector, (image.size, size), ends, starts
+            boot.content,
+            backup.content,
+            image.logical_sector,
+            (image.size, size),
+            fit.ends,
+            fit.starts,
         )
     except FormatError as error:
         raise ImageDamaged(
@@ -131,24 +122,33 @@ def _placed(
     return [Piece(boot.segment, 0, new_boot), Piece(backup.segment, offset, new_backup)]
 
 
-def _resized(
-    piece: Piece, image: Disk, size: int, ends: Mapping[int, int], starts: Mapping[int, int]
-) -> Piece:
+def _change(image: Disk, size: int, fit: Fit) -> Change:
+    """What becomes of the partitions of an MBR, in sectors."""
+    sector = image.logical_sector
+    moves = [
+        Move(
+            line.start,
+            line.start + line.size,
+            fit.ends.get(line.number, (line.start + line.size) * sector) // sector,
+            fit.starts.get(line.number, line.start * sector) // sector,
+        )
+        for line in image.table.partitions
+        if not is_container(image.table, line)
+    ]
+    records = {old // sector: new // sector for old, new in fit.records.items()}
+    return Change(moves, size // sector, records)
+
+
+def _changed(piece: Piece, image: Disk, change: Change) -> Piece:
     """A piece of an MBR: the record at its beginning, followed by boot code or nothing."""
     sector = image.logical_sector
     own = piece.offset // sector
-    bases = (own, _chain_start(image, own)) if piece.segment.kind == "ebr" else (0, 0)
-    moves = [
-        mbr.Move(
-            line.start,
-            line.start + line.size,
-            ends[line.number] // sector,
-            starts.get(line.number, line.start * sector) // sector,
-        )
-        for line in image.table.partitions
-        if line.number in ends
-    ]
-    record = mbr.resized(piece.content[:sector], bases, moves, size // sector)
+    old, new = (0, 0), (0, 0)
+    if piece.segment.kind == "ebr":
+        was = next((before for before, now in change.records.items() if now == own), own)
+        first = _chain_start(image, was)
+        old, new = (was, first), (own, change.records.get(first, first))
+    record = mbr.changed(piece.content[:sector], change, old, new)
     return Piece(piece.segment, piece.offset, record + piece.content[sector:])
 
 

@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 
 from slipway.engine.errors import UsageError
+from slipway.engine.fit import Fit
 from slipway.engine.store import ChunkSource, fetch_content
 from slipway.engine.table_writer import restored_table
 from slipway.format import Disk, Manifest, Segment
@@ -108,7 +109,7 @@ class VirtualDisk:
         """Tables of which the source disk did not give a part: a restore makes that anew."""
         if all(each.used.total for each in self.disk.segments if each.is_table):
             return []
-        pieces = restored_table(self.disk, self._store, self._cell_size, self.size)
+        pieces = restored_table(self.disk, self._store, self._cell_size, self.size, Fit())
         return [(piece.offset, piece.content) for piece in pieces]
 
 

@@ -64,6 +64,7 @@ HIBERNATED = ("swap", "swsuspend")
 _ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
 # blkid's exit code when it finds nothing, and when it finds several things.
 _NOTHING, _AMBIVALENT = 2, 8
+_SEVERAL = "ID_FS_AMBIVALENT"
 
 
 @contextmanager
@@ -77,29 +78,20 @@ def open_volume(
         yield Volume(id, device, size, sector, clean(kind), fields)
 
 
-def identify(device: Path) -> dict[str, str]:
-    """What blkid finds by probing the device itself, never from its cache."""
-    answer = run(["blkid", "-p", "-o", "udev", str(device)], ok=(0, _NOTHING, _AMBIVALENT))
-    if answer.code != 0:
-        return {}
+def identify(device: Path, offset: int = 0, size: int = 0) -> dict[str, str]:
+    """What blkid finds by probing a device, or `size` bytes of it, and never from its cache."""
+    span = ["--offset", str(offset), "--size", str(size)] if size else []
+    argv = ["blkid", "-p", "-o", "udev", *span, str(device)]
+    answer = run(argv, ok=(0, _NOTHING, _AMBIVALENT))
+    if answer.code == _AMBIVALENT:
+        return {_SEVERAL: "1"}
     pairs = (line.partition("=") for line in answer.stdout.splitlines())
     return {key: value for key, separator, value in pairs if separator}
 
 
-def taken_for(path: Path, offset: int, size: int) -> str:
-    """What blkid calls a stretch of a disk; empty for nothing, `ambivalent` for several things."""
-    span = ["--offset", str(offset), "--size", str(size)]
-    answer = run(["blkid", "-p", "-o", "udev", *span, str(path)], ok=(0, _NOTHING, _AMBIVALENT))
-    if answer.code == _AMBIVALENT:
-        return "ambivalent"
-    return next(
-        (
-            line.removeprefix("ID_FS_TYPE=")
-            for line in answer.stdout.splitlines()
-            if line.startswith("ID_FS_TYPE=")
-        ),
-        "",
-    )
+def kind_of(fields: dict[str, str]) -> str:
+    """Its name for what it found; empty for nothing, `ambivalent` for several things."""
+    return "ambivalent" if _SEVERAL in fields else clean(fields.get("ID_FS_TYPE", ""))
 
 
 def label_of(fields: dict[str, str]) -> tuple[str, str]:
