@@ -77,7 +77,7 @@ class MediaPc:
         if not variables.exists():
             shutil.copy(OVMF / "OVMF_VARS_4M.ms.fd", variables)
         self._command += [
-            "-machine", "q35,smm=on", "-global", "cfi.pflash01.secure=on",
+            "-machine", "q35,smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on",
             "-global", "ICH9-LPC.disable_s3=1",
             "-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={OVMF}/OVMF_CODE_4M.ms.fd",
             "-drive", f"if=pflash,unit=1,format=raw,file={variables}",

@@ -32,7 +32,8 @@ def main(argv: list[str] | None = None) -> int:
     """Make what is missing or different; print JSON, or one message and exit code 1."""
     args = _parser().parse_args(argv)
     try:
-        print(json.dumps(make(args)))
+        made = make(args)
+        print(json.dumps(made | {"says": says(made, args.check)}))
     except MediaError as error:
         print(error, file=sys.stderr)
         return 1
@@ -92,13 +93,32 @@ def make(args: argparse.Namespace) -> dict[str, Any]:
             return _made(plan, args.folder) | {"changed": True}
 
 
+def says(made: dict[str, Any], planned: bool) -> list[str]:
+    """What there is, for whoever asked for it."""
+    discs, most = made["discs"], "at most " if planned and made["changed"] else ""
+    what = "one medium" if len(discs) == 1 else f"{len(discs)} discs"
+    lines = [f"{made['image']}@{made['version']}: {what}, {most}{made['bytes']} bytes"]
+    lines += [f"{each['file']}  {most}{each['bytes']} bytes" for each in discs]
+    lines.append(
+        f"They start with shim {made['shim']}: when Secure Boot no longer takes it, make them anew."
+    )
+    if len(discs) > 1:
+        lines.append(
+            "Each disc is checked while it is read: where a later one is bad, the PC's disk stays "
+            "one that does not boot until a good copy finishes it."
+        )
+    return lines
+
+
 def _made(plan: Plan, folder: Path) -> dict[str, Any]:
     """Make a set beside the one that it replaces, then put it in its place."""
     half = folder / f".{plan.name}.new"
     shutil.rmtree(half, ignore_errors=True)
-    half.mkdir(mode=0o700)
+    half.mkdir(mode=0o750)
     try:
-        record = plan.facts | {"discs": media_set.make(plan, half)}
+        discs = media_set.make(plan, half)
+        total = sum(disc["bytes"] for disc in discs)
+        record = plan.facts | {"discs": discs, "bytes": total}
         (half / RECORD).write_text(json.dumps(record, indent=2) + "\n")
         shutil.rmtree(folder / plan.name, ignore_errors=True)
         half.rename(folder / plan.name)
