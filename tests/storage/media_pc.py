@@ -37,7 +37,7 @@ class MediaPc:
         secure: bool = False,
         serial: str = "OWN-1",
         more: tuple[str, ...] = (),
-        reboots: bool = False,
+        sector: int = 512,
     ) -> None:
         """`medium` is in the drive, or is the stick; `serial` is the disk's serial number."""
         self.folder = folder
@@ -54,11 +54,15 @@ class MediaPc:
             "-serial", "chardev:line", "-qmp", f"unix:{self._run}/qmp,server=on,wait=off",
             "-smbios", "type=1,manufacturer=Slipway,product=Test,serial=PC-1",
             "-drive", f"file={disk},format=raw,if=none,id=disk",
-            "-device", "ahci,id=ahci",
-            "-device", f"ide-hd,drive=disk,bus=ahci.0,serial={serial},bootindex=2",
+            "-device", "ahci,id=ahci", "-no-reboot",
         ]  # fmt: skip
-        if not reboots:
-            self._command += ["-no-reboot"]
+        own = f"ide-hd,drive=disk,bus=ahci.0,serial={serial},bootindex=2"
+        if sector != 512:
+            # SATA disks have no larger ones.
+            self._command += ["-device", "virtio-scsi-pci,id=scsi"]
+            own = f"scsi-hd,drive=disk,bus=scsi.0,serial={serial}"
+            own += f",logical_block_size={sector},physical_block_size={sector}"
+        self._command += ["-device", own]
         drive = f"file={medium},format=raw,if=none,id=medium,readonly=on"
         if stick:
             self._command += ["-drive", drive, "-device", "qemu-xhci,id=usb"]

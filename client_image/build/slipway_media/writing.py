@@ -47,10 +47,10 @@ def check_stick(file: Path, device: Path) -> None:
         raise MediaError(f"There is no {device}.", "ls -l /dev/disk/by-id/usb-* shows the sticks.")
     asked = ("lsblk", "--json", "--bytes", "--output", "TYPE,SIZE,TRAN,RM,MOUNTPOINTS")
     [facts] = json.loads(tools.run(*asked, str(device)))["blockdevices"]
+    if facts["tran"] != _REMOVABLE_BUS and facts["type"] != "part":
+        raise MediaError(f"{device} is no USB stick; nothing was written.", "Name a USB stick.")
     if facts["type"] != "disk":
         raise MediaError(f"{device} is a part of a stick.", "Name the stick itself.")
-    if facts["tran"] != _REMOVABLE_BUS:
-        raise MediaError(f"{device} is no USB stick; nothing was written.", "Name a USB stick.")
     users = [facts, *facts.get("children", [])]
     if any(point for each in users for point in each["mountpoints"]):
         raise MediaError(f"{device} is mounted; nothing was written.", "Unmount it.")

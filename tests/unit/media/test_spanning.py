@@ -18,10 +18,10 @@ def test_five_hundred_random_lists_and_capacities() -> None:
     chance = random.Random(20)
     refused = several = 0
     for _ in range(500):
-        count = chance.choice([0, 1, 2, chance.randrange(3, 400)])
+        count = chance.choice([0, 2, *(chance.randrange(3, 400) for _ in range(4))])
         sizes = [chance.randrange(10, chance.choice([200, 4 * MIB])) for _ in range(count)]
         repeated = {at for at in range(count) if chance.random() < 0.05}
-        first, further = (chance.randrange(1, chance.choice([8, 400])) * MIB for _ in range(2))
+        first, further = (chance.randrange(1, chance.choice([8, 100, 400])) * MIB for _ in range(2))
         try:
             discs = span(sizes, repeated, first, further)
         except MediaError as error:
@@ -39,7 +39,7 @@ def test_five_hundred_random_lists_and_capacities() -> None:
             assert len(set(disc.positions())) == len(disc.positions())
         # In order, and each chunk on the one disc that the set says.
         assert [at for disc in discs for at in range(disc.start, disc.end)] == list(range(count))
-    assert refused > 20 and several > 100
+    assert refused > 20 and several > 50
 
 
 def test_what_fits_on_one_disc_is_one_disc() -> None:
@@ -58,7 +58,7 @@ def test_capacities_keep_a_reserve(medium: str) -> None:
     assert capacity(medium) == CAPACITIES.get(medium, 737280000) - RESERVE
 
 
-@pytest.mark.parametrize("medium", ["", "tape", "-1", "1.5", "1e9", "cd ", "９９", "9" * 16])
+@pytest.mark.parametrize("medium", ["", "tape", "-1", "1.5", "1e9", "cd ", "\uff19", "9" * 16])
 def test_what_is_no_medium_is_refused(medium: str) -> None:
     with pytest.raises(MediaError, match="is no medium"):
         capacity(medium)

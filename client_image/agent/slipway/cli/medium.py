@@ -85,6 +85,8 @@ class MediumTalk:
         self._asking = False
         self._store: SetStore | None = None
         self._title = "Slipway"
+        self.this_pc = ""
+        """The PC in one line, once it is known."""
 
     def run(self, mode: Mode, write: Callable[[SetStore, Manifest, MediumTalk], End]) -> End:
         """Go through with what was chosen in the menu."""
@@ -121,7 +123,7 @@ class MediumTalk:
 
     def show(self, *lines: str) -> None:
         """Show lines below the title."""
-        self._terminal.draw([self._title, "", *lines])
+        self._terminal.draw([self._title, self.this_pc, "", *lines])
 
     def progress(self, record: Record) -> None:
         """Show how far it is, unless a disc is being asked for."""

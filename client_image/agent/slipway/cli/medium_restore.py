@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from slipway.cli.medium import End, MediumTalk
 from slipway.cli.medium_targets import choose, describe
@@ -23,7 +24,7 @@ from slipway.engine.set_store import SetStore
 from slipway.engine.shrink import ReshapedStore
 from slipway.engine.target_rule import Uncertain, certain_targets
 from slipway.format import Manifest
-from slipway.net.checkin import firmware, hardware
+from slipway.net.checkin import firmware, hardware, secure_boot
 
 _PATIENCE = 600.0
 _READ_DONE, _READ_SAME = 60.0, 10.0
@@ -34,6 +35,7 @@ def write(store: SetStore, manifest: Manifest, talk: MediumTalk) -> End:
     disks = [each for each in devices.fixed_disks() if each.path not in talk.disks()]
     facts = hardware()
     machine = {"serial": facts["serial"], "uuid": facts["uuid"]}
+    talk.this_pc = _this_pc(facts)
     why, targets = "", None
     try:
         targets = certain_targets(manifest, disks, talk.about.rule, machine)
@@ -62,6 +64,14 @@ def write(store: SetStore, manifest: Manifest, talk: MediumTalk) -> End:
     )
     talk.terminal.wait(_READ_DONE)
     return "off"
+
+
+def _this_pc(facts: Mapping[str, Any]) -> str:
+    """The PC in one line, for whoever is asked by telephone."""
+    secure = " with Secure Boot" if secure_boot() else ""
+    started = f"UEFI{secure}" if facts["firmware"] == "uefi" else "BIOS"
+    maker = " ".join(filter(None, [facts["vendor"], facts["model"]]))
+    return f"This PC: {maker or 'unknown'}, serial {facts['serial'] or 'none'}, {started}"
 
 
 def _stopped(talk: MediumTalk, targets: Mapping[str, BlockDisk]) -> bool:
