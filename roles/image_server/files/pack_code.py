@@ -2,7 +2,8 @@
 """Pack code on the controller: one deterministic tar, named by its content.
 
 Usage: pack_code.py PROJECT CACHE WHAT. WHAT is `server`, the control service, `export`, what reads
-images beside it, or `runner`, the job runner with the playbooks that it runs. Prints the tar's
+images beside it, `runner`, the job runner with the playbooks that it runs, or `media`, the builder
+of restore media. Prints the tar's
 digest; the tar is CACHE/WHAT-<digest>.tar.
 Copying a folder file by file would take a second each and bring __pycache__ along.
 """
@@ -40,6 +41,14 @@ SOURCES = {
         (".", "roles/_common/**/*.yml", ""),
         (".", "roles/imaging_session/**/*.yml", ""),
         ("roles/job_runner/files", "slipway_runner/*.py", "lib/"),
+    ),
+    # The media carry the agent, and what makes it a part of the environment.
+    "media": (
+        (".", "client_image/agent/slipway/**/*.py", ""),
+        (".", "client_image/build/slipway_media/*.py", ""),
+        (".", "client_image/build/medium/**/*.*", ""),
+        (".", "client_image/image/site/**/slipway", ""),
+        (".", "client_image/image/slipway_image/*.py", ""),
     ),
 }
 # What makes the collection's names work in place.

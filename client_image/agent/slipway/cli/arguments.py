@@ -25,7 +25,7 @@ class Arguments(argparse.Namespace):
     disks: list[str] = field(default_factory=list)
     image: str = ""
     name: str = ""
-    store: str = ""
+    store: list[str] = field(default_factory=list)
     token_file: Path | None = None
     ca: Path | None = None
     session: Path | None = None
@@ -74,6 +74,9 @@ def parse_arguments(argv: Sequence[str] | None = None) -> Arguments:
     _choice(verbs.add_parser("choice", help="ask for what this machine's user chose in the menu"))
     _register(verbs.add_parser("register", help="ask the server to register this PC, and wait"))
     _console(verbs.add_parser("console", help="show on this screen what the machine is doing"))
+    _medium(
+        verbs.add_parser("medium", help="restore this PC from the medium that it was booted from")
+    )
     return parser.parse_args(argv, namespace=Arguments())
 
 
@@ -84,7 +87,13 @@ def _common(parser: argparse.ArgumentParser) -> None:
 
 def _store(parser: argparse.ArgumentParser) -> None:
     place = parser.add_mutually_exclusive_group(required=True)
-    place.add_argument("--store", metavar="DIR|URL", help="a folder, or https://SERVER")
+    place.add_argument(
+        "--store",
+        action="append",
+        default=[],
+        metavar="DIR|URL",
+        help="a folder, or https://SERVER; the discs of a set, each with a --store of its own",
+    )
     place.add_argument(
         "--session", type=Path, metavar="FILE", help="the file that slipway checkin wrote"
     )
@@ -291,6 +300,11 @@ def _screens(parser: argparse.ArgumentParser) -> None:
 def _console(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", type=Path, default=Path("/run/slipway/jobs"), metavar="DIR")
     parser.add_argument("--once", action="store_true", help="draw once and end")
+    _common(parser)
+
+
+def _medium(parser: argparse.ArgumentParser) -> None:
+    _screens(parser)
     _common(parser)
 
 

@@ -29,6 +29,7 @@ _VERBS: dict[str, Callable[[Arguments, View], int]] = {
     "choice": verbs.choice,
     "register": verbs.register,
     "console": verbs.console,
+    "medium": verbs.medium,
 }
 
 

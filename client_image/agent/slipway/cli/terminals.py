@@ -43,16 +43,22 @@ class Terminals(Screens):
         """Wait that long, or until somebody presses Enter."""
         self.ask("", seconds, secret=True)
 
+    def pressed(self, seconds: float) -> bool:
+        """Whether somebody presses any key within that time; what it is does not count."""
+        with self._asking(secret=True, lines=False):
+            return self._line(seconds) is not None
+
     @contextmanager
-    def _asking(self, secret: bool) -> Iterator[None]:
-        """Lines with or without echo; what was typed before the question does not count."""
+    def _asking(self, secret: bool, lines: bool = True) -> Iterator[None]:
+        """Lines with or without echo, or single keys; what was typed before does not count."""
         before = []
         for ear, _ in self._pairs:
             with suppress(OSError, termios.error):
                 before.append((ear, termios.tcgetattr(ear)))
         try:
             for ear, settings in before:
-                flags = int(settings[3]) | termios.ICANON
+                flags = int(settings[3]) & ~termios.ICANON
+                flags |= termios.ICANON if lines else 0
                 echo = flags & ~termios.ECHO if secret else flags | termios.ECHO
                 asking = [int(settings[0]) | termios.ICRNL, *settings[1:3], echo, *settings[4:]]
                 termios.tcsetattr(ear, termios.TCSAFLUSH, asking)

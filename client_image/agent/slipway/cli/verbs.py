@@ -14,6 +14,9 @@ from slipway import __version__
 from slipway.cli.arguments import Arguments
 from slipway.cli.choice import Conversation, heart
 from slipway.cli.console import Console, follow
+from slipway.cli.leaving import leave
+from slipway.cli.medium import About, End, MediumTalk, chosen_mode
+from slipway.cli.medium_restore import write as write_medium
 from slipway.cli.register import register as ask_to_register
 from slipway.cli.screens import Screens
 from slipway.cli.terminals import Terminals
@@ -35,6 +38,7 @@ from slipway.engine.copy import copy as engine_copy
 from slipway.engine.copy import missing_there
 from slipway.engine.copy_target import CopyTarget
 from slipway.engine.devices import BlockDisk
+from slipway.engine.drives import Drives
 from slipway.engine.errors import (
     CheckinRefused,
     SlipwayError,
@@ -43,6 +47,7 @@ from slipway.engine.errors import (
 )
 from slipway.engine.folder_store import FolderStore
 from slipway.engine.gaps import surveyed
+from slipway.engine.lazy import free_memory
 from slipway.engine.mapping import DiskMap, How, map_disk, resolve_whole
 from slipway.engine.match import Pair, match_disks
 from slipway.engine.preview import previews
@@ -52,6 +57,7 @@ from slipway.engine.restore_work import Mode
 from slipway.engine.result import CellCounts, Result
 from slipway.engine.run import run
 from slipway.engine.selection import Growing, growing, select, select_disks
+from slipway.engine.set_store import SetStore, is_medium
 from slipway.engine.shrink import ReshapedStore
 from slipway.engine.store import Store, damaged, read_through
 from slipway.format import ImageRef, Machine, Manifest, check_name, parse_image_ref
@@ -77,6 +83,7 @@ SESSION_FILE = Path("/run/slipway/session.json")
 NONCE_FILE = Path("/run/slipway/nonce")
 STAY_FILE = Path("/run/slipway/stay")
 SITE_FILE = Path("/etc/slipway/site.json")
+MEDIUM_FILE = Path("/etc/slipway/medium.json")
 DIFFERS = 1
 _NEXT = {
     "restart": ["systemctl", "--no-block", "reboot"],
@@ -137,15 +144,24 @@ def _open_store(
 ) -> Store:
     if session is not None:
         return HttpStore(session.client(patience), session.version)
-    if "://" not in arguments.store:
-        return FolderStore(Path(arguments.store), create, trusting=not arguments.read_first)
+    folders = [Path(each) for each in arguments.store]
+    if is_medium(folders[0]):
+        return SetStore(folders, memory=free_memory())
+    if len(folders) > 1:
+        raise UsageError(
+            f"{folders[0]} is no disc of a set, which alone may be several folders",
+            "name one store, or the discs of one set",
+        )
+    [place] = arguments.store
+    if "://" not in place:
+        return FolderStore(Path(place), create, trusting=not arguments.read_first)
     if arguments.token_file is None or arguments.ca is None:
         raise UsageError("a store at a URL needs --token-file and --ca", "or use --session FILE")
     try:
         token = arguments.token_file.read_text().strip()
     except OSError as error:
         raise UsageError(f"{arguments.token_file} can't be read: {error.strerror}") from error
-    return HttpStore(Client(arguments.store, arguments.ca, token, patience))
+    return HttpStore(Client(place, arguments.ca, token, patience))
 
 
 def _chosen(arguments: Arguments) -> tuple[BlockDisk, ...]:
@@ -480,4 +496,18 @@ def _say(message: str) -> None:
 def console(arguments: Arguments, view: View) -> int:
     """Follow the jobs on the screen that is standard output."""
     follow(Console(arguments.jobs, SESSION_FILE), sys.stdout, arguments.once)
+    return 0
+
+
+def medium(arguments: Arguments, view: View) -> int:
+    """Restore this PC from the medium that it was started from, or check the medium."""
+    drives = Drives()
+    talk = MediumTalk(About.load(MEDIUM_FILE), drives, Terminals(arguments.screen))
+    mode = chosen_mode(Path("/proc/cmdline").read_text())
+    end: End = "own-disk"
+    if mode != "own-disk":
+        end = talk.run(mode, write_medium)
+    else:
+        drives.look()
+    leave(end, talk, drives)
     return 0

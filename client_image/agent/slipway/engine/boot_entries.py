@@ -8,7 +8,7 @@ A failure here is a warning, never an error: the disk is restored, and firmware 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from slipway.engine.devices import clean
@@ -144,6 +144,25 @@ def restore_entries(
     # Each is put in front of those made before it, so the first of the image comes last.
     wanted = [each for each in manifest.machine.boot_entries if _places(each, pairs)]
     return tuple(reversed([_restore(each, pairs, write) for each in reversed(wanted)]))
+
+
+def boot_next(partitions: Collection[str]) -> bool:
+    """Have the firmware start one of these partitions once, at the next boot; whether it will.
+
+    That is the firmware's own way to a disk: no boot loader of ours stands before it.
+    """
+    try:
+        menu = _read()
+        ranked = {number: rank for rank, number in enumerate(menu.order)}
+        fitting = [each for each in menu.entries if each.active and each.number in ranked]
+        fitting = [each for each in fitting if each.entry.partition in partitions]
+        if not fitting:
+            return False
+        first = min(fitting, key=lambda each: ranked[each.number])
+        run(["efibootmgr", "--quiet", f"--bootnext={first.number}"])
+    except SlipwayError:
+        return False
+    return True
 
 
 def _restore(entry: BootEntry, pairs: Sequence[Pair], write: bool) -> BootEntryResult:

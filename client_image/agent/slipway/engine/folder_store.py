@@ -29,6 +29,7 @@ from slipway.engine.parallel import cores
 from slipway.engine.progress import Meter
 from slipway.engine.soundness import Soundness
 from slipway.engine.store import (
+    AtHand,
     ChunksLacking,
     ImageInfo,
     Problem,
@@ -65,7 +66,7 @@ _MOST_OWN = 200_000
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-class FolderStore:
+class FolderStore(AtHand):
     """Chunks and manifests as plain files."""
 
     asked_at_once = 1
@@ -121,7 +122,7 @@ class FolderStore:
         """A chunk's frame."""
         try:
             path = self._chunk(digest)
-            with _open_regular(path) as file:
+            with open_regular(path) as file:
                 # Exactly as much memory as the file needs; a frame above the limit shows by it.
                 return file.read(min(path.stat().st_size, MAX_FRAME) + 1) or b""
         except FileNotFoundError:
@@ -235,7 +236,7 @@ class FolderStore:
 
     def _read(self, path: Path, name: str, version: str) -> Manifest:
         try:
-            with _open_regular(path) as file:
+            with open_regular(path) as file:
                 manifest = parse(file.read(MAX_MANIFEST + 1))
         except FileNotFoundError as error:
             raise NotFound(f"image {name} has no version {version}") from error
@@ -319,7 +320,7 @@ class FolderStore:
             os.close(handle)
 
 
-def _open_regular(path: Path) -> io.FileIO:
+def open_regular(path: Path) -> io.FileIO:
     """A file to read. OSError for a pipe, a device or a folder, which could hold us up for ever."""
     file = io.FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from slipway.engine.errors import ImageDamaged
 from slipway.engine.progress import Meter
 from slipway.engine.store import (
+    AtHand,
     ChunksLacking,
     ImageInfo,
     Problem,
@@ -20,7 +21,7 @@ from slipway.engine.store import (
 from slipway.format import ImageRef, Manifest, make_version
 
 
-class MemoryStore:
+class MemoryStore(AtHand):
     """Keeps everything in two dictionaries."""
 
     threads = 1

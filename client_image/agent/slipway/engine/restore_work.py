@@ -142,7 +142,17 @@ class Work:
             job.target.reread_table()
 
     def _pass(self, job: DiskJob, tasks: Iterable[_Task], plain: bool) -> None:
-        parallel(tasks, lambda: self._worker(job, plain), self.threads)
+        for those in self._by_disc(tasks):
+            parallel(those, lambda: self._worker(job, plain), self.threads)
+
+    def _by_disc(self, tasks: Iterable[_Task]) -> Generator[Iterable[_Task], None, None]:
+        """The tasks that want one medium, and then the next: nobody waits in two queues."""
+        if self.store.discs == 1:
+            yield tasks
+            return
+        listed = list(tasks)
+        for disc in range(1, self.store.discs + 1):
+            yield [each for each in listed if self.store.disc(each.cell.digest) == disc]
 
     def _foreign(self, job: DiskJob, found: Sequence[Area]) -> None:
         """Clear, or in the other modes name, what is left of other systems beside the image."""

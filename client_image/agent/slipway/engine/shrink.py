@@ -42,6 +42,15 @@ class ReshapedStore:
         self._stamp = int(datetime.fromisoformat(manifest.created).timestamp())
         self.threads = store.threads
 
+    @property
+    def discs(self) -> int:
+        """On how many media the image's own chunks are."""
+        return self._store.discs
+
+    def disc(self, digest: str) -> int:
+        """Which of them has a chunk; what was made here comes with the first."""
+        return 1 if digest in self._added else self._store.disc(digest)
+
     def get(self, digest: str) -> bytes:
         """A chunk's frame."""
         if digest not in self._added:

@@ -78,11 +78,28 @@ class ChunkSource(Protocol):
     threads: int
     """How many fetches or puts at a time do it good."""
 
+    @property
+    def discs(self) -> int:
+        """On how many media the chunks are; those of one are fetched before those of the next."""
+
+    def disc(self, digest: str) -> int:
+        """Which of them has a chunk, from 1 on."""
+
     def get(self, digest: str) -> bytes:
         """A chunk's frame, unchecked. ImageDamaged when it is missing."""
 
     def prove(self, manifest: Manifest, meter: Meter) -> list[Problem]:
         """Problems of the version's chunks; empty when a restore can rely on all of them."""
+
+
+class AtHand:
+    """A store that has all chunks in one place."""
+
+    discs = 1
+
+    def disc(self, digest: str) -> int:
+        """The one place."""
+        return 1
 
 
 class Store(ChunkSource, Protocol):

@@ -40,12 +40,20 @@ from slipway.format.names import (
     version_key,
 )
 from slipway.format.proofs import digest_and_key, make_proof
+from slipway.format.sets import (
+    MAX_SET,
+    MediaSet,
+    parse_set,
+    repeated_chunks,
+    serialize_set,
+)
 
 __all__ = [
     "FORMAT_VERSION",
     "MAX_CELL",
     "MAX_FRAME",
     "MAX_MANIFEST",
+    "MAX_SET",
     "MIN_CELL",
     "BootEntry",
     "Cell",
@@ -58,6 +66,7 @@ __all__ = [
     "ImageRef",
     "Machine",
     "Manifest",
+    "MediaSet",
     "Segment",
     "Table",
     "TablePartition",
@@ -79,6 +88,9 @@ __all__ = [
     "make_version",
     "parse",
     "parse_image_ref",
+    "parse_set",
+    "repeated_chunks",
     "serialize",
+    "serialize_set",
     "version_key",
 ]

@@ -19,6 +19,7 @@ from slipway.engine.errors import (
 )
 from slipway.engine.progress import Meter
 from slipway.engine.store import (
+    AtHand,
     ChunksLacking,
     ImageInfo,
     Problem,
@@ -46,7 +47,7 @@ _PUBLISH_TIMEOUT = 600.0
 _POLL = 1.0
 
 
-class HttpStore:
+class HttpStore(AtHand):
     """Chunks and manifests on the image server, within one session."""
 
     threads = 8

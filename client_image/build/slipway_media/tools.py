@@ -39,8 +39,18 @@ def check_installed(files: Iterable[Path]) -> None:
             raise MediaError(f"There is no {path}.", "Install Debian's ipxe, or name another file.")
 
 
-def run(*argv: str) -> None:
-    """Run a program that must succeed."""
+def check_for_discs() -> None:
+    """The same for restore media, whose boot loaders are GRUB's."""
+    needed = {"grub-mkimage": "grub-common", "mformat": "mtools", "xorriso": "xorriso"}
+    if missing := sorted(needed[name] for name in needed if shutil.which(name) is None):
+        raise MediaError(
+            f"Debian's {', '.join(missing)} is not installed.",
+            f"apt-get install {' '.join(missing)}",
+        )
+
+
+def run(*argv: str) -> str:
+    """Run a program that must succeed; return what it said."""
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
         "LC_ALL": "C",
@@ -64,6 +74,7 @@ def run(*argv: str) -> None:
             f"{argv[0]} ended with {done.returncode}: {done.stdout.strip()[-500:]}",
             "See whether the folder has room; the command was: " + " ".join(argv),
         )
+    return done.stdout
 
 
 def stamp(path: Path) -> None:

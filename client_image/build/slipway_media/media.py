@@ -58,7 +58,7 @@ def floppy(parts: Parts, target: Path, work: Path) -> None:
     """Make the image of a 1.44 MB floppy, for BIOS."""
     tools.run("mformat", "-i", str(target), "-C", "-f", "1440", *_label(), "::")
     tools.run("syslinux", "--install", str(target))
-    _fill(str(target), parts.bios_files, work)
+    fill(str(target), parts.bios_files, work)
 
 
 def usb(parts: Parts, target: Path, work: Path) -> None:
@@ -77,7 +77,7 @@ def usb(parts: Parts, target: Path, work: Path) -> None:
     drive = f"{target}@@{offset}"
     tools.run("mformat", "-i", drive, "-T", str(size), *_label(), "::")
     tools.run("syslinux", "--install", "--offset", str(offset), str(target))
-    _fill(drive, parts.bios_files | parts.efi_files, work)
+    fill(drive, parts.bios_files | parts.efi_files, work)
 
 
 def cd(parts: Parts, target: Path, work: Path) -> None:
@@ -96,7 +96,7 @@ def cd(parts: Parts, target: Path, work: Path) -> None:
     if parts.efi_files:
         image = tree / "efi.img"
         tools.run("mformat", "-i", str(image), "-C", "-f", str(EFI_SECTORS // 2), *_label(), "::")
-        _fill(str(image), parts.efi_files, work)
+        fill(str(image), parts.efi_files, work)
         words += ["-eltorito-alt-boot", "-e", image.name, "-no-emul-boot"]
     for path in (*tree.rglob("*"), tree):
         tools.stamp(path)
@@ -111,7 +111,7 @@ def _label() -> tuple[str, ...]:
     return ("-v", "SLIPWAY", "-N", tools.SERIAL)
 
 
-def _fill(drive: str, files: Mapping[str, bytes], work: Path) -> None:
+def fill(drive: str, files: Mapping[str, bytes], work: Path) -> None:
     """Write files into a FAT file system; folders are made as they are needed."""
     source = work / "fat"
     shutil.rmtree(source, ignore_errors=True)

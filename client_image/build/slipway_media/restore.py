@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Command line: `python3 -m slipway_media.restore --store DIR --image NAME --medium cd ...`.
+
+Makes the discs, or the file for a stick, that write one version of an image to a PC which has no
+network. Runs on the image server, one at a time; nothing is changed until all discs are whole.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from slipway.engine.errors import SlipwayError
+from slipway.format import FormatError, check_name
+
+from slipway_media import media_set
+from slipway_media.errors import MediaError
+from slipway_media.plan import Order, Plan, make_plan
+
+RECORD = "media.json"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Make what is missing or different; print JSON, or one message and exit code 1."""
+    args = _parser().parse_args(argv)
+    try:
+        made = make(args)
+        print(json.dumps(made | {"says": says(made, args.check)}))
+    except MediaError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except SlipwayError as error:
+        print(f"{error.message}. Remedy: {error.remedy}.", file=sys.stderr)
+        return 1
+    except FormatError as error:
+        print(f"{error}. Remedy: correct the name.", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="slipway_media.restore", description=__doc__)
+    add = parser.add_argument
+    add("--store", type=Path, required=True, help="the image store")
+    add("--environment", type=Path, required=True, help="folder of vmlinuz and initrd.img")
+    add("--folder", type=Path, required=True, help="where media are kept, each set by its name")
+    add("--image", required=True, metavar="NAME[@VERSION]")
+    add("--name", default="", help="of the media; default: the image's")
+    add("--medium", required=True, metavar="cd|dvd|dvd-dl|bd|bd-dl|usb|BYTES")
+    add("--unattended", action="store_true", help="write without a question to a certain target")
+    add("--countdown", type=int, default=30, metavar="S", help="seconds before that")
+    add("--rule", type=json.loads, default={}, metavar="JSON", help="which disk is the target")
+    add("--shell", action="store_true", help="offer a root shell in the menu")
+    add("--reserve", type=int, default=1 << 30, metavar="BYTES", help="what stays free")
+    add("--check", action="store_true", help="make nothing, say what would be made")
+    return parser
+
+
+def make(args: argparse.Namespace) -> dict[str, Any]:
+    """Make one set of media, and return what it is and whether anything changed."""
+    with tempfile.TemporaryDirectory(prefix="slipway-media-") as work:
+        order = Order(
+            store=args.store,
+            environment=args.environment,
+            image=args.image,
+            name=check_name(args.name, "medium") if args.name else "",
+            medium=args.medium,
+            unattended=args.unattended,
+            countdown=args.countdown,
+            rule=args.rule,
+            shell=args.shell,
+        )
+        plan = make_plan(order, Path(work))
+        folder = args.folder / plan.name
+        before = _record(folder)
+        if before.get("set") == plan.id and _whole(folder, before):
+            return before | {"changed": False}
+        if args.check:
+            return plan.facts | {"changed": True}
+        with _alone(args.folder):
+            before = _record(folder)
+            if before.get("set") == plan.id and _whole(folder, before):
+                return before | {"changed": False}
+            _check_room(args.folder, plan, args.reserve)
+            return _made(plan, args.folder) | {"changed": True}
+
+
+def says(made: dict[str, Any], planned: bool) -> list[str]:
+    """What there is, for whoever asked for it."""
+    discs, most = made["discs"], "at most " if planned and made["changed"] else ""
+    what = "one medium" if len(discs) == 1 else f"{len(discs)} discs"
+    lines = [f"{made['image']}@{made['version']}: {what}, {most}{made['bytes']} bytes"]
+    lines += [f"{each['file']}  {most}{each['bytes']} bytes" for each in discs]
+    lines.append(
+        f"They start with shim {made['shim']}: when Secure Boot no longer takes it, make them anew."
+    )
+    if len(discs) > 1:
+        lines.append(
+            "Each disc is checked while it is read: where a later one is bad, the PC's disk stays "
+            "one that does not boot until a good copy finishes it."
+        )
+    return lines
+
+
+def _made(plan: Plan, folder: Path) -> dict[str, Any]:
+    """Make a set beside the one that it replaces, then put it in its place."""
+    half = folder / f".{plan.name}.new"
+    shutil.rmtree(half, ignore_errors=True)
+    half.mkdir(mode=0o750)
+    try:
+        discs = media_set.make(plan, half)
+        total = sum(disc["bytes"] for disc in discs)
+        record = plan.facts | {"discs": discs, "bytes": total}
+        (half / RECORD).write_text(json.dumps(record, indent=2) + "\n")
+        shutil.rmtree(folder / plan.name, ignore_errors=True)
+        half.rename(folder / plan.name)
+    finally:
+        shutil.rmtree(half, ignore_errors=True)
+    return record
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((folder / RECORD).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _whole(folder: Path, record: dict[str, Any]) -> bool:
+    """Whether the files are there and as long as they were."""
+    try:
+        return all((folder / d["file"]).stat().st_size == d["bytes"] for d in record["discs"])
+    except (OSError, KeyError):
+        return False
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the lock of the folder: a second run waits, and may find its work done."""
+    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _check_room(folder: Path, plan: Plan, reserve: int) -> None:
+    free = shutil.disk_usage(folder).free - reserve
+    if plan.bytes > free:
+        raise MediaError(
+            f"The media take {plan.bytes} bytes, and {folder} has room for {max(free, 0)}; "
+            "nothing was made.",
+            "Make room there, or put restore_media_server_folder on a larger disk.",
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
