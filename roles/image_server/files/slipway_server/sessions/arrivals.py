@@ -7,6 +7,7 @@ were asked of the machine, and the administrator is told.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +22,8 @@ from ..registrations.registration import compare, identity
 from . import boot_script
 from .session import CheckIn, Proof, Session, wrong_address
 from .sessions import Sessions
+
+log = logging.getLogger(__name__)
 
 OrderScript = Callable[[NextBoot, str, str | None], Awaitable[str | None]]
 
@@ -70,6 +73,7 @@ class Arrivals:
 
     async def boot_script(self, mac: str, address: str | None) -> str | None:
         """The script for a booting card: a pending session's, or, once, that of an order."""
+        await self._end_of_who_boots_anew(mac, address)
         item = self._sessions.pending(mac)
         if item is not None:
             if not await self._is_there(item.macs, address, _session(item)):
@@ -84,6 +88,16 @@ class Arrivals:
         if not await self._is_there(order.macs, address, wanted):
             return None
         return await self._order_script(order, mac, address)
+
+    async def _end_of_who_boots_anew(self, mac: str, address: str | None) -> None:
+        """A machine whose firmware boots has left its session: nobody need wait for its silence.
+
+        Only who is shown to be the machine can say that.
+        """
+        item = self._sessions.arrived(mac)
+        if item is not None and (await self._addresses.judge(item.macs, address)).proven:
+            await self._sessions.end(item.id, "abandoned")
+            log.warning("session %s of %s: it boots anew", item.id, item.machine)
 
     async def pending(
         self, macs: list[str], nonce: str | None, host_key: str | None, address: str | None

@@ -141,6 +141,13 @@ class Sessions:
                 return item
         return None
 
+    def arrived(self, mac: str) -> Session | None:
+        """The open session whose machine, with this MAC, has checked in."""
+        for item in self.open_sessions():
+            if item.state == "checked_in" and mac in item.macs:
+                return item
+        return None
+
     async def boot(self, session_id: str, address: str | None) -> str | None:
         """Note that the session's script goes out to its machine; return the ticket in it.
 
@@ -220,7 +227,14 @@ class Sessions:
 
     def progress(self, session_id: str, record: dict[str, Any]) -> None:
         """Keep the newest progress record."""
-        self.note(session_id, progress=record)
+        self._set(rules.with_progress(self.get(session_id), record))
+
+    async def result(self, session_id: str, record: dict[str, Any]) -> None:
+        """Keep a job's last word, durably."""
+        before = self.get(session_id)
+        after = rules.with_result(before, record)
+        if after is not before:
+            await self._commit(after)
 
     def note(self, session_id: str, **changes: Any) -> None:
         """Change fields that may be lost if the service dies within seconds."""
