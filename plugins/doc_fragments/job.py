@@ -36,13 +36,11 @@ options:
       - Minutes that may pass without any progress of the job; then it is not waited for any longer.
         By default 90, or 30 more than failing reads may take.
     type: int
-  session:
-    description: Identifier of the machine's session, whose service says how the job goes.
-    type: str
-  admin_socket:
-    description: Path of the service's administration socket on the image server.
-    type: path
-    default: /run/slipway/admin.sock
+  service:
+    description:
+      - Where the image server says how the job goes. C(session) is the identifier of the machine's
+        session, C(admin_socket) the path of the service's administration socket there.
+    type: dict
 requirements:
   - Works on a machine in the imaging environment, within a session, and is delegated to its image
     server, with C(become). The role P(slipway.imaging.imaging_session#role) sees to both.

@@ -16,7 +16,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.slipway.imaging.plugins.module_utils._admin_api import ADMIN_ARGUMENTS
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, clean
 from ansible_collections.slipway.imaging.plugins.module_utils._key_files import (
     key_files,
@@ -41,8 +40,7 @@ JOB_ARGUMENTS: dict[str, Any] = {
     "job": {"type": "str"},
     # The action plugin's alone.
     "patience": {"type": "int"},
-    "session": {"type": "str"},
-    **ADMIN_ARGUMENTS,
+    "service": {"type": "dict"},
 }
 
 _JOB = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")

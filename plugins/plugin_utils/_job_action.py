@@ -89,7 +89,7 @@ class JobAction(ServerAction):
         """Start the job, follow it, and return its typed result or its one failure."""
         self._refuse_another_host()
         # Named here: in what the module returns, all that equals a passphrase is masked.
-        arguments = {**self._task.args}
+        arguments = {key: value for key, value in self._task.args.items() if key != "service"}
         job = arguments["job"] = str(arguments.get("job") or new_job(_dashed(self.module_name)))
         follower = self._follower(host, job, task_vars)
         try:
@@ -118,7 +118,7 @@ class JobAction(ServerAction):
         return result
 
     def _refuse_another_host(self) -> None:
-        if not self._task.delegate_to or not self._task.args.get("session"):
+        if not self._task.delegate_to or not self._service.get("session"):
             raise SlipwayError(
                 f"{self.module_name} asks the image server how its job goes, and was not told"
                 " where. Nothing was started.",
@@ -126,6 +126,11 @@ class JobAction(ServerAction):
                 f" playbooks/{self.playbook} does.",
                 "no_server",
             )
+
+    @property
+    def _service(self) -> Mapping[str, Any]:
+        said = self._task.args.get("service")
+        return said if isinstance(said, Mapping) else {}
 
     def machine(self, host: str, task_vars: Mapping[str, Any]) -> MachineAction:
         """Return what runs modules on the machine, over the session's own connection."""
@@ -235,10 +240,10 @@ class JobAction(ServerAction):
     def _follower(self, host: str, job: str, task_vars: dict[str, Any]) -> Follower:
         def look(seconds: float) -> Mapping[str, Any]:
             options = {
-                "id": self._task.args["session"],
+                "id": self._service["session"],
                 "until": "finished",
                 "wait": round(seconds),
-                "admin_socket": self._task.args.get("admin_socket", ADMIN_SOCKET),
+                "admin_socket": self._service.get("admin_socket", ADMIN_SOCKET),
             }
             seen = self.on_server("session_info", options, task_vars).get("session")
             return seen if isinstance(seen, Mapping) else {}

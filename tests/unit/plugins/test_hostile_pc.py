@@ -49,7 +49,7 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
             async_val=0, args={"image": "pc1"}, action=name, check_mode=check_mode, diff=True,
             environment=None, delegate_to="img",
         )  # fmt: skip
-        task.args["session"] = "0123456789abcdef"
+        task.args["service"] = {"session": "0123456789abcdef"}
         action = module.ActionModule(task, Sulky(), PlayContext(), None, None, None)
         pc = MachineAction(task, Sulky(), PlayContext(), None, None, None)
         monkeypatch.setattr(action, "machine", lambda *_args: pc, raising=False)

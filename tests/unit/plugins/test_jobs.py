@@ -169,7 +169,7 @@ def act(
         **started: Any,
     ) -> dict[str, Any]:
         module = import_module(f"ansible_collections.slipway.imaging.plugins.action.{name}")
-        arguments = {"image": "pc1", "job": JOB, "session": "0123456789abcdef"}
+        arguments = {"image": "pc1", "job": JOB, "service": {"session": "0123456789abcdef"}}
         if patience is not None:
             arguments["patience"] = str(patience)
         task = SimpleNamespace(

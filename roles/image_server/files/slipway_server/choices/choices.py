@@ -83,13 +83,14 @@ class Choices:
 
     async def choose(self, wish: Wish) -> tuple[Job, str]:
         """Make a job of what a machine chose; return it with its token, which is kept nowhere."""
-        menu = await self._run(self._menus.find, wish.macs)
+        menu = await self._run(self._menus.find, wish.macs, identity(wish.macs, wish.hardware))
+        sharing = await self._run(self._menus.sharing, menu.machine)
         # First of all: whoever asks from elsewhere learns nothing of the menu.
         proven = await self._refuse_wrong_address(menu, wish)
         item = menu.item(wish.item)
         if (mine := self._same_choice(menu, wish)) is not None:
             return await self._jobs.renew(mine)
-        self._refuse_busy(menu)
+        self._refuse_busy(menu, sharing)
         self._refuse_stranger(menu, wish)
         order = self._next_boots.permission(
             wish.once or "", menu.machine, item.id, wish.address, proven
@@ -101,7 +102,7 @@ class Choices:
             await self._next_boots.use(order)
         # All that took time: another request may have been quicker. From here on nothing waits
         # before the job is in the books.
-        self._refuse_busy(menu)
+        self._refuse_busy(menu, sharing)
         job, token = await self._jobs.create(
             Job(
                 id="",
@@ -133,7 +134,7 @@ class Choices:
             return None
         return mine if (mine.host_key, mine.item) == (wish.host_key, wish.item) else None
 
-    def _refuse_busy(self, menu: MachineMenu) -> None:
+    def _refuse_busy(self, menu: MachineMenu, sharing: frozenset[str]) -> None:
         other = self._jobs.of_machine(menu.machine)
         if other is not None:
             raise ServiceError(
@@ -143,7 +144,8 @@ class Choices:
                 job=other.id,
             )
         for session in self._sessions.open_sessions():
-            if session.machine == menu.machine or set(session.macs) & set(menu.macs):
+            shared = session.machine not in sharing and set(session.macs) & set(menu.macs)
+            if session.machine == menu.machine or shared:
                 raise ServiceError(
                     "machine_busy",
                     f"{menu.machine} is at work already ({session.verb}, {session.state}).",

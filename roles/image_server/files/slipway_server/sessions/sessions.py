@@ -84,13 +84,16 @@ class Sessions:
         job: Job | None = None,
         full_check: bool = False,
         also: Callable[[str], Change] | None = None,
+        sharing: frozenset[str] = frozenset(),
     ) -> Session:
         """Ask for a session; a machine, and a MAC, can be in one open session only.
 
-        ``also`` is what belongs to it on disk, by the session's id.
+        ``also`` is what belongs to it on disk, by the session's id. ``sharing`` names machines that
+        have a card in common with it and are told from it by UUID or serial number.
         """
         for other in self.open_sessions():
-            self._check_free(other, machine, macs)
+            if other.machine not in sharing:
+                self._check_free(other, machine, macs)
         made = Session(
             id=secrets.token_hex(8),
             machine=machine,
@@ -131,22 +134,18 @@ class Sessions:
             machine=other.machine,
         )
 
-    def pending(self, *macs: str) -> Session | None:
-        """The session that waits for a machine with one of these MACs.
+    def pending(self, *macs: str) -> list[Session]:
+        """The sessions that wait for machines with one of these MACs: several, if it is a dock's.
 
         A job's session is for the machine that chose an item and waits in the environment.
         """
-        for item in self.open_sessions():
-            if item.awaits_boot and set(macs) & set(item.macs):
-                return item
-        return None
+        found = (item for item in self.open_sessions() if item.awaits_boot)
+        return [item for item in found if set(macs) & set(item.macs)]
 
-    def arrived(self, mac: str) -> Session | None:
-        """The open session whose machine, with this MAC, has checked in."""
-        for item in self.open_sessions():
-            if item.state == "checked_in" and mac in item.macs:
-                return item
-        return None
+    def arrived(self, mac: str) -> list[Session]:
+        """The open sessions whose machines, with this MAC, have checked in."""
+        found = (item for item in self.open_sessions() if item.state == "checked_in")
+        return [item for item in found if mac in item.macs]
 
     async def boot(self, session_id: str, address: str | None) -> str | None:
         """Note that the session's script goes out to its machine; return the ticket in it.

@@ -23,12 +23,23 @@ _READING = ("restore", "verify")
 class Openings:
     """Runs in the event loop."""
 
-    def __init__(self, sessions: Sessions, images: Images, checker: Checker, run: Run) -> None:
-        """``run`` does blocking work in a thread."""
+    def __init__(
+        self,
+        sessions: Sessions,
+        images: Images,
+        checker: Checker,
+        run: Run,
+        sharing: Callable[[str], frozenset[str]],
+    ) -> None:
+        """``run`` does blocking work in a thread, such as ``sharing``.
+
+        That names the machines that have a card in common with one, and are told from it.
+        """
         self._sessions = sessions
         self._images = images
         self._checker = checker
         self._run = run
+        self._sharing = sharing
         self._checks: dict[str, Check] = {}
         self._tasks = Tasks()
 
@@ -57,8 +68,9 @@ class Openings:
         """
         if verb in _READING and image is not None:
             version = await self._run(self._images.resolve, image, version)
+        sharing = await self._run(self._sharing, machine)
         made = await self._sessions.create(
-            machine, macs, verb, image, version, ttl_seconds, job, full_check, also
+            machine, macs, verb, image, version, ttl_seconds, job, full_check, also, sharing
         )
         log.info("session %s: %s %s of %s", made.id, verb, machine, image)
         if verb in _READING:
