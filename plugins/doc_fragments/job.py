@@ -36,12 +36,18 @@ options:
       - Minutes that may pass without any progress of the job; then it is not waited for any longer.
         By default 90, or 30 more than failing reads may take.
     type: int
+  service:
+    description:
+      - Where the image server says how the job goes. C(session) is the identifier of the machine's
+        session, C(admin_socket) the path of the service's administration socket there.
+    type: dict
 requirements:
-  - Runs on a machine in the imaging environment, within a session.
-    The role P(slipway.imaging.imaging_session#role) sees to both.
+  - Works on a machine in the imaging environment, within a session, and is delegated to its image
+    server, with C(become). The role P(slipway.imaging.imaging_session#role) sees to both.
 notes:
-  - The agent runs as a systemd unit of its own and does not depend on the SSH connection. While it
-    works, one line about its progress appears every few seconds.
-  - When the machine stops answering, the task fails; it does not become unreachable, so that
-    C(rescue) and C(always) still run.
+  - SSH to the machine starts the agent and no more. It runs as a systemd unit of its own and tells
+    the image server how far it is and how it ends; there the task asks, and shows a line about it
+    every few seconds.
+  - When the machine is lost, the task fails; it does not become unreachable, so that C(rescue) and
+    C(always) still run.
 """

@@ -14,6 +14,9 @@ from ansible_collections.slipway.imaging.plugins.plugin_utils._machine_macs impo
     problems,
     shared_with,
 )
+from ansible_collections.slipway.imaging.plugins.plugin_utils._machine_macs import (
+    shared_cards as cards_of_several,
+)
 
 DOCUMENTATION = r"""
 name: mac
@@ -65,9 +68,19 @@ def shared_macs(
     return shared_with({*map(str, selected)}, map(str, names), hostvars)
 
 
+def shared_cards(names: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the addresses that several machines have."""
+    return cards_of_several(map(str, names), hostvars)
+
+
 class FilterModule:
     """What Ansible loads."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        return {"mac": mac, "mac_problems": mac_problems, "shared_macs": shared_macs}
+        return {
+            "mac": mac,
+            "mac_problems": mac_problems,
+            "shared_cards": shared_cards,
+            "shared_macs": shared_macs,
+        }

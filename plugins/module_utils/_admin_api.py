@@ -296,6 +296,8 @@ def reached(session: Mapping[str, Any], until: str) -> bool:
     if until == "image_checked":
         check = session.get("image_check")
         return check is None or check["state"] != "running"
+    if until == "finished":
+        return session.get("result") is not None
     return bool(session["state"] == until)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,11 +40,14 @@ JOB_ARGUMENTS: dict[str, Any] = {
     "job": {"type": "str"},
     # The action plugin's alone.
     "patience": {"type": "int"},
+    "service": {"type": "dict"},
 }
 
 _JOB = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _DEVICE = re.compile(r"/dev/[A-Za-z0-9][A-Za-z0-9_./:+-]*")
 _SWITCH = {"true": True, "yes": True, "false": False, "no": False}
+# What systemd tells the commands behind a unit's end.
+_ENDING = ("SERVICE_RESULT", "EXIT_CODE", "EXIT_STATUS")
 _IDENTITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]*")
 
 
@@ -174,7 +178,10 @@ def start_job(
     jobs = Path(params["jobs_dir"])
     jobs.mkdir(parents=True, exist_ok=True)
     unit, log = unit_and_log(job, params["jobs_dir"])
-    agent = [agent_path(module), *command, "--session", params["session_file"], "--json"]
+    # What is new is written behind it, by more than one program.
+    Path(log).unlink(missing_ok=True)
+    agent = [agent_path(module), *command, "--session", params["session_file"], "--job", job]
+    agent += ["--json"]
     if params["threads"]:
         agent += ["--threads", str(params["threads"])]
     starter = [
@@ -182,7 +189,8 @@ def start_job(
         "--quiet",
         f"--unit={unit}",
         f"--description=Slipway {command[0]}",
-        f"--property=StandardOutput=truncate:{log}",
+        f"--property=StandardOutput=append:{log}",
+        f"--property=ExecStopPost=-{_last_word(module, unit, log, job)}",
     ]
     with key_files(keys or {}, job) as files:
         agent += files.options
@@ -194,6 +202,19 @@ def start_job(
                 "agent_not_started",
             )
     return {"job": job, "unit": unit, "log": log, "command": agent}
+
+
+def _last_word(module: AnsibleModule, unit: str, log: str, job: str) -> str:
+    """Return the command that tells the server how the agent ended, however it was killed.
+
+    It is a unit of its own: it may wait for the server, and turning the machine off must not.
+    """
+    session = module.params["session_file"]
+    teller = [_tool(module, "systemd-run"), "--quiet", "--collect", "--no-block"]
+    teller += [f"--property=StandardOutput=append:{log}"]
+    teller += [f"--setenv={name}=${{{name}}}" for name in _ENDING]
+    said = ["ended", unit, "--session", session, "--log", log, "--job", job, "--json"]
+    return shlex.join([*teller, "--", agent_path(module), *said])
 
 
 def probe(module: AnsibleModule, options: Sequence[str] = ()) -> list[dict[str, Any]]:

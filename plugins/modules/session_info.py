@@ -10,8 +10,8 @@ module: session_info
 short_description: Look at sessions of machines in the imaging environment
 description:
   - Returns sessions as the control service remembers them, open and ended ones.
-  - With O(id), it can wait until the machine has checked in, the image was read through, or the
-    session has ended.
+  - With O(id), it can wait until the machine has checked in, the image was read through, the
+    agent's job is over, or the session has ended.
 version_added: 0.1.0
 author: The Slipway team (@slipway)
 extends_documentation_fragment:
@@ -27,9 +27,10 @@ options:
   until:
     description:
       - What to wait for. A session that ends is waited for no longer.
+      - V(finished) waits for the last word of the agent's job.
       - Needs O(id).
     type: str
-    choices: [checked_in, image_checked, ended]
+    choices: [checked_in, image_checked, finished, ended]
   wait:
     description: Seconds to wait for it. The session is returned as it is when they are over.
     type: int
@@ -99,7 +100,10 @@ def main() -> NoReturn:
         argument_spec={
             "id": {"type": "str"},
             "machine": {"type": "str"},
-            "until": {"type": "str", "choices": ["checked_in", "image_checked", "ended"]},
+            "until": {
+                "type": "str",
+                "choices": ["checked_in", "image_checked", "finished", "ended"],
+            },
             "wait": {"type": "int", "default": 25},
             **ADMIN_ARGUMENTS,
         },

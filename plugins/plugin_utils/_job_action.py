@@ -8,33 +8,33 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.plugins.loader import connection_loader
 from ansible.utils.display import Display
-from ansible_collections.slipway.imaging.plugins.module_utils._agent import (
-    JOBS,
-    new_job,
-    unit_and_log,
-)
+from ansible_collections.slipway.imaging.plugins.module_utils._admin_api import ADMIN_SOCKET
+from ansible_collections.slipway.imaging.plugins.module_utils._agent import new_job
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, clean
 from ansible_collections.slipway.imaging.plugins.module_utils._names import is_version
 from ansible_collections.slipway.imaging.plugins.plugin_utils._differences import reference
 from ansible_collections.slipway.imaging.plugins.plugin_utils._follow import (
-    ANSWER_SECONDS,
     PATIENCE_SECONDS,
     Ending,
     Follower,
-    Job,
 )
-from ansible_collections.slipway.imaging.plugins.plugin_utils._machine_action import (
-    MachineAction,
-    ModuleFailed,
-)
+from ansible_collections.slipway.imaging.plugins.plugin_utils._machine_action import MachineAction
 from ansible_collections.slipway.imaging.plugins.plugin_utils._plain import NotPlain, allowed
+from ansible_collections.slipway.imaging.plugins.plugin_utils._plain_action import ModuleFailed
 from ansible_collections.slipway.imaging.plugins.plugin_utils._progress import (
     number,
     size,
     summary,
 )
+from ansible_collections.slipway.imaging.plugins.plugin_utils._server_action import ServerAction
+
+# The connection to the machine of a session, whatever the inventory says of connections.
+CONNECTION = "slipway.imaging.session"
+# What is the server's connection's own and must not reach the machine's.
+_KEY = "ansible_private_key_file"
 
 # What the agent's last record may hold, beside what a verb makes of it.
 RESULT_KEYS: dict[str, type] = {
@@ -74,8 +74,12 @@ _EXAMPLE = "disk0:2"
 _NAMED = re.compile(r"(--[a-z]+) (disk\d+:\w+)")
 
 
-class JobAction(MachineAction):
-    """Runs the module of the same name, which starts a job, and follows that job to its end."""
+class JobAction(ServerAction):
+    """Lets the machine start a job, and follows it by what the image server hears of it.
+
+    The task is delegated to the image server, and so is every look; SSH to the machine starts the
+    job and is not needed any more.
+    """
 
     # The name of the module, and of the playbook that a user would run again.
     module_name = ""
@@ -83,20 +87,25 @@ class JobAction(MachineAction):
 
     def act(self, host: str, task_vars: dict[str, Any]) -> dict[str, Any]:
         """Start the job, follow it, and return its typed result or its one failure."""
+        self._refuse_another_host()
         # Named here: in what the module returns, all that equals a passphrase is masked.
-        arguments = {**self._task.args}
-        name = arguments.get("job") or new_job(self.module_name.replace("_", "-"))
-        job = arguments["job"] = str(name)
+        arguments = {key: value for key, value in self._task.args.items() if key != "service"}
+        job = arguments["job"] = str(arguments.get("job") or new_job(_dashed(self.module_name)))
+        follower = self._follower(host, job, task_vars)
         try:
-            started = self.module(self.module_name, arguments, task_vars)
+            machine = self.machine(host, task_vars)
+            started = machine.module(self.module_name, arguments, _of_the_machine(host, task_vars))
         except AnsibleConnectionFailure as failure:
-            raise self.not_started(host, clean(failure, 300)) from failure
+            # The answer may be what was lost.
+            if self._task.check_mode or not follower.has_begun():
+                raise self.not_started(host, clean(failure, 300)) from failure
         except ModuleFailed as failure:
             failure.message = _with_names_here(failure.message)
             raise
-        if "unit" not in started:
-            return self.without_job(host, started)
-        ending = self._follow(host, Job(*unit_and_log(job, str(arguments.get("jobs_dir", JOBS)))))
+        else:
+            if "unit" not in started:
+                return self.without_job(host, started)
+        ending = follower.follow()
         try:
             if ending.kind != "result":
                 raise self.failure(host, ending)
@@ -107,6 +116,38 @@ class JobAction(MachineAction):
         if result.get("degraded"):
             Display().warning(degraded(host, ending.record))
         return result
+
+    def _refuse_another_host(self) -> None:
+        if not self._task.delegate_to or not self._service.get("session"):
+            raise SlipwayError(
+                f"{self.module_name} asks the image server how its job goes, and was not told"
+                " where. Nothing was started.",
+                "Delegate the task to the image server and name the session, as"
+                f" playbooks/{self.playbook} does.",
+                "no_server",
+            )
+
+    @property
+    def _service(self) -> Mapping[str, Any]:
+        said = self._task.args.get("service")
+        return said if isinstance(said, Mapping) else {}
+
+    def machine(self, host: str, task_vars: Mapping[str, Any]) -> MachineAction:
+        """Return what runs modules on the machine, over the session's own connection."""
+        connection = connection_loader.get(
+            CONNECTION, self._play_context, task_uuid=self._task._uuid
+        )
+        options = connection._resolve_option_variables(
+            _of_the_machine(host, task_vars), self._templar
+        )
+        connection.set_options(var_options=options)
+        task = self._task.copy()
+        task.delegate_to = None
+        task.become = False
+        return MachineAction(
+            task, connection, self._play_context, self._loader, self._templar,
+            self._shared_loader_obj,
+        )  # fmt: skip
 
     def without_job(self, host: str, started: Mapping[str, Any]) -> dict[str, Any]:
         """Return the result of a module that started no job."""
@@ -167,7 +208,7 @@ class JobAction(MachineAction):
         state = self.disk_state(host, ending)
         if ending.kind == "lost":
             return SlipwayError(
-                f"{host} stopped answering while the agent worked"
+                f"{host} was lost while the agent worked"
                 f" ({ending.last_phase or 'start'}): {_sentence(ending.detail)} {state}",
                 f"See whether {host} has power and network; then run"
                 f" playbooks/{self.playbook} again.",
@@ -181,6 +222,14 @@ class JobAction(MachineAction):
                 f" playbooks/{self.playbook} again with -e disk_patience=MINUTES.",
                 "agent_stuck",
             )
+        if ending.kind == "ended":
+            return SlipwayError(
+                f"The session of {host} was ended ({ending.detail}) while the agent worked"
+                f" ({ending.last_phase or 'start'}). {state}",
+                "Somebody or something ended it, as playbooks/session_end.yml and jobs.yml do; run"
+                f" playbooks/{self.playbook} again.",
+                "session_ended",
+            )
         return SlipwayError(
             f"The agent on {host} was killed ({ending.detail}). {state}",
             f"See whether {host} has enough memory (at least 1 GiB); then run"
@@ -188,11 +237,26 @@ class JobAction(MachineAction):
             "agent_killed",
         )
 
-    def _follow(self, host: str, job: Job) -> Ending:
+    def _follower(self, host: str, job: str, task_vars: dict[str, Any]) -> Follower:
+        def look(seconds: float) -> Mapping[str, Any]:
+            options = {
+                "id": self._service["session"],
+                "until": "finished",
+                "wait": round(seconds),
+                "admin_socket": self._service.get("admin_socket", ADMIN_SOCKET),
+            }
+            seen = self.on_server("session_info", options, task_vars).get("session")
+            return seen if isinstance(seen, Mapping) else {}
+
         show = Display().display
-        return Follower(
-            host, job, self._poll, show, reconnect=self.reconnect, patience=self._patience()
-        ).follow()
+        return Follower(host, job, look, show, reconnect=self._reconnect, patience=self._patience())
+
+    def _reconnect(self) -> None:
+        """End a connection to the image server that may hang."""
+        try:
+            self._connection.reset()
+        except (AnsibleError, AttributeError) as failure:
+            Display().vvv(f"resetting the connection: {clean(failure, 300)}")
 
     def _patience(self) -> float:
         """Return how long a job may stand still, in seconds."""
@@ -202,8 +266,17 @@ class JobAction(MachineAction):
         rescue = 60 * int(self._task.args.get("rescue_minutes") or 0)
         return max(PATIENCE_SECONDS, rescue + 1800.0)
 
-    def _poll(self, command: str) -> str:
-        return self.shell(command, ANSWER_SECONDS)
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _of_the_machine(host: str, task_vars: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the variables of the machine, without what Ansible has added of the server's."""
+    own = dict(task_vars)
+    if _KEY not in task_vars.get("hostvars", {}).get(host, {}):
+        own.pop(_KEY, None)
+    return own
 
 
 def _with_names_here(advice: str) -> str:

@@ -12,44 +12,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, clean
-from ansible_collections.slipway.imaging.plugins.plugin_utils._plain import NotPlain, allowed, text
+from ansible_collections.slipway.imaging.plugins.plugin_utils._plain import NotPlain
+from ansible_collections.slipway.imaging.plugins.plugin_utils._plain_action import (
+    ModuleFailed,
+    PlainAction,
+)
 
 # A module starts Python on a machine that may be slow, and looks at its disks.
 MODULE_SECONDS = 600.0
-# A failure's words, which are all of it that is kept.
-_FAILURE = {"msg": str, "error": str}
 
 
-class MachineAction(ActionBase):
+class MachineAction(PlainAction):
     """Runs modules and commands on a machine, and believes nothing that it does not check."""
-
-    TRANSFERS_FILES = False
-    _requires_connection = True
-
-    def run(
-        self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
-    ) -> dict[str, Any]:
-        """Do the work of the action; a failure is a failed task, never an unreachable host."""
-        super().run(tmp, task_vars)
-        task_vars = task_vars or {}
-        try:
-            return self.act(str(task_vars.get("inventory_hostname", "machine")), task_vars)
-        except ModuleFailed as failure:
-            # Whether it changed something before that, only the machine knows.
-            return {"failed": True, **failure.as_result()}
-        except SlipwayError as failure:
-            return self.failed(failure)
-
-    def act(self, host: str, task_vars: dict[str, Any]) -> dict[str, Any]:
-        """Do the work and return the result, key by key; raise SlipwayError if it can't be done."""
-        raise NotImplementedError
-
-    def failed(self, failure: SlipwayError) -> dict[str, Any]:
-        """Return the result of a failed task."""
-        return {"failed": True, "changed": False, **failure.as_result()}
 
     def module(
         self, name: str, arguments: Mapping[str, Any], task_vars: dict[str, Any]
@@ -104,20 +80,6 @@ class MachineAction(ActionBase):
             # machine's own words.
             said |= {"stdout": _json_line(said["stdout"]), "stderr": ""}
         return said
-
-
-class ModuleFailed(SlipwayError):
-    """A module's own failure, in its own words."""
-
-    def __init__(self, answer: Mapping[str, Any]) -> None:
-        """Keep the words and nothing else."""
-        said = allowed({key: answer.get(key) for key in _FAILURE}, _FAILURE)
-        super().__init__(said.get("msg", "The module failed without a word."))
-        self.kind = said.get("error")
-
-    def as_result(self) -> dict[str, Any]:
-        """Return the keys of a failed task."""
-        return {"msg": self.message, **({"error": text(self.kind, 60)} if self.kind else {})}
 
 
 def _json_line(said: str) -> str:

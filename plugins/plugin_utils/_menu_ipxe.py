@@ -17,7 +17,7 @@ letters, digits and dashes, and from settings of the image server that its role 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ansible_collections.slipway.imaging.plugins.plugin_utils import _menu_screen as screen
@@ -46,6 +46,9 @@ _LOSING_CHIPS = (
     *("eepro100-5201", "id1029", "id1030", "id1038", "id103a", "prove"),
     *("pcnet32", "pcnethomepna"),
 )
+
+# What the PC's firmware says of it: a card may be that of a dock.
+_SAID = "?uuid=${uuid}&serial=${serial:uristring}"
 
 HEADER = """\
 #!ipxe
@@ -80,6 +83,27 @@ def script_name(menu: Menu, item: Item) -> str:
     return f"{menu.machine or '_unknown'}.{item.id}.ipxe"
 
 
+def menu_name(machine: str | None) -> str:
+    """Return the file name of the menu of a machine that shares a card; no item's id begins so."""
+    return f"{machine or '_unknown'}.-menu.ipxe"
+
+
+def telling_apart(machines: Mapping[str, Mapping[str, str]], server: Server) -> str:
+    """Return the script of a card that several machines share, a dock's or an adapter's.
+
+    The firmware says whose menu it is; for a PC that is none of them, it is that of unknown ones.
+    """
+    return HEADER + _lines(
+        "# This card is several machines': UUID and serial number tell which of them it is.",
+        *(
+            f"{' && '.join(f'iseq ${{{key}}} {value}' for key, value in said.items())}"
+            f" && chain --replace {server.url}/items/{menu_name(name)} ||"
+            for name, said in machines.items()
+        ),
+        f"chain --replace {server.url}/items/{menu_name(None)}",
+    )
+
+
 def first_script(server: Server) -> str:
     """Return what every machine loads first: it asks for the script of the card it booted from."""
     return HEADER + _lines(
@@ -91,7 +115,7 @@ def first_script(server: Server) -> str:
         *(f"iseq ${{netX/chip}} {chip} && set slwfiles {server.tftp} ||" for chip in _LOSING_CHIPS),
         "set slwtries:int32 0",
         ":again",
-        f"chain --replace {server.url}/boot/${{netX/mac:hexhyp}}.ipxe ||",
+        f"chain --replace {server.url}/boot/${{netX/mac:hexhyp}}.ipxe{_SAID} ||",
         "inc slwtries",
         "iseq ${slwtries} 5 && goto local ||",
         "echo The image server has no answer yet, trying again.",
@@ -153,7 +177,7 @@ def _other_cards(server: Server) -> Iterator[str]:
     yield "inc slwcard"
     yield "isset ${slwmac} || goto slw-unknown"
     yield "iseq ${slwmac} ${netX/mac:hexhyp} && goto slw-card ||"
-    yield f"chain --replace {server.url}/boot/${{slwmac}}.ipxe || goto slw-card"
+    yield f"chain --replace {server.url}/boot/${{slwmac}}.ipxe{_SAID} || goto slw-card"
     yield ":slw-unknown"
 
 

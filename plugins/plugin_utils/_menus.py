@@ -10,20 +10,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import ip_address
 from typing import Any
 
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, clean
 from ansible_collections.slipway.imaging.plugins.module_utils._names import (
-    check_macs,
     check_name,
     clip,
 )
 from ansible_collections.slipway.imaging.plugins.plugin_utils import _menu_grub as grub
 from ansible_collections.slipway.imaging.plugins.plugin_utils._keyboards import DEFAULT, LAYOUTS
-from ansible_collections.slipway.imaging.plugins.plugin_utils._machine_macs import shared
+from ansible_collections.slipway.imaging.plugins.plugin_utils._machine_macs import (
+    Marks,
+    by_card,
+    marks,
+    shared,
+)
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu import (
     KEYS,
     Menu,
@@ -33,8 +37,10 @@ from ansible_collections.slipway.imaging.plugins.plugin_utils._menu import (
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_ipxe import (
     Server,
     first_script,
+    menu_name,
     render,
     script_name,
+    telling_apart,
 )
 
 PREFIX = "boot_menu_"
@@ -52,8 +58,8 @@ class MachineMenu:
     menu: Menu
     # The fixed one, or nothing.
     address: str = ""
-    # machine_boot_loader, or nothing.
-    loader: str = ""
+    # What the inventory knows it by.
+    marks: Marks = field(default_factory=lambda: Marks(()))
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,8 @@ def collect(
         "The menu of unknown machines",
         lambda: parse(_unknown(own), None, _keyboard(variables[server])),
     )
-    problems += shared({machine.name: machine.macs for machine in read})
+    loader = str(variables[server].get("pxe_server_uefi_loader") or "ipxe")
+    problems += shared({machine.name: machine.marks for machine in read}, loader=loader)
     return Menus(tuple(read), unknown, tuple(problems))
 
 
@@ -122,17 +129,31 @@ def files(menus: Menus, server: Server) -> dict[str, dict[str, dict[str, str]]]:
         "grub_first": {"grub.cfg": _file(grub.first_script(server), "every machine with GRUB")},
         "grub_menu": {},
     }
+    owners = by_card({machine.name: machine.marks for machine in menus.machines})
+    several = {mac: names for mac, names in owners.items() if len(names) > 1}
     for machine in menus.machines:
         script = render(machine.menu, server)
-        for mac in machine.macs:
+        own = [mac for mac in machine.macs if mac not in several]
+        for mac in own:
             found["menu"][f"{mac.replace(':', '-')}.ipxe"] = _file(script, machine.name)
+        shares = len(own) < len(machine.macs)
+        if shares:
+            found["items"][menu_name(machine.name)] = _file(script, machine.name)
         entries = grub.render(machine.menu)
-        for mac in machine.macs:
+        for mac in own:
             found["grub_menu"][f"{mac}.cfg"] = _file(entries, machine.name)
-        found["service"][f"{machine.name}.json"] = _file(service_text(machine), machine.name)
+        found["service"][f"{machine.name}.json"] = _file(
+            service_text(machine, shares), machine.name
+        )
     if menus.unknown:
         found["menu"]["unknown.ipxe"] = _file(render(menus.unknown, server), "unknown machines")
+        if several:
+            found["items"][menu_name(None)] = found["menu"]["unknown.ipxe"]
         found["grub_menu"]["unknown.cfg"] = _file(grub.render(menus.unknown), "unknown machines")
+    said = {machine.name: machine.marks.said for machine in menus.machines}
+    for mac, names in several.items():
+        script = telling_apart({name: said[name] for name in names}, server)
+        found["menu"][f"{mac.replace(':', '-')}.ipxe"] = _file(script, ", ".join(names))
     for menu in menus.all:
         for item in menu.items:
             if item.script is not None:
@@ -159,7 +180,7 @@ def warnings(menus: Menus, uefi_loader: str) -> list[str]:
     open_doors = [
         machine.name
         for machine in menus.machines
-        if (machine.loader or uefi_loader) != "grub"
+        if (machine.marks.loader or uefi_loader) != "grub"
         and any(item.action == "rescue_shell" and item.password_hash for item in machine.menu.items)
     ]
     if not open_doors:
@@ -172,8 +193,11 @@ def warnings(menus: Menus, uefi_loader: str) -> list[str]:
     ]
 
 
-def service_text(machine: MachineMenu) -> str:
-    """Return what the control service must know to start a machine's items, as JSON."""
+def service_text(machine: MachineMenu, shares: bool = False) -> str:
+    """Return what the control service must know to start a machine's items, as JSON.
+
+    With `shares`, one of its cards is others', too: then its firmware must say which it is.
+    """
     items = [
         {
             "id": item.id,
@@ -187,6 +211,8 @@ def service_text(machine: MachineMenu) -> str:
         if item.boots_environment
     ]
     document: dict[str, Any] = {"machine": machine.name, "macs": list(machine.macs), "items": items}
+    if shares:
+        document |= machine.marks.said
     if machine.address:
         document["address"] = machine.address
     if machine.menu.keyboard != DEFAULT:
@@ -220,15 +246,14 @@ def _machine(
         return None
     try:
         check_name(name, "machine")
-        cards = check_macs(macs)
+        known = marks(variables[name])
         address = _fixed_address(variables[name])
         data = {**own, **_given(variables[name])}
     except SlipwayError as failure:
         raise SlipwayError(f"{name}: {failure.message}", failure.remedy, failure.error) from None
     said = {key: data[key] for key in KEYS if key in data}
     menu = parse(said, name, _keyboard(variables[name]))
-    loader = str(variables[name].get("machine_boot_loader") or "")
-    return MachineMenu(name, cards, menu, address, loader)
+    return MachineMenu(name, known.macs, menu, address, known)
 
 
 def _fixed_address(variables: Mapping[str, Any]) -> str:

@@ -185,7 +185,7 @@ def handshakes(target: Target, stop: threading.Event) -> None:
         stop.wait()
 
 
-# The one attack of pxe_server's part, dead TFTP transfers, is that role's own test.
+# That on TFTP needs a port of its own: it stands in tftp.py, and runs in the siege's own network.
 ATTACKS = (
     bomb,
     held_bodies,

@@ -107,8 +107,12 @@ def withstand(
     seconds: float,
     scale: float,
     chunks: int,
+    loader: Callable[[str], None] = lambda host: None,
 ) -> None:
-    """Let one attack go on while a PC boots again and again and another is backed up."""
+    """Let one attack go on while a PC boots again and again and another is backed up.
+
+    ``loader`` fetches from the server what comes before a boot script.
+    """
     service = server.service
     waiting = service.machine(mac=MAC, arrived=False, machine="waiting", ttl_seconds=3600)
     honest, foe = service.machine(), service.machine()
@@ -121,6 +125,7 @@ def withstand(
             backup = pool.submit(_back_up, server, honest, chunks, seconds)
             path = f"http://{HOST}:{server.clear_port}/boot/{MAC.replace(':', '-')}.ipxe"
             while not backup.done():
+                loader(HOST)
                 began = time.monotonic()
                 script = httpx.get(path, timeout=_BOOT_SECONDS).text
                 boots.append(time.monotonic() - began)

@@ -11,6 +11,7 @@ import pytest
 from siege.attacks import ATTACKS, Target
 from siege.besieged import Besieged, besieged, withstand
 from siege.cgroup import confined
+from siege.tftp import dead_transfers, fetch_loader, tftp_server
 
 pytestmark = pytest.mark.siege
 UNIT = (
@@ -26,6 +27,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Besieged]:
         yield made
 
 
+@pytest.fixture(scope="module")
+def tftp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with tftp_server(tmp_path_factory.mktemp("tftp")):
+        yield
+
+
+def test_a_boot_from_its_loader_on_goes_on(server: Besieged, tftp: None) -> None:
+    withstand(server, dead_transfers, seconds=30, scale=1.0, chunks=16, loader=fetch_loader)
+
+
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda each: each.__name__)
 def test_a_boot_and_a_backup_go_on(
     server: Besieged, attack: Callable[[Target, threading.Event], None]
@@ -33,12 +44,13 @@ def test_a_boot_and_a_backup_go_on(
     withstand(server, attack, seconds=30, scale=1.0, chunks=16)
 
 
-def test_and_under_all_at_once(server: Besieged) -> None:
+def test_and_under_all_at_once(server: Besieged, tftp: None) -> None:
     def everything(target: Target, stop: threading.Event) -> None:
-        crew = [threading.Thread(target=attack, args=(target, stop)) for attack in ATTACKS]
+        attacks = (*ATTACKS, dead_transfers)
+        crew = [threading.Thread(target=attack, args=(target, stop)) for attack in attacks]
         for thread in crew:
             thread.start()
         for thread in crew:
             thread.join()
 
-    withstand(server, everything, seconds=30, scale=1.0, chunks=16)
+    withstand(server, everything, seconds=30, scale=1.0, chunks=16, loader=fetch_loader)

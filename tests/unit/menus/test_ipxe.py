@@ -162,11 +162,11 @@ def test_unknown_machines_are_looked_up_by_their_other_cards() -> None:
     assert "not in the inventory. It booted from the card MAC" in screen.rows[-1][1]
     other = Run(render(parse(data(), None), SERVER))
     other.settings["net1/mac:hexhyp"] = "52-54-00-00-00-99"
-    assert other.play().ended == f"chain --replace {URL}/boot/52-54-00-00-00-99.ipxe"
+    assert other.play().ended == f"chain --replace {URL}/boot/52-54-00-00-00-99.ipxe?uuid=&serial="
 
 
 def test_the_first_script_asks_and_then_boots_the_disk() -> None:
-    ask = f"chain --replace {URL}/boot/52-54-00-00-00-01.ipxe"
+    ask = f"chain --replace {URL}/boot/52-54-00-00-00-01.ipxe?uuid=&serial="
     assert Run(first_script(SERVER)).play().ended == ask
     played = Run(first_script(SERVER), failing=(ask,)).play()
     assert played.ended == "sanboot --no-describe --drive 0x80"

@@ -86,6 +86,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.service.asked.append((self.command, self.path, body))
         found = self.service.answers.get((self.command, self.path.partition("?")[0]))
         status, answer = found or (404, {"error": "x", "message": "nothing here", "remedy": "none"})
+        answer = answer() if callable(answer) else answer
         text = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(text)))

@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,15 +29,15 @@ SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:{_UNPACKED / '
 SESSION = "0123456789abcdef"
 VERSION = "20260131T235959Z"
 
-# What the PC runs for every command. It knows four: a module, a poll, the farewell, anything else.
+# What the PC runs for every command. It knows three: a module, the farewell, anything else. Of a
+# module it keeps the name of its job.
 _SHELL = r"""#!/usr/bin/python3
-import json, os, sys, time
+import json, os, re, sys, time
 folder = os.path.dirname(os.path.abspath(__file__))
 command = os.environ.get("SSH_ORIGINAL_COMMAND", "")
 kind = "hello"
-for word, name in (("python", "module"), ("systemctl show", "poll"), ("journalctl", "journal"),
-                   ("systemctl reboot", "farewell"), ("systemctl poweroff", "farewell"),
-                   ("slipway/stay", "farewell")):
+for word, name in (("python", "module"), ("systemctl reboot", "farewell"),
+                   ("systemctl poweroff", "farewell"), ("slipway/stay", "farewell")):
     if word in command:
         kind = name
         break
@@ -48,7 +48,9 @@ with open(folder + "/environment", "a") as log:
 answers = json.load(open(folder + "/answers.json"))
 do = answers.get(kind, {})
 if kind == "module" and not do.get("deaf"):
-    sys.stdin.buffer.read()
+    found = re.search(rb'"job": *"([a-z0-9-]+)"', sys.stdin.buffer.read().replace(b"\\", b""))
+    if found:
+        open(folder + "/job", "wb").write(found[1])
 sys.stdout.write(do.get("out", ""))
 sys.stderr.write(do.get("err", ""))
 sys.stdout.flush()
@@ -67,6 +69,7 @@ class Pc:
 
     folder: Path
     port: int
+    sshd: subprocess.Popen[bytes]
     address: str = "127.0.0.1"
     answers: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -93,12 +96,17 @@ class Pc:
     def module_says(self, answer: object) -> None:
         self.answer(module={"out": f"\n{json.dumps(answer)}\n"})
 
-    def job_says(self, *records: object, state: str = "active") -> None:
-        """Let its job's log hold these records."""
-        rows = "".join(f"{json.dumps(record)}\n" for record in records)
-        unit = f"ActiveState={state}\nResult=success\nExecMainStatus=0\n"
-        said = f"{unit}\n--state-of-slipway-unit\n{rows}--end-of-slipway-log\n"
-        self.answer(poll={"out": said})
+    @property
+    def job(self) -> str:
+        """The name of the job that it was told to start last; empty before that."""
+        path = self.folder / "job"
+        return path.read_text() if path.exists() else ""
+
+    def stop(self) -> None:
+        """End its sshd, and every connection."""
+        self.sshd.kill()
+        _end_all(self.folder / "shell")
+        _end_all(self.folder / "sshd_config")
 
 
 def make_key(path: Path) -> Path:
@@ -134,7 +142,7 @@ def running_pc(folder: Path, login: Path) -> Iterator[Pc]:
     with subprocess.Popen(command, stderr=subprocess.PIPE) as sshd:
         try:
             _await(port)
-            pc = Pc(folder, port)
+            pc = Pc(folder, port, sshd)
             pc.answer()
             yield pc
         finally:
@@ -214,17 +222,25 @@ class Site:
         }
         self.inventory.write_text(json.dumps(groups))
 
-    def serve(self, pc: Pc, **changes: Any) -> None:
-        """Let the service know a session whose machine is this PC."""
+    def serve(self, pc: Pc, heard: Callable[[], Mapping[str, Any]] = dict, **changes: Any) -> None:
+        """Let the service know a session whose machine is this PC.
+
+        `heard` is asked at each look for what the job has said by then: `progress`, `result`.
+        """
         seen = {
             "id": SESSION, "machine": "pc1", "state": "checked_in", "outcome": None,
             "image": "pc1", "version": VERSION, "boot_script_served": 1, "refused_checkins": 0,
             "image_check": None, "address": pc.address, "host_key": pc.host_key,
-            "progress": None, "result": None, **changes,
+            "progress": None, "result": None, "last_heard": None, **changes,
         }  # fmt: skip
         path = f"/v1/sessions/{SESSION}"
         self.service.answer("POST", "/v1/sessions", seen)
-        self.service.answer("GET", path, seen)
+
+        def look() -> dict[str, Any]:
+            said = {kind: record | {"job": pc.job} for kind, record in heard().items()}
+            return seen | said | {"last_heard": str(time.monotonic())}
+
+        self.service.answer("GET", path, look)
         self.service.answer("DELETE", path, seen | {"state": "ended", "outcome": "failed"})
 
     @property

@@ -2,6 +2,7 @@
 """The modules that start the agent, with fake programs on PATH."""
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,12 +39,36 @@ def test_a_backup_is_started_detached(
     result = run_module("disk_backup", **options(tmp_path, **more))
     assert result["unit"] == "slipway-job-job-1"
     assert result["log"] == f"{tmp_path}/jobs/job-1.jsonl"
-    assert f"--property=StandardOutput=truncate:{result['log']}" in starter.calls[0]
+    assert f"--property=StandardOutput=append:{result['log']}" in starter.calls[0]
     assert "--unit=slipway-job-job-1" in starter.calls[0]
-    session = "--session /run/slipway/session.json --json"
+    session = "--session /run/slipway/session.json --job job-1 --json"
     expected = f"backup /dev/sda --name pc1 --level 3 --whole disk0:2 {session} --threads 2"
     assert started(starter)[1:] == expected.split()
     assert agent.calls == []
+
+
+def test_whatever_ends_the_agent_is_told(
+    agent: Any, starter: Any, run_module: Callable[..., Any], tmp_path: Path
+) -> None:
+    """systemd takes the quotes away, and puts in how the unit ended."""
+    old = tmp_path / "jobs/job-1.jsonl"
+    old.parent.mkdir()
+    old.write_text("of an earlier job with that name")
+    result = run_module("disk_backup", **options(tmp_path, session_file="/run/my session.json"))
+    assert not old.exists()
+    [behind] = [
+        word.removeprefix("--property=ExecStopPost=-")
+        for word in starter.calls[0]
+        if "ExecStopPost" in word
+    ]
+    words = shlex.split(behind)
+    for name, value in (("SERVICE_RESULT", "signal"), ("EXIT_STATUS", "KILL")):
+        words = [word.replace(f"${{{name}}}", value) for word in words]
+    assert words[0].endswith("systemd-run") and "--no-block" in words
+    assert {"--setenv=SERVICE_RESULT=signal", "--setenv=EXIT_STATUS=KILL"} <= set(words)
+    told = parse_arguments(words[words.index("--") + 2 :])
+    assert (told.verb, told.unit, told.job) == ("ended", result["unit"], "job-1")
+    assert (str(told.session), str(told.log)) == ("/run/my session.json", result["log"])
 
 
 def test_options_for_failing_disks(

@@ -160,9 +160,10 @@ def test_folders_of_others_hold_no_control_socket(connection: Any, tmp_path: Pat
 @pytest.mark.plays
 def test_a_farewell_that_hangs_does_not_hold_the_run(site: Site, pc: Pc) -> None:
     pc.module_says({"unit": "slipway-job-1", "changed": True})
-    pc.job_says({
+    result = {
         "type": "result", "verb": "backup", "changed": True, "image": "pc1", "version": VERSION,
-    })  # fmt: skip
+    }  # fmt: skip
+    site.serve(pc, lambda: {"result": result})
     pc.answer(farewell={"hang": 100_000})
     done = site.play(pc, "backup")
     assert done.returncode == 0, done.stdout

@@ -15,6 +15,7 @@ from ansible.module_utils._internal._datatag import AnsibleTagHelper
 from ansible.playbook.play_context import PlayContext
 from ansible.plugins.loader import become_loader  # noqa: F401  (completes the plugin loaders)
 from ansible.template import trust_as_template
+from ansible_collections.slipway.imaging.plugins.plugin_utils._machine_action import MachineAction
 from ansible_collections.slipway.imaging.plugins.plugin_utils._plain import NotPlain, plain
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,10 +47,14 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
         module = import_module(f"ansible_collections.slipway.imaging.plugins.action.{name}")
         task = SimpleNamespace(
             async_val=0, args={"image": "pc1"}, action=name, check_mode=check_mode, diff=True,
-            environment=None,
+            environment=None, delegate_to="img",
         )  # fmt: skip
+        task.args["service"] = {"session": "0123456789abcdef"}
         action = module.ActionModule(task, Sulky(), PlayContext(), None, None, None)
-        monkeypatch.setattr(action, "_execute_module", lambda **_options: answer)
+        pc = MachineAction(task, Sulky(), PlayContext(), None, None, None)
+        monkeypatch.setattr(action, "machine", lambda *_args: pc, raising=False)
+        for each in (action, pc):
+            monkeypatch.setattr(each, "_execute_module", lambda **_options: answer)
         result: dict[str, Any] = action.run(task_vars={"inventory_hostname": "pc1"})
         return result
 
@@ -224,9 +229,8 @@ def test_a_failure_and_a_mess_are_told_in_plain_words(site: Site, pc: Pc, victim
 @real
 def test_a_version_that_nobody_published_is_none(site: Site, pc: Pc, victim: Path) -> None:
     """Its job says that all is well; the service knows of no version."""
-    site.serve(pc, version=None)
+    site.serve(pc, lambda: {"result": RESULT}, version=None)
     pc.module_says({"unit": "slipway-job-1", "changed": True})
-    pc.job_says(RESULT)
     done = site.play(pc, "backup")
     assert "published nothing" in done.stdout
     assert site.outcome == "failed"
@@ -236,9 +240,72 @@ def test_a_version_that_nobody_published_is_none(site: Site, pc: Pc, victim: Pat
 @real
 def test_an_honest_pc_is_believed(site: Site, pc: Pc) -> None:
     """Else the tests of lies would prove nothing."""
+    site.serve(pc, lambda: {"result": RESULT})
     pc.module_says({"unit": "slipway-job-1", "changed": True})
-    pc.job_says(RESULT)
     done = site.play(pc, "backup")
     assert done.returncode == 0, done.stdout
     assert site.outcome == "done"
+    assert f"pc1@{VERSION}" in done.stdout
+    kinds = [kind for kind, _command in pc.commands]
+    assert kinds.count("module") == 1 and set(kinds) == {"hello", "module", "farewell"}
+
+
+PROGRESS = {
+    "type": "progress", "phase": "backup", "disk": "disk0", "partition": "1", "done": 5,
+    "total": 100,
+}  # fmt: skip
+KILLED = {"type": "killed", "result": "signal", "status": "KILL", "said": f"oops {ESCAPES}"}
+
+
+@real
+@pytest.mark.parametrize("verb", ["backup", "restore"])
+def test_an_agent_that_is_killed_ends_the_run_with_the_reason(
+    site: Site, pc: Pc, verb: str
+) -> None:
+    """The word of its end comes by the image server: nobody asks the PC."""
+    looks = iter([{}, {"progress": PROGRESS}])
+    site.serve(pc, lambda: next(looks, {"progress": PROGRESS, "result": KILLED}))
+    pc.module_says({"unit": "slipway-job-1", "changed": True})
+    done = site.play(pc, verb, "-e", "image=pc1")
+    said = done.stdout + done.stderr
+    assert done.returncode != 0 and site.outcome == "failed"
+    assert "The agent on pc1 was killed (signal, status KILL; it last said: oops" in said
+    assert not any(char in said for char in "\x1b\x07\u202e\u009b")
+    assert [kind for kind, _command in pc.commands if kind != "hello"] == ["module", "farewell"]
+
+
+@real
+def test_a_pc_whose_sshd_dies_is_followed_to_its_end(site: Site, pc: Pc) -> None:
+    looks = [0]
+
+    def heard() -> dict[str, Any]:
+        if pc.job:
+            looks[0] += 1
+        if looks[0] == 2:
+            pc.stop()
+        if looks[0] > 5:
+            return {"result": RESULT}
+        return {"progress": PROGRESS | {"done": looks[0]}}
+
+    site.serve(pc, heard)
+    pc.module_says({"unit": "slipway-job-1", "changed": True})
+    done = site.play(pc, "backup")
+    assert done.returncode == 0, done.stdout
+    assert site.outcome == "done" and f"pc1@{VERSION}" in done.stdout
+    assert list(site.known_hosts_dir.iterdir()) == []
+
+
+@real
+def test_a_start_that_is_not_answered_is_looked_for(site: Site, pc: Pc) -> None:
+    """Its sshd dies with the start; that the job goes on is known at the server."""
+
+    def heard() -> dict[str, Any]:
+        if pc.job and pc.sshd.poll() is None:
+            pc.stop()
+        return {"result": RESULT} if pc.job else {}
+
+    site.serve(pc, heard)
+    pc.answer(module={"code": 255, "err": "Connection reset by peer"})
+    done = site.play(pc, "backup")
+    assert done.returncode == 0, done.stdout
     assert f"pc1@{VERSION}" in done.stdout

@@ -126,6 +126,20 @@ def leases(folder: Path, macs: list[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+def test_a_card_of_several_has_neither_a_name_nor_an_address(tmp_path: Path) -> None:
+    """It is a dock's: DHCP can't tell which of its machines asks."""
+    dock, uuid = "52:54:00:ab:00:d0", "4c4c4544-0001-100{}-8020-b7c04f202020"
+    hosts = {
+        "pc1": {"machine_macs": [dock.upper()], "machine_uuid": uuid.format(1)},
+        "pc2": {"machine_macs": ["5254.00ab.00d0", "52:54:00:ab:00:02"],
+                "machine_uuid": uuid.format(2)},
+        "pc3": {"machine_macs": ["52:54:00:ab:00:03"], "machine_ip": "10.9.9.13"},
+    }  # fmt: skip
+    assert rendered(tmp_path, hosts) == [
+        "52:54:00:ab:00:02,pc2", "52:54:00:ab:00:03,10.9.9.13,pc3",
+    ]  # fmt: skip
+
+
 def test_every_spelling_of_a_mac_address_reaches_dnsmasq_as_one(tmp_path: Path) -> None:
     hosts = {
         f"pc{number}": {

@@ -252,3 +252,33 @@ def test_status_and_lists(service: Service) -> None:
     assert error_of(service.admin.delete("/v1/sessions/nope")) == (404, "no_such_session")
     assert error_of(service.http.get("/v1/sessions")) == (404, "no_such_route")
     assert error_of(service.http.get("/v1/checkin")) == (405, "wrong_method")
+
+
+def test_a_wait_for_the_end_of_a_job(service: Service) -> None:
+    """The first last word of a job stands, and another job of the session begins anew."""
+    pc = service.machine()
+
+    def say(kind: str, **record: Any) -> None:
+        assert pc.request("POST", f"/v1/session/{kind}", json=record).status_code == 200
+
+    def look(wait: float = 0) -> dict[str, Any]:
+        return service.session(pc.session, wait=wait, until="finished")
+
+    say("progress", type="progress", job="a", done=1)
+    assert look()["result"] is None
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(look, 25)
+        say("result", type="result", job="a", changed=True)
+        seen = waiting.result()
+    assert (seen["result"], seen["state"]) == (
+        {"type": "result", "job": "a", "changed": True}, "checked_in",
+    )  # fmt: skip
+    say("result", type="killed", job="a")
+    say("progress", type="progress", job="a", done=2)
+    assert look(25)["result"]["type"] == "result"
+    say("progress", type="progress", job="b", done=0)
+    assert look()["result"] is None
+    say("result", type="killed", job="b")
+    assert look()["result"]["type"] == "killed"
+    service.admin.delete(f"/v1/sessions/{pc.session}")
+    assert look(25)["state"] == "ended"

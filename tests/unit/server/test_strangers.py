@@ -101,6 +101,21 @@ def net(make_net: Callable[..., Net]) -> Net:
     return make_net()
 
 
+def test_a_machine_that_boots_anew_has_left_its_session(net: Net) -> None:
+    """It alone can say so: whoever asks in its name ends nothing."""
+    session = net.open(PC)
+    ticket = ticket_in(net.pc.boot(PC))
+    assert net.check_in(net.pc, session, PC, ticket=ticket)[0] == 200
+    for other in (net.stranger, net.far_stranger, net.fixed):
+        other.boot(PC)
+        assert net.seen(session)["state"] == "checked_in"
+    net.pc.boot(OTHER)
+    assert net.seen(session)["state"] == "checked_in"
+    assert MENU in net.pc.boot(PC)
+    seen = net.seen(session)
+    assert (seen["state"], seen["outcome"]) == ("ended", "abandoned")
+
+
 @pytest.mark.parametrize("asker", ["stranger", "far_stranger", "fixed"])
 @pytest.mark.parametrize(("machine", "mac"), [("pc", PC), ("far", FAR)])
 def test_a_session_is_its_machines_alone(net: Net, asker: str, machine: str, mac: str) -> None:

@@ -29,6 +29,9 @@ class Arguments(argparse.Namespace):
     token_file: Path | None = None
     ca: Path | None = None
     session: Path | None = None
+    job: str = ""
+    unit: str = ""
+    log: Path = Path()
     level: int = 3
     threads: int = 0
     whole: list[str] = field(default_factory=list)
@@ -73,6 +76,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> Arguments:
     _checkin(verbs.add_parser("checkin", help="join the session that this machine was booted for"))
     _choice(verbs.add_parser("choice", help="ask for what this machine's user chose in the menu"))
     _register(verbs.add_parser("register", help="ask the server to register this PC, and wait"))
+    _ended(verbs.add_parser("ended", help="tell the server how a job's unit ended"))
     _console(verbs.add_parser("console", help="show on this screen what the machine is doing"))
     _medium(
         verbs.add_parser("medium", help="restore this PC from the medium that it was booted from")
@@ -97,8 +101,15 @@ def _store(parser: argparse.ArgumentParser) -> None:
     place.add_argument(
         "--session", type=Path, metavar="FILE", help="the file that slipway checkin wrote"
     )
+    _job(parser)
     parser.add_argument("--token-file", type=Path, metavar="F", help="session token for a URL")
     parser.add_argument("--ca", type=Path, metavar="F", help="certificate authority for a URL")
+
+
+def _job(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--job", default="", metavar="NAME", help="what the server is told that this is"
+    )
 
 
 def _threads(parser: argparse.ArgumentParser) -> None:
@@ -283,6 +294,14 @@ def _register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--leave", action="store_true", help="in the end reboot, or switch off when refused"
     )
+    _common(parser)
+
+
+def _ended(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("unit", metavar="UNIT")
+    parser.add_argument("--session", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--log", type=Path, required=True, metavar="FILE", help="its JSON lines")
+    _job(parser)
     _common(parser)
 
 

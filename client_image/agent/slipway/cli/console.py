@@ -17,6 +17,8 @@ from slipway.cli.screen import Screen
 from slipway.cli.units import clock, size
 from slipway.cli.views import progress_line
 
+# Behind one of these comes nothing more.
+LAST_WORDS = ("result", "error", "killed")
 _TAIL = 64 << 10
 _STALE = 60.0
 _SCREEN_PAUSE, _LINE_PAUSE = 1.0, 2.0
@@ -60,6 +62,9 @@ class Console:
             remedy = record.get("remedy")
             helps = f"  What helps: {remedy}" if remedy else ""
             return f"FAILED: {record.get('message', '?')}.{helps}"
+        if kind == "killed":
+            why = " ".join(str(record.get(key, "?")) for key in ("result", "status"))
+            return f"FAILED: the agent was killed ({why}).  {record.get('said', '')}".rstrip()
         return "starting"
 
     def _newest(self) -> Path | None:
@@ -88,7 +93,7 @@ def last_record(path: Path) -> dict[str, Any]:
         return {}
     for line in reversed(lines):
         value = _parse(line)
-        if value.get("type") in ("progress", "result", "error"):
+        if value.get("type") in ("progress", *LAST_WORDS):
             return value
     return {}
 

@@ -28,6 +28,7 @@ _VERBS: dict[str, Callable[[Arguments, View], int]] = {
     "checkin": verbs.checkin,
     "choice": verbs.choice,
     "register": verbs.register,
+    "ended": verbs.ended,
     "console": verbs.console,
     "medium": verbs.medium,
 }

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Generator, Mapping, Sequence
@@ -14,6 +15,7 @@ from slipway import __version__
 from slipway.cli.arguments import Arguments
 from slipway.cli.choice import Conversation, heart
 from slipway.cli.console import Console, follow
+from slipway.cli.ended import last_word
 from slipway.cli.leaving import leave
 from slipway.cli.medium import About, End, MediumTalk, chosen_mode
 from slipway.cli.medium_restore import write as write_medium
@@ -77,7 +79,7 @@ from slipway.net.choice import Desk, wish
 from slipway.net.client import PATIENCE, WORK_PATIENCE, Client
 from slipway.net.http_store import HttpStore
 from slipway.net.registration import Registration
-from slipway.net.session import Reporter, Session
+from slipway.net.session import Reporter, Session, report_end
 
 SESSION_FILE = Path("/run/slipway/session.json")
 NONCE_FILE = Path("/run/slipway/nonce")
@@ -104,11 +106,17 @@ class _Job:
     reporter: Reporter | None
     began: float
 
+    def warning(self, message: str) -> None:
+        """Tell the view and the server."""
+        if self.reporter is not None:
+            self.reporter.warning(message)
+        self.view.warning(message)
+
     def done(self, result: Result) -> None:
         """Tell the view and the server."""
         result = replace(result, seconds=round(time.monotonic() - self.began, 2))
         for warning in (*degraded_lines(result), *result.warnings):
-            self.view.warning(warning)
+            self.warning(warning)
         if self.reporter is not None:
             self.reporter.finish(result.to_json())
         self.view.result(result)
@@ -119,7 +127,7 @@ def _job(
     arguments: Arguments, view: View, create: bool = False, patience: float = WORK_PATIENCE
 ) -> Generator[_Job, None, None]:
     session = Session.load(arguments.session) if arguments.session else None
-    reporter = Reporter(session) if session is not None else None
+    reporter = Reporter(session, arguments.job) if session is not None else None
 
     def sink(record: Record) -> None:
         view.progress(record)
@@ -272,7 +280,7 @@ def backup(arguments: Arguments, view: View) -> int:
             firmware=facts["firmware"],
         )
         machine = recorded(machine)
-        result = engine_backup(disks, name, job.store, job.meter, machine, options, view.warning)
+        result = engine_backup(disks, name, job.store, job.meter, machine, options, job.warning)
         job.done(result)
     return 0
 
@@ -319,7 +327,7 @@ def _compare_or_restore(arguments: Arguments, view: View, mode: Mode) -> Result:
         store = ReshapedStore(job.store, manifest, job.meter)
         pairs = _pairs(arguments, manifest, grow, store)
         for note in (note for pair in pairs for note in pair.fit.notes):
-            view.warning(note)
+            job.warning(note)
         result = engine_restore(
             manifest,
             pairs,
@@ -331,18 +339,18 @@ def _compare_or_restore(arguments: Arguments, view: View, mode: Mode) -> Result:
             read_back=arguments.read_back,
         )
         if mode != "compare":
-            result = _boot_entries(result, manifest, pairs, view, write=mode == "restore")
+            result = _boot_entries(result, manifest, pairs, job, write=mode == "restore")
         job.done(result)
     return result
 
 
 def _boot_entries(
-    result: Result, manifest: Manifest, pairs: tuple[Pair, ...], view: View, write: bool
+    result: Result, manifest: Manifest, pairs: tuple[Pair, ...], job: _Job, write: bool
 ) -> Result:
     entries = restore_entries(manifest, pairs, firmware(), write)
     for entry in entries:
         if entry.state == "failed":
-            view.warning(
+            job.warning(
                 f"the boot entry {entry.label} could not be written: {entry.problem}; the disks "
                 r"are restored, and firmware that finds no entry starts \EFI\BOOT\BOOTX64.EFI: if "
                 f"the PC does not boot, add {entry.loader} in its firmware setup or with efibootmgr"
@@ -491,6 +499,17 @@ def register(arguments: Arguments, view: View) -> int:
 
 def _say(message: str) -> None:
     print(f"slipway: {message}", file=sys.stderr, flush=True)
+
+
+def ended(arguments: Arguments, view: View) -> int:
+    """Tell the server, and the screens, how a job ended whose agent could not."""
+    if os.environ.get("SERVICE_RESULT") == "success" or arguments.session is None:
+        return 0
+    record = last_word(arguments.log, arguments.unit, os.environ)
+    if record["type"] == "killed" and isinstance(view, JsonView):
+        view.other(record)
+    report_end(Session.load(arguments.session), arguments.job, record)
+    return 0
 
 
 def console(arguments: Arguments, view: View) -> int:

@@ -18,6 +18,8 @@ from slipway.net.client import PATIENCE, WORK_PATIENCE, Client
 log = logging.getLogger(__name__)
 
 _POST_TIMEOUT = 10.0
+# What the server is told of a job's warnings, in a record that may have 16 KiB.
+_MOST_WARNINGS, _LONGEST_WARNING, _ALL_WARNINGS = 100, 500, 8 << 10
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,11 @@ class Session:
 class Reporter:
     """Posts the newest progress record from a thread of its own; a slow server delays nothing."""
 
-    def __init__(self, session: Session) -> None:
-        """Start the thread."""
+    def __init__(self, session: Session, job: str = "") -> None:
+        """Start the thread. `job` names what it speaks of: a session may have several."""
+        self._job = job
+        self._warnings: list[str] = []
+        self._warned = 0
         self._quick = session.client(patience=0)
         self._patient = session.client(patience=WORK_PATIENCE)
         self._brief = session.client(patience=_POST_TIMEOUT * 3)
@@ -82,6 +87,17 @@ class Reporter:
             self._latest = record
             self._wake.notify()
 
+    def warning(self, message: str) -> None:
+        """Take a warning; it goes with all that is sent from now on."""
+        text = message[:_LONGEST_WARNING]
+        self._warned += len(json.dumps(text))
+        if len(self._warnings) < _MOST_WARNINGS and self._warned < _ALL_WARNINGS:
+            self._warnings.append(text)
+        elif self._warned < _ALL_WARNINGS * 2:
+            # Said once.
+            self._warned = _ALL_WARNINGS * 2
+            self._warnings.append("There are more warnings; the PC's own log has them.")
+
     def finish(self, result: dict[str, Any]) -> None:
         """Send the result or the error of the job, behind all progress.
 
@@ -92,7 +108,7 @@ class Reporter:
             self._wake.notify()
         self._thread.join(_POST_TIMEOUT)
         client = self._brief if result.get("type") == "error" else self._patient
-        self._post(client, "/v1/session/result", result)
+        _post(client, "/v1/session/result", self._signed(result))
 
     def _loop(self) -> None:
         while True:
@@ -102,12 +118,21 @@ class Reporter:
                 record, self._latest = self._latest, None
                 if record is None:
                     return
-            self._post(self._quick, "/v1/session/progress", record.to_json())
+            _post(self._quick, "/v1/session/progress", self._signed(record.to_json()))
 
-    def _post(self, client: Client, path: str, body: dict[str, Any]) -> None:
-        try:
-            answer = client.request("POST", path, body, timeout=_POST_TIMEOUT)
-            if not answer.ok:
-                log.info("the server did not take %s: %s", path, answer.status)
-        except SlipwayError as error:
-            log.info("the server did not take %s: %s", path, error.message)
+    def _signed(self, record: dict[str, Any]) -> dict[str, Any]:
+        return record | {"job": self._job, "warnings": list(self._warnings)}
+
+
+def report_end(session: Session, job: str, record: dict[str, Any]) -> None:
+    """Send a job's last word for an agent that could not."""
+    _post(session.client(patience=WORK_PATIENCE), "/v1/session/result", record | {"job": job})
+
+
+def _post(client: Client, path: str, body: dict[str, Any]) -> None:
+    try:
+        answer = client.request("POST", path, body, timeout=_POST_TIMEOUT)
+        if not answer.ok:
+            log.info("the server did not take %s: %s", path, answer.status)
+    except SlipwayError as error:
+        log.info("the server did not take %s: %s", path, error.message)

@@ -45,6 +45,7 @@ from .jobs.next_boots import NextBoot, NextBoots
 from .network.addresses import Addresses
 from .network.strangers import Strangers
 from .registrations.identities import Identities
+from .registrations.registration import Identity
 from .registrations.registrations import Registrations
 from .sessions.arrivals import Arrivals
 from .sessions.session import Session
@@ -147,7 +148,9 @@ class Service:
             self.run,
             config.max_manifest_bytes,
         )
-        self.openings = Openings(self.sessions, self.images, self.checker, self.run)
+        self.openings = Openings(
+            self.sessions, self.images, self.checker, self.run, self.menus.sharing
+        )
         self.choices = Choices(
             menus=self.menus,
             images=self.images,
@@ -171,6 +174,7 @@ class Service:
             self.addresses,
             self.strangers,
             Orders(config, self.next_boots, self.menus, self.run).boot_script,
+            self._pin_of,
         )
 
     def _connect_upkeep(self, config: Config) -> None:
@@ -262,6 +266,9 @@ class Service:
 
     async def _mark(self, bad: set[str]) -> None:
         await self.run(self._scrubber.mark, bad)
+
+    async def _pin_of(self, machine: str) -> Identity | None:
+        return await self.run(self.menus.pin, machine)
 
     async def _sync(self) -> None:
         await self.run(self.store.sync)

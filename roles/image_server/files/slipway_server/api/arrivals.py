@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 from ..base.errors import ServiceError
+from ..registrations.registration import identity
 from ..sessions.arrivals import Report
 from .common import BODY, NO_STORE, ServiceDep, peer, refusals
 from .models import sessions as models
@@ -24,14 +25,19 @@ _BOOT_MAC = re.compile(r"[0-9a-f]{2}(-[0-9a-f]{2}){5}\Z")
     responses=refusals("no_boot_script"),
     summary="The script that boots a MAC into what is asked of it",
 )
-async def boot(mac: str, request: Request, service: ServiceDep) -> PlainTextResponse:
+async def boot(
+    mac: str, request: Request, service: ServiceDep, uuid: str = "", serial: str = ""
+) -> PlainTextResponse:
     """A pending session's script, or, once, that of an order; nginx answers a 404 with the menu.
 
-    For the machine alone: whoever asks from another address gets the 404.
+    For the machine alone: whoever asks from another address gets the 404, and so does another PC
+    at a card for whose machine the inventory has a ``uuid`` or ``serial``.
     """
     script = None
     if _BOOT_MAC.match(mac):
-        script = await service.arrivals.boot_script(mac.replace("-", ":"), peer(request))
+        card = mac.replace("-", ":")
+        said = identity((card,), {"uuid": uuid, "serial": serial})
+        script = await service.arrivals.boot_script(card, peer(request), said)
     if script is None:
         raise ServiceError("no_boot_script", "Nothing is asked of this MAC address.")
     return PlainTextResponse(script, headers=NO_STORE)

@@ -10,7 +10,7 @@ from fastapi import Query as Parameter
 
 from ..base.errors import ServiceError
 from ..service import Service
-from ..sessions.session import Session, proof_nonce
+from ..sessions.session import Session, finished, proof_nonce
 from ..sessions.view import view
 from .audited import NoteDep
 from .callers import OF_A_JOB, SessionDep
@@ -54,8 +54,8 @@ async def progress(record: models.ProgressRecord, item: SessionDep, service: Ser
 
 @machine.post("/session/result", response_model=Empty, responses=refusals(*AUTH, *BODY))
 async def result(record: models.ResultRecord, item: SessionDep, service: ServiceDep) -> Any:
-    """The final result or error record, at most 512 KiB."""
-    await service.sessions.update(item.id, result=record)
+    """A job's last record, at most 512 KiB: result, error, or how it was killed."""
+    await service.sessions.result(item.id, record)
     return {}
 
 
@@ -130,16 +130,16 @@ async def get_session(
     session_id: str,
     service: ServiceDep,
     wait: Annotated[float, Parameter(ge=0, le=25)] = 0,
-    until: Literal["checked_in", "ended", "image_checked"] = "ended",
+    until: Literal["checked_in", "ended", "image_checked", "finished"] = "ended",
 ) -> Any:
     """One session; with ``wait`` the answer comes when the state is reached or time is up."""
 
     def reached(item: Session) -> bool:
         if until == "checked_in":
             return item.state != "requested"
-        return (
-            service.openings.is_image_checked(item) if until == "image_checked" else not item.open
-        )
+        if until == "image_checked":
+            return service.openings.is_image_checked(item)
+        return finished(item) if until == "finished" else not item.open
 
     return _shown(service, await service.sessions.wait(session_id, reached, wait))
 

@@ -11,8 +11,17 @@ from ..jobs.jobs import Jobs
 from ..sessions.sessions import Sessions
 
 
-def refuse_busy(jobs: Jobs, sessions: Sessions, machine: str, macs: Collection[str]) -> None:
-    """Refuse a machine that has an open job, or is in an open session by its name or a card."""
+def refuse_busy(
+    jobs: Jobs,
+    sessions: Sessions,
+    machine: str,
+    macs: Collection[str],
+    sharing: frozenset[str],
+) -> None:
+    """Refuse a machine that has an open job, or is in an open session by its name or a card.
+
+    ``sharing``: the machines that have a card in common with it, and are told from it otherwise.
+    """
     other = jobs.of_machine(machine)
     if other is not None:
         raise ServiceError(
@@ -22,7 +31,8 @@ def refuse_busy(jobs: Jobs, sessions: Sessions, machine: str, macs: Collection[s
             job=other.id,
         )
     for session in sessions.open_sessions():
-        if session.machine == machine or set(session.macs) & set(macs):
+        shared = session.machine not in sharing and set(session.macs) & set(macs)
+        if session.machine == machine or shared:
             raise ServiceError(
                 "machine_busy",
                 f"{machine} is at work already ({session.verb}, {session.state}).",

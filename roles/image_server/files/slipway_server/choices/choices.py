@@ -83,13 +83,14 @@ class Choices:
 
     async def choose(self, wish: Wish) -> tuple[Job, str]:
         """Make a job of what a machine chose; return it with its token, which is kept nowhere."""
-        menu = await self._run(self._menus.find, wish.macs)
+        menu = await self._run(self._menus.find, wish.macs, identity(wish.macs, wish.hardware))
+        sharing = await self._run(self._menus.sharing, menu.machine)
         # First of all: whoever asks from elsewhere learns nothing of the menu.
         proven = await self._refuse_wrong_address(menu, wish)
         item = menu.item(wish.item)
         if (mine := self._same_choice(menu, wish)) is not None:
             return await self._jobs.renew(mine)
-        refuse_busy(self._jobs, self._sessions, menu.machine, menu.macs)
+        refuse_busy(self._jobs, self._sessions, menu.machine, menu.macs, sharing)
         self._refuse_stranger(menu, wish)
         order = self._next_boots.permission(
             wish.once or "", menu.machine, item.id, wish.address, proven
@@ -101,7 +102,7 @@ class Choices:
             await self._next_boots.use(order)
         # All that took time: another request may have been quicker. From here on nothing waits
         # before the job is in the books.
-        refuse_busy(self._jobs, self._sessions, menu.machine, menu.macs)
+        refuse_busy(self._jobs, self._sessions, menu.machine, menu.macs, sharing)
         job, token = await self._jobs.create(
             Job(
                 id="",

@@ -22,6 +22,7 @@ from slipway.format.names import check_mac, check_name, parse_image_ref
 
 from ..base.errors import ServiceError
 from ..base.names import ITEM_PATTERN
+from ..registrations.registration import Identity, apart, may_be, useful_serial, useful_uuid
 from .passwords import PasswordHash
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,8 @@ class MachineMenu:
     items: tuple[MenuItem, ...]
     # What the inventory fixed; None: nothing.
     address: str | None = None
+    # UUID and serial number that the inventory gives it; None: neither.
+    pin: Identity | None = None
     # The console's key map; the environment's own when empty.
     keymap: str = ""
 
@@ -75,11 +78,16 @@ class MenuFiles:
         self._folder = folder
         self._known: dict[str, tuple[_Stamp, MachineMenu | None]] = {}
 
-    def find(self, macs: Iterable[str]) -> MachineMenu:
-        """The menu of the machine that has these cards."""
-        menus = self._menus()
+    def find(self, macs: Iterable[str], said: Identity) -> MachineMenu:
+        """The menu of the machine that has these cards and is, by the inventory, what it says."""
         wanted = set(macs)
-        found = [menu for menu in menus if wanted & set(menu.macs)]
+        of_cards = self._of_cards(wanted)
+        found = [menu for menu in of_cards if may_be(menu.pin, said)]
+        if of_cards and not found:
+            log.warning("the PC with the cards %s is none of their machines", ", ".join(wanted))
+            raise ServiceError(
+                "another_machine", "This PC has the card of machines that it is not."
+            )
         if not found:
             raise ServiceError("unknown_machine", "No menu on this server is for these cards.")
         if len(found) > 1:
@@ -90,10 +98,13 @@ class MenuFiles:
 
     def address_of(self, macs: Iterable[str]) -> str | None:
         """The address that the inventory fixed for the machine that has these cards."""
-        try:
-            return self.find(macs).address
-        except ServiceError:
-            return None
+        found = self._of_cards(set(macs))
+        return found[0].address if len(found) == 1 else None
+
+    def pin(self, machine: str) -> Identity | None:
+        """UUID and serial number that the inventory gives a machine."""
+        menu = self.of(machine)
+        return menu.pin if menu else None
 
     def of(self, machine: str) -> MachineMenu | None:
         """The menu of a machine by its name."""
@@ -102,6 +113,17 @@ class MenuFiles:
     def all(self) -> list[MachineMenu]:
         """The menus of all machines."""
         return self._menus()
+
+    def sharing(self, machine: str) -> frozenset[str]:
+        """The machines that have a card in common with it, and are told from it by the rest."""
+        menu = self.of(machine)
+        if menu is None or menu.pin is None:
+            return frozenset()
+        others = self._of_cards(set(menu.macs))
+        return frozenset(each.machine for each in others if apart(menu.pin, each.pin))
+
+    def _of_cards(self, wanted: set[str]) -> list[MachineMenu]:
+        return [menu for menu in self._menus() if wanted & set(menu.macs)]
 
     def _menus(self) -> list[MachineMenu]:
         seen: dict[str, tuple[_Stamp, MachineMenu | None]] = {}
@@ -150,7 +172,17 @@ def _read(path: Path) -> MachineMenu:
     address = value.get("address")
     if address is not None:
         address = str(ipaddress.ip_address(address))
-    return MachineMenu(machine, macs, items, address, keymap)
+    return MachineMenu(machine, macs, items, address, _pin(value), keymap)
+
+
+def _pin(value: dict[str, Any]) -> Identity | None:
+    if value.get("uuid") is None and value.get("serial") is None:
+        return None
+    uuid, serial = (value.get(key) for key in ("uuid", "serial"))
+    found = Identity((), useful_uuid(uuid), useful_serial(serial))
+    if (uuid is not None, serial is not None) != (found.uuid is not None, found.serial is not None):
+        raise ValueError("its UUID or serial number tells no PC from another")
+    return found
 
 
 def _item(value: dict[str, Any]) -> MenuItem:

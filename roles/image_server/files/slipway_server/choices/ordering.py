@@ -59,8 +59,9 @@ class Ordering:
         """
         menu = await self._machine(wanted.machine)
         image = await self._image(wanted)
+        sharing = await self._run(self._menus.sharing, menu.machine)
         # From here on nothing waits before the job is in the books.
-        refuse_busy(self._jobs, self._sessions, menu.machine, menu.macs)
+        refuse_busy(self._jobs, self._sessions, menu.machine, menu.macs, sharing)
         job = Job(
             id="",
             machine=menu.machine,
@@ -97,9 +98,11 @@ class Ordering:
             raise ServiceError("bad_request", "image: say which one is to be restored.")
         found = parse_image_ref(wanted.image or wanted.machine)
         if wanted.verb in _READING:
-            await self._run(self._images.resolve, found.name, found.version)
+            await self._run(self._images.find, found.name, found.version)
         elif found.version is not None:
             raise ServiceError(
                 "bad_request", "image: a backup makes a new version; say NAME alone."
             )
+        else:
+            await self._run(self._images.refuse_alias, found.name)
         return str(found)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -26,6 +27,8 @@ from .memory import Health, Lacking, Memory, Summary
 from .offer import Offer
 from .store import ChunkStore, Fingerprint
 from .trash import Trash
+
+log = logging.getLogger(__name__)
 
 # How many summaries one commit keeps: a commit for each took a minute for 20,000 versions.
 _SUMMARIES_AT_ONCE = 1000
@@ -86,6 +89,21 @@ class Images:
                 "is_alias", f"{name} is an alias of {target}: it has no versions of its own."
             )
         return target
+
+    def refuse_alias(self, name: str) -> None:
+        """Refuse a name that a backup can't be kept by."""
+        # An image is no alias, and a policy that can't be used keeps nobody from a backup.
+        if self.versions(name):
+            return
+        try:
+            target = self.alias(name)
+        except ServiceError as error:
+            log.warning("%s", error.message)
+            return
+        if target is not None:
+            raise ServiceError(
+                "is_alias", f"{name} is an alias of {target}: a backup takes the name of an image."
+            )
 
     def resolve(self, name: str, version: str | None) -> str:
         """The concrete version; None means the newest."""

@@ -103,10 +103,10 @@ class NextBoots:
             return None
         return await self._end(waiting, "cancelled")
 
-    def waiting(self, mac: str) -> NextBoot | None:
-        """The order for the machine that has this card."""
+    def waiting(self, mac: str) -> list[NextBoot]:
+        """The orders for machines that have this card: several, where it is a dock's."""
         armed = (item for item in self._orders.values() if item.state == "armed")
-        return next((item for item in armed if mac in item.macs), None)
+        return [item for item in armed if mac in item.macs]
 
     async def take(self, order: NextBoot, address: str | None) -> NextBoot | None:
         """Use up the order for its machine, which boots now; None: it is no longer there."""

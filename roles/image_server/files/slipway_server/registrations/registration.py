@@ -120,6 +120,22 @@ def compare(before: Identity | None, now: Identity) -> str:
     return KNOWN if before is not None and was_said and before.confirmed else NEW
 
 
+def may_be(pinned: Identity | None, said: Identity) -> bool:
+    """Whether a PC may be the one that the inventory describes; of one that it does not, any."""
+    if pinned is None:
+        return True
+    pairs = ((pinned.uuid, said.uuid), (pinned.serial, said.serial))
+    return all(wanted is None or wanted == found for wanted, found in pairs)
+
+
+def apart(one: Identity | None, other: Identity | None) -> bool:
+    """Whether no PC may be both: then they may share a card, that of a dock or an adapter."""
+    if one is None or other is None:
+        return False
+    pairs = ((one.uuid, other.uuid), (one.serial, other.serial))
+    return any(None not in pair and pair[0] != pair[1] for pair in pairs)
+
+
 def useful_uuid(value: object) -> str | None:
     """The UUID in lower case, or None when it says nothing: zeros, Fs, a vendor's constant."""
     text = value.strip().lower() if isinstance(value, str) else ""

@@ -7,9 +7,10 @@ were asked of the machine, and the administrator is told.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from ..base.config import Config
 from ..base.errors import ServiceError
@@ -17,12 +18,17 @@ from ..jobs.next_boots import NextBoot, NextBoots
 from ..network.addresses import Addresses, Verdict
 from ..network.strangers import Strangers, Wanted
 from ..registrations.identities import Identities
-from ..registrations.registration import compare, identity
+from ..registrations.registration import ANOTHER, Identity, compare, identity, may_be
 from . import boot_script
 from .session import CheckIn, Proof, Session, wrong_address
 from .sessions import Sessions
 
+log = logging.getLogger(__name__)
+
 OrderScript = Callable[[NextBoot, str, str | None], Awaitable[str | None]]
+
+PinOf = Callable[[str], Awaitable[Identity | None]]
+_Asked = TypeVar("_Asked", Session, NextBoot)
 
 # What the administrator is told of a refused check-in; empty: what is known of its address.
 _REFUSED = {
@@ -58,8 +64,12 @@ class Arrivals:
         addresses: Addresses,
         strangers: Strangers,
         order_script: OrderScript,
+        pin_of: PinOf,
     ) -> None:
-        """``order_script`` uses an order up and returns what the machine boots, by its card."""
+        """``order_script`` uses an order up and returns what the machine boots, by its card.
+
+        ``pin_of`` is what the inventory says of a machine's UUID and serial number.
+        """
         self._config = config
         self._sessions = sessions
         self._next_boots = next_boots
@@ -67,23 +77,45 @@ class Arrivals:
         self._addresses = addresses
         self._strangers = strangers
         self._order_script = order_script
+        self._pin_of = pin_of
 
-    async def boot_script(self, mac: str, address: str | None) -> str | None:
-        """The script for a booting card: a pending session's, or, once, that of an order."""
-        item = self._sessions.pending(mac)
+    async def boot_script(self, mac: str, address: str | None, said: Identity) -> str | None:
+        """The script for a booting card: a pending session's, or, once, that of an order.
+
+        ``said`` is what its boot loader says of the PC: a dock's card is of several machines.
+        """
+        await self._end_of_who_boots_anew(mac, address, said)
+        item = await self._meant(self._sessions.pending(mac), said)
         if item is not None:
             if not await self._is_there(item.macs, address, _session(item)):
                 return None
             ticket = await self._sessions.boot(item.id, address)
             if ticket is not None:
                 return boot_script.render(self._config, item.id, ticket)
-        order = self._next_boots.waiting(mac)
+        order = await self._meant(self._next_boots.waiting(mac), said)
         if order is None:
             return None
         wanted = Wanted("next_boot", order.id, order.machine)
         if not await self._is_there(order.macs, address, wanted):
             return None
         return await self._order_script(order, mac, address)
+
+    async def _meant(self, found: Sequence[_Asked], said: Identity) -> _Asked | None:
+        """What is asked of the one machine that the PC may be, by the inventory."""
+        for each in found:
+            if may_be(await self._pin_of(each.machine), said):
+                return each
+        return None
+
+    async def _end_of_who_boots_anew(self, mac: str, address: str | None, said: Identity) -> None:
+        """A machine whose firmware boots has left its session: nobody need wait for its silence.
+
+        Only who is shown to be the machine can say that.
+        """
+        item = await self._meant(self._sessions.arrived(mac), said)
+        if item is not None and (await self._addresses.judge(item.macs, address)).proven:
+            await self._sessions.end(item.id, "abandoned")
+            log.warning("session %s of %s: it boots anew", item.id, item.machine)
 
     async def pending(
         self, macs: list[str], nonce: str | None, host_key: str | None, address: str | None
@@ -92,13 +124,11 @@ class Arrivals:
 
         It shows that it is the environment that had the machine's last session.
         """
-        item = self._sessions.pending(*macs)
-        if item is None:
-            return None
-        verdict = await self._addresses.judge(item.macs, address)
-        if self._stayed(item.machine, nonce, host_key, address, verdict):
-            return item
-        self._strangers.note(_session(item), address, verdict)
+        for item in self._sessions.pending(*macs):
+            verdict = await self._addresses.judge(item.macs, address)
+            if self._stayed(item.machine, nonce, host_key, address, verdict):
+                return item
+            self._strangers.note(_session(item), address, verdict)
         return None
 
     async def check_in(self, report: Report, address: str | None) -> tuple[Session, str]:
@@ -112,7 +142,7 @@ class Arrivals:
             accepts_unknown=self._addresses.accepts_unknown,
             card=verdict.card,
             stayed=self._stayed(before.machine, report.nonce, report.host_key, address, verdict),
-            identity=compare(self._identities.of(before.machine), identity(macs, report.hardware)),
+            identity=await self._compared(before.machine, identity(macs, report.hardware)),
         )
         try:
             item, token = await self._sessions.check_in(
@@ -139,6 +169,12 @@ class Arrivals:
                 item.machine, macs, report.hardware, confirmed=item.job is None
             )
         return item, token
+
+    async def _compared(self, machine: str, said: Identity) -> str:
+        """How what a PC says compares with what its machine was, and with the inventory."""
+        if not may_be(await self._pin_of(machine), said):
+            return ANOTHER
+        return compare(self._identities.of(machine), said)
 
     async def register(self, macs: list[str], address: str | None) -> None:
         """Refuse a PC whose address is known to be another card's than those it names.

@@ -230,6 +230,25 @@ def end(session: Session, outcome: str, now: float) -> Session:
     return dataclasses.replace(session, state="ended", outcome=outcome, ended_at=now)
 
 
+def with_progress(session: Session, record: dict[str, Any]) -> Session:
+    """Keep the newest progress. With that of another job, an earlier job's last word is over."""
+    earlier = session.result is not None and session.result.get("job") != record.get("job")
+    return dataclasses.replace(session, progress=record, result=None if earlier else session.result)
+
+
+def with_result(session: Session, record: dict[str, Any]) -> Session:
+    """Keep a job's last word. The first one stands: the agent's own, before that of its death."""
+    job = record.get("job")
+    if job is not None and session.result is not None and session.result.get("job") == job:
+        return session
+    return dataclasses.replace(session, result=record)
+
+
+def finished(session: Session) -> bool:
+    """Whether there is nothing to wait for: the newest job has said its last word, or the end."""
+    return not session.open or session.result is not None
+
+
 def overdue(session: Session, waited: float, silent_seconds: int) -> str | None:
     """The outcome that time forces on the session, if any.
 

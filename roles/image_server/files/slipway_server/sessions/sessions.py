@@ -92,13 +92,16 @@ class Sessions:
         job: Job | None = None,
         full_check: bool = False,
         also: Callable[[str], Change] | None = None,
+        sharing: frozenset[str] = frozenset(),
     ) -> Session:
         """Ask for a session; a machine, and a MAC, can be in one open session only.
 
-        ``also`` is what belongs to it on disk, by the session's id.
+        ``also`` is what belongs to it on disk, by the session's id. ``sharing`` names machines that
+        have a card in common with it and are told from it by UUID or serial number.
         """
         for other in self.open_sessions():
-            self._check_free(other, machine, macs)
+            if other.machine not in sharing:
+                self._check_free(other, machine, macs)
         made = Session(
             id=secrets.token_hex(8),
             machine=machine,
@@ -140,15 +143,18 @@ class Sessions:
             machine=other.machine,
         )
 
-    def pending(self, *macs: str) -> Session | None:
-        """The session that waits for a machine with one of these MACs.
+    def pending(self, *macs: str) -> list[Session]:
+        """The sessions that wait for machines with one of these MACs: several, if it is a dock's.
 
         A job's session is for the machine that chose an item and waits in the environment.
         """
-        for item in self.open_sessions():
-            if item.awaits_boot and set(macs) & set(item.macs):
-                return item
-        return None
+        found = (item for item in self.open_sessions() if item.awaits_boot)
+        return [item for item in found if set(macs) & set(item.macs)]
+
+    def arrived(self, mac: str) -> list[Session]:
+        """The open sessions whose machines, with this MAC, have checked in."""
+        found = (item for item in self.open_sessions() if item.state == "checked_in")
+        return [item for item in found if mac in item.macs]
 
     async def boot(self, session_id: str, address: str | None) -> str | None:
         """Note that the session's script goes out to its machine; return the ticket in it.
@@ -233,7 +239,14 @@ class Sessions:
 
     def progress(self, session_id: str, record: dict[str, Any]) -> None:
         """Keep the newest progress record."""
-        self.note(session_id, progress=record)
+        self._set(rules.with_progress(self.get(session_id), record))
+
+    async def result(self, session_id: str, record: dict[str, Any]) -> None:
+        """Keep a job's last word, durably."""
+        before = self.get(session_id)
+        after = rules.with_result(before, record)
+        if after is not before:
+            await self._commit(after)
 
     def note(self, session_id: str, **changes: Any) -> None:
         """Change fields that may be lost if the service dies within seconds."""

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from ..base.errors import ServiceError
 from ..base.state_file import Change
 from ..base.threads import Run, Tasks
 from ..images.checks import Check, Checker
@@ -24,12 +23,23 @@ _READING = ("restore", "verify")
 class Openings:
     """Runs in the event loop."""
 
-    def __init__(self, sessions: Sessions, images: Images, checker: Checker, run: Run) -> None:
-        """``run`` does blocking work in a thread."""
+    def __init__(
+        self,
+        sessions: Sessions,
+        images: Images,
+        checker: Checker,
+        run: Run,
+        sharing: Callable[[str], frozenset[str]],
+    ) -> None:
+        """``run`` does blocking work in a thread, such as ``sharing``.
+
+        That names the machines that have a card in common with one, and are told from it.
+        """
         self._sessions = sessions
         self._images = images
         self._checker = checker
         self._run = run
+        self._sharing = sharing
         self._checks: dict[str, Check] = {}
         self._tasks = Tasks()
 
@@ -59,9 +69,10 @@ class Openings:
         if verb in _READING and image is not None:
             image, version = await self._run(self._images.find, image, version)
         elif image is not None:
-            await self._run(self._refuse_alias, image)
+            await self._run(self._images.refuse_alias, image)
+        sharing = await self._run(self._sharing, machine)
         made = await self._sessions.create(
-            machine, macs, verb, image, version, ttl_seconds, job, full_check, also
+            machine, macs, verb, image, version, ttl_seconds, job, full_check, also, sharing
         )
         log.info("session %s: %s %s of %s", made.id, verb, machine, image)
         if verb in _READING:
@@ -80,20 +91,6 @@ class Openings:
     async def stop(self) -> None:
         """Wait for no check any more."""
         await self._tasks.stop()
-
-    def _refuse_alias(self, image: str) -> None:
-        # An image is no alias, and a policy that can't be used keeps nobody from a backup.
-        if self._images.versions(image):
-            return
-        try:
-            target = self._images.alias(image)
-        except ServiceError as error:
-            log.warning("%s", error.message)
-            return
-        if target is not None:
-            raise ServiceError(
-                "is_alias", f"{image} is an alias of {target}: a backup takes the name of an image."
-            )
 
     def _check_for(self, item: Session) -> None:
         check = self._checker.start(str(item.image), str(item.version), full=item.full_check)
