@@ -27,15 +27,16 @@ from ansible_collections.slipway.imaging.plugins.plugin_utils._machine_macs impo
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu import (
     KEYS,
     Menu,
-    check_keys,
     parse,
 )
+from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_actions import ACTIONS
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_ipxe import (
     Server,
     first_script,
     render,
     script_name,
 )
+from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_values import check_keys
 
 PREFIX = "boot_menu_"
 _SHOWN = 5
@@ -144,13 +145,12 @@ def files(menus: Menus, server: Server) -> dict[str, dict[str, dict[str, str]]]:
 def needs(menus: Menus) -> dict[str, bool]:
     """Return which programs the menus need on the image server."""
     items = [item for menu in menus.all for item in menu.items]
-    actions = {item.action for item in items}
     methods = {menu.method for menu in menus.all} | {item.method for item in items}
     wanted = {
-        "memtest": "memtest" in actions,
-        "cdrom": "cdrom" in actions,
-        "disk": "chain" in methods,
-    }
+        name: any(name in ACTIONS[item.action].programs for item in items)
+        for action in ACTIONS.values()
+        for name in action.programs
+    } | {"disk": "chain" in methods}
     return {**wanted, "grub": wanted["cdrom"] or wanted["disk"]}
 
 

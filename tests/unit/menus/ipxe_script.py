@@ -126,6 +126,8 @@ class Run:
     answers: list[str | None] = field(default_factory=list)
     # Commands that fail, by their first words.
     failing: tuple[str, ...] = ()
+    # Scripts that are chained to and come back when they fail, by address.
+    chained: dict[str, str] = field(default_factory=dict)
     screens: list[Screen] = field(default_factory=list)
     done: list[list[str]] = field(default_factory=list)
     settings: dict[str, str] = field(default_factory=dict)
@@ -191,6 +193,12 @@ class Run:
             return self._choose(rest)
         elif name in ("boot", "exit", "reboot", "sanboot"):
             self.ended = " ".join(words)
+        elif name == "chain" and rest[-1] in self.chained:
+            inner = Run(self.chained[rest[-1]], self.platform, failing=self.failing)
+            inner.settings, inner.done = self.settings, self.done
+            inner.play()
+            self.ended = "" if inner.ended == "failed" else inner.ended
+            return bool(self.ended)
         elif name == "chain":
             if "/items/" not in words[-1] or not words[-1].endswith(".ipxe"):
                 self.ended = " ".join(words)

@@ -34,9 +34,6 @@ GOOD = {"address": "10.77.0.1", "store_dir": "/s", "state_dir": "/t"}
         ({"address": "a b"}, "address"),
         ({"address": "fe80::1%eth0"}, "address"),
         ({"address": "http://x"}, "address"),
-        ({"boot_args": "quiet ${net0/mac}"}, "boot_args"),
-        ({"boot_args": "quiet && shell"}, "boot_args"),
-        ({"boot_args": "quiet\nshell"}, "boot_args"),
         ({"store_dir": "relative"}, "store_dir"),
         ({"threads": 0}, "threads"),
         ({"threads": "2"}, "threads"),
@@ -73,7 +70,7 @@ def test_by_hand_it_needs_sockets_and_says_so(tmp_path: Path) -> None:
 
 def test_an_ipv6_address_stands_in_brackets() -> None:
     script = boot_script.render(from_mapping(GOOD | {"address": "fd00::1"}), "0" * 16, "t" * 43)
-    assert "set slwfiles http://[fd00::1]\n" in script
+    assert "chain --replace http://[fd00::1]/environment.ipxe\n" in script
     with pytest.raises(ValueError, match="session id"):
         boot_script.render(from_mapping(GOOD), "x\nshell", "t" * 43)
     with pytest.raises(ValueError, match="ticket"):

@@ -28,7 +28,7 @@ def test_once_and_never_again(service: Service) -> None:
     script = pc.boot()
     assert script.status_code == 200
     assert f"slipway.item=backup slipway.once={made}" in script.text
-    assert "/env/vmlinuz" in script.text
+    assert "/environment.ipxe" in script.text
     assert pc.boot().status_code == 404, "the second boot is an ordinary one"
 
 

@@ -14,9 +14,6 @@ from .names import PLACEHOLDERS, is_pattern
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\Z")
-# Nothing iPXE expands or ends a command with: no $, {, }, &, |, ;, # and no quotes.
-_BOOT_ARGUMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9=,._/:@+-]*\Z")
-
 
 # What becomes of who asks from an address of which nobody knows whose it is.
 POLICIES = ("refuse", "accept")
@@ -33,7 +30,6 @@ class Config:
     address: str
     store_dir: Path
     state_dir: Path
-    boot_args: str = "console=tty0 console=ttyS0,115200 quiet"
     # Where pending sessions lie as files for boot loaders that speak TFTP alone; None: nowhere.
     tftp_dir: Path | None = None
     store_reserve_bytes: int = 1 << 30
@@ -76,9 +72,6 @@ class Config:
         """Refuse values that would end up in a boot script or break the service."""
         if not _is_address(self.address):
             raise ConfigError(f"address {self.address!r} is neither an IP address nor a host name")
-        for argument in self.boot_args.split(" "):
-            if argument and not _BOOT_ARGUMENT.match(argument):
-                raise ConfigError(f"boot_args: {argument!r} has characters iPXE would interpret")
         for key in (
             "threads",
             "check_threads",
