@@ -134,6 +134,10 @@ class AdminApi:
         """Cancel a job: its playbook is stopped, its session ended."""
         return self._request("DELETE", f"/v1/jobs/{quote(identifier, safe='')}")
 
+    def menu_items(self, machine: str) -> list[str]:
+        """Return the ids of the items in a machine's menu; SlipwayError when it has none."""
+        return list(self._request("GET", f"/v1/menus/{quote(machine, safe='')}").get("items", []))
+
     def next_boots(self) -> list[dict[str, Any]]:
         """Return the orders for next boots that the service remembers."""
         return list(self._request("GET", "/v1/next-boots").get("next_boots", []))

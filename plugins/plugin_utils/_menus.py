@@ -186,7 +186,14 @@ def service_text(machine: MachineMenu) -> str:
         for item in machine.menu.items
         if item.boots_environment
     ]
-    document: dict[str, Any] = {"machine": machine.name, "macs": list(machine.macs), "items": items}
+    # Those that a boot loader starts by itself: boot_once may name them, too.
+    others = [item.id for item in machine.menu.items if not item.boots_environment]
+    document: dict[str, Any] = {
+        "machine": machine.name,
+        "macs": list(machine.macs),
+        "items": items,
+        "others": others,
+    }
     if machine.address:
         document["address"] = machine.address
     if machine.menu.keyboard != DEFAULT:

@@ -94,6 +94,7 @@ def test_every_card_gets_a_script_and_the_service_what_boots_the_environment() -
             {"id": "pick", "action": "restore", "title": "Größe", "image": None,
              "images": ["a", "b"], "password_hash": None},
         ],
+        "others": ["local", "own"],
     }  # fmt: skip
     assert sorted(files["grub_menu"]) == [
         "52:54:00:77:00:0a.cfg",

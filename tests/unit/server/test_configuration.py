@@ -53,8 +53,19 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         (tmp_path / "c").write_text(text)
         with pytest.raises(ConfigError):
             load(tmp_path / "c")
-    with pytest.raises(ConfigError, match="missing keys: address"):
+    with pytest.raises(ConfigError, match="address: Field required"):
         from_mapping({"store_dir": "/s", "state_dir": "/t"})
+
+
+def test_all_that_is_wrong_is_said_at_once_with_file_and_key(tmp_path: Path) -> None:
+    file = tmp_path / "server.json"
+    wrong = {"address": "a b", "store_dir": "s", "threads": "2", "typo": 1}
+    file.write_text(json.dumps(wrong))
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    said = str(caught.value)
+    assert said.startswith(f"{file}: ")
+    assert all(f"{key}: " in said for key in (*wrong, "state_dir")), said
 
 
 def test_by_hand_it_needs_sockets_and_says_so(tmp_path: Path) -> None:

@@ -169,3 +169,12 @@ def test_a_power_cut_at_any_step_is_followed_by_an_ordinary_boot(
             break
         time.sleep(0.1)
     assert pc.boot().status_code == 404
+
+
+def test_the_service_says_what_a_machine_may_be_ordered_to_do(service: Service) -> None:
+    pc = make_chooser(service, item("b", "backup", image="x"), others=["local", "memtest"])
+    menu = service.admin.get(f"/v1/menus/{pc.name}")
+    assert menu.json() == {"machine": pc.name, "items": ["b", "local", "memtest"]}
+    none = service.admin.get("/v1/menus/nobody")
+    assert (none.status_code, none.json()["error"]) == (404, "unknown_machine")
+    assert "menus.yml" in none.json()["remedy"]

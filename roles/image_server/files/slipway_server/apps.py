@@ -133,6 +133,7 @@ APPS: dict[str, App] = {
             "GET /v1/jobs": _ROOT,
             "GET /v1/jobs/{job_id}": _ROOT,
             "DELETE /v1/jobs/{job_id}": _ROOT,
+            "GET /v1/menus/{machine}": _ROOT,
             "GET /v1/next-boots": _ROOT,
             "POST /v1/next-boots": _ROOT,
             "DELETE /v1/next-boots/{machine}": _ROOT,

@@ -15,6 +15,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from ..base.errors import ServiceError
 from ..sessions.session import Session
+from ..sessions.verbs import that
 from .common import ServiceDep
 
 _Credentials = HTTPAuthorizationCredentials | None
@@ -43,7 +44,7 @@ def _session_for(*verbs: str) -> Callable[[Session], Awaitable[Session]]:
     return check
 
 
-_backup, _reader = _session_for("backup"), _session_for("restore", "verify")
+_backup, _reader = _session_for(*that("writes")), _session_for(*that("reads"))
 BackupDep = Annotated[Session, Depends(_backup)]
 ReaderDep = Annotated[Session, Depends(_reader)]
 
