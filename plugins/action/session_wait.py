@@ -99,4 +99,4 @@ class ActionModule(ActionBase):
         if result.get("failed"):
             message = str(result.get("msg", f"The module {name} failed."))
             raise SlipwayError(message, error=str(result.get("error", "failed")))
-        return result
+        return dict(result)

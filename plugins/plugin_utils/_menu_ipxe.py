@@ -36,18 +36,6 @@ _COLOUR_PAIRS = {"normal": 1, "selected": 2, "banner": 3}
 # BIOS drive number of the first hard disk.
 _DISK = "0x80"
 
-# iPXE's names of the cards whose driver there keeps a handful of receive buffers and hears nothing
-# any more once they have run over, which a server's first burst over HTTP does at once. TFTP sends
-# a packet and waits for the answer.
-_LOSING_CHIPS = (
-    *("82551qm", "82552", "82556", "82559er", "82562-1", "82562-2", "82562-3", "82562em"),
-    *("82562et", "82562etb", "82562ez", "82801cam", "82865", "eepro100", "eepro100-1032"),
-    *("eepro100-1033", "eepro100-1034", "eepro100-1035", "eepro100-1036", "eepro100-1037"),
-    *("eepro100-103c", "eepro100-103d", "eepro100-103e", "eepro100-27dc", "eepro100-5200"),
-    *("eepro100-5201", "id1029", "id1030", "id1038", "id103a", "prove"),
-    *("pcnet32", "pcnethomepna"),
-)
-
 HEADER = """\
 #!ipxe
 # Made by Ansible from boot_menu_* of the inventory: what is changed here is lost.
@@ -60,6 +48,8 @@ class Server:
 
     address: str
     boot_args: str
+    # iPXE's names of the cards that load large files over TFTP: boot_menu_tftp_cards.
+    tftp_cards: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -89,7 +79,10 @@ def first_script(server: Server) -> str:
         "clear slwcard",
         "# Where large files come from: some cards lose packets that come in a burst.",
         f"set slwfiles {server.url}",
-        *(f"iseq ${{netX/chip}} {chip} && set slwfiles {server.tftp} ||" for chip in _LOSING_CHIPS),
+        *(
+            f"iseq ${{netX/chip}} {chip} && set slwfiles {server.tftp} ||"
+            for chip in server.tftp_cards
+        ),
         "set slwtries:int32 0",
         ":again",
         f"chain --replace {server.url}/boot/${{netX/mac:hexhyp}}.ipxe ||",

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.imaging.plugins.module_utils._names import clip, split_reference
 
+_CARD = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 MAX_TITLE = 200
 MAX_SCRIPT = 65536
 
@@ -113,3 +114,16 @@ def script(value: object) -> str:
             "bad_menu",
         )
     return text if text.startswith("#!ipxe\n") else "#!ipxe\n" + text
+
+
+def card_names(value: object) -> tuple[str, ...]:
+    """Return iPXE's names of network cards."""
+    names = listed(value, "boot_menu_tftp_cards")
+    for name in names:
+        if not isinstance(name, str) or not _CARD.fullmatch(name):
+            raise SlipwayError(
+                f"boot_menu_tftp_cards has {clip(name)}, which is no name of a card.",
+                "Write what iPXE shows for ${netX/chip}, in quotation marks.",
+                "bad_menu",
+            )
+    return tuple(map(str, names))

@@ -36,12 +36,15 @@ from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_ipxe import 
     render,
     script_name,
 )
-from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_values import check_keys
+from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_values import (
+    card_names,
+    check_keys,
+)
 
 PREFIX = "boot_menu_"
 _SHOWN = 5
 # The image server alone knows these: they are about machines that nobody knows, and about itself.
-SERVER_KEYS = ("unknown_items", "unknown_default", "boot_args")
+SERVER_KEYS = ("unknown_items", "unknown_default", "boot_args", "tftp_cards")
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,7 @@ def collect(
         "The menu of unknown machines",
         lambda: parse(_unknown(own), None, _keyboard(variables[server])),
     )
+    attempt("boot_menu_tftp_cards", lambda: card_names(own.get("tftp_cards")))
     problems += shared({machine.name: machine.macs for machine in read})
     return Menus(tuple(read), unknown, tuple(problems))
 

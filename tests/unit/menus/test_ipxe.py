@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.imaging.plugins.plugin_utils import _menu_screen
 from ansible_collections.slipway.imaging.plugins.plugin_utils._ascii_text import to_ascii
@@ -25,7 +26,9 @@ from slipway_server.sessions import boot_script
 from .conftest import LOCAL, data
 from .ipxe_script import Run, read
 
-SERVER = Server("192.0.2.1", "console=tty0 quiet")
+ROOT = Path(__file__).resolve().parents[3]
+DEFAULTS = yaml.safe_load((ROOT / "roles/boot_menu/defaults/main.yml").read_text())
+SERVER = Server("192.0.2.1", "console=tty0 quiet", tuple(DEFAULTS["boot_menu_tftp_cards"]))
 URL = "http://192.0.2.1"
 ALL: list[dict[str, Any]] = [
     {"id": "save", "action": "backup"},
@@ -208,6 +211,12 @@ def test_cards_that_lose_packets_load_over_tftp(chip: str) -> None:
     assert run(data(*ALL), "ram", settings=first.settings).ended == (
         "chain tftp://192.0.2.1/items/memtest.bin"
     )
+
+
+def test_an_administrator_names_another_card() -> None:
+    script = first_script(Server("192.0.2.1", "", ("rtl8139",)))
+    assert "iseq ${netX/chip} rtl8139 && set slwfiles tftp://192.0.2.1 ||" in script
+    assert "eepro100" not in script
 
 
 def test_other_cards_load_over_http() -> None:

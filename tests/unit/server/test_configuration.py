@@ -106,7 +106,9 @@ def test_the_role_sets_only_what_the_service_knows() -> None:
 
 
 def test_the_packed_code_is_the_format_and_the_service_the_same_everywhere() -> None:
-    spec = importlib.util.spec_from_file_location("pack_code", ROLE / "files/pack_code.py")
+    spec = importlib.util.spec_from_file_location(
+        "pack_code", ROOT / "roles/_common/files/pack_code.py"
+    )
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -71,7 +71,11 @@ async def create_session(wanted: models.NewSession, service: ServiceDep) -> Any:
     if wanted.job is not None:
         raise ServiceError("bad_request", "job: the job runner's socket takes it, not this one.")
     if wanted.version is not None and VERBS[wanted.verb] != "reads":
-        raise ServiceError("bad_request", f"version: a session for {wanted.verb} takes none.")
+        raise ServiceError(
+            "bad_request",
+            f"version: a session for {wanted.verb} takes none.",
+            f"Say the name of the image alone: {wanted.image}.",
+        )
     made = await service.openings.open_session(
         wanted.machine,
         tuple(dict.fromkeys(wanted.macs)),
