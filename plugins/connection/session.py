@@ -148,7 +148,7 @@ class Connection(ConnectionBase):
         return not wrap_async
 
     def _connect(self) -> Connection:
-        if self._connected:
+        if self.connected:
             return self
         target = self._target()
         try:

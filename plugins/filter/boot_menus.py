@@ -11,6 +11,7 @@ from ansible.utils.display import Display
 from ansible_collections.slipway.imaging.plugins.plugin_utils import _menus
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_ipxe import Server
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_preview import preview
+from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_values import card_names
 
 DOCUMENTATION = r"""
 name: boot_menus
@@ -71,7 +72,11 @@ def boot_menus(
     loader = str(hostvars[server].get("pxe_server_uefi_loader") or "ipxe")
     for warning in _menus.warnings(menus, loader):
         Display().warning(warning)
-    scripts = Server(str(hostvars[server]["image_server_address"]), str(own["boot_args"]))
+    scripts = Server(
+        str(hostvars[server]["image_server_address"]),
+        str(own["boot_args"]),
+        () if menus.problems else card_names(own.get("tftp_cards")),
+    )
     return {
         "files": _menus.files(menus, scripts),
         "problems": list(menus.problems),

@@ -7,7 +7,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from ansible import context
+import ansible.context
 from ansible.errors import AnsibleFilterError
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.imaging.plugins.plugin_utils._selection import (
@@ -55,10 +55,10 @@ _value:
 
 def some_host(pattern: str, groups: Mapping[str, Sequence[str]], limit: str | None) -> str:
     """Return the pattern."""
-    if context.CLIARGS.get("syntax"):
+    if ansible.context.CLIARGS.get("syntax"):
         return pattern
     try:
-        check_limit(limit, context.CLIARGS, sys.argv[1:])
+        check_limit(limit, ansible.context.CLIARGS, sys.argv[1:])
         return check_hosts(pattern, groups, limit)
     except SlipwayError as failure:
         raise AnsibleFilterError(str(failure)) from failure

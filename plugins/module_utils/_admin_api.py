@@ -153,6 +153,10 @@ class AdminApi:
         query = {"most": most} | ({} if before is None else {"before": before})
         return list(self._request("GET", f"/v1/audit?{urlencode(query)}").get("lines", []))
 
+    def menu_items(self, machine: str) -> list[str]:
+        """Return the ids of the items in a machine's menu; SlipwayError when it has none."""
+        return list(self._request("GET", f"/v1/menus/{quote(machine, safe='')}").get("items", []))
+
     def next_boots(self) -> list[dict[str, Any]]:
         """Return the orders for next boots that the service remembers."""
         return list(self._request("GET", "/v1/next-boots").get("next_boots", []))

@@ -236,9 +236,9 @@ def _checked(variables: dict[str, Any]) -> dict[str, Any]:
 
 
 def _depth(value: object, limit: int = _DEEPEST + 1) -> int:
-    inner = value.values() if isinstance(value, dict) else value
     if not isinstance(value, dict | list) or not limit:
         return 0
+    inner = value.values() if isinstance(value, dict) else value
     return 1 + max((_depth(item, limit - 1) for item in inner), default=0)
 
 

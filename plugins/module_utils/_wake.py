@@ -148,7 +148,7 @@ def _wake(route: Route, macs: Sequence[str], port: int, password: bytes) -> None
     try:
         import wakeonlan
     except ImportError:
-        wakeonlan = None
+        wakeonlan = None  # type: ignore[assignment]
     # A relay host has Python and nothing of ours, and older libraries know no passwords; the
     # packets are the same.
     if wakeonlan is None or password:

@@ -55,10 +55,6 @@ options:
     description: Whether the item's password is not asked for, this once.
     type: bool
     default: false
-  menus:
-    description: Folder on the image server with the menus that machines get.
-    type: path
-    default: /srv/slipway/boot/menu
 """
 
 EXAMPLES = r"""
@@ -77,8 +73,6 @@ next_boot:
   returned: when there is one, not in check mode
 """
 
-import re
-from pathlib import Path
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
@@ -94,21 +88,6 @@ from ansible_collections.slipway.imaging.plugins.module_utils._names import (
     split_reference,
 )
 
-_LABEL = re.compile(r"^:item-([a-z0-9][a-z0-9-]{0,31})$", re.MULTILINE)
-
-
-def items_of(menus: Path, mac: str) -> list[str]:
-    """Return the ids of the items in the menu that a card gets."""
-    try:
-        script = (menus / f"{mac.replace(':', '-')}.ipxe").read_text(encoding="utf-8")
-    except OSError as failure:
-        raise SlipwayError(
-            f"The machine with {mac} has no menu on this image server: {failure.strerror}.",
-            "Run playbooks/menus.yml first. Nothing was changed.",
-            "no_menu",
-        ) from failure
-    return _LABEL.findall(script)
-
 
 class BootOnce:
     """Give an order or take it back."""
@@ -123,7 +102,7 @@ class BootOnce:
     def present(self) -> dict[str, Any]:
         """Give the order unless the same one waits already."""
         item, macs = self.params["item"], list(check_macs(self.params["macs"]))
-        if item not in (known := items_of(Path(self.params["menus"]), macs[0])):
+        if item not in (known := self.api.menu_items(self.machine)):
             raise SlipwayError(
                 f"The menu of {self.machine} has no item {clip(item)}.",
                 f"It has {', '.join(known)}. Choose one of these, or add it to boot_menu_items and"
@@ -173,7 +152,6 @@ def main() -> NoReturn:
             "item": {"type": "str"},
             "image": {"type": "str"},
             "without_password": {"type": "bool", "default": False},
-            "menus": {"type": "path", "default": "/srv/slipway/boot/menu"},
             **ADMIN_ARGUMENTS,
         },
         required_if=[("state", "present", ("macs", "item"))],

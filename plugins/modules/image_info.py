@@ -170,7 +170,7 @@ def newest(image: dict[str, Any]) -> str:
         base, _dash, number = version.partition("-")
         return base, int(number or 0)
 
-    return max((entry["version"] for entry in image["versions"]), key=age)
+    return max((str(entry["version"]) for entry in image["versions"]), key=age)
 
 
 def main() -> NoReturn:

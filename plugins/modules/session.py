@@ -47,9 +47,10 @@ options:
     type: list
     elements: str
   verb:
-    description: What the session is for; its token allows nothing else.
+    description:
+      - What the session is for, such as V(backup); its token allows nothing else. The service says
+        which there are.
     type: str
-    choices: [backup, restore, verify, service]
   image:
     description:
       - Name of the image that is read or written, or C(NAME@VERSION) to read one version.
@@ -140,14 +141,8 @@ class Session:
     def present(self) -> dict[str, Any]:
         """Open a session."""
         name, version = None, None
-        if self.params["verb"] != "service" or self.params["image"]:
+        if self.params["image"]:
             name, version = split_reference(self.params["image"])
-        if version and self.params["verb"] == "backup":
-            raise SlipwayError(
-                "A backup makes a new version and can't be told which.",
-                f"Say the name of the image alone: {name}.",
-                "version_given",
-            )
         request = {
             "machine": check_name(self.params["machine"], "machine"),
             "macs": list(check_macs(self.params["macs"])),
@@ -196,7 +191,7 @@ def main() -> NoReturn:
             "machine": {"type": "str"},
             "id": {"type": "str"},
             "macs": {"type": "list", "elements": "str"},
-            "verb": {"type": "str", "choices": ["backup", "restore", "verify", "service"]},
+            "verb": {"type": "str"},
             "image": {"type": "str"},
             "ttl": {"type": "int", "default": 600},
             "read_first": {"type": "str", "choices": ["lately", "always"], "default": "lately"},

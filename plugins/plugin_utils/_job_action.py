@@ -60,7 +60,7 @@ _OPTIONS = {
     "--whole": """-e '{"disk_whole": ["disk0:2"]}'""",
     "--unclean": "-e disk_unclean=whole",
     "--keep-gaps": "-e disk_keep_gaps=true",
-    "--allow-degraded": "-e allow_degraded=true",
+    "--allow-degraded": "-e disk_allow_degraded=true",
     "--luks-key": "the variable disk_luks_keys",
     "--disk": """-e '{"disk_only": ["disk0"]}'""",
     "--partition": """-e '{"disk_partitions": ["disk0:2"]}'""",
@@ -295,7 +295,7 @@ def degraded(host: str, record: Mapping[str, Any]) -> str:
     return (
         f"{host}: {reference(record)} is degraded: {size(number(record, 'unreadable'))} of its"
         " source could not be read and are zeros. It is restored only when told to, with"
-        " allow_degraded."
+        " disk_allow_degraded."
     )
 
 

@@ -9,61 +9,47 @@ and each renderer makes of it what its boot loader can show.
 
 from __future__ import annotations
 
-import difflib
 import re
-import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.imaging.plugins.module_utils._names import (
     check_name,
     clip,
-    split_reference,
 )
 from ansible_collections.slipway.imaging.plugins.plugin_utils._keyboards import (
     DEFAULT,
     boot_word,
     check_keyboard,
 )
+from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_actions import (
+    ACTIONS,
+    METHODS,
+    Work,
+)
+from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_values import (
+    MAX_TITLE,
+    check_keys,
+    listed,
+    number,
+    one_of,
+    plain,
+    reference,
+    script,
+    title,
+    truth,
+)
 from ansible_collections.slipway.imaging.plugins.plugin_utils._password_hash import check_hash
 
-# What each action is called when the item has no title of its own.
-TITLES = {
-    "local_disk": "Boot the local disk",
-    "floppy": "Boot from the floppy disk",
-    "cdrom": "Boot from the CD or DVD",
-    "backup": "Back up this PC",
-    "restore": "Restore this PC",
-    "rescue_shell": "Rescue shell",
-    "memtest": "Test the memory",
-    "register": "Register this machine",
-    "ipxe": "Run the administrator's script",
-}
-ACTIONS = tuple(TITLES)
-# These boot the imaging environment with the item's id, and the server is asked.
-ENVIRONMENT_ACTIONS = ("backup", "restore", "rescue_shell")
-# These may start by themselves when the time is up: none of them touches a disk's content.
-TIMED_ACTIONS = ("local_disk", "floppy", "cdrom", "ipxe")
-METHODS = ("auto", "exit", "sanboot", "chain")
 COLOURS = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
 
 MAX_ITEMS = 60
-MAX_TITLE = 200
 MAX_BANNER_LINES = 8
 MAX_TIMEOUT = 3600
-MAX_SCRIPT = 65536
 MAX_ORDER = 10**6
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
-# Which keys mean something beside id, action, title, hidden and order.
-_KEYS_OF = {
-    "local_disk": {"method"},
-    "backup": {"image", "password_hash"},
-    "restore": {"image", "images", "password_hash"},
-    "rescue_shell": {"password_hash"},
-    "ipxe": {"script"},
-}
 
 
 @dataclass(frozen=True)
@@ -89,7 +75,12 @@ class Item:
     @property
     def boots_environment(self) -> bool:
         """Tell whether choosing this boots the imaging environment with ``slipway.item``."""
-        return self.action in ENVIRONMENT_ACTIONS
+        return ACTIONS[self.action].asked
+
+    @property
+    def work(self) -> Work:
+        """Return what it works on."""
+        return Work(self.image, self.images, self.method)
 
 
 @dataclass(frozen=True)
@@ -142,7 +133,7 @@ class Menu:
         named = (
             reference
             for item in self.items
-            if item.action == "restore"
+            if "images" in ACTIONS[item.action].keys
             for reference in (*(item.images or ()), *([item.image] if item.image else ()))
             # The machine's own image may well not be there yet.
             if reference != self.machine
@@ -166,36 +157,6 @@ def parse(data: Mapping[str, object], machine: str | None, keyboard: object = DE
         raise SlipwayError(f"{whose}: {failure.message}", failure.remedy, failure.error) from None
 
 
-def check_keys(keys: Iterable[object], known: Sequence[str], what: str, prefix: str = "") -> None:
-    """Refuse keys that mean nothing, and say which one may have been meant."""
-    for key in keys:
-        if key in known:
-            continue
-        near = difflib.get_close_matches(str(key), known, n=1)
-        hint = f"Did you mean {prefix}{near[0]}? " if near else ""
-        names = ", ".join(f"{prefix}{name}" for name in known)
-        raise SlipwayError(
-            f"{what} has no {prefix}{clip(key)[1:-1] if isinstance(key, str) else clip(key)}.",
-            f"{hint}There are {names}.",
-            "bad_menu",
-        )
-
-
-def plain(value: object) -> str:
-    """Return text on one line without anything that acts on a terminal or has no meaning alone.
-
-    Control and format characters (also those that turn the direction of text), surrogates,
-    unassigned code points and line separators become blanks; runs of blanks become one.
-    """
-    if not isinstance(value, str):
-        raise SlipwayError(f"{clip(value)} is no text.", "Put it in quotation marks.", "bad_menu")
-    kept = "".join(
-        char if unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Cn", "Zl", "Zp") else " "
-        for char in unicodedata.normalize("NFC", value)
-    )
-    return " ".join(kept.split())
-
-
 class _Parser:
     """One reading of one machine's data."""
 
@@ -207,12 +168,12 @@ class _Parser:
         check_keys(self._data, KEYS, "A menu", "boot_menu_")
         if self._machine is not None:
             check_name(self._machine, "machine")
-        method = _one_of(self._data.get("method") or "auto", METHODS, "boot_menu_method")
+        method = _method(self._data.get("method") or "auto", "boot_menu_method")
         items = self._items(method)
-        timeout = _number(self._data.get("timeout", 0), "boot_menu_timeout", MAX_TIMEOUT)
+        timeout = number(self._data.get("timeout", 0), "boot_menu_timeout", MAX_TIMEOUT)
         return Menu(
             machine=self._machine,
-            title=_title(self._data.get("title"), "boot_menu_title"),
+            title=title(self._data.get("title"), "boot_menu_title"),
             banner=_banner(self._data.get("banner")),
             timeout=timeout,
             default=_default(self._data.get("default"), items, timeout, self._timed()),
@@ -223,17 +184,21 @@ class _Parser:
 
     def _timed(self) -> tuple[str, ...]:
         """Return what may start by itself: a machine that nobody knows may ask to be registered."""
-        return TIMED_ACTIONS if self._machine is not None else (*TIMED_ACTIONS, "register")
+        return tuple(
+            name
+            for name, action in ACTIONS.items()
+            if action.timed or (self._machine is None and action.timed_unknown)
+        )
 
     def _items(self, method: str) -> tuple[Item, ...]:
-        listed = _listed(self._data.get("items"), "boot_menu_items")
-        if not 0 < len(listed) <= MAX_ITEMS:
+        entries = listed(self._data.get("items"), "boot_menu_items")
+        if not 0 < len(entries) <= MAX_ITEMS:
             raise SlipwayError(
-                f"it has {len(listed)} items.",
+                f"it has {len(entries)} items.",
                 f"Give boot_menu_items 1 to {MAX_ITEMS} items, local_disk among them.",
                 "bad_menu",
             )
-        items = [self._item(entry, place, method) for place, entry in enumerate(listed, 1)]
+        items = [self._item(entry, place, method) for place, entry in enumerate(entries, 1)]
         seen: set[str] = set()
         for item in items:
             if item.id in seen:
@@ -270,19 +235,18 @@ class _Parser:
 
     def _checked_item(self, entry: dict[str, object], item_id: str, what: str, method: str) -> Item:
         given = {key: value for key, value in entry.items() if value is not None}
-        action = _one_of(given.get("action"), ACTIONS, f"the action of {what}")
-        allowed = {"id", "action", "title", "hidden", "order"} | _KEYS_OF.get(action, set())
+        action = one_of(given.get("action"), tuple(ACTIONS), f"the action of {what}")
+        allowed = {"id", "action", "title", "hidden", "order"} | ACTIONS[action].keys
         if excess := sorted(set(given) - allowed):
             raise SlipwayError(
                 f"{what} has {', '.join(excess)}, which {action} does not know.",
-                _EXCESS_REMEDIES.get(excess[0], "Take it out."),
+                _excess_remedy(excess[0]),
                 "bad_menu",
             )
-        if self._machine is None and action in ENVIRONMENT_ACTIONS:
+        if self._machine is None and ACTIONS[action].asked:
             raise SlipwayError(
                 f"{what} is a {action}, and no image belongs to a machine without a name.",
-                "Offer register instead; backup, restore and rescue_shell belong to machines of "
-                "the inventory.",
+                f"Offer register instead; {_either(_ASKED)} belong to machines of the inventory.",
                 "bad_menu",
             )
         password = given.get("password_hash")
@@ -290,16 +254,16 @@ class _Parser:
         return Item(
             id=item_id,
             action=action,
-            title=_title(given.get("title", TITLES[action]), "the title"),
+            title=title(given.get("title", ACTIONS[action].title), "the title"),
             image=image,
             images=images,
-            hidden=_truth(given.get("hidden", False), "hidden"),
+            hidden=truth(given.get("hidden", False), "hidden"),
             password_hash=None if password is None else check_hash(password),
-            order=_number(given.get("order", 0), "order", MAX_ORDER, -MAX_ORDER),
-            script=_script(given.get("script")) if action == "ipxe" else None,
+            order=number(given.get("order", 0), "order", MAX_ORDER, -MAX_ORDER),
+            script=script(given.get("script")) if "script" in ACTIONS[action].keys else None,
             method=(
-                _one_of(given.get("method", method), METHODS, "the method")
-                if action == "local_disk"
+                _method(given.get("method", method), "the method")
+                if "method" in ACTIONS[action].keys
                 else None
             ),
         )
@@ -308,77 +272,51 @@ class _Parser:
         self, action: str, given: Mapping[str, object]
     ) -> tuple[str | None, tuple[str, ...] | None]:
         """Return ``image`` and ``images``, one of them set where the action works on an image."""
-        if action == "backup":
-            return check_name(given.get("image", self._machine)), None
-        if action != "restore":
+        keys = ACTIONS[action].keys
+        if "image" not in keys:
             return None, None
+        if "images" not in keys:
+            return check_name(given.get("image", self._machine)), None
         if "images" not in given:
-            return _reference(given.get("image", self._machine)), None
-        listed = tuple(_reference(entry) for entry in _listed(given["images"], "images"))
-        if "image" in given or not listed or len(set(listed)) < len(listed):
+            return reference(given.get("image", self._machine)), None
+        images = tuple(reference(entry) for entry in listed(given["images"], "images"))
+        if "image" in given or not images or len(set(images)) < len(images):
             raise SlipwayError(
                 "image and images don't fit together, or images is empty or names one twice.",
                 "Give image: NAME[@VERSION], or images: [NAME, ...] to pick from, or neither for "
                 "the machine's own image.",
                 "bad_menu",
             )
-        return None, listed
+        return None, images
 
 
-_EXCESS_REMEDIES = {
-    "password_hash": (
-        "A password is checked by the server, so only backup, restore and rescue_shell can have "
-        "one. Take it out, or hide the item."
-    ),
-    "images": "A list to pick from belongs to restore.",
-    "image": "An image belongs to backup and restore.",
-    "method": "A method belongs to local_disk.",
-    "script": "A script belongs to the action ipxe.",
-}
+_ASKED = tuple(name for name, action in ACTIONS.items() if action.asked)
 
 
-def _one_of(value: object, choices: Sequence[str], what: str) -> str:
-    if isinstance(value, str) and value in choices:
-        return str(value)
-    raise SlipwayError(
-        f"{what} is {clip(value)}.", f"It is one of {', '.join(choices)}.", "bad_menu"
-    )
+def _either(names: Sequence[str], word: str = "and") -> str:
+    """Return names as a sentence has them."""
+    *others, last = names
+    return f"{', '.join(others)} {word} {last}" if others else last
 
 
-def _number(value: object, what: str, most: int, least: int = 0) -> int:
-    """Return a whole number; text of digits counts, as -e and INI inventories give nothing else."""
-    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,9}", value):
-        value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
-        return int(value)
-    raise SlipwayError(
-        f"{what} is {clip(value)}.", f"Give a whole number from {least} to {most}.", "bad_menu"
-    )
-
-
-def _truth(value: object, what: str) -> bool:
-    if isinstance(value, bool):
-        return value
-    raise SlipwayError(f"{what} is {clip(value)}.", "Write true or false.", "bad_menu")
-
-
-def _listed(value: object, what: str) -> list[object]:
-    if value is None:
-        return []
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return list(value)
-    raise SlipwayError(f"{what} is {clip(value)}.", "Write a list.", "bad_menu")
-
-
-def _title(value: object, what: str) -> str:
-    title = plain(value)
-    if not 0 < len(title) <= MAX_TITLE:
-        raise SlipwayError(
-            f"{what} has {len(title)} characters.",
-            f"Give 1 to {MAX_TITLE} characters that can be seen.",
-            "bad_menu",
+def _excess_remedy(key: str) -> str:
+    holders = [name for name, action in ACTIONS.items() if key in action.keys]
+    if not holders:
+        return "Take it out."
+    if key == "password_hash":
+        return (
+            f"A password is checked by the server, so only {_either(holders)} can have one. "
+            "Take it out, or hide the item."
         )
-    return title
+    return f"{key} belongs to {_either(holders)}."
+
+
+def _method(value: object, what: str) -> str:
+    if value == "sanboot":
+        raise SlipwayError(
+            f"{what} is 'sanboot', which was another name of auto.", "Write auto.", "bad_menu"
+        )
+    return one_of(value, tuple(METHODS), what)
 
 
 def _banner(value: object) -> tuple[str, ...]:
@@ -406,7 +344,7 @@ def _colours(value: object) -> Colours:
     known = [field.name for field in fields(Colours)]
     check_keys(value, known, "boot_menu_colours")
     chosen = {
-        str(key): _one_of(colour, COLOURS, f"the colour {key}")
+        str(key): one_of(colour, COLOURS, f"the colour {key}")
         for key, colour in value.items()
         if colour is not None
     }
@@ -434,23 +372,3 @@ def _default(value: object, items: Sequence[Item], timeout: int, timed: Sequence
             "bad_menu",
         )
     return chosen.id
-
-
-def _reference(value: object) -> str:
-    name, version = split_reference(value)
-    return name if version is None else f"{name}@{version}"
-
-
-def _script(value: object) -> str:
-    """Return the text of an administrator's own iPXE script, with the first line iPXE wants."""
-    if not isinstance(value, str) or not value.strip():
-        raise SlipwayError("the script is missing.", "Give script: |, then its lines.", "bad_menu")
-    text = value if value.endswith("\n") else value + "\n"
-    bad = next((c for c in text if unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t"), "")
-    if bad or len(text.encode("utf-8", "replace")) > MAX_SCRIPT:
-        raise SlipwayError(
-            "the script is no text." if bad else "the script is too long.",
-            f"Give at most {MAX_SCRIPT} bytes of text, with line feeds alone.",
-            "bad_menu",
-        )
-    return text if text.startswith("#!ipxe\n") else "#!ipxe\n" + text

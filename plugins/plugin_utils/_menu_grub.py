@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 
 from ansible_collections.slipway.imaging.plugins.plugin_utils import _menu_screen as screen
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu import Colours, Item, Menu
+from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_actions import ACTIONS, Place
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_ipxe import Server
 
 HEADER = "# Made by Ansible from boot_menu_* of the inventory: what is changed here is lost.\n"
@@ -219,43 +220,17 @@ def _entry(title: str, actions: Iterable[str]) -> Iterator[str]:
 
 def _actions(menu: Menu, item: Item) -> Iterator[str]:
     """Yield what happens when an item is chosen; when it comes back, the menu is shown again."""
-    if item.action == "local_disk":
-        yield f"slw_local_{_method(item.method)}"
-    elif item.boots_environment:
-        yield f"slw_environment {menu.wish(f'slipway.item={item.id}')}"
-    elif item.action == "register":
-        yield f"slw_environment {menu.wish('slipway.register=1')}"
-    else:
-        yield from _others(item)
-        # A default that fails goes on to the disk; after a choice that fails, the user chooses.
-        if item.id == menu.default:
-            yield f"slw_local_{_method(menu.method)}"
+    action = ACTIONS[item.action]
+    if action.word:
+        yield f"slw_environment {menu.wish(action.words(item.id))}"
+        return
+    place = Place(item.id, _method(item.method), f"slw_local_{_method(menu.method)}", "", "")
+    yield from action.grub(place)
+    # A default that fails goes on to the disk; after a choice that fails, the user chooses.
+    if item.id == menu.default and action.comes_back:
+        yield place.back
 
 
 def _method(method: str | None) -> str:
-    """Return how GRUB boots the disk; `sanboot` is iPXE's, which leaves on UEFI as well."""
-    return "exit" if method in ("exit", "sanboot") else "chain"
-
-
-def _others(item: Item) -> Iterator[str]:
-    if item.action == "cdrom":
-        yield "for slw_drive in cd0 cd1 cd2; do"
-        yield '  if [ -f "($slw_drive)/EFI/BOOT/BOOTX64.EFI" ]; then'
-        yield '    set root="$slw_drive"'
-        yield "    if chainloader /EFI/BOOT/BOOTX64.EFI; then"
-        yield "      boot"
-        yield "    fi"
-        yield '    set root="$slw_net"'
-        yield "  fi"
-        yield "done"
-        yield "echo 'There is no CD or DVD in the drive that this PC could boot.'"
-    elif item.action == "memtest":
-        yield "if chainloader /items/memtest.efi; then"
-        yield "  boot"
-        yield "fi"
-        yield "echo 'The memory test did not start. With Secure Boot the firmware refuses it.'"
-    elif item.action == "floppy":
-        yield "echo 'UEFI firmware boots no floppy disks. In BIOS mode, if there is one, it can.'"
-    else:
-        yield "echo 'This script is one of iPXE, which Secure Boot does not start.'"
-    yield "slw_wait"
+    """Return how GRUB boots the disk."""
+    return "exit" if method == "exit" else "chain"

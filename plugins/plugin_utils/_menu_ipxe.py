@@ -27,25 +27,14 @@ from ansible_collections.slipway.imaging.plugins.plugin_utils._menu import (
     Item,
     Menu,
 )
+from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_actions import ACTIONS, Place
 
 # Labels begin with "slw-", "local-", "item-" and "uefi-"; no id of an item has a dot.
 _MORE = ".more"
 _ACTS_ON_COMMANDS = ("#", "|", "&", ";")
 _COLOUR_PAIRS = {"normal": 1, "selected": 2, "banner": 3}
-# BIOS drive numbers: the first hard disk and the first floppy disk.
-_DISK, _FLOPPY = "0x80", "0x00"
-
-# iPXE's names of the cards whose driver there keeps a handful of receive buffers and hears nothing
-# any more once they have run over, which a server's first burst over HTTP does at once. TFTP sends
-# a packet and waits for the answer.
-_LOSING_CHIPS = (
-    *("82551qm", "82552", "82556", "82559er", "82562-1", "82562-2", "82562-3", "82562em"),
-    *("82562et", "82562etb", "82562ez", "82801cam", "82865", "eepro100", "eepro100-1032"),
-    *("eepro100-1033", "eepro100-1034", "eepro100-1035", "eepro100-1036", "eepro100-1037"),
-    *("eepro100-103c", "eepro100-103d", "eepro100-103e", "eepro100-27dc", "eepro100-5200"),
-    *("eepro100-5201", "id1029", "id1030", "id1038", "id103a", "prove"),
-    *("pcnet32", "pcnethomepna"),
-)
+# BIOS drive number of the first hard disk.
+_DISK = "0x80"
 
 # What the PC's firmware says of it: a card may be that of a dock.
 _SAID = "?uuid=${uuid}&serial=${serial:uristring}"
@@ -62,6 +51,8 @@ class Server:
 
     address: str
     boot_args: str
+    # iPXE's names of the cards that load large files over TFTP: boot_menu_tftp_cards.
+    tftp_cards: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -112,7 +103,10 @@ def first_script(server: Server) -> str:
         "clear slwcard",
         "# Where large files come from: some cards lose packets that come in a burst.",
         f"set slwfiles {server.url}",
-        *(f"iseq ${{netX/chip}} {chip} && set slwfiles {server.tftp} ||" for chip in _LOSING_CHIPS),
+        *(
+            f"iseq ${{netX/chip}} {chip} && set slwfiles {server.tftp} ||"
+            for chip in server.tftp_cards
+        ),
         "set slwtries:int32 0",
         ":again",
         f"chain --replace {server.url}/boot/${{netX/mac:hexhyp}}.ipxe{_SAID} ||",
@@ -227,66 +221,21 @@ def _item(menu: Menu, item: Item, server: Server) -> Iterator[str]:
     yield f":item-{item.id}"
     # A default that fails goes on to the disk; after a choice that fails, the user chooses again.
     back = f"local-{menu.method}" if item.id == menu.default else "slw-menu"
-    if item.action == "local_disk":
-        yield f"goto local-{item.method}"
-    elif item.action == "floppy":
-        yield from _floppy(item, back)
-    elif item.action == "cdrom":
-        yield from _cdrom(back, server)
-    elif item.action == "memtest":
-        yield "set slwfile memtest.bin"
-        yield "iseq ${platform} efi && set slwfile memtest.efi ||"
-        yield "chain ${slwfiles}/items/${slwfile} || goto slw-failed"
-        yield "goto slw-menu"
-    elif item.action == "ipxe":
-        yield f"chain {server.url}/items/{script_name(menu, item)} || goto slw-failed"
-        yield f"goto {back}"
-    elif item.action == "register":
-        yield f"set slwwish {menu.wish('slipway.register=1')}"
+    action = ACTIONS[item.action]
+    if action.word:
+        yield f"set slwwish {menu.wish(action.words(item.id))}"
         yield "goto slw-environment"
-    else:
-        yield f"set slwwish {menu.wish(f'slipway.item={item.id}')}"
-        yield "goto slw-environment"
-
-
-def _floppy(item: Item, back: str) -> Iterator[str]:
-    yield f"iseq ${{platform}} efi && goto uefi-{item.id} ||"
-    yield f"sanboot --no-describe --drive {_FLOPPY} ||"
-    yield "echo There is no floppy disk in the drive that could be booted."
-    yield from _wait(back)
-    yield f":uefi-{item.id}"
-    yield "echo UEFI firmware boots no floppy disks. In BIOS mode, if this PC has one, it can."
-    yield from _wait(back)
-
-
-def _cdrom(back: str, server: Server) -> Iterator[str]:
-    yield "set slwfile cdrom.0"
-    yield "iseq ${platform} efi && set slwfile cdrom.efi ||"
-    yield f"chain {server.url}/items/${{slwfile}} ||"
-    yield "echo There is no CD or DVD in the drive that this PC could boot."
-    yield from _wait(back)
-
-
-def _wait(back: str) -> Iterator[str]:
-    yield "prompt --timeout 15000 Press a key, or wait 15 seconds, to go on. ||"
-    yield f"goto {back}"
+        return
+    method = item.method or menu.method
+    yield from action.ipxe(Place(item.id, method, back, server.url, script_name(menu, item)))
 
 
 def _environment(server: Server) -> Iterator[str]:
-    """Yield the boot of the imaging environment, as a session's script does it."""
-    env = "${slwfiles}/env"
-    arguments = " ".join(server.boot_args.split())
     yield ""
     yield ":slw-environment"
     yield "imgfree ||"
-    # A boot medium with a fixed address sets slwip, else it is nothing.
-    yield (
-        f"kernel {env}/vmlinuz initrd=initrd.img initrd=site.cpio {arguments}"
-        " ${slwip} ${slwwish} || goto slw-failed"
-    )
-    yield f"initrd --name initrd.img {env}/initrd.img || goto slw-failed"
-    yield f"initrd --name site.cpio {env}/site.cpio || goto slw-failed"
-    yield "boot || goto slw-failed"
+    # The role's template, by which a session boots, too.
+    yield f"chain {server.url}/environment.ipxe || goto slw-failed"
 
 
 def _failed(server: Server) -> Iterator[str]:
@@ -314,7 +263,7 @@ def _methods(menu: Menu, server: Server) -> Iterator[str]:
 
 
 def _local_disk(method: str, server: Server) -> Iterator[str]:
-    """Yield how the local disk boots; on UEFI, iPXE can't read one, so `sanboot` leaves as well.
+    """Yield how the local disk boots; on UEFI, iPXE can't read one.
 
     UEFI is left with an error, so that the firmware goes on to its next boot entry instead of its
     own menu.

@@ -9,21 +9,7 @@ from collections.abc import Iterator
 
 from ansible_collections.slipway.imaging.plugins.plugin_utils import _menu_screen as screen
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu import Colours, Item, Menu
-
-_METHODS = {
-    "auto": "BIOS: first hard disk; UEFI: next boot entry of the firmware",
-    "exit": "next boot device or entry of the firmware",
-    "sanboot": "BIOS: first hard disk; UEFI: next boot entry of the firmware",
-    "chain": "BIOS: first hard disk; UEFI: the boot loader found on it",
-}
-_MEANINGS = {
-    "floppy": "first floppy drive; UEFI firmware can't, and the PC says so",
-    "cdrom": "first CD or DVD with a system",
-    "rescue_shell": "the imaging environment, with a shell",
-    "memtest": "Memtest86+",
-    "register": "asks the image server to take this PC in",
-    "ipxe": "a script of your own",
-}
+from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_actions import ACTIONS
 
 
 def preview(menu: Menu) -> list[str]:
@@ -71,14 +57,7 @@ def _notes(menu: Menu) -> Iterator[str]:
 
 
 def _facts(item: Item) -> Iterator[str]:
-    if item.action == "backup":
-        yield f"saves the disks as a new version of {item.image}"
-    elif item.action == "restore":
-        yield f"writes {item.image or 'one to be picked of ' + ', '.join(item.images or ())}"
-    elif item.action == "local_disk":
-        yield _METHODS[str(item.method)]
-    else:
-        yield _MEANINGS[item.action]
+    yield ACTIONS[item.action].meaning(item.work)
     if item.hidden:
         yield "hidden"
     if item.password_hash:

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 from ansible_collections.slipway.imaging.plugins.plugin_utils._ascii_text import to_ascii
-from ansible_collections.slipway.imaging.plugins.plugin_utils._menu import TITLES, Item, Menu
+from ansible_collections.slipway.imaging.plugins.plugin_utils._menu import Item, Menu
+from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_actions import ACTIONS
 
 # iPXE's screen has 80 columns; it leaves one free at each side, and two more around an item.
 COLUMNS = 80
@@ -36,7 +37,7 @@ def banner(menu: Menu) -> tuple[str, ...]:
 
 def item_text(item: Item) -> str:
     """Return an item's line."""
-    return _fit(item.title, ITEM_COLUMNS, f"{TITLES[item.action]} ({item.id})")
+    return _fit(item.title, ITEM_COLUMNS, f"{ACTIONS[item.action].title} ({item.id})")
 
 
 def _fit(text: str, columns: int, instead: str) -> str:

@@ -31,9 +31,9 @@ from ansible_collections.slipway.imaging.plugins.plugin_utils._machine_macs impo
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu import (
     KEYS,
     Menu,
-    check_keys,
     parse,
 )
+from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_actions import ACTIONS
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_ipxe import (
     Server,
     first_script,
@@ -42,11 +42,15 @@ from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_ipxe import 
     script_name,
     telling_apart,
 )
+from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_values import (
+    card_names,
+    check_keys,
+)
 
 PREFIX = "boot_menu_"
 _SHOWN = 5
 # The image server alone knows these: they are about machines that nobody knows, and about itself.
-SERVER_KEYS = ("unknown_items", "unknown_default", "boot_args")
+SERVER_KEYS = ("unknown_items", "unknown_default", "boot_args", "tftp_cards")
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,7 @@ def collect(
         "The menu of unknown machines",
         lambda: parse(_unknown(own), None, _keyboard(variables[server])),
     )
+    attempt("boot_menu_tftp_cards", lambda: card_names(own.get("tftp_cards")))
     loader = str(variables[server].get("pxe_server_uefi_loader") or "ipxe")
     problems += shared({machine.name: machine.marks for machine in read}, loader=loader)
     return Menus(tuple(read), unknown, tuple(problems))
@@ -132,19 +137,7 @@ def files(menus: Menus, server: Server) -> dict[str, dict[str, dict[str, str]]]:
     owners = by_card({machine.name: machine.marks for machine in menus.machines})
     several = {mac: names for mac, names in owners.items() if len(names) > 1}
     for machine in menus.machines:
-        script = render(machine.menu, server)
-        own = [mac for mac in machine.macs if mac not in several]
-        for mac in own:
-            found["menu"][f"{mac.replace(':', '-')}.ipxe"] = _file(script, machine.name)
-        shares = len(own) < len(machine.macs)
-        if shares:
-            found["items"][menu_name(machine.name)] = _file(script, machine.name)
-        entries = grub.render(machine.menu)
-        for mac in own:
-            found["grub_menu"][f"{mac}.cfg"] = _file(entries, machine.name)
-        found["service"][f"{machine.name}.json"] = _file(
-            service_text(machine, shares), machine.name
-        )
+        _of_machine(found, machine, frozenset(several), server)
     if menus.unknown:
         found["menu"]["unknown.ipxe"] = _file(render(menus.unknown, server), "unknown machines")
         if several:
@@ -162,16 +155,33 @@ def files(menus: Menus, server: Server) -> dict[str, dict[str, dict[str, str]]]:
     return found
 
 
+def _of_machine(
+    found: dict[str, dict[str, dict[str, str]]],
+    machine: MachineMenu,
+    several: frozenset[str],
+    server: Server,
+) -> None:
+    """Add a machine's files. ``several``: cards that it has in common with others."""
+    script, entries = render(machine.menu, server), grub.render(machine.menu)
+    own = [mac for mac in machine.macs if mac not in several]
+    for mac in own:
+        found["menu"][f"{mac.replace(':', '-')}.ipxe"] = _file(script, machine.name)
+        found["grub_menu"][f"{mac}.cfg"] = _file(entries, machine.name)
+    shares = len(own) < len(machine.macs)
+    if shares:
+        found["items"][menu_name(machine.name)] = _file(script, machine.name)
+    found["service"][f"{machine.name}.json"] = _file(service_text(machine, shares), machine.name)
+
+
 def needs(menus: Menus) -> dict[str, bool]:
     """Return which programs the menus need on the image server."""
     items = [item for menu in menus.all for item in menu.items]
-    actions = {item.action for item in items}
     methods = {menu.method for menu in menus.all} | {item.method for item in items}
     wanted = {
-        "memtest": "memtest" in actions,
-        "cdrom": "cdrom" in actions,
-        "disk": "chain" in methods,
-    }
+        name: any(name in ACTIONS[item.action].programs for item in items)
+        for action in ACTIONS.values()
+        for name in action.programs
+    } | {"disk": "chain" in methods}
     return {**wanted, "grub": wanted["cdrom"] or wanted["disk"]}
 
 
@@ -210,7 +220,14 @@ def service_text(machine: MachineMenu, shares: bool = False) -> str:
         for item in machine.menu.items
         if item.boots_environment
     ]
-    document: dict[str, Any] = {"machine": machine.name, "macs": list(machine.macs), "items": items}
+    # Those that a boot loader starts by itself: boot_once may name them, too.
+    others = [item.id for item in machine.menu.items if not item.boots_environment]
+    document: dict[str, Any] = {
+        "machine": machine.name,
+        "macs": list(machine.macs),
+        "items": items,
+        "others": others,
+    }
     if shares:
         document |= machine.marks.said
     if machine.address:

@@ -66,7 +66,7 @@ class Waiter:
                 self.packets += self._sent["packets"]
             left = min(self.timeout - self.elapsed, self._patience - self._here)
             seen = self._look(max(1, min(self.interval, math.ceil(left))))
-            session = seen["session"]
+            session: dict[str, Any] = seen["session"]
             self.reached = seen["reached"]
             if self.reached:
                 return session

@@ -79,7 +79,7 @@ def until(done: Callable[[], bool], what: str, pause: float = 0.05) -> None:
 
 
 def give_order(pc: Pc, item: str, **more: str) -> None:
-    run = run_playbook("boot_once", limit=pc.name, variables={"item": item} | more, quiet=True)
+    run = run_playbook("boot_once", limit=pc.name, variables={"boot_item": item} | more, quiet=True)
     assert run.returncode == 0, run.output
     assert run.changed[pc.name]
 

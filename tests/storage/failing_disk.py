@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -87,66 +87,74 @@ def on_loop(path: Path, sector: int = 512) -> Iterator[Path]:
         subprocess.run(["losetup", "-d", device], check=True)
 
 
+class Operations:
+    """What FUSE asks for; `error` makes what it takes for a failure."""
+
+    def __init__(
+        self, content: str, faults: str, log: str, mode: str, error: Callable[[int], Exception]
+    ) -> None:
+        self.file, self.error, self.lock = Path(faults), error, threading.Lock()
+        self.handle = os.open(content, os.O_RDWR if mode == "rw" else os.O_RDONLY)
+        self.log = os.open(log, os.O_WRONLY | os.O_APPEND)
+        self.seen = (0, 0)
+        self.now: dict[str, Any] = {}
+
+    def faults(self) -> dict[str, Any]:
+        with self.lock:
+            found = self.file.stat()
+            if (found.st_mtime_ns, found.st_ino) != self.seen:
+                self.seen = (found.st_mtime_ns, found.st_ino)
+                self.now = json.loads(self.file.read_text())
+            return self.now
+
+    def size(self) -> int:
+        return int(self.faults().get("size", os.fstat(self.handle).st_size))
+
+    def getattr(self, path: str, handle: int | None = None) -> dict[str, Any]:
+        if path == "/":
+            return {"st_mode": 0o40755, "st_nlink": 2}
+        if path != f"/{NAME}":
+            raise self.error(errno.ENOENT)
+        return {"st_mode": 0o100600, "st_nlink": 1, "st_size": self.size()}
+
+    def open(self, path: str, info: Any) -> int:
+        # Every read and write reaches us as it was asked for, without the page cache.
+        info.direct_io = 1
+        return 0
+
+    def read(self, path: str, size: int, offset: int, info: Any) -> bytes:
+        now, end = self.faults(), offset + size
+        os.write(self.log, f"{offset} {end}\n".encode())
+        self.fail(now, now.get("bad", ()), offset, end)
+        return os.pread(self.handle, max(0, min(end, self.size()) - offset), offset)
+
+    def write(self, path: str, data: bytes, offset: int, info: Any) -> int:
+        now = self.faults()
+        self.fail(now, now.get("bad_writes", ()), offset, offset + len(data))
+        return os.pwrite(self.handle, data, offset)
+
+    def fail(self, now: dict[str, Any], bad: Any, start: int, end: int) -> None:
+        if now.get("gone"):
+            raise self.error(errno.ENODEV)
+        if any(a < end and start < b for a, b in bad):
+            raise self.error(errno.EIO)
+
+    def fsync(self, path: str, data_only: int, info: Any) -> int:
+        if self.faults().get("bad_sync"):
+            raise self.error(errno.EIO)
+        os.fsync(self.handle)
+        return 0
+
+
 def serve(folder: str, content: str, faults: str, log: str, mode: str) -> None:
     """The FUSE server."""
     import fusepy  # type: ignore[import-not-found]
 
-    lock = threading.Lock()
+    class Server(Operations, fusepy.Operations):  # type: ignore[misc]
+        pass
 
-    class Server(fusepy.Operations):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self.handle = os.open(content, os.O_RDWR if mode == "rw" else os.O_RDONLY)
-            self.log = os.open(log, os.O_WRONLY | os.O_APPEND)
-            self.seen = (0, 0)
-            self.now: dict[str, Any] = {}
-
-        def faults(self) -> dict[str, Any]:
-            with lock:
-                found = Path(faults).stat()
-                if (found.st_mtime_ns, found.st_ino) != self.seen:
-                    self.seen = (found.st_mtime_ns, found.st_ino)
-                    self.now = json.loads(Path(faults).read_text())
-                return self.now
-
-        def size(self) -> int:
-            return int(self.faults().get("size", os.fstat(self.handle).st_size))
-
-        def getattr(self, path: str, handle: int | None = None) -> dict[str, Any]:
-            if path == "/":
-                return {"st_mode": 0o40755, "st_nlink": 2}
-            if path != f"/{NAME}":
-                raise fusepy.FuseOSError(errno.ENOENT)
-            return {"st_mode": 0o100600, "st_nlink": 1, "st_size": self.size()}
-
-        def open(self, path: str, info: Any) -> int:
-            # Every read and write reaches us as it was asked for, without the page cache.
-            info.direct_io = 1
-            return 0
-
-        def read(self, path: str, size: int, offset: int, info: Any) -> bytes:
-            now, end = self.faults(), offset + size
-            os.write(self.log, f"{offset} {end}\n".encode())
-            self.fail(now, now.get("bad", ()), offset, end)
-            return os.pread(self.handle, max(0, min(end, self.size()) - offset), offset)
-
-        def write(self, path: str, data: bytes, offset: int, info: Any) -> int:
-            now = self.faults()
-            self.fail(now, now.get("bad_writes", ()), offset, offset + len(data))
-            return os.pwrite(self.handle, data, offset)
-
-        def fail(self, now: dict[str, Any], bad: Any, start: int, end: int) -> None:
-            if now.get("gone"):
-                raise fusepy.FuseOSError(errno.ENODEV)
-            if any(a < end and start < b for a, b in bad):
-                raise fusepy.FuseOSError(errno.EIO)
-
-        def fsync(self, path: str, data_only: int, info: Any) -> int:
-            if self.faults().get("bad_sync"):
-                raise fusepy.FuseOSError(errno.EIO)
-            os.fsync(self.handle)
-            return 0
-
-    fusepy.FUSE(Server(), folder, foreground=True, raw_fi=True, nothreads=False)
+    server = Server(content, faults, log, mode, fusepy.FuseOSError)
+    fusepy.FUSE(server, folder, foreground=True, raw_fi=True, nothreads=False)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from ansible_collections.slipway.imaging.plugins.plugin_utils import _menu_scree
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu import Menu, parse
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_ipxe import Server, render
 from fixtures.boot_sector import boot_sector
+from fixtures.environment_script import environment_script
 
 from .firmware_pc import SERVER, FirmwarePc
 
@@ -118,11 +119,12 @@ def test_the_local_disk_boots_when_the_time_is_up(tmp_path: Path, method: str) -
 
 def test_a_choice_asks_for_the_environment(tmp_path: Path) -> None:
     (tmp_path / "vmlinuz").write_bytes(b"no kernel")
+    (tmp_path / "environment.ipxe").write_text(environment_script(SERVER, "console=tty0"))
     with pc(tmp_path, menu({"id": "save", "action": "backup"})) as machine:
         machine.wait_for("Back up this PC")
         machine.press("down", "ret")
         machine.wait_for("This choice could not be started. Nothing was changed.")
-        assert machine.asked[0] == "/env/vmlinuz"
+        assert machine.asked[:2] == ["/environment.ipxe", "/env/vmlinuz"]
 
 
 @pytest.fixture(scope="module")

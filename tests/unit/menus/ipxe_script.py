@@ -126,6 +126,8 @@ class Run:
     answers: list[str | None] = field(default_factory=list)
     # Commands that fail, by their first words.
     failing: tuple[str, ...] = ()
+    # Scripts that are chained to and come back when they fail, by address.
+    chained: dict[str, str] = field(default_factory=dict)
     screens: list[Screen] = field(default_factory=list)
     done: list[list[str]] = field(default_factory=list)
     settings: dict[str, str] = field(default_factory=dict)
@@ -172,6 +174,23 @@ class Run:
         name, rest = words[0], words[1:]
         if any(" ".join(words).startswith(start) for start in self.failing):
             return False
+        if name in ("set", "clear", "inc", "isset", "iseq"):
+            return self._setting(name, rest)
+        if name == "menu":
+            self.screens.append(Screen(" ".join(options(rest, set())[1])))
+        elif name == "item":
+            self._item(rest)
+        elif name == "choose":
+            return self._choose(rest)
+        elif name in ("boot", "exit", "reboot", "sanboot"):
+            self.ended = " ".join(words)
+        elif name == "chain":
+            return self._chain(words)
+        elif name not in ("echo", "prompt", "kernel", "initrd", "imgfree", "cpair", "sleep"):
+            raise ValueError(f"unknown command {words}")
+        return True
+
+    def _setting(self, name: str, rest: list[str]) -> bool:
         if name == "set":
             setting, *value = rest
             self.settings[setting.partition(":")[0]] = " ".join(value)
@@ -181,21 +200,19 @@ class Run:
             self.settings[rest[0]] = str(int(self.settings[rest[0]]) + 1)
         elif name == "isset":
             return bool(rest and rest[0])
-        elif name == "iseq":
+        else:
             return rest[0] == rest[1]
-        elif name == "menu":
-            self.screens.append(Screen(" ".join(options(rest, set())[1])))
-        elif name == "item":
-            self._item(rest)
-        elif name == "choose":
-            return self._choose(rest)
-        elif name in ("boot", "exit", "reboot", "sanboot"):
+        return True
+
+    def _chain(self, words: list[str]) -> bool:
+        if words[-1] in self.chained:
+            inner = Run(self.chained[words[-1]], self.platform, failing=self.failing)
+            inner.settings, inner.done = self.settings, self.done
+            inner.play()
+            self.ended = "" if inner.ended == "failed" else inner.ended
+            return bool(self.ended)
+        if "/items/" not in words[-1] or not words[-1].endswith(".ipxe"):
             self.ended = " ".join(words)
-        elif name == "chain":
-            if "/items/" not in words[-1] or not words[-1].endswith(".ipxe"):
-                self.ended = " ".join(words)
-        elif name not in ("echo", "prompt", "kernel", "initrd", "imgfree", "cpair", "sleep"):
-            raise ValueError(f"unknown command {words}")
         return True
 
     def _item(self, rest: list[str]) -> None:

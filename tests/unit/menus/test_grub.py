@@ -15,7 +15,8 @@ import pytest
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.imaging.plugins.plugin_utils import _menu_grub as grub
 from ansible_collections.slipway.imaging.plugins.plugin_utils import _menu_screen as screen
-from ansible_collections.slipway.imaging.plugins.plugin_utils._menu import ACTIONS, parse
+from ansible_collections.slipway.imaging.plugins.plugin_utils._menu import parse
+from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_actions import ACTIONS
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_ipxe import Server
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -95,7 +96,7 @@ def test_every_action_has_its_entry() -> None:
 
 @pytest.mark.parametrize(
     ("method", "way"),
-    [("auto", "chain"), ("chain", "chain"), ("exit", "exit"), ("sanboot", "exit")],
+    [("auto", "chain"), ("chain", "chain"), ("exit", "exit")],
 )
 def test_the_local_disk_boots_as_the_machine_wants_it(method: str, way: str) -> None:
     menu = parse(data(method=method), "pc1")

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.imaging.plugins.plugin_utils import _menu_screen
 from ansible_collections.slipway.imaging.plugins.plugin_utils._ascii_text import to_ascii
@@ -15,13 +17,18 @@ from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_ipxe import 
     first_script,
     render,
 )
+from fixtures.environment_script import environment_script
 from hypothesis import example, given
 from hypothesis import strategies as st
+from slipway_server.base.config import Config
+from slipway_server.sessions import boot_script
 
 from .conftest import LOCAL, data
 from .ipxe_script import Run, read
 
-SERVER = Server("192.0.2.1", "console=tty0 quiet")
+ROOT = Path(__file__).resolve().parents[3]
+DEFAULTS = yaml.safe_load((ROOT / "roles/boot_menu/defaults/main.yml").read_text())
+SERVER = Server("192.0.2.1", "console=tty0 quiet", tuple(DEFAULTS["boot_menu_tftp_cards"]))
 URL = "http://192.0.2.1"
 ALL: list[dict[str, Any]] = [
     {"id": "save", "action": "backup"},
@@ -35,11 +42,12 @@ ALL: list[dict[str, Any]] = [
 ]
 
 IDS = [item["id"] for item in ALL]
+ENVIRONMENT = {f"{URL}/environment.ipxe": environment_script("192.0.2.1", "console=tty0  quiet ")}
 
 
 def run(menu: dict[str, Any], *answers: str | None, machine: str | None = "pc1", **how: Any) -> Run:
     script = render(parse(menu, machine), SERVER)
-    return Run(script, answers=list(answers), **how).play()
+    return Run(script, answers=list(answers), chained=ENVIRONMENT, **how).play()
 
 
 def test_what_is_shown() -> None:
@@ -83,13 +91,34 @@ def test_what_is_chosen_happens(answers: list[str | None], platform: str, ends: 
     ("item", "wish"),
     [("save", "slipway.item=save"), ("shell", "slipway.item=shell"), ("reg", "slipway.register=1")],
 )
-def test_the_environment_is_booted_as_for_a_session(item: str, wish: str) -> None:
-    done = run(data(*ALL), item).done
+def test_the_environment_is_booted_for_an_item(item: str, wish: str) -> None:
+    booted(run(data(*ALL), item), wish)
+
+
+def test_the_environment_is_booted_for_a_session_by_the_same_script(tmp_path: Path) -> None:
+    config = Config("192.0.2.1", tmp_path, tmp_path)
+    script = boot_script.render(config, "0" * 16, "t" * 43)
+    played = Run(script, chained=ENVIRONMENT).play()
+    booted(played, f"slipway.session={'0' * 16} slipway.ticket={'t' * 43}")
+
+
+@pytest.mark.parametrize("failing", ["kernel", "initrd --name initrd.img", "initrd --name site"])
+def test_an_environment_that_can_not_be_loaded_is_said(failing: str) -> None:
+    played = run(data(*ALL), "save", failing=(failing,))
+    said = [" ".join(line) for line in played.done]
+    assert "echo This choice could not be started. Nothing was changed." in said
+    assert played.ended == f"chain --replace {URL}/boot.ipxe"
+
+
+def booted(played: Run, wish: str) -> None:
+    """The environment was started, with these words and nothing else."""
+    assert played.ended == "boot"
+    done = played.done
     kernel = (
         f"kernel {URL}/env/vmlinuz initrd=initrd.img initrd=site.cpio console=tty0 quiet {wish}"
     )
     # A boot medium with a fixed address would say it in one more word, which is empty here.
-    assert kernel.split() in [[word for word in line if word] for line in done]
+    assert kernel.split() in [" ".join(line).split() for line in done]
     for name in ("initrd.img", "site.cpio"):
         assert f"initrd --name {name} {URL}/env/{name}".split() in done
 
@@ -115,11 +144,9 @@ def test_an_own_script_is_chained_and_leads_back() -> None:
     ("method", "platform", "ends"),
     [
         ("auto", "pcbios", "sanboot --no-describe --drive 0x80"),
-        ("sanboot", "pcbios", "sanboot --no-describe --drive 0x80"),
         ("exit", "pcbios", "exit 0"),
         ("chain", "pcbios", "sanboot --no-describe --drive 0x80"),
         ("auto", "efi", "exit 1"),
-        ("sanboot", "efi", "exit 1"),
         ("exit", "efi", "exit 1"),
         ("chain", "efi", f"chain {URL}/items/disk.efi"),
     ],
@@ -184,6 +211,12 @@ def test_cards_that_lose_packets_load_over_tftp(chip: str) -> None:
     assert run(data(*ALL), "ram", settings=first.settings).ended == (
         "chain tftp://192.0.2.1/items/memtest.bin"
     )
+
+
+def test_an_administrator_names_another_card() -> None:
+    script = first_script(Server("192.0.2.1", "", ("rtl8139",)))
+    assert "iseq ${netX/chip} rtl8139 && set slwfiles tftp://192.0.2.1 ||" in script
+    assert "eepro100" not in script
 
 
 def test_other_cards_load_over_http() -> None:

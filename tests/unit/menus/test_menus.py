@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from ansible_collections.slipway.imaging.plugins.plugin_utils import _menus, _password_hash
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_ipxe import Server
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_preview import preview
@@ -94,6 +95,7 @@ def test_every_card_gets_a_script_and_the_service_what_boots_the_environment() -
             {"id": "pick", "action": "restore", "title": "Größe", "image": None,
              "images": ["a", "b"], "password_hash": None},
         ],
+        "others": ["local", "own"],
     }  # fmt: skip
     assert sorted(files["grub_menu"]) == [
         "52:54:00:77:00:0a.cfg",
@@ -178,3 +180,9 @@ def test_a_preview_is_a_frame_of_80_columns_whatever_it_shows(
     said = "\n".join(lines[len(frame) :])
     assert "The key h shows the hidden items, too." in said
     assert "r: writes lab; hidden; asks for a password" in said.replace("\n    ", " ")
+
+
+@pytest.mark.parametrize("cards", ["eepro100", ["x && shell"], ["${x}"], [82556]])
+def test_a_card_that_can_not_be_one_is_refused(cards: object) -> None:
+    [problem] = collect({}, boot_menu_tftp_cards=cards).problems
+    assert problem.startswith("boot_menu_tftp_cards") and "Remedy: " in problem

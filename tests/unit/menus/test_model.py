@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.imaging.plugins.plugin_utils import _password_hash
-from ansible_collections.slipway.imaging.plugins.plugin_utils._menu import ACTIONS, parse
+from ansible_collections.slipway.imaging.plugins.plugin_utils._menu import parse
+from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_actions import ACTIONS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -72,7 +73,9 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     (data(banner="x\n" * 9), "9 lines", "at most 8"),
     (data(colours={"background": "pink"}), "'pink'", "magenta"),
     (data(colours={"backgruond": "red"}), "no backgruond", "Did you mean background?"),
-    (data(method="reset"), "'reset'", "sanboot"),
+    (data(method="reset"), "'reset'", "chain"),
+    (data(method="sanboot"), "another name of auto", "Write auto"),
+    (data({"id": "x", "action": "local_disk", "method": "sanboot"}), "item x", "Write auto"),
 ]
 
 
@@ -118,7 +121,7 @@ ANY = st.recursive(
     max_leaves=8,
 )
 ITEM = st.fixed_dictionaries(
-    {"id": ANY | st.just("x"), "action": st.sampled_from(ACTIONS) | ANY},
+    {"id": ANY | st.just("x"), "action": st.sampled_from(sorted(ACTIONS)) | ANY},
     optional=dict.fromkeys(
         ["title", "image", "images", "hidden", "password_hash", "order", "script", "method", "no"],
         ANY,

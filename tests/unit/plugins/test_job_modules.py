@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,22 +27,17 @@ ORDER = {
     "image": None, "created": "2026-11-25T10:00:00Z", "state": "armed", "outcome": None,
     "ended_at": None,
 }  # fmt: skip
-MENU = "#!ipxe\n:slw-menu\n:item-local\ngoto local-auto\n:item-restore\ngoto slw-environment\n"
 WANTED = {"machine": "pc1", "macs": ["52:54:00:77:00:01"]}
 
 
-@pytest.fixture
-def menus(tmp_path: Path) -> Path:
-    (tmp_path / "52-54-00-77-00-01.ipxe").write_text(MENU)
-    return tmp_path
+MENU = {"machine": "pc1", "items": ["local", "restore"]}
 
 
-def test_an_order_for_the_next_boot(
-    service: Any, run_module: Callable[..., Any], menus: Path
-) -> None:
+def test_an_order_for_the_next_boot(service: Any, run_module: Callable[..., Any]) -> None:
+    service.answer("GET", "/v1/menus/pc1", MENU)
     service.answer("GET", "/v1/next-boots", {"next_boots": []})
     service.answer("POST", "/v1/next-boots", ORDER, 201)
-    how = {"admin_socket": service.path, "menus": str(menus), **WANTED}
+    how = {"admin_socket": service.path, **WANTED}
     result = run_module("boot_once", item="restore", **how)
     assert result["changed"] and result["next_boot"] == ORDER
     assert service.asked[-1][2] == {**WANTED, "item": "restore", "image": None}
@@ -53,19 +47,23 @@ def test_an_order_for_the_next_boot(
     assert service.asked[-1][2]["without_password"] is True
     count = len(service.asked)
     assert run_module("boot_once", check_mode=True, item="local", **how)["changed"]
-    assert len(service.asked) == count + 1, "check mode only looks"
+    looked = [method for method, *_ in service.asked[count:]]
+    assert looked == ["GET", "GET"], "check mode only looks"
 
 
+@pytest.mark.parametrize("check_mode", [False, True])
 def test_an_item_that_the_menu_has_not(
-    service: Any, run_module: Callable[..., Any], menus: Path
+    service: Any, run_module: Callable[..., Any], check_mode: bool
 ) -> None:
-    how = {"admin_socket": service.path, "menus": str(menus), **WANTED}
+    how = {"admin_socket": service.path, "check_mode": check_mode, **WANTED}
+    service.answer("GET", "/v1/menus/pc1", MENU)
     result = run_module("boot_once", item="wipe", **how)
     assert result["failed"]
     assert "wipe" in result["msg"] and "local, restore" in result["msg"]
-    how["macs"] = ["52:54:00:77:00:09"]
+    refusal = {"error": "unknown_machine", "message": "none.", "remedy": "run menus.yml."}
+    service.answer("GET", "/v1/menus/pc1", refusal, 404)
     assert "menus.yml" in run_module("boot_once", item="restore", **how)["msg"]
-    assert service.asked == []
+    assert {method for method, *_ in service.asked} == {"GET"}
 
 
 def test_an_order_is_taken_back(service: Any, run_module: Callable[..., Any]) -> None:

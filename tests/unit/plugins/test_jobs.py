@@ -227,7 +227,7 @@ def test_a_degraded_version_warns(
 @pytest.mark.parametrize(
     ("option", "here"),
     [
-        ("--allow-degraded", "allow_degraded=true"),
+        ("--allow-degraded", "disk_allow_degraded=true"),
         ("name the disk, or look at probe", '"disk_devices": ['),
         ("--whole", '{"disk_whole": ["disk0:2"]}'),
         ("or with --unclean whole", "-e disk_unclean=whole"),

@@ -61,7 +61,7 @@ def inventory(tmp_path_factory: pytest.TempPathFactory) -> str:
         ("restore -e image=pc1 -l 'machines:!pc1l'", ["!pc1l (did you mean pc1"]),
         ("restore -e image=pc1 -l '!img'", ['not "!img", which selects all 4']),
         ("session_end -l '~.'", ['not "~.", which selects all 4']),
-        ("boot_once -e item=x -l ''", ['not "", which selects all 4']),
+        ("boot_once -e boot_item=x -l ''", ['not "", which selects all 4']),
         ("backup -e ansible_limit=pc1", ['ansible_limit says "pc1"']),
         ("restore -e image=pc1 -l machines -l '!pc1'", ["--limit was given more than once"]),
         ("backup -Cvlpc1 --lim=pc2", ["--limit was given more than once"]),

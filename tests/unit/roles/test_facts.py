@@ -107,7 +107,7 @@ def test_whether_a_package_is_there_is_asked_in_this_run(
     tmp_path: Path, cache: Path, role: str
 ) -> None:
     said, facts = play(tmp_path, cache, role, "install", "--check", **ROLES[role])
-    assert "Install | Packages" in said
+    assert "Install what is missing" in said
     assert "fatal: [img]: FAILED!" in said, said
     assert PACKAGE not in facts["packages"]
 

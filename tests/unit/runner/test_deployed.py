@@ -22,7 +22,7 @@ SERVERS = {"groups": {"image_servers": ["img", "img2"]}}
 
 
 def packed(what: str) -> bytes:
-    path = ROOT / "roles/image_server/files/pack_code.py"
+    path = ROOT / "roles/_common/files/pack_code.py"
     spec = importlib.util.spec_from_file_location("pack_code", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

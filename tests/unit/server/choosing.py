@@ -92,20 +92,22 @@ class Chooser:
         )
 
 
-def write_menu(service: Service, name: str, macs: list[str], items: list[dict[str, Any]]) -> None:
+def write_menu(
+    service: Service, name: str, macs: list[str], items: list[dict[str, Any]], **more: Any
+) -> None:
     """Write a menu as the role does: in one step."""
     folder = service.folder / "menus"
     new = folder / f".{name}.new"
-    new.write_text(json.dumps({"machine": name, "macs": macs, "items": items}))
+    new.write_text(json.dumps({"machine": name, "macs": macs, "items": items} | more))
     new.rename(folder / f"{name}.json")
 
 
-def make_chooser(service: Service, *items: dict[str, Any]) -> Chooser:
+def make_chooser(service: Service, *items: dict[str, Any], **more: Any) -> Chooser:
     """A PC with a menu; one that backs up unless told otherwise."""
     number = next(_numbers)
     name = f"chooser{number}"
     mac = f"52:54:00:c0:{number >> 8:02x}:{number & 255:02x}"
-    write_menu(service, name, [mac], list(items) or [item("backup", "backup", image=name)])
+    write_menu(service, name, [mac], list(items) or [item("backup", "backup", image=name)], **more)
     return Chooser(service, name, mac)
 
 

@@ -28,7 +28,7 @@ def test_once_and_never_again(service: Service) -> None:
     script = pc.boot()
     assert script.status_code == 200
     assert f"slipway.item=backup slipway.once={made}" in script.text
-    assert "/env/vmlinuz" in script.text
+    assert "/environment.ipxe" in script.text
     assert pc.boot().status_code == 404, "the second boot is an ordinary one"
 
 
@@ -145,18 +145,16 @@ def test_a_power_cut_at_any_step_is_followed_by_an_ordinary_boot(
     runner = Runner(service)
     made = order(service, pc, "r")
     assert "slipway.item=r" in pc.boot().text
-    session = ""
-    for step in range(steps):
-        if step == 0:
-            assert pc.choose("r", once=made).status_code == 201
-        elif step == 1:
-            [job] = runner.poll()["begin"]
-        elif step == 2:
-            session = runner.open_session(job).json()["id"]
-        elif step == 3:
-            assert pc.check_in(session).status_code == 200
-        elif step == 4:
-            runner.end(job["id"])
+    found: dict[str, Any] = {}
+    todo = [
+        lambda: pc.choose("r", once=made).status_code == 201,
+        lambda: found.update(job=runner.poll()["begin"][0]) is None,
+        lambda: found.update(session=runner.open_session(found["job"]).json()["id"]) is None,
+        lambda: pc.check_in(found["session"]).status_code == 200,
+        lambda: runner.end(found["job"]["id"]) is not False,
+    ]
+    for do in todo[:steps]:
+        assert do()
     if number is not None:
         service.restart(number)
     # The power is cut here, and comes back: nothing may lead into the restore again.
@@ -169,3 +167,12 @@ def test_a_power_cut_at_any_step_is_followed_by_an_ordinary_boot(
             break
         time.sleep(0.1)
     assert pc.boot().status_code == 404
+
+
+def test_the_service_says_what_a_machine_may_be_ordered_to_do(service: Service) -> None:
+    pc = make_chooser(service, item("b", "backup", image="x"), others=["local", "memtest"])
+    menu = service.admin.get(f"/v1/menus/{pc.name}")
+    assert menu.json() == {"machine": pc.name, "items": ["b", "local", "memtest"]}
+    none = service.admin.get("/v1/menus/nobody")
+    assert (none.status_code, none.json()["error"]) == (404, "unknown_machine")
+    assert "menus.yml" in none.json()["remedy"]

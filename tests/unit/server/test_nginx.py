@@ -62,6 +62,7 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     (folder / "boot/menu/unknown.ipxe").write_text("#!ipxe unknown")
     (folder / "boot/env/vmlinuz").write_text("kernel")
     (folder / "boot/boot.ipxe").write_text("#!ipxe first")
+    (folder / "boot/environment.ipxe").write_text("#!ipxe environment")
     (folder / "boot/items/pc1.own.ipxe").write_text("#!ipxe own")
     site = render(
         "etc/nginx/conf.d/slipway.conf.j2",
@@ -98,6 +99,7 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
 def test_in_clear_there_is_what_machines_boot_and_nothing_else(front: Front) -> None:
     get = front.clear.get
     assert get("/boot.ipxe").text == "#!ipxe first"
+    assert get("/environment.ipxe").text == "#!ipxe environment"
     assert get("/env/vmlinuz").text == "kernel"
     assert get("/items/pc1.own.ipxe").text == "#!ipxe own"
     for path in ("/", "/env/", "/menu/unknown.ipxe", "/v1/session", "/v1/openapi.json",

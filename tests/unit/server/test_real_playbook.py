@@ -34,7 +34,7 @@ pytestmark = pytest.mark.plays
 
 def deploy(service: Service, pc: Chooser, folder: Path, **more: Any) -> Settings:
     """Put code and inventory where the role would."""
-    path = ROOT / "roles/image_server/files/pack_code.py"
+    path = ROOT / "roles/_common/files/pack_code.py"
     spec = importlib.util.spec_from_file_location("pack_code", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -109,13 +109,8 @@ def test_the_boot_script_is_handed_out_while_the_session_is_pending(service: Ser
     script = service.http.get(path, headers={"X-Real-IP": ADDRESS}).text
     assert script.splitlines() == [
         "#!ipxe",
-        "isset ${slwfiles} || set slwfiles http://10.77.0.1",
-        "kernel ${slwfiles}/env/vmlinuz initrd=initrd.img initrd=site.cpio "
-        "console=tty0 console=ttyS0,115200 quiet "
-        f"${{slwip}} slipway.session={pc.session} slipway.ticket={ticket_in(script)}",
-        "initrd --name initrd.img ${slwfiles}/env/initrd.img",
-        "initrd --name site.cpio ${slwfiles}/env/site.cpio",
-        "boot",
+        f"set slwwish slipway.session={pc.session} slipway.ticket={ticket_in(script)}",
+        "chain --replace http://10.77.0.1/environment.ipxe",
     ]
     assert pc.seen()["boot_script_served"] == 1
     assert error_of(pc.check_in()) == (403, "no_ticket")

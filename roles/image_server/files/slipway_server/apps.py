@@ -170,6 +170,7 @@ APPS: dict[str, App] = {
             "POST /v1/jobs": _root("order a job"),
             "GET /v1/jobs/{job_id}": _ROOT,
             "DELETE /v1/jobs/{job_id}": _root("cancel a job"),
+            "GET /v1/menus/{machine}": _ROOT,
             "GET /v1/next-boots": _ROOT,
             "POST /v1/next-boots": _root("order a boot"),
             "DELETE /v1/next-boots/{machine}": _root("take a boot back"),

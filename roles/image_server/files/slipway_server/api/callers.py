@@ -16,6 +16,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from ..base.errors import ServiceError
 from ..base.names import ACCOUNT_PATTERN
 from ..sessions.session import Session
+from ..sessions.verbs import that
 from .audited import NoteDep
 from .common import ServiceDep
 
@@ -45,7 +46,7 @@ def _session_for(*verbs: str) -> Callable[[Session], Awaitable[Session]]:
     return check
 
 
-_backup, _reader = _session_for("backup"), _session_for("restore", "verify")
+_backup, _reader = _session_for(*that("writes")), _session_for(*that("reads"))
 BackupDep = Annotated[Session, Depends(_backup)]
 ReaderDep = Annotated[Session, Depends(_reader)]
 

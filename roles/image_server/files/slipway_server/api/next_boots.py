@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from ..base.errors import ServiceError
 from ..jobs.next_boots import NextBoot
 from ..service import Service
 from .audited import NoteDep
@@ -21,6 +22,17 @@ admin = APIRouter(prefix="/v1")
 def _shown(service: Service, order: NextBoot) -> dict[str, Any]:
     strangers = service.strangers.of("next_boot", order.id, order.machine)
     return service.next_boots.view(order) | {"strangers": strangers}
+
+
+@admin.get(
+    "/menus/{machine}", response_model=models.MenuView, responses=refusals("unknown_machine")
+)
+async def menu_of(machine: MachineName, service: ServiceDep) -> Any:
+    """What a machine may be ordered to do."""
+    found = await service.run(service.menus.of, machine)
+    if found is None:
+        raise ServiceError("unknown_machine", f"{machine} has no menu on this server.")
+    return {"machine": machine, "items": found.all_items}
 
 
 @admin.get("/next-boots", response_model=models.NextBootList, responses=refusals())

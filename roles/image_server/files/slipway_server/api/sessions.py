@@ -11,6 +11,7 @@ from fastapi import Query as Parameter
 from ..base.errors import ServiceError
 from ..service import Service
 from ..sessions.session import Session, finished, proof_nonce
+from ..sessions.verbs import VERBS
 from ..sessions.view import view
 from .audited import NoteDep
 from .callers import OF_A_JOB, SessionDep
@@ -22,7 +23,6 @@ machine = APIRouter(prefix="/v1")
 admin = APIRouter(prefix="/v1")
 runner = APIRouter(prefix="/v1")
 _UNKNOWN = ("unknown_image", "unknown_version")
-_NEEDS_IMAGE = ("backup", "restore", "verify")
 
 
 def _shown(service: Service, item: Session) -> dict[str, Any]:
@@ -68,12 +68,16 @@ async def result(record: models.ResultRecord, item: SessionDep, service: Service
 async def create_session(wanted: models.NewSession, note: NoteDep, service: ServiceDep) -> Any:
     """Ask for a session: the machine's next network boot leads into it."""
     note.about(wanted.machine, after=f"{wanted.verb} {wanted.image or ''}".rstrip())
-    if wanted.verb in _NEEDS_IMAGE and wanted.image is None:
+    if VERBS[wanted.verb] != "nothing" and wanted.image is None:
         raise ServiceError("bad_request", f"image: a session for {wanted.verb} needs an image.")
     if wanted.job is not None:
         raise ServiceError("bad_request", "job: the job runner's socket takes it, not this one.")
-    if wanted.version is not None and wanted.verb not in ("restore", "verify"):
-        raise ServiceError("bad_request", f"version: a session for {wanted.verb} takes none.")
+    if wanted.version is not None and VERBS[wanted.verb] != "reads":
+        raise ServiceError(
+            "bad_request",
+            f"version: a session for {wanted.verb} takes none.",
+            f"Say the name of the image alone: {wanted.image}.",
+        )
     made = await service.openings.open_session(
         wanted.machine,
         tuple(dict.fromkeys(wanted.macs)),

@@ -3,121 +3,111 @@
 
 from __future__ import annotations
 
-import dataclasses
 import ipaddress
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
+from pydantic.dataclasses import dataclass
+
+from . import documents
 from .names import PLACEHOLDERS, is_pattern
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\Z")
-# Nothing iPXE expands or ends a command with: no $, {, }, &, |, ;, # and no quotes.
-_BOOT_ARGUMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9=,._/:@+-]*\Z")
-
 
 # What becomes of who asks from an address of which nobody knows whose it is.
-POLICIES = ("refuse", "accept")
+Policy = Literal["refuse", "accept"]
 
 
 class ConfigError(Exception):
-    """The configuration file can't be used; the text says which key and why."""
+    """The configuration file can't be used; the text says which keys and why."""
 
 
-@dataclasses.dataclass(frozen=True)
+def _address(text: str) -> str:
+    try:
+        ipaddress.ip_address(text)
+        ok = "%" not in text
+    except ValueError:
+        ok = bool(_HOST_NAME.match(text))
+    if not ok:
+        raise ValueError("is neither an IP address nor a host name")
+    return text
+
+
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute():
+        raise ValueError("must be a path that begins with /")
+    return path
+
+
+def _naming(text: str) -> str:
+    if not is_pattern(text):
+        words = ", ".join(f"{{{word}}}" for word in PLACEHOLDERS)
+        raise ValueError(
+            f"makes no names of machines: use lower-case letters, digits, '-' and {words}"
+        )
+    return text
+
+
+_Folder = Annotated[Path, AfterValidator(_absolute)]
+_Number = Annotated[int, Field(ge=1)]
+_Count = Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
 class Config:
     """What the role image_server decides for the service."""
 
-    address: str
-    store_dir: Path
-    state_dir: Path
-    boot_args: str = "console=tty0 console=ttyS0,115200 quiet"
+    address: Annotated[str, AfterValidator(_address)]
+    store_dir: _Folder
+    state_dir: _Folder
     # Where pending sessions lie as files for boot loaders that speak TFTP alone; None: nowhere.
-    tftp_dir: Path | None = None
-    store_reserve_bytes: int = 1 << 30
+    tftp_dir: _Folder | None = None
+    store_reserve_bytes: _Count = 1 << 30
     # What one backup may send at most, however large its machine says that its disks are.
-    session_quota_bytes: int = 4 << 40
+    session_quota_bytes: _Number = 4 << 40
     # nginx's internal location for chunks; None: the service sends the bytes itself.
     accel_redirect: str | None = None
-    threads: int = 4
-    check_threads: int = 2
+    threads: _Number = 4
+    check_threads: _Number = 2
     # Bodies in flight at once: bounds memory to about this times 4 MiB.
-    upload_slots: int = 32
+    upload_slots: _Number = 32
     max_manifest_bytes: int = 128 << 20
-    silent_seconds: int = 120
+    silent_seconds: _Number = 120
     sweep_seconds: float = 5.0
     # How long a sound read of a chunk is trusted while the file has not changed.
     check_memory_days: int = 7
     # How long ended sessions and jobs are kept for reports, and how many jobs at most.
-    keep_days: int = 7
-    keep_jobs: int = 2000
+    keep_days: _Number = 7
+    keep_jobs: _Number = 2000
     # What each machine may choose, as the role boot_menu writes it.
-    menu_dir: Path = Path("/etc/slipway/menus")
+    menu_dir: _Folder = Path("/etc/slipway/menus")
     # What the inventory says of images, as the role policy writes it.
-    policy_dir: Path = Path("/etc/slipway/policy")
+    policy_dir: _Folder = Path("/etc/slipway/policy")
     # A chunk that nothing names is removed once nobody was promised it for so long, and a little.
-    collect_after_seconds: int = 86400
-    collect_margin_seconds: int = 300
+    collect_after_seconds: _Count = 86400
+    collect_margin_seconds: _Count = 300
     # How often the service looks after images by itself; 0: when it is told to.
-    upkeep_seconds: int = 86400
+    upkeep_seconds: _Count = 86400
     # A job ends after that long: without a sign of the runner, in the queue, at work.
-    runner_silent_seconds: int = 60
-    job_wait_seconds: int = 6 * 3600
-    job_seconds: int = 24 * 3600
+    runner_silent_seconds: _Number = 60
+    job_wait_seconds: _Number = 6 * 3600
+    job_seconds: _Number = 24 * 3600
     # PCs that may wait to be registered, and what they are called unless somebody says otherwise.
-    registration_limit: int = 500
-    registrations_per_second: int = 5
-    registration_name: str = "pc-{serial}"
+    registration_limit: _Number = 500
+    registrations_per_second: _Number = 5
+    registration_name: Annotated[str, AfterValidator(_naming)] = "pc-{serial}"
     # dnsmasq's leases; None: this server hands out no addresses.
-    lease_file: Path | None = None
+    lease_file: _Folder | None = None
     # What becomes of who asks for a machine's session from an address of which nobody knows whose
     # it is: `refuse`, or `accept` in a network where everybody is trusted.
-    unproven_addresses: str = "refuse"
+    unproven_addresses: Policy = "refuse"
     # When the certificates end, as the role has read it; empty: nobody knows.
     certificate_ends: str = ""
     ca_ends: str = ""
-
-    def __post_init__(self) -> None:
-        """Refuse values that would end up in a boot script or break the service."""
-        if not _is_address(self.address):
-            raise ConfigError(f"address {self.address!r} is neither an IP address nor a host name")
-        for argument in self.boot_args.split(" "):
-            if argument and not _BOOT_ARGUMENT.match(argument):
-                raise ConfigError(f"boot_args: {argument!r} has characters iPXE would interpret")
-        for key in (
-            "threads",
-            "check_threads",
-            "upload_slots",
-            "silent_seconds",
-            "keep_days",
-            "keep_jobs",
-            "runner_silent_seconds",
-            "job_wait_seconds",
-            "job_seconds",
-            "registration_limit",
-            "registrations_per_second",
-            "session_quota_bytes",
-        ):
-            if getattr(self, key) < 1:
-                raise ConfigError(f"{key} must be at least 1")
-        if not is_pattern(self.registration_name):
-            words = ", ".join(f"{{{word}}}" for word in PLACEHOLDERS)
-            raise ConfigError(
-                f"registration_name {self.registration_name!r} makes no names of machines: use "
-                f"lower-case letters, digits, '-' and {words}"
-            )
-        if self.unproven_addresses not in POLICIES:
-            raise ConfigError(f"unproven_addresses must be one of {', '.join(POLICIES)}")
-        for key in (
-            "store_reserve_bytes",
-            "collect_after_seconds",
-            "collect_margin_seconds",
-            "upkeep_seconds",
-        ):
-            if getattr(self, key) < 0:
-                raise ConfigError(f"{key} must not be negative")
 
     @property
     def url_host(self) -> str:
@@ -125,53 +115,20 @@ class Config:
         return f"[{self.address}]" if ":" in self.address else self.address
 
 
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return bool(_HOST_NAME.match(text))
-    return "%" not in text
+_CONFIG = TypeAdapter(Config)
 
 
 def from_mapping(values: dict[str, Any]) -> Config:
     """Build a Config; unknown keys and wrong types are errors, not surprises."""
-    fields = {field.name: field for field in dataclasses.fields(Config)}
-    unknown = sorted(set(values) - set(fields))
-    if unknown:
-        raise ConfigError(f"unknown keys: {', '.join(unknown)}")
-    missing = sorted({"address", "store_dir", "state_dir"} - set(values))
-    if missing:
-        raise ConfigError(f"missing keys: {', '.join(missing)}")
-    made: dict[str, Any] = {}
-    for key, value in values.items():
-        made[key] = _typed(key, str(fields[key].type), value)
-    return Config(**made)
-
-
-def _typed(key: str, wanted: str, value: Any) -> Any:
-    ok: bool
-    if wanted in ("Path", "Path | None"):
-        ok = isinstance(value, str) and value.startswith("/")
-        value = Path(value) if ok else value
-    elif wanted == "int":
-        ok = isinstance(value, int) and not isinstance(value, bool)
-    elif wanted == "float":
-        ok = isinstance(value, int | float) and not isinstance(value, bool)
-    elif wanted == "str | None":
-        ok = value is None or isinstance(value, str)
-    else:
-        ok = isinstance(value, str)
-    if not ok:
-        raise ConfigError(f"{key} must be of type {wanted}, not {value!r}")
-    return value
+    try:
+        return documents.parse(_CONFIG, json.dumps(values))
+    except documents.DocumentError as error:
+        raise ConfigError(str(error)) from error
 
 
 def load(path: Path) -> Config:
     """Read the configuration from ``path``."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"can't read {path}: {error}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path} must hold a JSON object")
-    return from_mapping(values)
+        return documents.read(_CONFIG, path)
+    except documents.DocumentError as error:
+        raise ConfigError(str(error)) from error

@@ -30,6 +30,7 @@ from ..registrations.identities import Identities
 from ..registrations.registration import ANOTHER, compare, identity
 from ..sessions.session import wrong_address
 from ..sessions.sessions import Sessions
+from .actions import ACTIONS
 from .busy import refuse_busy
 from .menu_files import MachineMenu, MenuFiles, MenuItem
 from .passwords import Passwords
@@ -119,8 +120,7 @@ class Choices:
                 host_key=wish.host_key,
                 agent_version=wish.agent_version,
                 nonce_hash=tokens.digest_of(wish.nonce),
-                # A shell needs no playbook: the permission is all.
-                **_granted() if item.action == "rescue_shell" else {},
+                **_granted() if ACTIONS[item.action].granted else {},
             )
         )
         if proven and self._identities.of(menu.machine) is None:
@@ -172,7 +172,7 @@ class Choices:
             image = picked
         else:
             raise ServiceError("not_offered", f"{item.id} does not offer that image.")
-        if item.action == "restore" and image is not None:
+        if ACTIONS[item.action].image == "reads" and image is not None:
             wanted = parse_image_ref(image)
             await self._run(self._images.find, wanted.name, wanted.version)
         return image

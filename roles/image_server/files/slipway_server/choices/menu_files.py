@@ -8,28 +8,26 @@ costs its own machine its items, and nobody else anything.
 from __future__ import annotations
 
 import ipaddress
-import json
 import logging
 import os
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Self
 
-from slipway.format.errors import FormatError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import TypeAdapter as Kind
 from slipway.format.names import check_mac, check_name, parse_image_ref
 
+from ..base import documents
 from ..base.errors import ServiceError
 from ..base.names import ITEM_PATTERN
 from ..registrations.registration import Identity, apart, may_be, useful_serial, useful_uuid
+from .actions import ACTIONS
 from .passwords import PasswordHash
 
 log = logging.getLogger(__name__)
 
-ACTIONS = ("backup", "restore", "rescue_shell")
-_ITEM = re.compile(ITEM_PATTERN)
-_KEYMAP = re.compile("[A-Za-z0-9_-]{0,40}")
 _MAX_FILE = 256 << 10
 _MAX_MENUS = 10_000
 _MAX_TITLE = 200
@@ -61,6 +59,13 @@ class MachineMenu:
     pin: Identity | None = None
     # The console's key map; the environment's own when empty.
     keymap: str = ""
+    # Ids of items that the boot loader starts by itself.
+    others: tuple[str, ...] = ()
+
+    @property
+    def all_items(self) -> list[str]:
+        """The ids of all items."""
+        return [*(item.id for item in self.items), *self.others]
 
     def item(self, item_id: str) -> MenuItem:
         """The item of that id."""
@@ -147,64 +152,118 @@ class MenuFiles:
 
 def _read_or_none(path: Path) -> MachineMenu | None:
     try:
-        return _read(path)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, FormatError) as error:
-        log.error("the menu %s can't be used, run menus.yml: %s", path, error)
+        found = documents.read(_FILE, path, _MAX_FILE)
+        if found.machine != path.stem:
+            raise documents.DocumentError(f"{path}: it is the menu of {found.machine}")
+        return found.menu()
+    except documents.DocumentError as error:
+        log.error("a menu can't be used, run menus.yml: %s", error)
         return None
 
 
-def _read(path: Path) -> MachineMenu:
-    with path.open("rb") as file:
-        data = file.read(_MAX_FILE + 1)
-    if len(data) > _MAX_FILE:
-        raise ValueError(f"it is larger than {_MAX_FILE} bytes")
-    value = json.loads(data)
-    machine = check_name(value["machine"], "machine")
-    if machine != path.stem:
-        raise ValueError(f"it is the menu of {machine}")
-    items = tuple(_item(each) for each in value["items"])
-    if len({each.id for each in items}) != len(items):
-        raise ValueError("two items have the same id")
-    keymap = value.get("keymap", "")
-    if not _KEYMAP.fullmatch(keymap):
-        raise ValueError("its key map has a name that can't be one")
-    macs = tuple(check_mac(mac) for mac in value["macs"])
-    address = value.get("address")
-    if address is not None:
-        address = str(ipaddress.ip_address(address))
-    return MachineMenu(machine, macs, items, address, _pin(value), keymap)
+# --- the files as they are written
 
 
-def _pin(value: dict[str, Any]) -> Identity | None:
-    if value.get("uuid") is None and value.get("serial") is None:
-        return None
-    uuid, serial = (value.get(key) for key in ("uuid", "serial"))
-    found = Identity((), useful_uuid(uuid), useful_serial(serial))
-    if (uuid is not None, serial is not None) != (found.uuid is not None, found.serial is not None):
-        raise ValueError("its UUID or serial number tells no PC from another")
-    return found
+def _action(text: str) -> str:
+    if text not in ACTIONS:
+        raise ValueError("is none that this service knows")
+    return text
 
 
-def _item(value: dict[str, Any]) -> MenuItem:
-    if not isinstance(value["id"], str) or not _ITEM.fullmatch(value["id"]):
-        raise ValueError("an item has an id that can't be one")
-    if value["action"] not in ACTIONS:
-        raise ValueError(f"item {value['id']} has an action that this service does not know")
-    image, images = value.get("image"), value.get("images")
-    if value["action"] == "backup":
-        check_name(image)
-    elif value["action"] == "restore":
-        if (image is None) == (images is None):
-            raise ValueError(f"item {value['id']} needs either image or images")
-        for each in images or [image]:
-            parse_image_ref(each)
-    hashed = value.get("password_hash")
-    title = value["title"] if isinstance(value["title"], str) else ""
-    return MenuItem(
-        id=value["id"],
-        action=value["action"],
-        title="".join(char for char in title if char.isprintable())[:_MAX_TITLE],
-        image=image,
-        images=None if images is None else tuple(images),
-        password=None if hashed is None else PasswordHash.parse(hashed),
-    )
+def _machine(text: str) -> str:
+    return check_name(text, "machine")
+
+
+def _reference(text: str) -> str:
+    return str(parse_image_ref(text))
+
+
+def _address(text: str) -> str:
+    return str(ipaddress.ip_address(text))
+
+
+def _uuid(text: str) -> str:
+    return _telling(useful_uuid(text))
+
+
+def _serial(text: str) -> str:
+    return _telling(useful_serial(text))
+
+
+def _telling(useful: str | None) -> str:
+    if useful is None:
+        raise ValueError("tells no PC from another")
+    return useful
+
+
+def _title(value: object) -> str:
+    text = value if isinstance(value, str) else ""
+    return "".join(char for char in text if char.isprintable())[:_MAX_TITLE]
+
+
+_Id = Annotated[str, Field(pattern=f"^{ITEM_PATTERN}$")]
+
+
+class _Part(BaseModel):
+    # Whoever writes more than this service knows is newer.
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+
+class _Item(_Part):
+    id: _Id
+    action: Annotated[str, AfterValidator(_action)]
+    title: Annotated[str, BeforeValidator(_title)]
+    image: Annotated[str, AfterValidator(_reference)] | None = None
+    images: list[Annotated[str, AfterValidator(_reference)]] | None = None
+    password_hash: str | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        use = ACTIONS[self.action].image
+        if use == "writes":
+            check_name(self.image)
+        elif use == "reads" and (self.image is None) == (self.images is None):
+            raise ValueError("needs either image or images")
+        if self.password_hash is not None:
+            PasswordHash.parse(self.password_hash)
+        return self
+
+    def item(self) -> MenuItem:
+        """The item as the service has it."""
+        return MenuItem(
+            id=self.id,
+            action=self.action,
+            title=self.title,
+            image=self.image,
+            images=None if self.images is None else tuple(self.images),
+            password=None if self.password_hash is None else PasswordHash.parse(self.password_hash),
+        )
+
+
+class _File(_Part):
+    machine: Annotated[str, AfterValidator(_machine)]
+    macs: list[Annotated[str, AfterValidator(check_mac)]]
+    items: list[_Item]
+    others: list[_Id] = Field(default_factory=list)
+    address: Annotated[str, AfterValidator(_address)] | None = None
+    uuid: Annotated[str, AfterValidator(_uuid)] | None = None
+    serial: Annotated[str, AfterValidator(_serial)] | None = None
+    keymap: Annotated[str, Field(pattern="^[A-Za-z0-9_-]{0,40}$")] = ""
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> Self:
+        if len({item.id for item in self.items}) != len(self.items):
+            raise ValueError("two items have the same id")
+        return self
+
+    def menu(self) -> MachineMenu:
+        """The menu as the service has it."""
+        items = tuple(item.item() for item in self.items)
+        others = tuple(self.others)
+        pin = Identity((), self.uuid, self.serial) if self.uuid or self.serial else None
+        return MachineMenu(
+            self.machine, tuple(self.macs), items, self.address, pin, self.keymap, others
+        )
+
+
+_FILE = Kind(_File)

@@ -40,17 +40,6 @@ def render_menu_item(config: Config, item: str, mac: str) -> str:
 
 
 def _environment(config: Config, words: str) -> str:
-    """The address and the arguments were checked when Config was made."""
-    env = "${slwfiles}/env"
-    arguments = " ".join(config.boot_args.split())
-    # boot.ipxe sets slwfiles, by the card. A boot medium with a fixed address sets slwip, else it
-    # is nothing.
-    return (
-        "#!ipxe\n"
-        f"isset ${{slwfiles}} || set slwfiles http://{config.url_host}\n"
-        f"kernel {env}/vmlinuz initrd=initrd.img initrd=site.cpio {arguments} "
-        f"${{slwip}} {words}\n"
-        f"initrd --name initrd.img {env}/initrd.img\n"
-        f"initrd --name site.cpio {env}/site.cpio\n"
-        "boot\n"
-    )
+    """Go on to the script of the role boot_menu, which boots the environment with these words."""
+    url = f"http://{config.url_host}/environment.ipxe"
+    return f"#!ipxe\nset slwwish {words}\nchain --replace {url}\n"

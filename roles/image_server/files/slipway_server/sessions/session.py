@@ -14,12 +14,12 @@ from typing import Any
 from ..base import tokens
 from ..base.errors import ServiceError
 from ..registrations.registration import ANOTHER
+from .verbs import VERBS, Use
 
 # An agent at work bears ten minutes without the server, and half a disk is of no use: its session
 # is there when the line is.
 AT_WORK_SECONDS = 900
 
-VERBS = ("backup", "restore", "verify", "service")
 OUTCOMES = ("done", "failed", "abandoned", "expired", "cancelled")
 
 
@@ -69,6 +69,11 @@ class Session:
     full_check: bool = False
     # Publishes that began and of which the service did not see the end.
     publish_strikes: int = 0
+
+    @property
+    def uses(self) -> Use:
+        """What it does with its image."""
+        return VERBS[self.verb]
 
     @property
     def open(self) -> bool:

@@ -101,7 +101,7 @@ class DigestSets:
     async def _read(self, item: Session) -> DigestSet:
         name, version = str(item.image), str(item.version)
         async with self._reading:
-            if item.verb == "backup":
+            if item.uses == "writes":
                 return await self._run(lambda: of_image(self._images, name))
             return await self._run(lambda: of_version(self._images, name, version))
 
@@ -120,6 +120,6 @@ class DigestSets:
 
 
 def _key(item: Session) -> tuple[str, ...]:
-    if item.verb == "backup":
+    if item.uses == "writes":
         return (item.id,)
     return (str(item.image), str(item.version))

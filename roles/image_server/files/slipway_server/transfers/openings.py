@@ -14,10 +14,9 @@ from ..images.images import Images
 from ..jobs.job import Job
 from ..sessions.session import Session
 from ..sessions.sessions import Sessions
+from ..sessions.verbs import VERBS
 
 log = logging.getLogger(__name__)
-
-_READING = ("restore", "verify")
 
 
 class Openings:
@@ -46,7 +45,7 @@ class Openings:
     def take_up(self) -> None:
         """Check again what an earlier process did not finish checking."""
         for item in self._sessions.open_sessions():
-            if item.verb in _READING and not _is_checked(item):
+            if item.uses == "reads" and not _is_checked(item):
                 self._check_for(item)
 
     async def open_session(
@@ -66,7 +65,7 @@ class Openings:
 
         With ``full_check`` that reads every chunk, whatever was found sound lately.
         """
-        if verb in _READING and image is not None:
+        if VERBS[verb] == "reads" and image is not None:
             image, version = await self._run(self._images.find, image, version)
         elif image is not None:
             await self._run(self._images.refuse_alias, image)
@@ -75,7 +74,7 @@ class Openings:
             machine, macs, verb, image, version, ttl_seconds, job, full_check, also, sharing
         )
         log.info("session %s: %s %s of %s", made.id, verb, machine, image)
-        if verb in _READING:
+        if VERBS[verb] == "reads":
             self._check_for(made)
         return made
 

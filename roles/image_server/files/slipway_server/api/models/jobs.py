@@ -208,6 +208,13 @@ class JobEnd(Strict):
     remedy: Annotated[str, Field(max_length=4 * MAX_TEXT)] = ""
 
 
+class MenuView(BaseModel):
+    """The ids of the items in a machine's menu."""
+
+    machine: str
+    items: list[str]
+
+
 class NewNextBoot(Strict):
     """What a machine shall do at its next boot, once."""
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
+from ...sessions.verbs import VERBS
 from .common import Hardware, HostKey, ImageName, MachineName, Macs, Nonce, Strict, Version, bounded
 from .images import ImageCheck
 from .strangers import StrangerView
@@ -14,7 +15,14 @@ from .strangers import StrangerView
 MAX_PROGRESS = 16 << 10
 MAX_RESULT = 512 << 10
 
-Verb = Literal["backup", "restore", "verify", "service"]
+
+def _verb(text: str) -> str:
+    if text not in VERBS:
+        raise ValueError(f"is none of {', '.join(VERBS)}")
+    return text
+
+
+Verb = Annotated[str, AfterValidator(_verb), Field(json_schema_extra={"enum": list(VERBS)})]
 State = Literal["requested", "checked_in", "ended"]
 Outcome = Literal["done", "failed", "abandoned", "expired", "cancelled"]
 

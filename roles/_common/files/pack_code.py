@@ -3,8 +3,7 @@
 
 Usage: pack_code.py PROJECT CACHE WHAT. WHAT is `server`, the control service, `export`, what reads
 images beside it, `runner`, the job runner with the playbooks that it runs, or `media`, the builder
-of restore media. Prints the tar's
-digest; the tar is CACHE/WHAT-<digest>.tar.
+of restore media. Prints the tar's digest; the tar is CACHE/WHAT-<digest>.tar.
 Copying a folder file by file would take a second each and bring __pycache__ along.
 """
 
@@ -32,10 +31,7 @@ SOURCES = {
         (".", "ansible.cfg", ""),
         (".", "galaxy.yml", ""),
         (".", "meta/runtime.yml", ""),
-        (".", "playbooks/backup.yml", ""),
-        (".", "playbooks/restore.yml", ""),
-        (".", "playbooks/verify.yml", ""),
-        (".", "playbooks/wake.yml", ""),
+        (".", "playbooks/*.yml", ""),
         (".", "plugins/**/*.py", ""),
         (".", "plugins/**/*.yml", ""),
         (".", "roles/_common/**/*.yml", ""),
