@@ -4,7 +4,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,9 +19,8 @@ def written(pid: int) -> int:
 
 
 def start(agent: Agent, usb: Path) -> subprocess.Popen[bytes]:
-    argv = [sys.executable, "-m", "slipway", "copy", "pc", "--from", agent.store, "--to", usb]
     return subprocess.Popen(
-        [*map(str, argv), "--json"],
+        agent.command("copy", "pc", "--from", agent.store, "--to", usb),
         stdout=subprocess.DEVNULL,
         env=os.environ | {"PYTHONPATH": str(AGENT)},
     )

@@ -10,7 +10,6 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 from ..base.errors import ServiceError
-from ..registrations.registration import identity
 from ..sessions.arrivals import Report
 from .common import BODY, NO_STORE, ServiceDep, peer, refusals
 from .models import sessions as models
@@ -36,7 +35,7 @@ async def boot(
     script = None
     if _BOOT_MAC.match(mac):
         card = mac.replace("-", ":")
-        said = identity((card,), {"uuid": uuid, "serial": serial})
+        said = {"uuid": uuid, "serial": serial}
         script = await service.arrivals.boot_script(card, peer(request), said)
     if script is None:
         raise ServiceError("no_boot_script", "Nothing is asked of this MAC address.")

@@ -8,7 +8,7 @@ were asked of the machine, and the administrator is told.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -79,11 +79,15 @@ class Arrivals:
         self._order_script = order_script
         self._pin_of = pin_of
 
-    async def boot_script(self, mac: str, address: str | None, said: Identity) -> str | None:
+    async def boot_script(
+        self, mac: str, address: str | None, hardware: Mapping[str, str]
+    ) -> str | None:
         """The script for a booting card: a pending session's, or, once, that of an order.
 
-        ``said`` is what its boot loader says of the PC: a dock's card is of several machines.
+        ``hardware`` is what its boot loader says of the PC, ``uuid`` and ``serial``: a dock's card
+        is of several machines.
         """
+        said = identity((mac,), hardware)
         await self._end_of_who_boots_anew(mac, address, said)
         item = await self._meant(self._sessions.pending(mac), said)
         if item is not None:
