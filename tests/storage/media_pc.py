@@ -48,7 +48,7 @@ class MediaPc:
         if accel == "tcg":
             cpu = ["-accel", "tcg,thread=multi", "-cpu", "max"]
         self._command = [
-            "nice", "qemu-system-x86_64", *cpu, "-m", "1280", "-smp", "2", "-nodefaults",
+            "qemu-system-x86_64", *cpu, "-m", "1280", "-smp", "2", "-nodefaults",
             "-display", "none", "-vga", "std", "-device", "virtio-rng-pci", "-nic", "none",
             "-chardev", f"socket,id=line,path={self._run}/line,server=on,wait=off",
             "-serial", "chardev:line", "-qmp", f"unix:{self._run}/qmp,server=on,wait=off",

@@ -116,6 +116,12 @@ def make_plan(order: Order, work: Path) -> Plan:
     grub.check_installed()
     store = FolderStore(order.store)
     manifest = store.manifest(parse_image_ref(order.image))
+    if manifest.unreadable_bytes:
+        raise MediaError(
+            f"{manifest.name}@{manifest.version} is degraded: {manifest.unreadable_bytes} bytes of "
+            "its source could not be read.",
+            "Choose another version; this one is restored over the network alone, if need be.",
+        )
     file = order.store / "images" / manifest.name / f"{manifest.version}.json"
     content = file.read_bytes()
     members = overlay.members()
