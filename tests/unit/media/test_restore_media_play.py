@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""playbooks/restore_media.yml against this computer: planned, made once, fetched, signed, refused.
+
+What is left out is the unit that bounds the job, since no systemd may run here.
+"""
+
+import getpass
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from slipway.engine.folder_store import FolderStore
+from unit.agent.conftest import make_image
+
+pytestmark = pytest.mark.plays
+
+ROOT = Path(__file__).resolve().parents[3]
+CLIENT_IMAGE = ROOT / "client_image"
+DISK = random.Random(5).randbytes(4 << 20)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A server's folders below one of ours, and variables that say so."""
+    folder = tmp_path_factory.mktemp("server")
+    for name in ("lib", "env", "media", "out"):
+        (folder / name).mkdir()
+    (folder / "media").chmod(0o750)
+    (folder / "lib/COMPLETE").touch()
+    for name in ("vmlinuz", "initrd.img"):
+        (folder / "env" / name).write_bytes(b"no kernel" * 1000)
+    manifest, chunks = make_image(DISK, [(1 << 20, 3 << 20, [(0, 3 << 20)])], "pc1")
+    store = FolderStore(folder / "store", create=True)
+    for digest, frame in chunks.items():
+        store.put(digest, frame)
+    store.publish(manifest)
+    store.close()
+    paths = ":".join(str(CLIENT_IMAGE / each) for each in ("agent", "build", "image"))
+    facts = {
+        "_restore_media_prefix": str(folder),
+        "_restore_media_environment": str(folder / "env"),
+        "_restore_media_store": str(folder / "store"),
+        "_restore_media_user": getpass.getuser(),
+        "_restore_media_job": ["env", f"PYTHONPATH={paths}", "PYTHONDONTWRITEBYTECODE=1"],
+        "_restore_media_program": [sys.executable, "-P", "-m", "slipway_media.restore"],
+        "restore_media_server_folder": str(folder / "media"),
+        "restore_media_folder": str(folder / "out"),
+        "restore_media_reserve_bytes": 0,
+    }
+    (folder / "vars.json").write_text(json.dumps(facts))
+    host = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    host |= {"image_server_address": "192.0.2.1", "ansible_become": False}
+    (folder / "hosts.yml").write_text(json.dumps({"image_servers": {"hosts": {"img": host}}}))
+    return folder
+
+
+def play(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    program = str(Path(sys.executable).with_name("ansible-playbook"))
+    words = ["-i", str(place / "hosts.yml"), "-e", f"@{place}/vars.json"]
+    return subprocess.run(
+        [program, *words, "playbooks/restore_media.yml", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1", "COLUMNS": "5000"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_planned_made_fetched_and_then_nothing_changes(place: Path) -> None:
+    words = ("-e", "image=pc1", "-e", "medium=cd", "-e", "machine=pc12")
+    done = play(place, *words, "--check")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "one medium, at most" in done.stdout and "changed=1" in done.stdout
+    assert not list((place / "out").iterdir())
+    done = play(place, *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    iso = place / "out/pc12.iso"
+    assert iso.read_bytes() == (place / "media/pc12/pc12.iso").read_bytes()
+    sums = place / "out/pc12.SHA256SUMS"
+    check = ["sha256sum", "--quiet", "--check", sums]
+    subprocess.run(check, cwd=place / "out", check=True)
+    done = play(place, *words)
+    assert done.returncode == 0 and "changed=0" in done.stdout, done.stdout
+    # A copy that was spoilt is fetched again.
+    iso.write_bytes(iso.read_bytes()[:-1] + b"x")
+    assert "changed=1" in play(place, *words).stdout
+    subprocess.run(check, cwd=place / "out", check=True)
+
+
+def test_the_list_of_checksums_is_signed_once(place: Path) -> None:
+    key = place / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    words = ("-e", "image=pc1", "-e", "medium=usb", "-e", f"restore_media_sign_key={key}")
+    done = play(place, *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    sums = place / "out/pc1.SHA256SUMS"
+    public = (place / "key.pub").read_text()
+    allowed = place / "allowed"
+    allowed.write_text(f"site {public}")
+    verify = ["ssh-keygen", "-Y", "verify", "-n", "slipway-media", "-I", "site", "-f", allowed]
+    with sums.open() as text:
+        subprocess.run([*verify, "-s", f"{sums}.sig"], stdin=text, check=True)
+    assert "changed=0" in play(place, *words).stdout
+    assert b"PRIVATE KEY" not in (place / "out/pc1.iso").read_bytes()[-(1 << 20) :]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("-e", "medium=cd"), "Say which image"),
+        (("-e", "image=pc1"), "Say which image"),
+        (("-e", "image=../x", "-e", "medium=cd"), "Say which image"),
+        (("-e", "image=pc1", "-e", "medium=tape"), "Say which image"),
+        (("-e", "image=pc9", "-e", "medium=cd"), "there is no image pc9"),
+        (("-e", "image=pc1", "-e", "medium=1000"), "The medium is too small"),
+        (("-e", "image=pc1", "-e", "medium=cd", "-e", "stick=/dev/sdb"), "names like /dev/sdb"),
+        (("-e", "image=pc1", "-e", "medium=cd", "-e", "disc=2"), "There are 1 discs"),
+        (
+            ("-e", "image=pc1", "-e", "medium=cd", "-e", "stick=/dev/disk/by-id/usb-none-0:0"),
+            "There is no /dev/disk/by-id/usb-none-0:0",
+        ),
+        (
+            ("-e", "image=pc1", "-e", "medium=cd", "-e", '{"restore_media_target": {"modle": 1}}'),
+            "modle",
+        ),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(place: Path, words: tuple[str, ...], says: str) -> None:
+    done = play(place, *words, "-e", "machine=refused")
+    assert done.returncode != 0 and says in done.stdout + done.stderr, done.stdout + done.stderr
