@@ -58,11 +58,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def play(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def play(
+    place: Path, *arguments: str, playbook: str = "restore_media"
+) -> subprocess.CompletedProcess[str]:
     program = str(Path(sys.executable).with_name("ansible-playbook"))
     words = ["-i", str(place / "hosts.yml"), "-e", f"@{place}/vars.json"]
     return subprocess.run(
-        [program, *words, "playbooks/restore_media.yml", *arguments],
+        [program, *words, f"playbooks/{playbook}.yml", *arguments],
         cwd=ROOT,
         env={**os.environ, "ANSIBLE_NOCOLOR": "1", "COLUMNS": "5000"},
         capture_output=True,
