@@ -153,22 +153,21 @@ class MediumTalk:
         """Have a disc put in, whatever else is put in before it."""
         self._asking = True
         try:
-            self._give_back()
-            said: list[str] = []
+            asked, said = False, list[str]()
             while True:
                 media = self._drives.look()
                 if self._store is not None:
                     self._store.keep({each.folder for each in media})
-                wrong = self._wrong(about, disc, media)
+                wrong = self._wrong(about, disc, media) if asked else []
                 for medium in media:
                     if medium.about.id == about.id and medium.about.disc == disc:
                         if medium.size >= medium.stated:
                             self.show(f"Reading {about.name(disc)} ...")
                             return medium.folder
                         wrong.append(_short(medium))
-                if wrong:
+                if wrong or not asked:
                     self._give_back()
-                said = wrong or said
+                asked, said = True, wrong or said
                 self.show(
                     f"Insert {about.name(disc)}.",
                     "A disc, or a stick with the disc's file on it.",
