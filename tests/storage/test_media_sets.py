@@ -22,7 +22,7 @@ from slipway.engine.result import Result
 from slipway.engine.set_store import SetStore
 from slipway.format import ImageRef, MediaSet
 
-CAPACITY = 46_000_000
+CAPACITY = 42_000_000
 
 
 class Made:
@@ -31,7 +31,7 @@ class Made:
     def __init__(self, space: Path) -> None:
         self.room = space / "set"
         self.room.mkdir()
-        self.source = make_disk(self.room / "source", 56)
+        self.source = make_disk(self.room / "source", 62)
         self.agent = Agent(self.room / "store")
         self.agent("backup", self.source, "--name", "pc").ok()
         env = environment(self.room / "env")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from slipway.engine.folder_store import FolderStore
+from slipway.engine.target_rule import parse_rule
 from slipway.format import Manifest, MediaSet, parse_image_ref, repeated_chunks, serialize_set
 from slipway_image import cpio
 
@@ -164,6 +165,7 @@ def _check(order: Order) -> None:
         raise MediaError(
             f"{unknown[0]!r} says nothing about a target.", f"Use {', '.join(sorted(_RULES))}."
         )
+    parse_rule(dict(order.rule))
     if not 0 <= order.countdown <= 3600:
         raise MediaError("The countdown is 0 to 3600 seconds.", "Correct it.")
     for name in ("vmlinuz", "initrd.img"):

@@ -10,16 +10,18 @@ import os
 import random
 import subprocess
 import sys
+import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from slipway.engine.folder_store import FolderStore
 from unit.agent.conftest import make_image
+from unit.server.conftest import Service
 
 pytestmark = pytest.mark.plays
 
 ROOT = Path(__file__).resolve().parents[3]
-CLIENT_IMAGE = ROOT / "client_image"
 DISK = random.Random(5).randbytes(4 << 20)
 
 
@@ -30,7 +32,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("lib", "env", "media", "out"):
         (folder / name).mkdir()
     (folder / "media").chmod(0o750)
-    (folder / "lib/COMPLETE").touch()
+    pack = [sys.executable, ROOT / "roles/image_server/files/pack_code.py", ROOT, folder, "media"]
+    subprocess.run(pack, check=True, capture_output=True)
+    [code] = folder.glob("media-*.tar")
+    with tarfile.open(code) as tar:
+        tar.extractall(folder / "lib", filter="data")
     for name in ("vmlinuz", "initrd.img"):
         (folder / "env" / name).write_bytes(b"no kernel" * 1000)
     manifest, chunks = make_image(DISK, [(1 << 20, 3 << 20, [(0, 3 << 20)])], "pc1")
@@ -39,7 +45,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         store.put(digest, frame)
     store.publish(manifest)
     store.close()
-    paths = ":".join(str(CLIENT_IMAGE / each) for each in ("agent", "build", "image"))
+    paths = ":".join(
+        str(folder / "lib/client_image" / each) for each in ("agent", "build", "image")
+    )
     facts = {
         "_restore_media_prefix": str(folder),
         "_restore_media_environment": str(folder / "env"),
@@ -56,6 +64,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     host |= {"image_server_address": "192.0.2.1", "ansible_become": False}
     (folder / "hosts.yml").write_text(json.dumps({"image_servers": {"hosts": {"img": host}}}))
     return folder
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    """The control service, which knows machines by their sessions."""
+    made = Service(tmp_path)
+    yield made.start()
+    made.close()
 
 
 def play(
@@ -109,6 +125,31 @@ def test_the_list_of_checksums_is_signed_once(place: Path) -> None:
         subprocess.run([*verify, "-s", f"{sums}.sig"], stdin=text, check=True)
     assert "changed=0" in play(place, *words).stdout
     assert b"PRIVATE KEY" not in (place / "out/pc1.iso").read_bytes()[-(1 << 20) :]
+
+
+def test_for_a_machine_that_the_server_knows(place: Path, service: Service) -> None:
+    """Unattended, its medium has a rule that no other PC fits."""
+    socket = service.folder / "admin"
+    words = ("-e", "image=pc1", "-e", "medium=usb", "-e", "machine=pc7", "-e", "unattended=true")
+    words = (*words, "-e", f"imaging_session_admin_socket={socket}")
+    done = play(place, *words, "--check")
+    assert done.returncode != 0 and "does not know yet by what to tell pc7" in done.stdout
+    machine = service.machine(machine="pc7", arrived=False)
+    # Only what comes from the machine's proven address is remembered.
+    service.lease(machine.mac)
+    hardware = {"cpu": "test", "uuid": "4c4c4544-0042-3510-8054-b7c04f4d3732", "serial": "5CG1"}
+    assert machine.check_in(hardware=hardware).status_code == 200
+    done = play(place, *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    medium = (place / "out/pc7.iso").read_bytes()
+    about = medium[medium.index(b'{\n  "countdown"') :]
+    said = json.loads(about[: about.index(b"\n}\n") + 2])
+    assert said["unattended"] is True
+    assert said["rule"] == {
+        "only_fixed": True,
+        "machine_serial": "5CG1",
+        "machine_uuid": "4c4c4544-0042-3510-8054-b7c04f4d3732",
+    }
 
 
 @pytest.mark.parametrize(
