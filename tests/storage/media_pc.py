@@ -38,6 +38,7 @@ class MediaPc:
         serial: str = "OWN-1",
         more: tuple[str, ...] = (),
         sector: int = 512,
+        scsi: bool = False,
     ) -> None:
         """`medium` is in the drive, or is the stick; `serial` is the disk's serial number."""
         self.folder = folder
@@ -48,7 +49,7 @@ class MediaPc:
         if accel == "tcg":
             cpu = ["-accel", "tcg,thread=multi", "-cpu", "max"]
         self._command = [
-            "nice", "qemu-system-x86_64", *cpu, "-m", "1280", "-smp", "2", "-nodefaults",
+            "qemu-system-x86_64", *cpu, "-m", "1280", "-smp", "2", "-nodefaults",
             "-display", "none", "-vga", "std", "-device", "virtio-rng-pci", "-nic", "none",
             "-chardev", f"socket,id=line,path={self._run}/line,server=on,wait=off",
             "-serial", "chardev:line", "-qmp", f"unix:{self._run}/qmp,server=on,wait=off",
@@ -57,8 +58,8 @@ class MediaPc:
             "-device", "ahci,id=ahci", "-no-reboot",
         ]  # fmt: skip
         own = f"ide-hd,drive=disk,bus=ahci.0,serial={serial},bootindex=2"
-        if sector != 512:
-            # SATA disks have no larger ones.
+        if scsi or sector != 512:
+            # SATA disks have no other sectors.
             self._command += ["-device", "virtio-scsi-pci,id=scsi"]
             own = f"scsi-hd,drive=disk,bus=scsi.0,serial={serial}"
             own += f",logical_block_size={sector},physical_block_size={sector}"

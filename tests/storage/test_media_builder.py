@@ -54,7 +54,8 @@ def test_the_same_bytes_again_and_nothing_changed(store: Path, env: Path, room: 
     # Other times of the store's files make no other medium.
     sh("find", store, "-exec", "touch", "-d", "2001-01-01", "{}", "+")
     again = build(store, env, room / "again", *SMALL)
-    assert again == made and iso.read_bytes() == files(again, room / "again")[0].read_bytes()
+    assert again == made | {"made": again["made"]}
+    assert iso.read_bytes() == files(again, room / "again")[0].read_bytes()
 
 
 def test_check_plans_discs_and_bytes_and_makes_nothing(store: Path, env: Path, room: Path) -> None:
@@ -219,7 +220,8 @@ def test_a_file_that_is_not_whole_is_made_anew(
     iso.unlink()
     if by is not None:
         iso.write_bytes(content[:by])
-    assert build(store, env, room / "media", *SMALL) == made
+    again = build(store, env, room / "media", *SMALL)
+    assert again == made | {"made": again["made"]}
     assert iso.read_bytes() == content
 
 

@@ -22,7 +22,7 @@ from slipway.engine.result import Result
 from slipway.engine.set_store import SetStore
 from slipway.format import ImageRef, MediaSet
 
-CAPACITY = 46_000_000
+CAPACITY = 42_000_000
 
 
 class Made:
@@ -31,7 +31,7 @@ class Made:
     def __init__(self, space: Path) -> None:
         self.room = space / "set"
         self.room.mkdir()
-        self.source = make_disk(self.room / "source", 56)
+        self.source = make_disk(self.room / "source", 62)
         self.agent = Agent(self.room / "store")
         self.agent("backup", self.source, "--name", "pc").ok()
         env = environment(self.room / "env")
@@ -178,10 +178,9 @@ class Drive:
         self.mount.symlink_to(self.discs[number])
 
     def ask(self, about: MediaSet, number: int) -> Path:
-        assert threading.current_thread().name
         self.asked.append(number)
         assert self.store is not None
-        self.store.drop(self.mount)
+        self.store.keep(())
         self.put(number)
         return self.mount
 

@@ -74,7 +74,7 @@ class Site:
         return filled(folder / "disk", self.source.stat().st_size)
 
     def restored(self, disk: Path) -> bool:
-        return Agent(self.store)("compare", "pc", disk).code == 0
+        return Agent(self.store)("compare", "pc", "--target", f"disk0={disk}").code == 0
 
 
 def make_site(folder: Path, megabytes: int) -> Site:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from slipway.engine.folder_store import FolderStore
+from slipway.engine.target_rule import parse_rule
 from slipway.format import Manifest, MediaSet, parse_image_ref, repeated_chunks, serialize_set
 from slipway_image import cpio
 
@@ -116,6 +117,12 @@ def make_plan(order: Order, work: Path) -> Plan:
     grub.check_installed()
     store = FolderStore(order.store)
     manifest = store.manifest(parse_image_ref(order.image))
+    if manifest.unreadable_bytes:
+        raise MediaError(
+            f"{manifest.name}@{manifest.version} is degraded: {manifest.unreadable_bytes} bytes of "
+            "its source could not be read.",
+            "Choose another version; this one is restored over the network alone, if need be.",
+        )
     file = order.store / "images" / manifest.name / f"{manifest.version}.json"
     content = file.read_bytes()
     members = overlay.members()
@@ -158,6 +165,7 @@ def _check(order: Order) -> None:
         raise MediaError(
             f"{unknown[0]!r} says nothing about a target.", f"Use {', '.join(sorted(_RULES))}."
         )
+    parse_rule(dict(order.rule))
     if not 0 <= order.countdown <= 3600:
         raise MediaError("The countdown is 0 to 3600 seconds.", "Correct it.")
     for name in ("vmlinuz", "initrd.img"):

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -118,13 +119,18 @@ def _made(plan: Plan, folder: Path) -> dict[str, Any]:
     try:
         discs = media_set.make(plan, half)
         total = sum(disc["bytes"] for disc in discs)
-        record = plan.facts | {"discs": discs, "bytes": total}
-        (half / RECORD).write_text(json.dumps(record, indent=2) + "\n")
+        record = plan.facts | {"discs": discs, "bytes": total, "made": _now()}
+        # One line: playbooks/images.yml shows the sets that there are.
+        (half / RECORD).write_text(json.dumps(record) + "\n")
         shutil.rmtree(folder / plan.name, ignore_errors=True)
         half.rename(folder / plan.name)
     finally:
         shutil.rmtree(half, ignore_errors=True)
     return record
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _record(folder: Path) -> dict[str, Any]:

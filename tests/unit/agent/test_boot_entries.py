@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from slipway.engine.boot_entries import parse, recorded, restore_entries
+from slipway.engine.boot_entries import boot_next, parse, recorded, restore_entries
 from slipway.engine.devices import BlockDisk
 from slipway.engine.fit import Fit
 from slipway.engine.match import Pair
@@ -207,6 +207,19 @@ def test_a_failure_is_never_silent(firmware: Firmware) -> None:
     [result] = restore_entries(manifest, [Pair(manifest.disks[0], disk)], "uefi", write=True)
     assert result.state == "failed"
     assert result.problem
+
+
+def test_the_firmware_is_told_what_to_start_next(firmware: Firmware) -> None:
+    """Only an entry of a partition that was asked for, and only one that the firmware tries."""
+    assert not boot_next({ESP})
+    run(image(DEBIAN))
+    firmware.change(calls=[])
+    assert boot_next({ESP, "another"}) and not boot_next({"another"}) and not boot_next(set())
+    assert [call for call in firmware.state["calls"] if call != ["-v"]] == [
+        ["--quiet", "--bootnext=0007"]
+    ]
+    firmware.change(order=["0001"])
+    assert not boot_next({ESP})
 
 
 def test_what_has_no_business_in_the_firmware(firmware: Firmware) -> None:

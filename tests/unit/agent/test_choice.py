@@ -307,3 +307,13 @@ def test_a_terminal_that_is_not_there(tmp_path: Path) -> None:
     screens = Terminals([tmp_path / "nowhere"])
     screens.draw(["x"])
     assert screens.ask("?", 0.1) is None
+
+
+def test_any_key_counts_and_only_those_pressed_from_now_on(
+    terminal: tuple[int, Terminals],
+) -> None:
+    keyboard, made = terminal
+    os.write(keyboard, b"early")
+    assert not made.pressed(0.2)
+    threading.Timer(0.2, os.write, (keyboard, b"x")).start()
+    assert made.pressed(20)

@@ -17,7 +17,7 @@ from typing import Literal, Protocol, get_args
 from slipway.cli.units import size
 from slipway.cli.views import progress_line
 from slipway.engine.drives import Drives, Medium
-from slipway.engine.errors import ImageDamaged, SlipwayError, UsageError
+from slipway.engine.errors import ImageDamaged, Interrupted, SlipwayError, UsageError
 from slipway.engine.lazy import free_memory
 from slipway.engine.progress import Meter, Record
 from slipway.engine.set_store import SetStore
@@ -96,6 +96,8 @@ class MediumTalk:
             if mode == "check":
                 return self._check(store, manifest)
             return write(store, manifest, self)
+        except Interrupted:
+            raise
         except SlipwayError as error:
             self.show(
                 f"It did not work: {error.message}.",
@@ -151,23 +153,26 @@ class MediumTalk:
         """Have a disc put in, whatever else is put in before it."""
         self._asking = True
         try:
-            given_back = False
+            asked, said = False, list[str]()
             while True:
                 media = self._drives.look()
+                if self._store is not None:
+                    self._store.keep({each.folder for each in media})
+                wrong = self._wrong(about, disc, media) if asked else []
                 for medium in media:
                     if medium.about.id == about.id and medium.about.disc == disc:
-                        _refuse_short(medium)
-                        self.show(f"Reading {about.name(disc)} ...")
-                        return medium.folder
-                wrong = self._wrong(about, disc, media) if given_back else []
-                if not given_back or wrong:
+                        if medium.size >= medium.stated:
+                            self.show(f"Reading {about.name(disc)} ...")
+                            return medium.folder
+                        wrong.append(_short(medium))
+                if wrong or not asked:
                     self._give_back()
-                    given_back = True
+                asked, said = True, wrong or said
                 self.show(
                     f"Insert {about.name(disc)}.",
                     "A disc, or a stick with the disc's file on it.",
                     "",
-                    *wrong,
+                    *said,
                 )
                 time.sleep(_POLL)
         finally:
@@ -178,7 +183,7 @@ class MediumTalk:
         said = [
             f"That was {_called(each.about, about)}. Disc {disc} is needed."
             for each in media
-            if each.optical
+            if each.optical and (each.about.id, each.about.disc) != (about.id, disc)
         ]
         said += [f"That disc is of no use: {why}." for why in self._drives.strange.values()]
         return said
@@ -188,9 +193,7 @@ class MediumTalk:
 
     def _give_back(self) -> None:
         for drive in self._drives.optical():
-            for folder in self._drives.eject(drive):
-                if self._store is not None:
-                    self._store.drop(folder)
+            self._drives.eject(drive)
 
     def _check(self, store: SetStore, manifest: Manifest) -> End:
         meter = Meter(self.progress)
@@ -210,10 +213,15 @@ class MediumTalk:
 def _refuse_short(medium: Medium) -> None:
     if medium.size < medium.stated:
         raise ImageDamaged(
-            f"{medium.about.name()} was cut short: it has {medium.size} bytes, and says itself "
-            f"that it has {medium.stated}; nothing was written",
-            "write the medium anew, and read it back",
+            f"{_short(medium)}; nothing was written", "write the medium anew, and read it back"
         )
+
+
+def _short(medium: Medium) -> str:
+    return (
+        f"{medium.about.name()} was cut short: it has {medium.size} bytes, and says itself that it "
+        f"has {medium.stated}"
+    )
 
 
 def _called(found: MediaSet, wanted: MediaSet) -> str:

@@ -24,7 +24,9 @@ from slipway.format import MediaSet
 _COLUMNS = "PATH,TYPE,SIZE,RM,TRAN,PKNAME"
 _AUTOCLOSE = Path("/proc/sys/dev/cdrom/autoclose")
 # Linux, include/uapi/linux/cdrom.h.
-_CDROMEJECT, _CDROM_DRIVE_STATUS, _CDROM_LOCKDOOR = 0x5309, 0x5326, 0x5329
+_CDROMEJECT, _CDROM_MEDIA_CHANGED, _CDROM_DRIVE_STATUS, _CDROM_LOCKDOOR = (
+    0x5309, 0x5325, 0x5326, 0x5329,
+)  # fmt: skip
 _NO_INFO, _NOT_READY, _DISC_OK = 0, 3, 4
 _SLOT_CURRENT = 0x7FFFFFFF
 _PVD, _BLOCK = 32768, 2048
@@ -88,23 +90,20 @@ class Drives:
         """Drives with a tray or a slot."""
         return [each.path for each in _devices() if each.kind == "rom"]
 
-    def release(self, path: Path) -> list[Path]:
-        """Unmount what is on a device, and return where it was mounted."""
-        folders = self._mounts.pop(path, [])
-        for folder in reversed(folders):
+    def release(self, path: Path) -> None:
+        """Unmount what is on a device."""
+        for folder in reversed(self._mounts.pop(path, [])):
             with suppress(SlipwayError):
                 run(["umount", "--lazy", "--detach-loop", str(folder)])
         self.media.pop(path, None)
         self.strange.pop(path, None)
-        return folders
 
-    def eject(self, path: Path) -> list[Path]:
-        """Give a disc back; return the folders that are no more."""
-        folders = self.release(path)
+    def eject(self, path: Path) -> None:
+        """Give a disc back."""
+        self.release(path)
         with suppress(OSError), _Opened(path) as handle:
             fcntl.ioctl(handle, _CDROM_LOCKDOOR, 0)
             fcntl.ioctl(handle, _CDROMEJECT)
-        return folders
 
     def close(self) -> None:
         """Unmount everything."""
@@ -117,7 +116,7 @@ class Drives:
             # A drive that is still closing is looked at again.
             self.strange.pop(device.path, None)
             return
-        if device.path in self.strange:
+        if device.path in self.strange and not _changed(device):
             return
         kind = _kind(device)
         if not kind:
@@ -204,6 +203,15 @@ def _status(device: _Device) -> int:
             return fcntl.ioctl(handle, _CDROM_DRIVE_STATUS, _SLOT_CURRENT)
     except OSError:
         return _NOT_READY
+
+
+def _changed(device: _Device) -> bool:
+    """Whether another disc was put in since this was asked last."""
+    try:
+        with _Opened(device.path) as handle:
+            return fcntl.ioctl(handle, _CDROM_MEDIA_CHANGED, _SLOT_CURRENT) != 0
+    except OSError:
+        return True
 
 
 def _kind(device: _Device) -> str:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from slipway.engine.errors import ImageDamaged, NotFound, StoreRefused, UsageError
@@ -104,11 +103,12 @@ class SetStore:
         self._folders.setdefault(found.disc, []).append(folder)
         return found.disc
 
-    def drop(self, folder: Path) -> None:
-        """A disc has left its drive."""
-        for folders in self._folders.values():
-            with suppress(ValueError):
-                folders.remove(folder)
+    def keep(self, here: Collection[Path]) -> None:
+        """Only these folders are still there: other discs have left their drives."""
+        self._folders = {
+            disc: [each for each in folders if each in here]
+            for disc, folders in self._folders.items()
+        }
 
     def disc(self, digest: str) -> int:
         """The disc that has a chunk; several may have it."""

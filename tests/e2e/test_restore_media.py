@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Media that the image server made restore a PC whose cable is out, and it boots its own disk."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from e2e import independent
+from e2e.disk_files import copy
+from slipway_lab.api import Lab, Pc, Server
+from slipway_lab.playbook_runs import PlaybookRun, run_playbook
+from storage.media_pc import MediaPc
+
+pytestmark = pytest.mark.slow
+
+LONG = 900.0
+
+
+def play(folder: Path, options: str = "", **variables: object) -> PlaybookRun:
+    words = {"image": "pc1", "restore_media_folder": str(folder)} | variables
+    run = run_playbook("restore_media", variables=words, options=options, quiet=True)
+    assert run.returncode == 0, run.output[-3000:]
+    return run
+
+
+def changed(run: PlaybookRun) -> int:
+    return sum(int(count) for count in re.findall(r"changed=(\d+)", run.output))
+
+
+def test_a_pc_without_a_network_comes_back(
+    lab: Lab, pc1: Pc, server: Server, tmp_path: Path
+) -> None:
+    original = copy(pc1.disk_path, tmp_path)
+    ranges = independent.used_ranges(original)
+    saved = run_playbook(
+        "backup", limit="pc1", variables={"imaging_session_after": "poweroff"}, quiet=True
+    )
+    assert saved.returncode == 0, saved.output[-3000:]
+    pc1.wait_until_off()
+
+    media = tmp_path / "media"
+    planned = play(media, "--check", medium="usb")
+    assert "one medium, at most" in planned.output and not media.exists()
+    assert changed(play(media, medium="usb")) > 0
+    assert changed(play(media, medium="usb")) == 0
+    iso = media / "pc1.iso"
+    subprocess.run(["sha256sum", "--check", "pc1.SHA256SUMS"], cwd=media, check=True)
+    # What is the server's secret, or the controller's, is not on it.
+    content = iso.read_bytes()
+    for secret in ("/etc/slipway/tls/ca.key", "/etc/slipway/runner/ssh/id_ed25519"):
+        line = server.succeed(f"sed -n 2p {secret}").strip().encode()
+        assert line and line not in content
+
+    pc1.overwrite_disk()
+    with MediaPc(tmp_path, pc1.disk_path, iso, serial="SLW-PC1-4711", scsi=True) as alone:
+        alone.wait_for("Write pc1@", LONG)
+        alone.type("\x1b[B")
+        alone.type("\r")
+        alone.wait_for("Word:", LONG)
+        alone.type("rudder\r")
+        alone.wait_for("Done. Take the medium out", LONG)
+        alone.wait_until_off(LONG)
+    assert independent.differing(original, pc1.disk_path, ranges) == []
+    since = pc1.console_offset()
+    pc1.power_on()
+    pc1.wait_for_own_disk(since, timeout=LONG)

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""playbooks/restore_media.yml against this computer: planned, made once, fetched, signed, refused.
+
+What is left out is the unit that bounds the job, since no systemd may run here.
+"""
+
+import getpass
+import json
+import os
+import random
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from slipway.engine.folder_store import FolderStore
+from unit.agent.conftest import make_image
+from unit.server.conftest import Service
+
+pytestmark = pytest.mark.plays
+
+ROOT = Path(__file__).resolve().parents[3]
+DISK = random.Random(5).randbytes(4 << 20)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A server's folders below one of ours, and variables that say so."""
+    folder = tmp_path_factory.mktemp("server")
+    for name in ("lib", "env", "media", "out"):
+        (folder / name).mkdir()
+    (folder / "media").chmod(0o750)
+    pack = [sys.executable, ROOT / "roles/image_server/files/pack_code.py", ROOT, folder, "media"]
+    subprocess.run(pack, check=True, capture_output=True)
+    [code] = folder.glob("media-*.tar")
+    with tarfile.open(code) as tar:
+        tar.extractall(folder / "lib", filter="data")
+    for name in ("vmlinuz", "initrd.img"):
+        (folder / "env" / name).write_bytes(b"no kernel" * 1000)
+    manifest, chunks = make_image(DISK, [(1 << 20, 3 << 20, [(0, 3 << 20)])], "pc1")
+    store = FolderStore(folder / "store", create=True)
+    for digest, frame in chunks.items():
+        store.put(digest, frame)
+    store.publish(manifest)
+    store.close()
+    paths = ":".join(
+        str(folder / "lib/client_image" / each) for each in ("agent", "build", "image")
+    )
+    facts = {
+        "_restore_media_prefix": str(folder),
+        "_restore_media_environment": str(folder / "env"),
+        "_restore_media_store": str(folder / "store"),
+        "_restore_media_user": getpass.getuser(),
+        "_restore_media_job": ["env", f"PYTHONPATH={paths}", "PYTHONDONTWRITEBYTECODE=1"],
+        "_restore_media_program": [sys.executable, "-P", "-m", "slipway_media.restore"],
+        "restore_media_server_folder": str(folder / "media"),
+        "restore_media_folder": str(folder / "out"),
+        "restore_media_reserve_bytes": 0,
+    }
+    (folder / "vars.json").write_text(json.dumps(facts))
+    host = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    host |= {"image_server_address": "192.0.2.1", "ansible_become": False}
+    (folder / "hosts.yml").write_text(json.dumps({"image_servers": {"hosts": {"img": host}}}))
+    return folder
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    """The control service, which knows machines by their sessions."""
+    made = Service(tmp_path)
+    yield made.start()
+    made.close()
+
+
+def play(
+    place: Path, *arguments: str, playbook: str = "restore_media"
+) -> subprocess.CompletedProcess[str]:
+    program = str(Path(sys.executable).with_name("ansible-playbook"))
+    words = ["-i", str(place / "hosts.yml"), "-e", f"@{place}/vars.json"]
+    return subprocess.run(
+        [program, *words, f"playbooks/{playbook}.yml", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1", "COLUMNS": "5000"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_planned_made_fetched_and_then_nothing_changes(place: Path) -> None:
+    words = ("-e", "image=pc1", "-e", "medium=cd", "-e", "machine=pc12")
+    done = play(place, *words, "--check")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "one medium, at most" in done.stdout and "changed=1" in done.stdout
+    assert not list((place / "out").iterdir())
+    done = play(place, *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    iso = place / "out/pc12.iso"
+    assert iso.read_bytes() == (place / "media/pc12/pc12.iso").read_bytes()
+    sums = place / "out/pc12.SHA256SUMS"
+    check = ["sha256sum", "--quiet", "--check", sums]
+    subprocess.run(check, cwd=place / "out", check=True)
+    done = play(place, *words)
+    assert done.returncode == 0 and "changed=0" in done.stdout, done.stdout
+    # A copy that was spoilt is fetched again.
+    iso.write_bytes(iso.read_bytes()[:-1] + b"x")
+    assert "changed=1" in play(place, *words).stdout
+    subprocess.run(check, cwd=place / "out", check=True)
+
+
+def test_the_list_of_checksums_is_signed_once(place: Path) -> None:
+    key = place / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    words = ("-e", "image=pc1", "-e", "medium=usb", "-e", f"restore_media_sign_key={key}")
+    done = play(place, *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    sums = place / "out/pc1.SHA256SUMS"
+    public = (place / "key.pub").read_text()
+    allowed = place / "allowed"
+    allowed.write_text(f"site {public}")
+    verify = ["ssh-keygen", "-Y", "verify", "-n", "slipway-media", "-I", "site", "-f", allowed]
+    with sums.open() as text:
+        subprocess.run([*verify, "-s", f"{sums}.sig"], stdin=text, check=True)
+    assert "changed=0" in play(place, *words).stdout
+    assert b"PRIVATE KEY" not in (place / "out/pc1.iso").read_bytes()[-(1 << 20) :]
+
+
+def test_for_a_machine_that_the_server_knows(place: Path, service: Service) -> None:
+    """Unattended, its medium has a rule that no other PC fits."""
+    socket = service.folder / "admin"
+    words = ("-e", "image=pc1", "-e", "medium=usb", "-e", "machine=pc7", "-e", "unattended=true")
+    words = (*words, "-e", f"imaging_session_admin_socket={socket}")
+    done = play(place, *words, "--check")
+    assert done.returncode != 0 and "does not know yet by what to tell pc7" in done.stdout
+    machine = service.machine(machine="pc7", arrived=False)
+    # Only what comes from the machine's proven address is remembered.
+    service.lease(machine.mac)
+    hardware = {"cpu": "test", "uuid": "4c4c4544-0042-3510-8054-b7c04f4d3732", "serial": "5CG1"}
+    assert machine.check_in(hardware=hardware).status_code == 200
+    done = play(place, *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    medium = (place / "out/pc7.iso").read_bytes()
+    about = medium[medium.index(b'{\n  "countdown"') :]
+    said = json.loads(about[: about.index(b"\n}\n") + 2])
+    assert said["unattended"] is True
+    assert said["rule"] == {
+        "only_fixed": True,
+        "machine_serial": "5CG1",
+        "machine_uuid": "4c4c4544-0042-3510-8054-b7c04f4d3732",
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("-e", "medium=cd"), "Say which image"),
+        (("-e", "image=pc1"), "Say which image"),
+        (("-e", "image=../x", "-e", "medium=cd"), "Say which image"),
+        (("-e", "image=pc1", "-e", "medium=tape"), "Say which image"),
+        (("-e", "image=pc9", "-e", "medium=cd"), "there is no image pc9"),
+        (("-e", "image=pc1", "-e", "medium=1000"), "The medium is too small"),
+        (("-e", "image=pc1", "-e", "medium=cd", "-e", "stick=/dev/sdb"), "names like /dev/sdb"),
+        (("-e", "image=pc1", "-e", "medium=cd", "-e", "disc=2"), "There are 1 discs"),
+        (
+            ("-e", "image=pc1", "-e", "medium=cd", "-e", "stick=/dev/disk/by-id/usb-none-0:0"),
+            "There is no /dev/disk/by-id/usb-none-0:0",
+        ),
+        (
+            ("-e", "image=pc1", "-e", "medium=cd", "-e", '{"restore_media_target": {"modle": 1}}'),
+            "modle",
+        ),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(place: Path, words: tuple[str, ...], says: str) -> None:
+    done = play(place, *words, "-e", "machine=refused")
+    assert done.returncode != 0 and says in done.stdout + done.stderr, done.stdout + done.stderr
