@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,17 +22,29 @@ IMAGE = ROOT / "client_image/image"
 RAM_MIB = 3072
 # A bound, for a guest that hangs: emulated, and beside other virtual PCs, it may need half an hour.
 SECONDS = 2700
+_KERNEL = "console=ttyS0 quiet panic=-1 rdinit=/guest-init"
 # What pytest needs, and what the environment has thrown out.
 _PACKAGES = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments", "py.py")
 _LIBRARY = ("unittest", "pydoc.py")
 
 
-def run_tests(folder: Path) -> dict[str, dict[str, Any]]:
-    """Boot, run all tests of the folder `guest`, and return the report of each by name."""
+def run_tests(
+    folder: Path,
+    tests: str = "guest",
+    words: Sequence[str] = (),
+    devices: Sequence[str] = (),
+    more: Mapping[str, bytes] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Boot, run all tests of a folder, and return the report of each by name.
+
+    `words` are of the kernel's command line, `devices` of QEMU's, `more` files of the guest.
+    """
     build = subprocess.run([IMAGE / "build"], stdout=subprocess.PIPE, text=True, check=True)
     environment = Path(build.stdout.splitlines()[-1])
     initrd, console, reports = folder / "initrd", folder / "console", folder / "reports"
-    initrd.write_bytes((environment / "initrd.img").read_bytes() + _overlay(folder / "overlay"))
+    initrd.write_bytes(
+        (environment / "initrd.img").read_bytes() + _overlay(folder / "overlay", tests, more or {})
+    )
     accelerator = choose_accelerator(SimpleNamespace(accel="auto"))
     cpu = ["-accel", "kvm", "-cpu", "host"]
     if accelerator == "tcg":
@@ -41,7 +54,7 @@ def run_tests(folder: Path) -> dict[str, dict[str, Any]]:
         "-nodefaults", "-display", "none", "-device", "virtio-rng-pci",
         "-serial", f"file:{console}", "-serial", f"file:{reports}",
         "-kernel", str(environment / "vmlinuz"), "-initrd", str(initrd),
-        "-append", "console=ttyS0 quiet panic=-1 rdinit=/guest-init",
+        "-append", " ".join([_KERNEL, f"guest.tests={tests}", *words]), *devices,
     ]  # fmt: skip
     try:
         subprocess.run(command, timeout=SECONDS, check=True, stdin=subprocess.DEVNULL)
@@ -52,13 +65,14 @@ def run_tests(folder: Path) -> dict[str, dict[str, Any]]:
     return {report["name"]: report for report in found}
 
 
-def _overlay(work: Path) -> bytes:
+def _overlay(work: Path, tests: str, more: Mapping[str, bytes]) -> bytes:
     """The tests, the agent and pytest as a further initrd."""
     sys.path.insert(0, str(IMAGE))
     from slipway_image import cpio
 
     members = [cpio.regular("guest-init", (ROOT / "tests/storage/guest/init").read_bytes(), 0o755)]
-    for source, place in _sources():
+    members += [cpio.regular(name, content) for name, content in more.items()]
+    for source, place in _sources(tests):
         for path in [source] if source.is_file() else sorted(source.rglob("*.py")):
             name = path.relative_to(source.parent)
             members.append(cpio.regular(f"{place}/{name}", path.read_bytes()))
@@ -67,7 +81,7 @@ def _overlay(work: Path) -> bytes:
     return work.read_bytes()
 
 
-def _sources() -> list[tuple[Path, str]]:
+def _sources(tests: str) -> list[tuple[Path, str]]:
     site = Path(sysconfig.get_path("purelib"))
     library = Path(os.__file__).parent
     return [
@@ -75,5 +89,6 @@ def _sources() -> list[tuple[Path, str]]:
         *((library / name, "project/site") for name in _LIBRARY),
         (ROOT / "client_image/agent/slipway", "project/client_image/agent"),
         *((path, "project/tests/storage") for path in sorted(ROOT.glob("tests/storage/*.py"))),
-        (ROOT / "tests/storage/guest", "project/tests/storage"),
+        (ROOT / "tests/storage/guest/main.py", "project/tests/storage/guest"),
+        (ROOT / "tests/storage" / tests, "project/tests/storage"),
     ]

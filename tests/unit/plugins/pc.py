@@ -91,7 +91,10 @@ class Pc:
     def answer(self, **answers: dict[str, Any]) -> None:
         """Say what it answers from now on, by the kind of the command."""
         self.answers |= answers
-        (self.folder / "answers.json").write_text(json.dumps(self.answers))
+        # A command that is just being answered reads the ones or the others.
+        draft = self.folder / "answers.new"
+        draft.write_text(json.dumps(self.answers))
+        draft.rename(self.folder / "answers.json")
 
     def module_says(self, answer: object) -> None:
         self.answer(module={"out": f"\n{json.dumps(answer)}\n"})

@@ -186,7 +186,8 @@ class Service:
         assert self._process is not None
         self._signal(number)
         self._signal(signal.SIGCONT)
-        self._process.join(20)
+        # How long that takes says nothing but how busy the machine is.
+        self._process.join(180)
         assert self._process.exitcode is not None, "the service does not stop"
         return self._process.exitcode
 
@@ -203,6 +204,13 @@ class Service:
     def restart(self, number: int = signal.SIGTERM) -> None:
         """End it and start it anew on the same folders."""
         self.stop(number)
+        self.start()
+
+    def reconfigure(self, **config: Any) -> None:
+        """Start it anew with other settings, such as a patience that ends from now on."""
+        self.stop()
+        path = self.folder / "server.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | config))
         self.start()
 
     def _is_documented(self, name: str, answer: httpx.Response) -> None:

@@ -80,7 +80,8 @@ def children(pid: int) -> list[int]:
 
 def await_reader(pid: int) -> int:
     """The process that reads a manifest for the service, as soon as there is one."""
-    for _ in range(2000):
+    deadline = time.monotonic() + 180
+    while time.monotonic() < deadline:
         if found := children(pid):
             return found[0]
         time.sleep(0.01)

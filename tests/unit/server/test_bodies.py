@@ -3,21 +3,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from pydantic import BaseModel, ValidationError
 from slipway.format.frames import MAX_FRAME, digest_of, make_frame
 from slipway_server.api.models import common, images, jobs, registrations, sessions
+from slipway_server.base.bodies import Body
+from slipway_server.base.errors import ServiceError
 
 from .conftest import CELL, Service, cell, manifest_of
 from .test_images import error_of
@@ -191,3 +195,27 @@ def test_a_line_of_one_megabit_is_fast_enough(service: Service) -> None:
 
     answer = pc.request("PUT", f"/v1/chunks/{digest_of(content)}", content=trickle(), timeout=90)
     assert answer.status_code == 201
+
+
+def test_a_body_whose_time_is_over_can_be_cut_all_the_same() -> None:
+    """Whoever waits for its place asks for it; that is no reason to fail."""
+
+    async def dribble() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x"
+            await asyncio.sleep(0.01)
+
+    async def cut_again_and_again() -> str:
+        body = Body(SimpleNamespace(headers={}, stream=dribble), 1 << 20)
+        reading = asyncio.create_task(body.read())
+        await asyncio.sleep(0.05)
+        while not reading.done():
+            # Each lets the loop take one step more: the time runs out between two of them.
+            body.cut()
+            await asyncio.sleep(0)
+        with pytest.raises(ServiceError) as refused:
+            await reading
+        body.cut()
+        return refused.value.error
+
+    assert asyncio.run(cut_again_and_again()) == "too_slow"

@@ -240,18 +240,27 @@ def test_bodies_that_are_too_much(service: Service, sent: dict[str, Any]) -> Non
     assert error_of(make_chooser(service).choose("backup", **sent)) == (422, "bad_request")
 
 
+def await_ended(service: Service, count: int) -> list[dict[str, Any]]:
+    """All jobs, once so many of them have ended."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        jobs: list[dict[str, Any]] = service.admin.get("/v1/jobs").json()["jobs"]
+        if len([each for each in jobs if each["state"] == "ended"]) == count:
+            return jobs
+        time.sleep(0.1)
+    raise AssertionError("they do not end")
+
+
 @pytest.mark.plays
 def test_a_pc_that_was_switched_off(own_service: Callable[..., Service]) -> None:
-    service = own_service(silent_seconds=1)
+    service = own_service()
     pc, other, runner = make_chooser(service), make_chooser(service), Runner(service)
     pc.choose("backup")
     [job] = runner.poll()["begin"]
     other.choose("backup")
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and service.admin.get("/v1/jobs?state=ended").json()["jobs"]:
-        time.sleep(0.1)
-    time.sleep(2)
-    ended = service.admin.get("/v1/jobs").json()["jobs"]
+    # From here on nobody says anything.
+    service.reconfigure(silent_seconds=1)
+    ended = await_ended(service, 2)
     assert [each["outcome"] for each in ended] == ["abandoned", "abandoned"]
     assert "switched off" in ended[0]["message"]
     assert runner.poll()["stop"] == [job["id"]], "its playbook must be stopped"
@@ -260,13 +269,14 @@ def test_a_pc_that_was_switched_off(own_service: Callable[..., Service]) -> None
 def test_a_session_that_was_abandoned_is_the_jobs_outcome(
     own_service: Callable[..., Service],
 ) -> None:
-    service = own_service(silent_seconds=1)
+    service = own_service()
     pc, runner = make_chooser(service), Runner(service)
     pc.choose("backup")
     [job] = runner.poll()["begin"]
     session = runner.open_session(job).json()["id"]
     assert pc.check_in(session).status_code == 200
-    assert service.session(session, wait=10, until="ended")["outcome"] == "abandoned"
+    service.reconfigure(silent_seconds=1)
+    assert service.session(session, wait=25, until="ended")["outcome"] == "abandoned"
     assert runner.end(job["id"], "failed", message="no answer")["outcome"] == "abandoned"
 
 

@@ -31,7 +31,7 @@ def publish(pc: Machine, body: bytes) -> httpx.Response:
     pieces = (body[start : start + (1 << 20)] for start in range(0, len(body), 1 << 20))
     headers = {"Content-Length": str(len(body))}
     path = f"/v1/images/{pc.name}"
-    return pc.request("POST", path, content=pieces, headers=headers, timeout=120)
+    return pc.request("POST", path, content=pieces, headers=headers, timeout=600)
 
 
 def send(pc: Machine, body: bytes) -> None:
@@ -88,7 +88,7 @@ def test_a_session_that_ended_the_service_is_not_served_again(
         sender.start()
         await_reader(service.pid)
         service.restart(signal.SIGKILL)
-        sender.join(60)
+        sender.join(600)
     answer = publish(pc, slow)
     assert error_of(answer) == (409, "publish_refused")
     assert children(service.pid) == []
@@ -110,7 +110,7 @@ def test_a_reader_that_is_killed_is_a_strike(
         sender = threading.Thread(target=lambda: answers.append(publish(pc, slow)))
         sender.start()
         os.kill(await_reader(service.pid), number)
-        sender.join(60)
+        sender.join(600)
         assert error_of(answers[-1]) == expected
     assert error_of(publish(pc, slow)) == (409, "publish_refused")
 
@@ -125,7 +125,7 @@ def test_a_stop_in_the_middle_is_no_strike(own_service: Callable[..., Service]) 
         sender.start()
         await_reader(service.pid)
         service.restart()
-        sender.join(60)
+        sender.join(600)
     # Its chunks were never sent: the manifest was read to its end.
     assert error_of(publish(pc, slow)) == (409, "missing_chunks")
 

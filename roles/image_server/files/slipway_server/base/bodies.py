@@ -45,6 +45,8 @@ class Body:
         self._until: asyncio.Timeout | None = None
         self.began = asyncio.get_running_loop().time()
         self.size = 0
+        # Whether it was given up before its end.
+        self.is_cut = False
 
     async def parts(self) -> AsyncIterator[bytes]:
         """Its parts as they come. ServiceError ``too_long``, ``too_slow``."""
@@ -56,8 +58,9 @@ class Body:
                     self.size += len(part)
                     if self.size > self._limit:
                         raise self._too_long()
-                    pace = self.size / _BYTES_PER_SECOND
-                    self._until.reschedule(self.began + _GRACE_SECONDS + pace)
+                    if not self.is_cut:
+                        pace = self.size / _BYTES_PER_SECOND
+                        self._until.reschedule(self.began + _GRACE_SECONDS + pace)
                     yield part
         except TimeoutError as error:
             raise ServiceError("too_slow", "The body came too slowly.") from error
@@ -66,8 +69,10 @@ class Body:
 
     def cut(self) -> None:
         """Give it up now: the sender gets ``too_slow`` and may try again."""
-        if self._until is not None:
+        # One whose own time is just over can't be given another.
+        if self._until is not None and not self._until.expired():
             self._until.reschedule(self.began)
+        self.is_cut = True
 
     def rate(self, now: float) -> float:
         """Bytes per second so far."""

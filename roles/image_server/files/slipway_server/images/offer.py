@@ -26,10 +26,34 @@ _PIECE = 1 << 20
 _DIGEST = 32
 
 
+class Halt:
+    """Ends the process of an offer that nobody waits for any more, be it yet to begin."""
+
+    def __init__(self) -> None:
+        """Nothing to end yet."""
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._over = False
+
+    def begun(self, process: subprocess.Popen[bytes]) -> None:
+        """Take the process."""
+        with self._lock:
+            self._process = process
+            if self._over:
+                process.kill()
+
+    def now(self) -> None:
+        """End it; who reads from it sees its end."""
+        with self._lock:
+            self._over = True
+            if self._process is not None:
+                self._process.kill()
+
+
 class Offer:
     """One manifest under way. All methods block; leaving the context ends the process."""
 
-    def __init__(self, body: IO[bytes], largest: int) -> None:
+    def __init__(self, body: IO[bytes], largest: int, halt: Halt | None = None) -> None:
         """Read what the open file ``body`` holds, at most ``largest`` bytes.
 
         ServiceError ``bad_manifest`` when it is none, ``publish_failed`` when reading it took too
@@ -45,6 +69,8 @@ class Offer:
             pass_fds=(body.fileno(),),
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )  # fmt: skip
+        if halt is not None:
+            halt.begun(self._reader)
         self._deadline = threading.Timer(_SECONDS, self._reader.kill)
         self._deadline.start()
         try:

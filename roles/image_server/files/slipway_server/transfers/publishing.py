@@ -16,7 +16,7 @@ from slipway.format.names import ahead_warning, make_version
 from ..base.errors import ServiceError
 from ..base.threads import Run
 from ..images.images import Images
-from ..images.offer import Offer
+from ..images.offer import Halt, Offer
 from ..sessions.session import ended
 from ..sessions.sessions import Sessions
 from .claims import Claims
@@ -105,10 +105,19 @@ class Publishing:
             finally:
                 self._sessions.note(session_id, publish_strikes=strikes)
 
+    async def _read(self, body: IO[bytes]) -> Offer:
+        """Read the manifest; a service that stops does not wait until that is done."""
+        halt = Halt()
+        try:
+            return await asyncio.to_thread(Offer, body, self._largest, halt)
+        except asyncio.CancelledError:
+            halt.now()
+            raise
+
     async def _publish(self, session_id: str, body: IO[bytes], digest: str) -> Published:
         name = self._sessions.get(session_id).image or ""
         # In threads of their own: a large manifest takes a minute, and the pool has few.
-        with await asyncio.to_thread(Offer, body, self._largest) as offer:
+        with await self._read(body) as offer:
             if offer.name != name:
                 raise ServiceError("bad_manifest", f"The manifest is of another image than {name}.")
             own = await self._digest_sets.of(self._sessions.get(session_id))

@@ -81,8 +81,13 @@ class UploadSlots:
             for held in self._held.values()
             if len(held) > share
             for body in held
-            if now - body.began > _LONGEST_SECONDS
-            or (now - body.began > _SLOW_AFTER_SECONDS and body.rate(now) < _SLOW_BYTES_PER_SECOND)
+            if not body.is_cut and _is_slow(body, now)
         ]
         if slow:
             min(slow, key=lambda body: body.rate(now)).cut()
+
+
+def _is_slow(body: Body, now: float) -> bool:
+    taken = now - body.began
+    crawls = taken > _SLOW_AFTER_SECONDS and body.rate(now) < _SLOW_BYTES_PER_SECOND
+    return crawls or taken > _LONGEST_SECONDS
