@@ -91,8 +91,9 @@ lint: setup ## ruff, mypy, yamllint, ansible-lint
 	yamllint --strict .
 	ansible-lint --offline --profile production
 
-test-unit: setup ## fast tests, no root needed
-	$(call tier,-n auto -m 'not plays' tests/unit)
+test-unit: setup ## fast tests, no root needed; says how much of the code they run
+	@trap 'echo "make $@ ran $$($(PY) -m coverage report --format=total) % of the code"' EXIT
+	$(call tier,-n auto -m 'not plays' tests/unit --cov --cov-report=)
 
 test-plays: setup $(SSHD) ## whole playbooks without a lab, the service killed and under load; no root needed
 	$(call tier,-n auto --dist loadgroup -m plays tests/unit,nice)

@@ -2,6 +2,7 @@
 """The house rules, held by tests: who may import whom, and specs that are complete."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,13 +44,28 @@ def offenders(folder: Path, package_root: Path, forbidden: tuple[str, ...]) -> l
 
 
 def test_format_knows_no_io_and_no_other_layer() -> None:
-    forbidden = (*IO_MODULES, "slipway.engine", "slipway.cli")
+    forbidden = (*IO_MODULES, "slipway.engine", "slipway.net", "slipway.cli")
     assert offenders(AGENT / "format", AGENT.parent, forbidden) == []
 
 
-def test_engine_knows_neither_command_line_nor_ansible() -> None:
-    forbidden = ("slipway.cli", "ansible", "argparse", "sys.exit")
+def test_engine_knows_neither_server_nor_command_line_nor_ansible() -> None:
+    forbidden = ("slipway.net", "slipway.cli", "ansible", "argparse", "sys.exit")
     assert offenders(AGENT / "engine", AGENT.parent, forbidden) == []
+
+
+def test_net_knows_neither_command_line_nor_ansible() -> None:
+    forbidden = ("slipway.cli", "ansible", "argparse", "sys.exit")
+    assert offenders(AGENT / "net", AGENT.parent, forbidden) == []
+
+
+def test_the_map_of_the_house_names_files_that_are_there() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    # Without those of which a reader makes the name.
+    named = re.findall(r"`([a-z_]+/[a-z0-9_./-]+)`", text)
+    roots = (ROOT, AGENT.parent, AGENT / "engine", SERVER.parent, SERVER, PLUGINS,
+             ROOT / "roles/job_runner/files", ROOT / "roles/imaging_session")  # fmt: skip
+    assert len(named) > 20
+    assert [name for name in named if not any((root / name).exists() for root in roots)] == []
 
 
 def test_server_depends_on_the_format_alone() -> None:
@@ -134,7 +150,9 @@ def test_no_module_of_the_service_leads_back_to_itself() -> None:
         floors({"a": {"b"}, "b": {"a"}})
 
 
-@pytest.mark.parametrize("layer", [AGENT / "format", AGENT / "engine", SERVER, PLUGINS])
+@pytest.mark.parametrize(
+    "layer", [AGENT / "format", AGENT / "engine", AGENT / "net", SERVER, PLUGINS]
+)
 def test_the_rules_above_looked_at_something(layer: Path) -> None:
     assert list(layer.rglob("*.py"))
 

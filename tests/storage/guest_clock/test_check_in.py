@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from slipway.cli import verbs
+from slipway.cli import place
 from slipway.cli.main import main
 
 TLS = Path("/project/tls")
@@ -57,8 +57,8 @@ def test_a_pc_whose_clock_is_years_off_checks_in_and_has_the_servers_time(tmp_pa
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(TLS / "server.crt", TLS / "server.key")
     site = {"server": "https://127.0.0.1", "ca": str(TLS / "server.crt")}
-    verbs.SITE_FILE.parent.mkdir(parents=True, exist_ok=True)
-    verbs.SITE_FILE.write_text(json.dumps(site))
+    place.SITE_FILE.parent.mkdir(parents=True, exist_ok=True)
+    place.SITE_FILE.write_text(json.dumps(site))
     with ThreadingHTTPServer(("127.0.0.1", 443), _Service) as service:
         service.socket = context.wrap_socket(service.socket, server_side=True)
         threading.Thread(target=service.serve_forever, daemon=True).start()
@@ -69,4 +69,4 @@ def test_a_pc_whose_clock_is_years_off_checks_in_and_has_the_servers_time(tmp_pa
     assert abs(time.time() - server_time()) < 5
     # The battery's clock is the owner's: it only went on.
     assert abs(battery_clock() - battery) < 120
-    assert json.loads(verbs.SESSION_FILE.read_text())["machine"] == "pc1"
+    assert json.loads(place.SESSION_FILE.read_text())["machine"] == "pc1"

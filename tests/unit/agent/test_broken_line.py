@@ -15,12 +15,13 @@ from slipway.engine.progress import Meter
 from slipway.engine.store import fetch_content
 from slipway.format import ImageRef, digest_of, make_frame, serialize
 from slipway.net import http_store
-from slipway.net.checkin import Site, check_in, next_session
+from slipway.net.checkin import check_in, next_session
 from slipway.net.choice import Desk, Wish
 from slipway.net.client import Client
 from slipway.net.http_store import HttpStore
 from slipway.net.line import Line
 from slipway.net.registration import Registration
+from slipway.net.site import Site
 
 from .conftest import make_image
 

@@ -9,20 +9,11 @@ from typing import Any
 import pytest
 from slipway.engine.errors import CheckinRefused, StoreUnreachable, UsageError
 from slipway.net import checkin
-from slipway.net.checkin import (
-    Site,
-    boot_nonce,
-    check_in,
-    firmware,
-    hardware,
-    next_session,
-    secure_boot,
-    session_id,
-    stay,
-    ticket_of,
-    wired_macs,
-)
+from slipway.net.boot import boot_nonce, session_id, ticket_of
+from slipway.net.checkin import check_in, next_session, stay
+from slipway.net.facts import firmware, hardware, secure_boot, wired_macs
 from slipway.net.session import Session
+from slipway.net.site import Site
 
 NONCE = "n" * 32
 LSBLK = {

@@ -17,8 +17,8 @@ import pytest
 from slipway.cli.choice import Conversation
 from slipway.cli.terminals import Terminals
 from slipway.engine.errors import CheckinRefused, StoreUnreachable
-from slipway.net.checkin import Site
 from slipway.net.choice import Desk, JobStatus, Refusal, Wish, wish
+from slipway.net.site import Site
 
 QUEUED = JobStatus(
     machine="pc1", action="backup", title="Back up", image="pc1", state="queued", outcome="",

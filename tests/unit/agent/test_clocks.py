@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from slipway.engine.errors import StoreUnreachable
 from slipway.net import clock
-from slipway.net.checkin import Site, next_session
+from slipway.net.checkin import next_session
 from slipway.net.client import Client
+from slipway.net.site import Site
 from unit.server.nginx_site import make_certificates
 
 from .conftest import serving

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from slipway.net.checkin import Site
+from slipway.net.site import Site
 from slipway_image import site
 from slipway_image.errors import BuildError
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from slipway.cli.arguments import parse_arguments
+from slipway.cli.main import parse_arguments
 
 PROBED = [{"disk": "disk0", "device": "/dev/sda", "partitions": [], "error": None}]
 

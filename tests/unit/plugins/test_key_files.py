@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.slipway.imaging.plugins.module_utils import _key_files
-from slipway.cli.arguments import parse_arguments
+from slipway.cli.main import parse_arguments
 
 KEYS = {"disk0:3": "päss phrase'$(id)", "disk1:1": "other"}
 

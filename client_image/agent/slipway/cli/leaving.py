@@ -11,7 +11,7 @@ from slipway.engine.boot_entries import boot_next
 from slipway.engine.drives import Drives
 from slipway.engine.errors import SlipwayError
 from slipway.engine.run import run
-from slipway.net.checkin import firmware
+from slipway.net.facts import firmware
 
 _OFF = ["systemctl", "--no-block", "poweroff"]
 _RESTART = ["systemctl", "--no-block", "reboot"]

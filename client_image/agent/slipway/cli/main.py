@@ -3,35 +3,36 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import FrameType
 
-from slipway.cli import verbs
-from slipway.cli.arguments import Arguments, parse_arguments
+from slipway import __version__
+from slipway.cli.arguments import Arguments
+from slipway.cli.verbs import VERBS, verb
 from slipway.cli.views import JsonView, TerminalView, View, as_slipway_error
 from slipway.engine.errors import Interrupted
 from slipway.engine.memory import keep_buffers
 
-_VERBS: dict[str, Callable[[Arguments, View], int]] = {
-    "probe": verbs.probe,
-    "backup": verbs.backup,
-    "restore": verbs.restore,
-    "compare": verbs.compare,
-    "verify": verbs.verify,
-    "copy": verbs.copy,
-    "list": verbs.list_images,
-    "checkin": verbs.checkin,
-    "choice": verbs.choice,
-    "register": verbs.register,
-    "ended": verbs.ended,
-    "console": verbs.console,
-    "medium": verbs.medium,
-}
+
+def parse_arguments(argv: Sequence[str] | None = None) -> Arguments:
+    """Read the command line; argparse itself ends the program on a wrong one, with code 2."""
+    parser = argparse.ArgumentParser(
+        prog="slipway",
+        description="Saves a machine's disks as images and writes them back.",
+    )
+    parser.add_argument("--version", action="version", version=f"slipway {__version__}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    words = sys.argv[1:] if argv is None else argv
+    for name in words[:1] if words and words[0] in VERBS else VERBS:
+        found = verb(name)
+        found.arguments(verbs.add_parser(name, help=found.help))
+    return parser.parse_args(argv, namespace=Arguments())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Arguments, view: View) -> int:
     try:
-        return _VERBS[arguments.verb](arguments, view)
+        return verb(arguments.verb).run(arguments, view)
     except BrokenPipeError:
         raise
     except Exception as error:

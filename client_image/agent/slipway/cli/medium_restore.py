@@ -24,7 +24,7 @@ from slipway.engine.set_store import SetStore
 from slipway.engine.shrink import ReshapedStore
 from slipway.engine.target_rule import Uncertain, certain_targets
 from slipway.format import Manifest
-from slipway.net.checkin import firmware, hardware, secure_boot
+from slipway.net.facts import firmware, hardware, secure_boot
 
 _PATIENCE = 600.0
 _READ_DONE, _READ_SAME = 60.0, 10.0

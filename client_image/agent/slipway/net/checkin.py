@@ -3,25 +3,19 @@
 
 from __future__ import annotations
 
-import json
-import os
-import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from slipway import __version__
-from slipway.engine.devices import clean, list_disks
-from slipway.engine.errors import CheckinRefused, SlipwayError, StoreUnreachable, UsageError
+from slipway.engine.devices import list_disks
+from slipway.engine.errors import CheckinRefused, SlipwayError, StoreUnreachable
 from slipway.net.answer import Refused, text_of
-from slipway.net.client import Client
-from slipway.net.nearest import nearest
+from slipway.net.facts import MAX_MACS, hardware, host_key_of, secure_boot, wired_macs
 from slipway.net.session import Session
+from slipway.net.site import Site
 
-_HOST_KEY = "etc/ssh/ssh_host_ed25519_key.pub"
-_SECURE_BOOT = "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 _PAUSES = (1.0, 2.0, 4.0, 8.0)
 _HEARTBEAT = 10.0
 _NEXT_PAUSE = 2.0
@@ -33,154 +27,8 @@ _REFUSED = {
     409: "end the session and start it again; if this repeats, another machine answers in its name",
     410: "start the session again",
 }
-_ETHERNET = "1"
-MAX_MACS = 16
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Site:
-    """What the site overlay says about the image server."""
-
-    server: str
-    ca: Path
-    set_clock: Callable[[float], None] = lambda now: None
-    """Is told the server's time with every answer."""
-
-    def client(self, token: str = "") -> Client:
-        """A client whose caller has patience of its own."""
-        return Client(self.server, self.ca, token, patience=0, set_clock=self.set_clock)
-
-    @classmethod
-    def load(cls, path: Path) -> Site:
-        """Read /etc/slipway/site.json."""
-        try:
-            value = json.loads(path.read_text())
-            networks = dict(value.get("networks", {}))
-            return cls(nearest(str(value["server"]), networks), Path(value["ca"]))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UsageError(
-                f"the site file {path} can't be read: {error}",
-                "run site.yml, which renews the site overlay, and boot again",
-            ) from error
-
-
-def boot_word(command_line: str, key: str) -> str:
-    """What the boot script said by `key=VALUE` on the kernel's command line; empty if nothing."""
-    for word in command_line.split():
-        name, _, value = word.partition("=")
-        if name == key and value and value.isascii() and value.isprintable():
-            return value
-    return ""
-
-
-def session_id(command_line: str) -> str:
-    """The session that the boot script named on the kernel's command line."""
-    if named := boot_word(command_line, "slipway.session"):
-        return named
-    raise CheckinRefused(
-        "this machine was not started for a session", "start one with a playbook, e.g. backup.yml"
-    )
-
-
-def ticket_of(command_line: str) -> str:
-    """What the boot script gave to show at check-in; empty where TFTP named the session."""
-    return boot_word(command_line, "slipway.ticket")
-
-
-def wired_cards(root: Path = Path("/")) -> list[dict[str, str]]:
-    """The machine's own wired network cards: MAC address, driver, vendor and device."""
-    cards = []
-    for card in sorted((root / "sys/class/net").glob("*")):
-        device = card / "device"
-        if not device.exists() or (card / "phy80211").exists():
-            continue
-        mac = _read(card / "address")
-        if _read(card / "type") == _ETHERNET and mac.strip("0:"):
-            ids = [_read(device / key).removeprefix("0x") for key in ("vendor", "device")]
-            driver = device / "driver"
-            name = clean(driver.resolve().name) if driver.exists() else ""
-            cards.append({"mac": mac, "driver": name, "device": ":".join(filter(None, ids))})
-    return cards
-
-
-def wired_macs(root: Path = Path("/")) -> list[str]:
-    """MAC addresses of the machine's own wired network cards."""
-    return [card["mac"] for card in wired_cards(root)]
-
-
-def hardware(root: Path = Path("/")) -> dict[str, Any]:
-    """What the machine is made of, for the inventory's eyes."""
-    dmi = root / "sys/class/dmi/id"
-    cpus = _values(root / "proc/cpuinfo", "model name")
-    memory = _values(root / "proc/meminfo", "MemTotal")
-    return {
-        "vendor": _read(dmi / "sys_vendor"),
-        "model": _read(dmi / "product_name"),
-        "serial": _read(dmi / "product_serial"),
-        "uuid": _read(dmi / "product_uuid"),
-        "cpu": cpus[0] if cpus else "",
-        "cpu_count": len(cpus),
-        "memory": int(memory[0].split()[0]) * 1024 if memory else 0,
-        "firmware": firmware(root),
-        "disks": [
-            {"path": str(disk.path), "size": disk.size, **vars(disk.identity)}
-            for disk in list_disks()
-            if disk.fixed
-        ],
-        "cards": wired_cards(root),
-    }
-
-
-def firmware(root: Path = Path("/")) -> str:
-    """`uefi` or `bios`."""
-    return "uefi" if (root / "sys/firmware/efi").is_dir() else "bios"
-
-
-def secure_boot(root: Path = Path("/")) -> bool | None:
-    """Whether the firmware starts what is signed and nothing else; None where it can't say."""
-    try:
-        # Four bytes of attributes come before the variable's one.
-        return (root / _SECURE_BOOT).read_bytes()[4:] == b"\1"
-    except OSError:
-        return None
-
-
-def boot_nonce(path: Path) -> str:
-    """This boot's nonce, made at the first call."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "w") as file:
-            file.write(secrets.token_urlsafe(32))
-    return path.read_text()
-
-
-def host_key_of(root: Path = Path("/")) -> str:
-    """The machine's public SSH host key, without its comment."""
-    host_key = _read(root / _HOST_KEY)
-    if not host_key:
-        raise CheckinRefused(
-            "this machine has no SSH host key yet", "look at the unit that makes it"
-        )
-    return " ".join(host_key.split()[:2])
-
-
-def _read(path: Path) -> str:
-    try:
-        return clean(path.read_text(errors="replace"))
-    except OSError:
-        return ""
-
-
-def _values(path: Path, key: str) -> list[str]:
-    try:
-        lines = path.read_text(errors="replace").splitlines()
-    except OSError:
-        return []
-    pairs = (line.partition(":") for line in lines)
-    return [clean(value) for name, _, value in pairs if name.strip() == key]
 
 
 def check_in(

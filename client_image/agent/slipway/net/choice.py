@@ -10,14 +10,9 @@ from typing import Any
 from slipway import __version__
 from slipway.engine.errors import CheckinRefused
 from slipway.net.answer import Refused, text_of
-from slipway.net.checkin import (
-    MAX_MACS,
-    Site,
-    boot_word,
-    hardware,
-    host_key_of,
-    wired_macs,
-)
+from slipway.net.boot import boot_word
+from slipway.net.facts import MAX_MACS, hardware, host_key_of, wired_macs
+from slipway.net.site import Site
 
 # The caller decides how long to wait: the client would try again on its own.
 _OWN_MATTER = frozenset({429})

@@ -11,8 +11,9 @@ from slipway import __version__
 from slipway.engine.devices import clean
 from slipway.engine.errors import CheckinRefused, StoreUnreachable
 from slipway.net.answer import Refused, text_of
-from slipway.net.checkin import MAX_MACS, Site, hardware
 from slipway.net.client import Client
+from slipway.net.facts import MAX_MACS, hardware
+from slipway.net.site import Site
 
 WAITING, APPROVED, REFUSED = "waiting", "approved", "refused"
 # The server takes 16 KiB altogether.
