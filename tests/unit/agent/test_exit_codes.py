@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from slipway.cli import attending, job
 from slipway.cli import main as entry
-from slipway.cli import verbs
 from slipway.cli.main import main
 from slipway.net.client import Client
 
@@ -39,7 +39,7 @@ def failing(capsys: pytest.CaptureFixture[str]) -> Run:
 @pytest.fixture
 def at_server(server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """A store at a server, which nobody waits for."""
-    monkeypatch.setattr(verbs, "Client", lambda *about: Client(*about[:3], patience=0))
+    monkeypatch.setattr(job, "Client", lambda *about: Client(*about[:3], patience=0))
     (tmp_path / "token").write_text("T\n")
     return ["--store", server.url, "--token-file", tmp_path / "token", "--ca", server.ca]
 
@@ -66,7 +66,7 @@ def test_a_machine_that_no_session_booted(
 ) -> None:
     site = tmp_path / "site.json"
     site.write_text(json.dumps({"server": server.url, "ca": str(server.ca)}))
-    monkeypatch.setattr(verbs, "SITE_FILE", site)
+    monkeypatch.setattr(attending, "SITE_FILE", site)
     assert failing(12, "checkin", "--timeout", 1)["error"] == "checkin_refused"
     assert server.asked == []
 
@@ -77,7 +77,7 @@ def test_a_fault_of_the_agent(
     def broken(*_: object) -> int:
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setitem(entry._VERBS, "list", broken)
+    monkeypatch.setattr(entry, "verb_of", lambda name: broken)
     assert failing(70, "list", "--store", tmp_path)["error"] == "internal"
 
 
@@ -86,5 +86,5 @@ def test_stopped_by_a_signal(tmp_path: Path, failing: Run, monkeypatch: pytest.M
         os.kill(os.getpid(), signal.SIGTERM)
         return 0
 
-    monkeypatch.setitem(entry._VERBS, "list", stopped)
+    monkeypatch.setattr(entry, "verb_of", lambda name: stopped)
     assert "SIGTERM" in failing(130, "list", "--store", tmp_path)["message"]

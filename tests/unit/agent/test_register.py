@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from slipway.cli import attending
 from slipway.cli import register as dialogue
-from slipway.cli import verbs
 from slipway.cli.main import main
 from slipway.cli.register import register
 from slipway.cli.screens import Screens
@@ -174,13 +174,15 @@ def test_the_command(
     server: Any, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
     site = tmp_path / "site.json"
-    monkeypatch.setattr(verbs, "SITE_FILE", site)
-    monkeypatch.setattr(verbs, "NONCE_FILE", tmp_path / "nonce")
+    monkeypatch.setattr(attending, "SITE_FILE", site)
+    monkeypatch.setattr(attending, "NONCE_FILE", tmp_path / "nonce")
     monkeypatch.setattr(dialogue, "POLL", 0.01)
     assert main(["register"]) == 2
     assert "can't be registered" in capfd.readouterr().out
     site.write_text(json.dumps({"server": server.url, "ca": str(server.ca)}))
-    monkeypatch.setattr(verbs, "Registration", lambda site, nonce: Registration(site, nonce, root))
+    monkeypatch.setattr(
+        attending, "Registration", lambda site, nonce: Registration(site, nonce, root)
+    )
     answers = [(201, {"token": "T", "registration": own("waiting")}),
                (200, own("approved", machine="pc3"))]  # fmt: skip
     server.answer = lambda *_: answers.pop(0)

@@ -9,26 +9,35 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from types import FrameType
+from typing import cast
 
-from slipway.cli import verbs
 from slipway.cli.arguments import Arguments, parse_arguments
 from slipway.cli.views import JsonView, TerminalView, View, as_slipway_error
 from slipway.engine.errors import Interrupted
 from slipway.engine.memory import keep_buffers
 
-_VERBS: dict[str, Callable[[Arguments, View], int]] = {
-    "probe": verbs.probe,
-    "backup": verbs.backup,
-    "restore": verbs.restore,
-    "compare": verbs.compare,
-    "verify": verbs.verify,
-    "list": verbs.list_images,
-    "checkin": verbs.checkin,
-    "choice": verbs.choice,
-    "register": verbs.register,
-    "console": verbs.console,
+Verb = Callable[[Arguments, View], int]
+# By the module that knows it: what the others need is not loaded.
+_VERBS = {
+    "probe": ("saving", "probe"),
+    "backup": ("saving", "backup"),
+    "restore": ("restoring", "restore"),
+    "compare": ("restoring", "compare"),
+    "verify": ("stored", "verify"),
+    "list": ("stored", "list_images"),
+    "checkin": ("attending", "checkin"),
+    "choice": ("attending", "choice"),
+    "register": ("attending", "register"),
+    "console": ("attending", "console"),
 }
+
+
+def verb_of(name: str) -> Verb:
+    """What does the work of a verb."""
+    module, function = _VERBS[name]
+    return cast(Verb, getattr(import_module(f"slipway.cli.{module}"), function))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Arguments, view: View) -> int:
     try:
-        return _VERBS[arguments.verb](arguments, view)
+        return verb_of(arguments.verb)(arguments, view)
     except BrokenPipeError:
         raise
     except Exception as error:
