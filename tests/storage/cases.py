@@ -454,6 +454,13 @@ ROWS = (
     ),
     Row(
         "linux_raid_member",
+        "RAID 1, with the system and GRUB on it",
+        "test_raid_boots.py test_a_system_on_a_mirror",
+        "used blocks inside the array",
+        "mdadm, the PC boots",
+    ),
+    Row(
+        "linux_raid_member",
         "linear, RAID 0, 4, 5, 6, 10, all members",
         "test_raid.py test_other_levels_are_whole",
         "whole",

@@ -41,44 +41,58 @@ def run_tests(
     """
     build = subprocess.run([IMAGE / "build"], stdout=subprocess.PIPE, text=True, check=True)
     environment = Path(build.stdout.splitlines()[-1])
-    initrd, console, reports = folder / "initrd", folder / "console", folder / "reports"
-    initrd.write_bytes(
-        (environment / "initrd.img").read_bytes() + _overlay(folder / "overlay", tests, more or {})
-    )
-    accelerator = choose_accelerator(SimpleNamespace(accel="auto"))
-    cpu = ["-accel", "kvm", "-cpu", "host"]
-    if accelerator == "tcg":
-        cpu = ["-accel", "tcg,thread=multi", "-cpu", "max"]
+    initrd, reports = folder / "initrd", folder / "reports"
+    files = overlay(folder / "overlay", {**_files(tests), **(more or {})})
+    initrd.write_bytes((environment / "initrd.img").read_bytes() + files)
     command = [
-        "qemu-system-x86_64", *cpu, "-m", str(RAM_MIB), "-smp", "2", "-no-reboot",
-        "-nodefaults", "-display", "none", "-device", "virtio-rng-pci",
-        "-serial", f"file:{console}", "-serial", f"file:{reports}",
+        *accelerated(), "-m", str(RAM_MIB), "-device", "virtio-rng-pci",
         "-kernel", str(environment / "vmlinuz"), "-initrd", str(initrd),
         "-append", " ".join([_KERNEL, f"guest.tests={tests}", *words]), *devices,
     ]  # fmt: skip
-    try:
-        subprocess.run(command, timeout=SECONDS, check=True, stdin=subprocess.DEVNULL)
-    except subprocess.TimeoutExpired:
-        print(f"the guest did not end within {SECONDS} s")
-    print("\n".join(console.read_text(errors="replace").splitlines()[-60:]))
+    said = run_pc(command, folder / "console", SECONDS, "-serial", f"file:{reports}")
+    print("\n".join(said.splitlines()[-60:]))
     found = [json.loads(line) for line in reports.read_text().splitlines()]
     return {report["name"]: report for report in found}
 
 
-def _overlay(work: Path, tests: str, more: Mapping[str, bytes]) -> bytes:
-    """The tests, the agent and pytest as a further initrd."""
+def accelerated() -> list[str]:
+    """QEMU with what makes it fast on this machine."""
+    if choose_accelerator(SimpleNamespace(accel="auto")) == "tcg":
+        return ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"]
+    return ["qemu-system-x86_64", "-accel", "kvm", "-cpu", "host", "-smp", "2"]
+
+
+def run_pc(command: list[str], console: Path, seconds: int, *more: str) -> str:
+    """Run a PC until it is off, and return what it said on its first serial line."""
+    words = ["-no-reboot", "-nodefaults", "-display", "none", "-serial", f"file:{console}", *more]
+    try:
+        subprocess.run([*command, *words], timeout=seconds, check=True, stdin=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired:
+        print(f"the guest did not end within {seconds} s")
+    return console.read_text(errors="replace")
+
+
+def overlay(work: Path, files: Mapping[str, bytes]) -> bytes:
+    """Files as a further initrd; those without a suffix are programs."""
     sys.path.insert(0, str(IMAGE))
     from slipway_image import cpio
 
-    members = [cpio.regular("guest-init", (ROOT / "tests/storage/guest/init").read_bytes(), 0o755)]
-    members += [cpio.regular(name, content) for name, content in more.items()]
-    for source, place in _sources(tests):
-        for path in [source] if source.is_file() else sorted(source.rglob("*.py")):
-            name = path.relative_to(source.parent)
-            members.append(cpio.regular(f"{place}/{name}", path.read_bytes()))
+    members = [
+        cpio.regular(name, content, 0o644 if Path(name).suffix else 0o755)
+        for name, content in files.items()
+    ]
     with work.open("wb") as file:
         cpio.write(cpio.with_parents(members), file)
     return work.read_bytes()
+
+
+def _files(tests: str) -> dict[str, bytes]:
+    """The tests, the agent and pytest."""
+    files = {"guest-init": (ROOT / "tests/storage/guest/init").read_bytes()}
+    for source, place in _sources(tests):
+        for path in [source] if source.is_file() else sorted(source.rglob("*.py")):
+            files[f"{place}/{path.relative_to(source.parent)}"] = path.read_bytes()
+    return files
 
 
 def _sources(tests: str) -> list[tuple[Path, str]]:

@@ -176,6 +176,18 @@ def test_logical_partitions_move(
     assert lines(target) == after
 
 
+def test_btrfs_grows_to_no_size_that_its_kernel_refuses(
+    agent: Agent, room: Path, tree: Path
+) -> None:
+    script = "label: gpt\nstart=1MiB, size=160MiB\n"
+    source = disk_with(room, script, 164 * MIB, {1: MAKERS["btrfs"]}, tree)
+    agent("backup", source.path, "--name", "pc").ok()
+    target = filled(room / "target", 250 * MIB)
+    error = agent("restore", "pc", "--target", f"disk0={target}", "--grow", "last")
+    assert f"below {256 * MIB}" in error.failed("target_refused")["message"]
+    assert untouched(target)
+
+
 def test_an_empty_extended_partition_stands_in_the_way(
     agent: Agent, room: Path, tree: Path
 ) -> None:

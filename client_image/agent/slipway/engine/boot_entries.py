@@ -10,14 +10,18 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from slipway.engine.devices import clean
 from slipway.engine.errors import SlipwayError, ToolError
-from slipway.engine.match import Pair
 from slipway.engine.result import BootEntryResult
 from slipway.engine.run import run
 from slipway.engine.selection import is_whole
 from slipway.format import BootEntry, Machine, Manifest, TablePartition
+
+if TYPE_CHECKING:
+    # A backup reads entries, too, and knows of no target.
+    from slipway.engine.match import Pair
 
 _LIMIT = 64
 _CURRENT = re.compile(r"^BootCurrent: ([0-9A-Fa-f]{4})$", re.MULTILINE)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from slipway.engine.cells import zeros
 from slipway.engine.errors import TargetRefused
-from slipway.engine.grow import growable
+from slipway.engine.grow import check_growth, growable
 from slipway.engine.partition_types import is_service
 from slipway.engine.reshape import Reshaped, Shrinker, end_of, parts_of, pushed, squeezed
 from slipway.engine.selection import LAST, Growing
@@ -93,15 +93,17 @@ def fit(
     changed = [
         part for part in layout.parts if end_of(part) != ends.get(part.partition or 0, end_of(part))
     ]
+    growths = [Growth(part, ends[part.partition or 0]) for part in changed if not _swap(part)]
+    for growth in growths:
+        size_then = growth.end - growth.segment.offset
+        check_growth(f"{image.id}:{growth.segment.id}", growth.segment, size_then)
     swaps = {part.id: ends[part.partition or 0] - part.offset for part in changed if _swap(part)}
     heads = {part.id for part in layout.parts if part.id in swaps or has_place(part, new.starts)}
     return replace(image, segments=tuple(segments)), Fit(
         starts=new.starts,
         ends=ends,
         records=new.records,
-        growths=tuple(
-            Growth(part, ends[part.partition or 0]) for part in changed if not _swap(part)
-        ),
+        growths=tuple(growths),
         swaps=swaps,
         partial=frozenset(partial | {(name, 0) for name in heads}),
         notes=tuple(_notes(original, layout.parts, ends, new.starts, lost)),

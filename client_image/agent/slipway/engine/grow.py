@@ -16,6 +16,8 @@ from slipway.format import Segment
 
 # e2fsck: 0 is clean, 1 is mended.
 _E2FSCK_OK = (0, 1)
+# The kernel changes no size of btrfs below this.
+BTRFS_FLOOR = 256 << 20
 
 
 def growable(name: str, segment: Segment) -> None:
@@ -40,6 +42,16 @@ def growable(name: str, segment: Segment) -> None:
                 f"the program {program} is missing, which makes {kind} larger",
                 f"install the package {PACKAGES.get(program, program)}, or restore without --grow",
             )
+
+
+def check_growth(name: str, segment: Segment, size: int) -> None:
+    """Refuse a size, in bytes, that the file system can't grow to."""
+    if segment.content == "btrfs" and size < BTRFS_FLOOR:
+        raise TargetRefused(
+            f"{name} of the image (btrfs) can't grow to {size} bytes: the kernel changes no size "
+            f"of btrfs below {BTRFS_FLOOR}",
+            "restore it without --grow",
+        )
 
 
 def grow(disk: Path, sector: int, segment: Segment, end: int) -> None:

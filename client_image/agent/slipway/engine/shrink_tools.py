@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slipway.engine.errors import ToolError
-from slipway.engine.grow import mounted_unseen
+from slipway.engine.grow import BTRFS_FLOOR, mounted_unseen
 from slipway.engine.loop import writable_loop
 from slipway.engine.run import run
 
@@ -22,8 +22,6 @@ _EXT_COUNT = re.compile(r"^Block count:\s+(\d+)", re.MULTILINE)
 _NTFS_LEAST = re.compile(r"You might resize at (\d+) bytes")
 _NTFS_SIZE = re.compile(r"Current volume size\s*: (\d+) bytes")
 _BTRFS_LEAST = re.compile(r"^(\d+) bytes")
-# The kernel makes no btrfs smaller than this.
-_BTRFS_FLOOR = 256 << 20
 # Bad sectors were those of another disk.
 _NTFS_OPTIONS = ("--force", "--force", "--bad-sectors", "--no-progress-bar")
 
@@ -103,7 +101,7 @@ def _btrfs(path: Path, options: str) -> Generator[Path, None, None]:
 def _btrfs_least(path: Path, stamp: int) -> int:
     with _btrfs(path, "ro") as point:
         said = run(["btrfs", "inspect-internal", "min-dev-size", str(point)]).stdout
-    return max(_number(_BTRFS_LEAST, said, "btrfs"), _BTRFS_FLOOR)
+    return max(_number(_BTRFS_LEAST, said, "btrfs"), BTRFS_FLOOR)
 
 
 def _btrfs_squeeze(path: Path, size: int) -> bool:
@@ -112,7 +110,7 @@ def _btrfs_squeeze(path: Path, size: int) -> bool:
     with _btrfs(path, "defaults") as point:
         run(["btrfs", "balance", "start", "-dusage=80", "-musage=80", str(point)])
         resize = ["btrfs", "filesystem", "resize", str(size), str(point)]
-        return size >= _BTRFS_FLOOR and run(resize, ok=None).code == 0
+        return size >= BTRFS_FLOOR and run(resize, ok=None).code == 0
 
 
 def _btrfs_resize(path: Path, size: int, stamp: int) -> None:
