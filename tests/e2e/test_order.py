@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Jobs ordered for PCs that are off: woken, saved, off again; and nothing is left of a power cut."""
+"""Jobs ordered for PCs that are off: woken, saved, off again; nothing is left of a power cut."""
 
 import time
 from collections.abc import Mapping
