@@ -59,6 +59,7 @@ from slipway.net.checkin import (
     check_in,
     firmware,
     hardware,
+    is_told_to_stay,
     next_session,
     session_id,
     stay,
@@ -409,7 +410,12 @@ def checkin(arguments: Arguments, view: View) -> int:
         _say(f"checked in at {session.server} as {session.machine}")
         if not arguments.stay:
             return 0
-        stay(session, _say)
+        leave = stay(session, _say)
+        # Nobody may be there any more to say farewell, and its user wants it in the morning.
+        if leave and not is_told_to_stay(STAY_FILE):
+            _say(f"nobody has said what comes now: {leave}")
+            run(["systemctl", "--no-block", leave])
+            return 0
         # Most machines leave now. One that was told to stay works on without another boot.
         wanted, ticket = next_session(site, STAY_FILE, _say, nonce), ""
 

@@ -102,6 +102,7 @@ class Sessions:
             ttl_seconds=ttl_seconds,
             job=job.id if job else None,
             wakes=job.wakes if job else False,
+            leave=job.leave if job else None,
             nonce_hash=job.nonce_hash if job else None,
             host_key=job.host_key if job else None,
             full_check=full_check,
