@@ -91,7 +91,7 @@ def test_a_machine_that_never_comes_gets_its_menu_afterwards(service: Service) -
     "how", ["runner is killed", "service is killed", "runner goes", "cancelled"]
 )
 def test_no_session_is_left_pending(own_service: Callable[..., Service], how: str) -> None:
-    service = own_service(runner_silent_seconds=1)
+    service = own_service(runner_silent_seconds=5)
     pc, runner, job, _ = begin(service)
     assert pc.boot().status_code == 200
     if how == "cancelled":
