@@ -10,7 +10,7 @@ import pytest
 from slipway.engine.errors import CheckinRefused, StoreUnreachable, UsageError
 from slipway.net import checkin
 from slipway.net.boot import boot_nonce, session_id, ticket_of
-from slipway.net.checkin import check_in, next_session, stay
+from slipway.net.checkin import check_in, is_told_to_stay, next_session, stay
 from slipway.net.facts import firmware, hardware, secure_boot, wired_macs
 from slipway.net.session import Session
 from slipway.net.site import Site
@@ -164,6 +164,34 @@ def test_heartbeats_end_with_the_session(server: Any, monkeypatch: pytest.Monkey
     stay(Session(server.url, str(server.ca), "T", "s1", "pc1", "backup", "pc1"), said.append)
     assert answers == []
     assert said[-1] == "the session has ended"
+
+
+@pytest.mark.parametrize(
+    ("body", "leave"),
+    [
+        ({"leave": "poweroff"}, "poweroff"),
+        ({"leave": "reboot"}, "reboot"),
+        ({"leave": "rm -rf /"}, ""),
+        ({"leave": ["poweroff"]}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_machine_that_nobody_may_wait_for_is_told_how_it_leaves(
+    server: Any, body: Any, leave: str
+) -> None:
+    server.answer = lambda *_: (410, body)
+    assert stay(Session(server.url, str(server.ca), "T", "s", "pc1", "backup", "x"), print) == leave
+
+
+def test_a_farewell_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    told = tmp_path / "stay"
+    monkeypatch.setattr(checkin.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(checkin.time, "sleep", lambda pause: now.__setitem__(0, now[0] + pause))
+    assert not is_told_to_stay(told)
+    assert now == [60.0]
+    told.touch()
+    assert is_told_to_stay(told) and now == [60.0]
 
 
 def test_machine_told_to_stay_takes_its_next_session(

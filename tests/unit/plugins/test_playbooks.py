@@ -71,6 +71,19 @@ def inventory(tmp_path_factory: pytest.TempPathFactory) -> str:
             ["no usable MAC", "pc3 has no", "{{ 1 }} can't be the name of a machine"],
         ),
         ("backup -l pc1 -e image='{{ 1 }}'", ["1 can't be the name of an image"]),
+        ("order -e verb=backup", ["wants to be told which machines"]),
+        ("order -l machines -e verb=restore -e image=x", ['not "machines", which selects all']),
+        ("order -l pc1", ["Say what to do, -e verb="]),
+        ("order -l pc1 -e verb=erase", ['(now "erase")']),
+        ("order -l pc1 -e verb=backup -e after=stay", ['(now "stay")']),
+        ("order -l pc1 -e verb=restore", ["Say which image"]),
+        ("order -l pc1,pc3 -e verb=backup", ["pc3 has no usable MAC"]),
+        ("order -l pc1 -e verb=backup -e image=x@1", ["can't be the name of an image"]),
+        (
+            "order -l pc1 -e verb=backup -e machine_wake_relay=img",
+            ["the job runner", "woken by img"],
+        ),
+        ("order -l pc1 -e verb=backup -e disk_keep_gaps=no,yes", ["disk_keep_gaps can't be meant"]),
     ],
 )
 def test_refusals(inventory: str, arguments: str, says: list[str]) -> None:

@@ -41,6 +41,31 @@ def test_it_is_looked_for_where_it_may_be() -> None:
     assert places(["10.0.0.1", "", "10.0.0.9"], seen, [MAC]) == ["10.0.0.1", "10.0.0.9"]
 
 
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDm8sF8mDqQOxWNIjRjz1XwTbCcZxnDuYTIFh2kOhqk4"
+
+
+@pytest.mark.parametrize("shown", [KEY, KEY.replace("Dm8s", "Dm8t"), ""])
+def test_the_environment_is_known_by_its_host_key(
+    service: Any, run_module: Callable[..., Any], mock_command: Callable[..., Any], shown: str
+) -> None:
+    scan = mock_command("ssh-keyscan", f"echo '# 127.0.0.1:22 SSH-2.0'; echo '127.0.0.1 {shown}'")
+    service.answer("GET", "/v1/whereabouts/pc1", {"addresses": ["127.0.0.1"], "host_key": KEY})
+    how = {"admin_socket": service.path, "machine": "pc1", "macs": [MAC]}
+    found = run_module("machine_presence", **how)
+    assert (found["is_on"], found["address"]) == (True, "127.0.0.1")
+    assert found["environment"] is (shown == KEY)
+    assert scan.calls == [["-T", "3", "-t", "ed25519", "127.0.0.1"]]
+    assert service.asked == [("GET", f"/v1/whereabouts/pc1?mac={MAC.replace(':', '%3A')}", None)]
+
+
+def test_a_machine_that_nobody_knows_where_to_find(
+    service: Any, run_module: Callable[..., Any]
+) -> None:
+    service.answer("GET", "/v1/whereabouts/pc1", {"addresses": [], "host_key": None})
+    how = {"admin_socket": service.path, "machine": "pc1", "macs": ["52:54:00:00:00:67"]}
+    assert not run_module("machine_presence", **how)["is_on"]
+
+
 # --- on a network of its own -----------------------------------------------------------------
 KNOCK = f"""
 import sys, time

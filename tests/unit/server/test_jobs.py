@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from pathlib import Path
 
 from slipway_server.base.records import Records
@@ -48,3 +49,27 @@ def test_a_token_renewed_while_jobs_are_taken_back_stays_valid(tmp_path: Path) -
         asyncio.run(lost_answers())
     finally:
         state.close()
+
+
+def test_people_are_served_before_what_is_planned(tmp_path: Path) -> None:
+    state = StateFile(tmp_path)
+    db = Records(state, Job, "jobs")
+
+    async def serve() -> list[str]:
+        jobs = Jobs(db, LIMITS)
+        came = ("schedule", "order", "schedule", "choice", "web", "next_boot")
+        for number, origin in enumerate(came):
+            made = dataclasses.replace(job(f"pc{number}", number), origin=origin, arrival="wakes")
+            await jobs.order(made)
+        assert [jobs.place(item.id) for item in jobs.all()] == [5, 1, 6, 2, 3, 4]
+        given = [(await jobs.poll("run-1", held(jobs), 1, 0))[0] for _ in came]
+        return [item.origin for [item] in given]
+
+    def held(jobs: Jobs) -> list[str]:
+        return [item.id for item in jobs.all() if item.state == "running"]
+
+    try:
+        served = asyncio.run(serve())
+    finally:
+        state.close()
+    assert served == ["order", "choice", "web", "next_boot", "schedule", "schedule"]

@@ -63,6 +63,22 @@ def test_an_ordered_job_from_the_order_to_its_end(own_service: Callable[..., Ser
     assert pending(service) == []
 
 
+@pytest.mark.parametrize(("after", "leave"), [("as_found", "poweroff"), ("reboot", "reboot")])
+def test_a_pc_whose_runner_is_gone_leaves_by_itself(
+    service: Service, after: str, leave: str
+) -> None:
+    pc, runner = make_chooser(service), Runner(service)
+    assert order(service, pc.name, after=after).status_code == 201
+    [job] = runner.poll()["begin"]
+    session = runner.open_session(job).json()["id"]
+    report = {"session": session, "macs": [pc.mac], "host_key": HOST_KEY, "agent_version": "0.1.0"}
+    arrived = service.http.post("/v1/checkin", json=report, headers={"X-Real-IP": ADDRESS})
+    token = {"Authorization": f"Bearer {arrived.json()['token']}"}
+    runner.end(job["id"], "failed")
+    beat = service.http.post("/v1/session/heartbeat", json={}, headers=token)
+    assert (beat.status_code, beat.json()["leave"]) == (410, leave)
+
+
 def test_a_machine_that_never_comes_gets_its_menu_afterwards(service: Service) -> None:
     pc, runner, job, session = begin(service)
     assert pc.boot().status_code == 200
@@ -75,7 +91,7 @@ def test_a_machine_that_never_comes_gets_its_menu_afterwards(service: Service) -
     "how", ["runner is killed", "service is killed", "runner goes", "cancelled"]
 )
 def test_no_session_is_left_pending(own_service: Callable[..., Service], how: str) -> None:
-    service = own_service(runner_silent_seconds=1)
+    service = own_service(runner_silent_seconds=5)
     pc, runner, job, _ = begin(service)
     assert pc.boot().status_code == 200
     if how == "cancelled":

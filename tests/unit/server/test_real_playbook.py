@@ -23,11 +23,12 @@ from typing import Any
 
 import pytest
 from slipway_runner.__main__ import make
-from slipway_runner.play import end_leftovers
+from slipway_runner.play import end_leftovers, variables
 from slipway_runner.settings import Settings
 
+from ..plugins.pc import SSHD, make_key, running_pc
 from .choosing import Chooser, make_chooser, order
-from .conftest import ADDRESS, HOST_KEY, ROOT, Service, ticket_in
+from .conftest import ADDRESS, HOST_KEY, ROOT, Machine, Service, cell, ticket_in
 
 pytestmark = pytest.mark.plays
 
@@ -95,6 +96,11 @@ def test_from_the_choice_to_the_end_of_the_playbook(
     assert "PLAY RECAP" in output
 
 
+# What the agent says in the end.
+SAVED = {
+    "type": "result", "verb": "backup", "changed": True, "read": 1, "sent": 1, "written": 0,
+    "seconds": 1.0, "disks": [],
+}  # fmt: skip
 # Magic packets go nowhere: this host's loopback hears them.
 LOOPBACK = {"imaging_session_wake_interface": "lo", "imaging_session_wake_interval": 1}
 
@@ -167,6 +173,56 @@ def test_a_pc_that_does_not_come_is_given_up(
     assert waking["outcome"] == "done" and waking["session"] is None
     assert pending(service) == []
     assert pc.boot().status_code == 404, "it boots into its menu"
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or SSHD is None, reason="sshd lets in its own user alone")
+def test_an_ordered_backup_of_a_pc_that_was_off(
+    own_service: Callable[..., Service], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole thread; its agent alone is played, behind a real sshd. It is off afterwards."""
+    service = own_service()
+    chooser = make_chooser(service)
+    login = make_key(tmp_path / "login")
+    runner = make(deploy(service, chooser, tmp_path / "deployed", **LOOPBACK))
+    with running_pc(tmp_path / "pc", login) as pc:
+        # An sshd of a test has a port of its own.
+        here = {"ansible_port": pc.port, "ansible_ssh_private_key_file": str(login)}
+        monkeypatch.setattr(
+            "slipway_runner.play.variables",
+            lambda job, settings: {**variables(job, settings), **here},
+        )
+        pc.module_says({"unit": "slipway-job-1", "changed": True})
+        pc.job_says()
+        machine = Machine(service, chooser.name, chooser.mac, "")
+        thread = threading.Thread(target=runner.run, daemon=True)
+        thread.start()
+
+        def boot_and_work(seen: dict[str, Any]) -> None:
+            if machine.session or not seen["session"]:
+                return
+            machine.session = seen["session"]
+            key = " ".join(pc.host_key.split()[:2])
+            script = f"/boot/{chooser.mac.replace(':', '-')}.ipxe"
+            got = service.http.get(script, headers={"X-Real-IP": pc.address}).text
+            ticket = ticket_in(got)
+            assert machine.check_in(pc.address, host_key=key, ticket=ticket).status_code == 200
+            machine.put(cell("ordered"))
+            version = machine.publish(cell("ordered")).json()["version"]
+            pc.job_says(SAVED | {"image": chooser.name, "version": version})
+
+        job = order(service, chooser.name).json()["id"]
+        ended = follow(service, job, boot_and_work)
+        runner.drain()
+        thread.join(60)
+        said = [text for kind, text in pc.commands if kind == "farewell"]
+    output = (tmp_path / "deployed/state/output" / f"{job}.txt").read_text()
+    assert ended["outcome"] == "done", output
+    assert len(said) == 1 and "systemctl poweroff" in said[0]
+    assert service.session(machine.session)["outcome"] == "done"
+    versions = service.admin.get(f"/v1/images/{chooser.name}").json()["versions"]
+    assert len(versions) == 1
+    assert pending(service) == []
+    assert chooser.boot().status_code == 404, "its next boot shows its menu"
 
 
 def runner_process(settings: Settings, folder: Path) -> subprocess.Popen[bytes]:

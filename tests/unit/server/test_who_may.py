@@ -148,3 +148,16 @@ def test_a_route_without_a_rule_or_with_a_wrong_one_does_not_start() -> None:
     ):
         with pytest.raises(RuleError, match="does not ask for"):
             check(app_of(guarded=guarded, caller=caller))
+
+
+def test_what_root_does_without_a_line_in_the_audit_does_not_start() -> None:
+    router = APIRouter()
+
+    async def act() -> None: ...
+
+    router.post("/x")(act)
+    for rule, role in ((Rule(callers.ROOT), "administrator"), (Rule(callers.ROOT, None, "x"), "")):
+        with pytest.raises(RuleError, match="no word for"):
+            check(App("x", 0o600, (router,), {"POST /x": rule}, role=role))
+    known = Rule(callers.ROOT, action="do x")
+    check(App("x", 0o600, (router,), {"POST /x": known}, role="administrator"))

@@ -185,7 +185,7 @@ def _nothing_typed(typed: str | None) -> Refusal:
     return Refusal("cancelled", "Nothing was started.", "")
 
 
-def heart(beat: Callable[[], None]) -> None:
+def heart(beat: Callable[[], object]) -> None:
     """Keep a session alive beside the conversation; what goes wrong there, the server notices."""
 
     def forever() -> None:

@@ -21,6 +21,8 @@ _HEARTBEAT = 10.0
 _NEXT_PAUSE = 2.0
 # A machine that was sent away is gone by then; one that still runs was forgotten, and may work on.
 _LEAVE_SECONDS = 60.0
+# How a machine may leave by itself.
+LEAVES = ("reboot", "poweroff")
 _REFUSED = {
     403: "look whether the address is this machine's own",
     404: "start the session again, and check the MAC addresses in the machine's host_vars",
@@ -98,19 +100,39 @@ def _refusal(no: Refused) -> CheckinRefused:
     return CheckinRefused(f"the server refused the check-in: {no.reply['message']}", remedy)
 
 
-def stay(session: Session, say: Say, beats: int | None = None) -> None:
-    """Tell the server every ten seconds that the machine is still there, until it says enough."""
+def stay(session: Session, say: Say, beats: int | None = None) -> str:
+    """Tell the server every ten seconds that the machine is still there, until it says enough.
+
+    Return what the machine then does if nobody tells it otherwise: one of `LEAVES`, or nothing.
+    """
     client = session.client(patience=0)
     while beats is None or beats > 0:
         try:
             answer = client.request("POST", "/v1/session/heartbeat", {})
             if answer.status in (401, 410):
                 say("the session has ended")
-                return
+                return _leave(answer.body)
         except SlipwayError as error:
             say(error.message)
         time.sleep(_HEARTBEAT)
         beats = None if beats is None else beats - 1
+    return ""
+
+
+def _leave(body: bytes) -> str:
+    try:
+        wanted = json.loads(body).get("leave")
+    except (ValueError, AttributeError):
+        return ""
+    return wanted if wanted in LEAVES else ""
+
+
+def is_told_to_stay(told_to_stay: Path) -> bool:
+    """Wait for the farewell for a minute; whoever is told to leave does not see its end."""
+    began = time.monotonic()
+    while not told_to_stay.exists() and time.monotonic() - began < _LEAVE_SECONDS:
+        time.sleep(_NEXT_PAUSE)
+    return told_to_stay.exists()
 
 
 def next_session(
@@ -123,9 +145,7 @@ def next_session(
     A machine that is about to leave must not take the session that it shall be booted for next:
     so nothing is asked before the file `told_to_stay` is there, or a minute has passed.
     """
-    began = time.monotonic()
-    while not told_to_stay.exists() and time.monotonic() - began < _LEAVE_SECONDS:
-        time.sleep(_NEXT_PAUSE)
+    is_told_to_stay(told_to_stay)
     told_to_stay.unlink(missing_ok=True)
     say("waiting for the next session")
     client = site.client()

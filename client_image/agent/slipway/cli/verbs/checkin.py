@@ -10,8 +10,9 @@ from slipway.cli import groups
 from slipway.cli.arguments import Arguments
 from slipway.cli.place import NONCE_FILE, SESSION_FILE, STAY_FILE, own_site, say
 from slipway.cli.views import View
+from slipway.engine.run import run as run_program
 from slipway.net.boot import boot_nonce, session_id, ticket_of
-from slipway.net.checkin import check_in, next_session, stay
+from slipway.net.checkin import check_in, is_told_to_stay, next_session, stay
 
 HELP = "join the session that this machine was booted for"
 
@@ -35,6 +36,11 @@ def run(arguments: Arguments, view: View) -> int:
         say(f"checked in at {session.server} as {session.machine}")
         if not arguments.stay:
             return 0
-        stay(session, say)
+        leave = stay(session, say)
+        # Nobody may be there any more to say farewell, and its user wants it in the morning.
+        if leave and not is_told_to_stay(STAY_FILE):
+            say(f"nobody has said what comes now: {leave}")
+            run_program(["systemctl", "--no-block", leave])
+            return 0
         # Most machines leave now. One that was told to stay works on without another boot.
         wanted, ticket = next_session(site, STAY_FILE, say, nonce), ""

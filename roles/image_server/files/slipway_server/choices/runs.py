@@ -97,11 +97,12 @@ class Runs:
         if outcome == "failed" and session and session.outcome == "abandoned":
             outcome = "abandoned"
             message = f"{job.machine} was switched off or has lost the network. {message}"
-        open_one = session if session is not None and session.open else None
-        also = [self._sessions.change_to_end(open_one.id, "cancelled")] if open_one else []
-        job = await self._jobs.end(job_id, outcome, message, remedy, also)
-        if open_one is not None:
-            await self._sessions.end(open_one.id, "cancelled")
+        if session is not None and session.open:
+            # The session first: nobody shall see that the job has ended while a boot could still
+            # lead into it. On disk in one go.
+            also = [self._jobs.change_to_end(job_id, outcome, message, remedy)]
+            await self._sessions.end(session.id, "cancelled", also)
+        job = await self._jobs.end(job_id, outcome, message, remedy)
         log.info("job %s of %s: %s %s", job.id, job.machine, job.outcome, job.message)
         return job
 

@@ -69,6 +69,13 @@ class Job:
         return self.arrival == "wakes"
 
     @property
+    def leave(self) -> str | None:
+        """What its machine does in the end by itself, if whoever plays the job is gone."""
+        if not self.wakes:
+            return None
+        return "poweroff" if self.after == "as_found" else self.after
+
+    @property
     def planned(self) -> bool:
         """Whether no person waits for it."""
         return self.origin in _PLANNED

@@ -12,7 +12,7 @@ import asyncio
 import dataclasses
 import secrets
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from typing import Any
 
 from ..base import tokens
@@ -188,21 +188,19 @@ class Jobs:
         """Note the session that the job's playbook opened."""
         await self._commit(dataclasses.replace(self.get(item.id), session=session_id))
 
-    async def end(
-        self,
-        job_id: str,
-        outcome: str,
-        message: str = "",
-        remedy: str = "",
-        also: Sequence[Change] = (),
-    ) -> Job:
-        """End a job, and what belongs to it. Ending an ended one changes nothing."""
+    def change_to_end(self, job_id: str, outcome: str, message: str, remedy: str) -> Change:
+        """What ending it now is on disk, for a transaction with others."""
+        ended = rules.end(self.get(job_id), outcome, message, remedy, time.time())
+        return self._db.change(ended)
+
+    async def end(self, job_id: str, outcome: str, message: str = "", remedy: str = "") -> Job:
+        """End a job. Ending an ended one changes nothing."""
         before = self.get(job_id)
         after = rules.end(before, outcome, message, remedy, time.time())
         if after is not before:
             self._heard.pop(job_id, None)
             self._since.pop(job_id, None)
-            await self._commit(after, also)
+            await self._commit(after)
             self._news.set()
         return after
 
@@ -244,8 +242,8 @@ class Jobs:
         """Answer a runner that waits, for the service stops."""
         self._news.set()
 
-    async def _commit(self, item: Job, also: Sequence[Change] = ()) -> None:
+    async def _commit(self, item: Job) -> None:
         """Visible at once, durable when this returns."""
         self._jobs[item.id] = item
         self._news.set()
-        await self._db.save(item, also=also)
+        await self._db.save(item)

@@ -63,6 +63,8 @@ class Session:
     # Whether that job's machine is to be woken and booted. Otherwise it waits in the environment
     # already: it gets no boot script, and only the nonce and host key of the choice may check in.
     wakes: bool = False
+    # What its machine does at the end if nobody tells it: `reboot` or `poweroff`. None: it stays.
+    leave: str | None = None
     # SHA-256 of the manifest that this session publishes: a retry finds its own version again.
     manifest_hash: str | None = None
     # Whether the check of its image believes no earlier read.
@@ -271,6 +273,7 @@ def overdue(session: Session, waited: float, silent_seconds: int) -> str | None:
 
 def ended(session: Session) -> ServiceError:
     """The refusal for everything that comes after the end."""
+    leave = {"leave": session.leave} if session.leave else {}
     return ServiceError(
-        "session_ended", f"The session of {session.machine} has ended ({session.outcome})."
+        "session_ended", f"The session of {session.machine} has ended ({session.outcome}).", **leave
     )

@@ -13,7 +13,7 @@ import dataclasses
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..base import tokens
@@ -113,6 +113,7 @@ class Sessions:
             ttl_seconds=ttl_seconds,
             job=job.id if job else None,
             wakes=job.wakes if job else False,
+            leave=job.leave if job else None,
             nonce_hash=job.nonce_hash if job else None,
             host_key=job.host_key if job else None,
             full_check=full_check,
@@ -224,18 +225,14 @@ class Sessions:
             await self._commit(heard)
         return heard
 
-    async def end(self, session_id: str, outcome: str) -> Session:
-        """End a session; its token dies with this call."""
+    async def end(self, session_id: str, outcome: str, also: Sequence[Change] = ()) -> Session:
+        """End a session, and what belongs to it on disk; its token dies with this call."""
         before = self.get(session_id)
         after = rules.end(before, outcome, time.time())
         if after is not before:
             self._heard.pop(session_id, None)
-            await self._commit(after)
+            await self._commit(after, also)
         return after
-
-    def change_to_end(self, session_id: str, outcome: str) -> Change:
-        """What ending it now is on disk, for a transaction with others."""
-        return self._db.change(rules.end(self.get(session_id), outcome, time.time()))
 
     def progress(self, session_id: str, record: dict[str, Any]) -> None:
         """Keep the newest progress record."""
@@ -337,11 +334,11 @@ class Sessions:
         self._sessions[item.id] = item
         self._dirty.add(item.id)
 
-    async def _commit(self, item: Session) -> None:
+    async def _commit(self, item: Session, also: Sequence[Change] = ()) -> None:
         """Visible at once, durable when this returns."""
         self._set(item)
         self._show_open()
         self._wake(item.id)
-        await self._db.save(item)
+        await self._db.save(item, also=also)
         if self._sessions.get(item.id) is item:
             self._dirty.discard(item.id)
