@@ -14,7 +14,7 @@ from typing import Any
 from slipway.engine.errors import SlipwayError, UsageError
 from slipway.format import FormatError
 
-from slipway_export import files, sandbox
+from slipway_export import files, mounting, sandbox
 from slipway_export.export import FORMATS, Wish, export, plan
 
 
@@ -59,6 +59,17 @@ def _files(arguments: argparse.Namespace) -> dict[str, Any]:
                          "modified": entry.modified}  # fmt: skip
 
 
+def _mount(arguments: argparse.Namespace) -> dict[str, Any]:
+    found, done = mounting.mount(
+        arguments.store, arguments.image, arguments.partition, arguments.to
+    )
+    return {"changed": done} | vars(found)
+
+
+def _unmount(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {"changed": mounting.unmount(arguments.to), "point": str(arguments.to)}
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="slipway_export")
     verbs = parser.add_subparsers(dest="verb", required=True)
@@ -74,9 +85,16 @@ def _parser() -> argparse.ArgumentParser:
     each.add_argument("--partition", default="", help="disk0:1, or GROUP/VOLUME")
     each.add_argument("--save", type=Path, metavar="FILE", help="fetch it to here")
     each.set_defaults(run=_files, confined=True)
+    each = verbs.add_parser("mount", help="mount a partition read-only, by this kernel")
+    each.add_argument("--partition", required=True, help="disk0:1, or GROUP/VOLUME")
+    each.add_argument("--to", type=Path, metavar="FOLDER")
+    each.set_defaults(run=_mount, confined=False)
     for each in verbs.choices.values():
         each.add_argument("--store", type=Path, required=True)
         each.add_argument("--image", required=True, metavar="NAME[@VERSION]")
+    each = verbs.add_parser("unmount", help="take it back")
+    each.add_argument("--to", type=Path, required=True, metavar="FOLDER")
+    each.set_defaults(run=_unmount, confined=False)
     return parser
 
 
