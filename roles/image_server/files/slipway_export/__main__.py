@@ -53,6 +53,12 @@ def _files(arguments: argparse.Namespace) -> dict[str, Any]:
             return answer | {"kind": "folder", "entries": entries}
         if entry.size is None:
             raise UsageError(f"{path} of {reader.ref} is neither a file nor a folder")
+        if arguments.save is not None and entry.size > arguments.most:
+            raise UsageError(
+                f"{path} of {reader.ref} has {entry.size} bytes, more than the {arguments.most} "
+                "that can be fetched like this",
+                "playbooks/mount.yml or playbooks/export.yml get at larger ones",
+            )
         if arguments.save is not None:
             files.save(reader, volume, path, entry.size, arguments.save)
         return answer | {"kind": "file", "name": entry.name, "size": entry.size,
@@ -84,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     each.add_argument("--path", required=True)
     each.add_argument("--partition", default="", help="disk0:1, or GROUP/VOLUME")
     each.add_argument("--save", type=Path, metavar="FILE", help="fetch it to here")
+    each.add_argument("--most", type=int, default=1 << 62, metavar="BYTES")
     each.set_defaults(run=_files, confined=True)
     each = verbs.add_parser("mount", help="mount a partition read-only, by this kernel")
     each.add_argument("--partition", required=True, help="disk0:1, or GROUP/VOLUME")

@@ -44,7 +44,6 @@ class Mount:
     image: str
     partition: str
     point: str
-    pids: tuple[int, ...] = ()
 
 
 def mount(store: Path, image: str, partition: str, to: Path | None) -> tuple[Mount, bool]:
@@ -90,11 +89,10 @@ def unmount(point: Path) -> bool:
         run(["umount", str(point)])
     if not state.exists():
         return False
-    if found is not None:
-        run(["umount", "--lazy", str(state / "volume")], ok=None)
-        for pid in found.pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
+    run(["umount", "--lazy", str(state / "volume")], ok=None)
+    for pid in _programs(state):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
     shutil.rmtree(state)
     with suppress(OSError):
         point.rmdir()
@@ -106,15 +104,14 @@ def _mount(store: Path, ref: ImageRef, wanted: Mount, name: str, state: Path) ->
     owner = owner_of(store, MEMORY, CPU_SECONDS)
     os.chown(state, owner.uid, owner.gid)
     server = Served(state, store, ref)
+    (state / "mount.json").write_text(json.dumps(vars(wanted)))
     with server.log.open("wb") as log:
-        nbdkit = _detached(["unshare", "--net", "--", *server.argv()], log.fileno())
-    _note(state, wanted, nbdkit)
-    wait_for(server.socket, nbdkit, server, "nbdkit")
+        _detached(["unshare", "--net", "--", *server.argv()], log.fileno())
+    wait_for(server.socket, None, server, "nbdkit")
     volume = state / "volume"
     volume.mkdir(mode=0o700)
-    nbdfuse = _detached(["nbdfuse", "--readonly", str(volume / "disk"), server.uri(name)])
-    done = _note(state, wanted, nbdkit, nbdfuse)
-    wait_for(volume / "disk", nbdfuse, server, "nbdfuse")
+    _detached(["nbdfuse", "--readonly", str(volume / "disk"), server.uri(name)])
+    wait_for(volume / "disk", None, server, "nbdfuse")
     kind = run(["blkid", "-p", "-o", "value", "-s", "TYPE", str(volume / "disk")], ok=None)
     options = ",".join(filter(None, [_ALWAYS, _OPTIONS.get(kind.stdout.strip(), "")]))
     Path(wanted.point).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -122,20 +119,25 @@ def _mount(store: Path, ref: ImageRef, wanted: Mount, name: str, state: Path) ->
         run(["mount", "-o", options, str(volume / "disk"), wanted.point])
     except ToolError as error:
         raise server.blamed(error) from error
-    return done
+    return wanted
 
 
-def _detached(argv: list[str], output: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
-    """A program that stays when this one has ended."""
-    return subprocess.Popen(
-        argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-    )
+def _detached(argv: list[str], output: int = subprocess.DEVNULL) -> None:
+    """Start a program that stays when this one ends: nbdkit ends with whoever started it."""
+    subprocess.run(
+        ["setsid", "--fork", *argv],
+        stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=True,
+    )  # fmt: skip
 
 
-def _note(state: Path, wanted: Mount, *programs: subprocess.Popen[bytes]) -> Mount:
-    pids = tuple(each.pid for each in programs)
-    found = Mount(wanted.image, wanted.partition, wanted.point, pids)
-    (state / "mount.json").write_text(json.dumps(vars(found)))
+def _programs(state: Path) -> list[int]:
+    """Those that serve a mount: they have its folder in their words."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            words = each.read_bytes().split(b"\0")
+            if words[0] in (b"nbdkit", b"nbdfuse") and any(bytes(state) in word for word in words):
+                found.append(int(each.parent.name))
     return found
 
 
@@ -144,7 +146,7 @@ def _known(state: Path) -> Mount | None:
         facts = json.loads((state / "mount.json").read_text())
     except (OSError, ValueError):
         return None
-    return Mount(facts["image"], facts["partition"], facts["point"], tuple(facts["pids"]))
+    return Mount(facts["image"], facts["partition"], facts["point"])
 
 
 def _state(point: Path) -> Path:

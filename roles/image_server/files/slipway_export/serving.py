@@ -103,11 +103,13 @@ def as_file(server: Served, folder: Path, name: str) -> Generator[Path, None, No
             folder.rmdir()
 
 
-def wait_for(path: Path, process: subprocess.Popen[bytes], server: Served, name: str) -> None:
+def wait_for(
+    path: Path, process: subprocess.Popen[bytes] | None, server: Served, name: str
+) -> None:
     """Until a program that was just started has made `path`; an error says why it did not."""
     deadline = time.monotonic() + _PATIENCE
     while not path.exists():
-        if process.poll() is not None or time.monotonic() > deadline:
+        if (process is not None and process.poll() is not None) or time.monotonic() > deadline:
             raise server.blamed(
                 ToolError(f"{name} does not start", f"look whether {name} is installed and works")
             )
