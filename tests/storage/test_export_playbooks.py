@@ -133,3 +133,19 @@ def test_replicate(server: Server, options: list[str], usb: Path) -> None:
     said = server.refused("replicate", "image=pc", here, *options)
     assert "not on a disk of its own" in said
     assert "Say where to" in server.refused("replicate", "image=pc", "to=usb", *options)
+
+
+def test_a_mount_wants_to_be_meant(server: Server, options: list[str]) -> None:
+    words = ("image=pc", "partition=disk0:1", *options)
+    assert "-e accept=kernel" in server.refused("mount", *words)
+    assert "Say what to mount" in server.refused("mount", "image=pc", "accept=kernel", *options)
+    point = server.folder / "mounted"
+    words = (*words, "accept=kernel", f"to={point}")
+    assert "changed=1" in server.done("mount", *words)
+    try:
+        assert (point / "folder1/file1").is_file()
+        assert "changed=0" in server.done("mount", *words)
+    finally:
+        said = server.done("mount", "state=absent", f"to={point}", *options)
+    assert "changed=1" in said
+    assert not point.exists()
