@@ -142,7 +142,7 @@ class Agent:
         self.inside = inside
 
     def command(self, verb: str, *arguments: object) -> list[str]:
-        place = [] if verb in ("probe", "copy") else self.place or ["--store", str(self.store)]
+        place = [] if verb == "probe" else self.place or ["--store", str(self.store)]
         words = [str(each) for each in arguments]
         return [*self.inside, sys.executable, "-m", "slipway", verb, *words, *place, "--json"]
 

@@ -21,7 +21,11 @@ class Exporter:
     store: Path
 
     def start(self, verb: str, *arguments: object) -> subprocess.Popen[str]:
-        argv = [sys.executable, "-P", "-m", "slipway_export", verb, "--store", self.store]
+        return self._run(verb, "--store", self.store, *arguments)
+
+    @staticmethod
+    def _run(*arguments: object) -> subprocess.Popen[str]:
+        argv = [sys.executable, "-P", "-m", "slipway_export"]
         environment = os.environ | {"PYTHONPATH": f"{AGENT}:{SERVER_FILES}"}
         pipe = subprocess.PIPE
         words = [str(each) for each in (*argv, *arguments)]
@@ -36,6 +40,14 @@ class Exporter:
         """The answer of a run that has to succeed."""
         code, stdout, stderr = self._end(verb, *arguments)
         assert code == 0, stderr
+        answer: dict[str, Any] = json.loads(stdout)
+        return answer
+
+    def anywhere(self, *words: object) -> dict[str, Any]:
+        """The answer of a verb that needs no store."""
+        process = self._run(*words)
+        stdout, stderr = process.communicate(timeout=300)
+        assert process.returncode == 0, stderr
         answer: dict[str, Any] = json.loads(stdout)
         return answer
 

@@ -13,6 +13,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 AGENT = ROOT / "client_image/agent/slipway"
 SERVER = ROOT / "roles/image_server/files/slipway_server"
+EXPORT = ROOT / "roles/image_server/files/slipway_export"
 PLUGINS = ROOT / "plugins"
 ROLES = sorted(path for path in (ROOT / "roles").iterdir() if path.name != "_common")
 
@@ -73,8 +74,16 @@ def test_server_depends_on_the_format_alone() -> None:
     assert offenders(SERVER, SERVER.parent, forbidden) == []
 
 
+def test_exports_stand_on_the_engine_and_know_neither_service_nor_command_line() -> None:
+    forbidden = ("slipway_server", "slipway.cli", "slipway.net", "ansible")
+    assert offenders(EXPORT, EXPORT.parent, forbidden) == []
+    # Nor does anybody stand on them.
+    for folder in (AGENT, SERVER):
+        assert offenders(folder, folder.parent, ("slipway_export",)) == []
+
+
 def test_ansible_never_imports_the_agent_or_the_server() -> None:
-    assert offenders(PLUGINS, PLUGINS.parent, ("slipway", "slipway_server")) == []
+    assert offenders(PLUGINS, PLUGINS.parent, ("slipway", "slipway_server", "slipway_export")) == []
 
 
 def rooms_of_the_service() -> dict[str, set[str]]:
@@ -151,7 +160,7 @@ def test_no_module_of_the_service_leads_back_to_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    "layer", [AGENT / "format", AGENT / "engine", AGENT / "net", SERVER, PLUGINS]
+    "layer", [AGENT / "format", AGENT / "engine", AGENT / "net", SERVER, EXPORT, PLUGINS]
 )
 def test_the_rules_above_looked_at_something(layer: Path) -> None:
     assert list(layer.rglob("*.py"))

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Copies between stores: what is missing and nothing else, proven first, published last."""
 
+import errno
 import json
+import os
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -179,6 +181,25 @@ def test_a_server_is_a_source(
     assert (code, result["verb"], result["cells"]["sent"]) == (0, "copy", 64), result
     assert sound(source, tmp_path / "b")
     assert {asked[3] for asked in server.asked} == {"Bearer secret"}
+
+
+def test_a_stick_without_hard_links_is_a_store(
+    source: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FAT and exFAT say EPERM, which no file system here can be made to say."""
+
+    def no_links(draft: Path, final: Path) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)
+    assert copied(source, tmp_path / "usb").changed
+    assert sound(source, tmp_path / "usb")
+    # A name is given once there, too.
+    target = CopyTarget(tmp_path / "usb")
+    with pytest.raises(FileExistsError):
+        target._link(source.manifest(ImageRef("pc", None)))
+    target.close()
+    assert list((tmp_path / "usb/tmp").iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,8 @@ _BATCH = 32
 _GRACE = 60
 # A set of this many digests takes about 20 MB; what is put beyond is read before a restore.
 _MOST_OWN = 200_000
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
+_AT_CWD, _NO_REPLACE = -100, 1
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -158,9 +160,9 @@ class FolderStore(AtHand):
         draft = self._open_desk() / f"manifest-{secrets.token_hex(4)}"
         _write_synced(draft, serialize(manifest))
         try:
-            os.link(draft, folder / f"{check_version(manifest.version)}.json")
+            _name_once(draft, folder / f"{check_version(manifest.version)}.json")
         finally:
-            draft.unlink()
+            draft.unlink(missing_ok=True)
         _sync_folder(folder)
 
     def manifest(self, ref: ImageRef) -> Manifest:
@@ -334,6 +336,20 @@ def _write_synced(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _name_once(draft: Path, final: Path) -> None:
+    """Give a file its name for good. FileExistsError: it is taken."""
+    try:
+        os.link(draft, final)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # Sticks with FAT or exFAT: there it is moved, unless the name is taken.
+        names = os.fsencode(draft), os.fsencode(final)
+        if _libc.renameat2(_AT_CWD, names[0], _AT_CWD, names[1], _NO_REPLACE) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), str(final)) from error
 
 
 def _sync_folder(path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from slipway.engine.errors import SlipwayError, UsageError
 from slipway.format import FormatError
 
-from slipway_export import files, sandbox
+from slipway_export import files, mounting, sandbox
 from slipway_export.export import FORMATS, Wish, export, plan
 
 
@@ -53,10 +53,27 @@ def _files(arguments: argparse.Namespace) -> dict[str, Any]:
             return answer | {"kind": "folder", "entries": entries}
         if entry.size is None:
             raise UsageError(f"{path} of {reader.ref} is neither a file nor a folder")
+        if arguments.save is not None and entry.size > arguments.most:
+            raise UsageError(
+                f"{path} of {reader.ref} has {entry.size} bytes, more than the {arguments.most} "
+                "that can be fetched like this",
+                "playbooks/mount.yml or playbooks/export.yml get at larger ones",
+            )
         if arguments.save is not None:
             files.save(reader, volume, path, entry.size, arguments.save)
         return answer | {"kind": "file", "name": entry.name, "size": entry.size,
                          "modified": entry.modified}  # fmt: skip
+
+
+def _mount(arguments: argparse.Namespace) -> dict[str, Any]:
+    found, done = mounting.mount(
+        arguments.store, arguments.image, arguments.partition, arguments.to
+    )
+    return {"changed": done} | vars(found)
+
+
+def _unmount(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {"changed": mounting.unmount(arguments.to), "point": str(arguments.to)}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,10 +90,18 @@ def _parser() -> argparse.ArgumentParser:
     each.add_argument("--path", required=True)
     each.add_argument("--partition", default="", help="disk0:1, or GROUP/VOLUME")
     each.add_argument("--save", type=Path, metavar="FILE", help="fetch it to here")
+    each.add_argument("--most", type=int, default=1 << 62, metavar="BYTES")
     each.set_defaults(run=_files, confined=True)
+    each = verbs.add_parser("mount", help="mount a partition read-only, by this kernel")
+    each.add_argument("--partition", required=True, help="disk0:1, or GROUP/VOLUME")
+    each.add_argument("--to", type=Path, metavar="FOLDER")
+    each.set_defaults(run=_mount, confined=False)
     for each in verbs.choices.values():
         each.add_argument("--store", type=Path, required=True)
         each.add_argument("--image", required=True, metavar="NAME[@VERSION]")
+    each = verbs.add_parser("unmount", help="take it back")
+    each.add_argument("--to", type=Path, required=True, metavar="FOLDER")
+    each.set_defaults(run=_unmount, confined=False)
     return parser
 
 

@@ -14,7 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -29,6 +29,7 @@ from slipway.engine.errors import (
 from slipway.engine.folder_store import FolderStore
 from slipway.format import ImageRef, Manifest, parse_image_ref
 
+from slipway_export.places import Piece, name_of, places
 from slipway_export.sandbox import DESK, MIB, child, nobody
 from slipway_export.serving import Served, as_file, served
 from slipway_export.volumes import Volume, partitions, volumes
@@ -50,7 +51,7 @@ class Entry:
     name: str
     folder: bool
     size: int | None
-    """Bytes; None for a folder, and for what is no file: a device, a link to a folder."""
+    """Bytes; None for a folder, and for what is no file: a device, a link that leads to none."""
     modified: str
     """`2026-01-31 23:59:59`, in the PC's own time or UTC, as its file system has it."""
 
@@ -67,8 +68,10 @@ class Reader:
             for segment in disk.segments
             if segment.kind == "partition"
         }
+        self._manifest = manifest
         self._server = server
         self._paths = paths
+        self._known: dict[Volume, str] | None = None
         try:
             self.volumes = volumes(self._say("ls"), [disk.id for disk in manifest.disks])
         except SlipwayError:
@@ -77,12 +80,16 @@ class Reader:
 
     def systems(self) -> list[tuple[Volume, str]]:
         """The volumes that hold a file system which can be read, each with its kind."""
-        found = []
-        for volume in self.volumes:
-            with suppress(ToolError, ImageDamaged):
-                if match := _SYSTEM.search(self._say("ls", f"({volume.device})")):
-                    found.append((volume, match[1].rstrip("*")))
-        return found
+        return list(self._systems().items())
+
+    def _systems(self) -> dict[Volume, str]:
+        if self._known is None:
+            self._known = {}
+            for volume in self.volumes:
+                with suppress(ToolError, ImageDamaged):
+                    if match := _SYSTEM.search(self._say("ls", f"({volume.device})")):
+                        self._known[volume] = match[1].rstrip("*")
+        return self._known
 
     def volume(self, name: str) -> tuple[Volume, str]:
         """The volume of that name, with its kind. UsageError says which there are."""
@@ -102,12 +109,13 @@ class Reader:
 
     def entries(self, volume: Volume, path: str) -> list[Entry]:
         """What a folder holds; nothing as well when there is no such folder."""
-        found = []
-        for line in self._say("ls", "-la", f"({volume.device}){path}").splitlines():
-            match = _ENTRY.fullmatch(line)
-            if match and match[3] not in ("./", "../"):
-                found.append(_entry(*match.groups()))
-        return sorted(found, key=lambda each: each.name)
+        place = f"({volume.device}){path}"
+        lines = self._say("ls", "-la", place).splitlines()
+        found = [_entry(*match.groups()) for line in lines if (match := _ENTRY.fullmatch(line))]
+        # The long list leaves out what it can't open: links to folders, and to nowhere, devices.
+        others = _others(self._say("ls", "-a", place), found) if found else []
+        known = [each for each in found if each.name not in (".", "..")]
+        return sorted([*known, *others], key=lambda each: each.name)
 
     def find(self, volume: Volume, kind: str, path: str) -> Entry | None:
         """What has that path. A folder that is not there lists as an empty one: ask its parent."""
@@ -118,19 +126,40 @@ class Reader:
         same = [each for each in known if each.name == name]
         if not same and kind in _CASELESS:
             same = [each for each in known if each.name.casefold() == name.casefold()]
-        if same and not same[0].folder and self.entries(volume, path):
-            # A link to a folder.
-            return Entry(name, True, None, same[0].modified)
-        return same[0] if same else None
+        found = same[0] if same else None
+        if found is not None and found.size is None and self.entries(volume, path):
+            return replace(found, folder=True)
+        return found
 
     def fetch(self, volume: Volume, path: str, size: int, output: IO[bytes]) -> None:
         """Write a file's content to `output`."""
-        self._run(["cat", f"({volume.device}){path}"], output, max(size, 1), _FETCH_SECONDS)
-        if output.tell() != size and os.fstat(output.fileno()).st_size != size:
+        try:
+            self._run(["cat", f"({volume.device}){path}"], output, max(size, 1), _FETCH_SECONDS)
+        except ToolError:
+            pieces = places(self._manifest, self._read, volume.name)
+            if not pieces or self._systems().get(volume) != "ext":
+                raise
+            # GRUB gives up on files of ext4 that begin with a hole; e2fsprogs don't.
+            output.truncate(0)
+            output.seek(0)
+            self._by_debugfs(pieces, path, size, output)
+        if os.fstat(output.fileno()).st_size != size:
             raise ToolError(
                 f"{path} of {self.ref} has {size} bytes, but others came back",
                 "its file system is damaged: export the disk and repair the copy",
             )
+
+    def _read(self, disk: str, offset: int, size: int) -> bytes:
+        index = [each.id for each in self._manifest.disks].index(disk)
+        with self._paths[index].open("rb") as file:
+            file.seek(offset)
+            return file.read(size)
+
+    def _by_debugfs(self, pieces: list[Piece], path: str, size: int, output: IO[bytes]) -> None:
+        quoted = path.replace('"', '""')
+        with as_file(self._server, DESK / "volume", name_of(pieces)) as volume:
+            command: list[object] = ["debugfs", "-R", f'cat "{quoted}"', volume]
+            child(nobody(_MEMORY, _FETCH_SECONDS), command, output, size, _FETCH_SECONDS)
 
     def _say(self, *words: str) -> str:
         with tempfile.TemporaryFile(dir=DESK) as output:
@@ -164,7 +193,9 @@ def reading(store: Path, image: str) -> Generator[Reader, None, None]:
     desk = DESK / "files"
     desk.mkdir(mode=0o711)
     with served(desk, store, ImageRef(manifest.name, manifest.version)) as server, ExitStack() as s:
-        paths = [s.enter_context(as_file(server, DESK, disk.id)) for disk in manifest.disks]
+        paths = [
+            s.enter_context(as_file(server, DESK / disk.id, disk.id)) for disk in manifest.disks
+        ]
         yield Reader(manifest, server, paths)
 
 
@@ -215,6 +246,22 @@ def save(reader: Reader, volume: Volume, path: str, size: int, to: Path) -> None
         draft.replace(to)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _others(text: str, known: list[Entry]) -> list[Entry]:
+    """Names in GRUB's short list that its long one, in the same order, has not.
+
+    They are parted by blanks, so one with a blank in it looks like two.
+    """
+    names, position = list[str](), 0
+    for entry in known:
+        at = text.find(entry.name + ("/ " if entry.folder else " "), position)
+        if at < 0:
+            return []
+        names += text[position:at].split()
+        position = at + len(entry.name) + 1 + entry.folder
+    names += text[position:].strip("/ \n").split()
+    return [Entry(name, False, None, "") for name in names]
 
 
 def _entry(what: str, when: str | None, name: str) -> Entry:

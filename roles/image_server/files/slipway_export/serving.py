@@ -17,8 +17,8 @@ from slipway.format import ImageRef
 from slipway_export.sandbox import MIB, owner_of
 
 # A manifest of 256 MiB takes ten times as much when it is read.
-_MEMORY = 4096 * MIB
-_CPU_SECONDS = 7 * 86400
+MEMORY = 4096 * MIB
+CPU_SECONDS = 7 * 86400
 _PATIENCE = 60.0
 _LOG_TAIL = 4096
 
@@ -40,7 +40,7 @@ class Served:
     def argv(self) -> list[str]:
         """The server's command, as the user whose store it is."""
         place = f"SLIPWAY_PATH={':'.join(each for each in sys.path if each)}"
-        return owner_of(self._store, _MEMORY, _CPU_SECONDS).argv(
+        return owner_of(self._store, MEMORY, CPU_SECONDS).argv(
             "env", place, "PYTHONDONTWRITEBYTECODE=1",
             "nbdkit", "--foreground", "--readonly", "--unix", self.socket, "python",
             Path(__file__).with_name("plugin.py"), f"store={self._store}", f"image={self.ref}",
@@ -73,12 +73,12 @@ class Served:
 def served(desk: Path, store: Path, ref: ImageRef) -> Generator[Served, None, None]:
     """Serve a version until the end of the block."""
     server = Served(desk, store, ref)
-    owner = owner_of(store, _MEMORY, _CPU_SECONDS)
+    owner = owner_of(store, MEMORY, CPU_SECONDS)
     os.chown(desk, owner.uid, owner.gid)
     with server.log.open("wb") as log:
         process = subprocess.Popen(server.argv(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
-        _wait_for(server.socket, process, server, "nbdkit")
+        wait_for(server.socket, process, server, "nbdkit")
         # Whoever gets as far as the desk may read the disk: the desk is in this run's namespace.
         server.socket.chmod(0o666)
         yield server
@@ -87,25 +87,29 @@ def served(desk: Path, store: Path, ref: ImageRef) -> Generator[Served, None, No
 
 
 @contextmanager
-def as_file(server: Served, desk: Path, disk: str) -> Generator[Path, None, None]:
-    """A disk as a file that every user of this namespace may read."""
-    folder = desk / disk
+def as_file(server: Served, folder: Path, name: str) -> Generator[Path, None, None]:
+    """What the server calls `name`, as a file in a new folder that all in this namespace read."""
     folder.mkdir()
     path = folder / "disk"
-    argv = ["nbdfuse", "--readonly", "-o", "allow_other", str(path), server.uri(disk)]
+    argv = ["nbdfuse", "--readonly", "-o", "allow_other", str(path), server.uri(name)]
     process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        _wait_for(path, process, server, "nbdfuse")
+        wait_for(path, process, server, "nbdfuse")
         yield path
     finally:
         subprocess.run(["umount", "--lazy", folder], stderr=subprocess.DEVNULL, check=False)
         _end(process)
+        with suppress(OSError):
+            folder.rmdir()
 
 
-def _wait_for(path: Path, process: subprocess.Popen[bytes], server: Served, name: str) -> None:
+def wait_for(
+    path: Path, process: subprocess.Popen[bytes] | None, server: Served, name: str
+) -> None:
+    """Until a program that was just started has made `path`; an error says why it did not."""
     deadline = time.monotonic() + _PATIENCE
     while not path.exists():
-        if process.poll() is not None or time.monotonic() > deadline:
+        if (process is not None and process.poll() is not None) or time.monotonic() > deadline:
             raise server.blamed(
                 ToolError(f"{name} does not start", f"look whether {name} is installed and works")
             )

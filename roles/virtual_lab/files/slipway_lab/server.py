@@ -137,6 +137,8 @@ def start(config: Config) -> bool:
         "--timezone=off",
         "--link-journal=no",
         "--console=pipe",
+        # Files are read out of images through it.
+        *(["--bind=/dev/fuse"] if Path("/dev/fuse").exists() else []),
         "--boot",
     ]
     # nspawn starts inside the namespace instead of being told its path: only then does the

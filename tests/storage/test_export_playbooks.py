@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The playbooks over what an image server is given: the packed program, its venv, a store."""
+
+import io
+import os
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from conftest import Agent
+from disk_builder import MIB, Disk, sh
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class Server:
+    """This computer in the place of an image server."""
+
+    folder: Path
+
+    def play(self, name: str, *words: str) -> subprocess.CompletedProcess[str]:
+        program = str(Path(sys.executable).with_name("ansible-playbook"))
+        extra = [part for word in words for part in (("-e", word) if word[0] != "-" else (word,))]
+        inventory = str(self.folder / "hosts.yml")
+        return subprocess.run(
+            [program, "-i", inventory, str(ROOT / f"playbooks/{name}.yml"), *extra],
+            cwd=self.folder,
+            env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1",
+                 "COLUMNS": "5000", "PWD": str(self.folder)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )  # fmt: skip
+
+    def done(self, name: str, *words: str) -> str:
+        play = self.play(name, *words)
+        assert play.returncode == 0, play.stdout + play.stderr
+        return play.stdout
+
+    def refused(self, name: str, *words: str) -> str:
+        play = self.play(name, *words)
+        assert play.returncode != 0, play.stdout
+        return play.stdout + play.stderr
+
+
+@pytest.fixture(scope="module")
+def server(space: Path, tree: Path, golden: Callable[[str], Disk]) -> Server:
+    folder = space / "server"
+    for each in ("lib", "exports"):
+        (folder / each).mkdir(parents=True)
+    sh(sys.executable, ROOT / "roles/image_server/files/pack_code.py", ROOT, folder, "export")
+    [packed] = folder.glob("export-*.tar")
+    with tarfile.open(fileobj=io.BytesIO(packed.read_bytes())) as tar:
+        tar.extractall(folder / "lib")
+    Agent(folder / "store")("backup", golden("small").path, "--name", "pc").ok()
+    (folder / "hosts.yml").write_text(f"""
+image_servers:
+  hosts:
+    img:
+      ansible_connection: local
+      ansible_python_interpreter: /usr/bin/python3
+      image_server_address: 192.0.2.1
+      image_server_store_dir: {folder}/store
+""")
+    return Server(folder)
+
+
+@pytest.fixture
+def options(server: Server) -> list[str]:
+    """What a role's vars say is stronger than an inventory."""
+    folder = server.folder
+    venv = Path(sys.executable).parents[1]
+    return [f"_image_server_{key}={value}" for key, value in
+            {"export": folder, "exports": folder / "exports", "venv": venv}.items()]  # fmt: skip
+
+
+@pytest.fixture
+def usb(room: Path) -> Iterator[Path]:
+    """A disk of its own."""
+    disk = room / "usb.img"
+    with disk.open("wb") as file:
+        file.truncate(200 * MIB)
+    sh("mkfs.ext4", "-q", "-F", disk)
+    point = room / "usb"
+    point.mkdir()
+    sh("mount", "-o", "loop", disk, point)
+    yield point
+    sh("umount", point)
+
+
+def test_export(server: Server, options: list[str]) -> None:
+    exports = server.folder / "exports"
+    said = server.done("export", "image=pc", "format=qcow2", "--check", *options)
+    assert "would be made" in said and "changed=1" in said
+    assert list(exports.iterdir()) == []
+    assert "changed=1" in server.done("export", "image=pc", "format=qcow2", *options)
+    [path] = exports.iterdir()
+    assert path.name.startswith("pc-") and path.name.endswith("-disk0.qcow2")
+    assert "changed=0" in server.done("export", "image=pc", "format=qcow2", *options)
+    assert "Say which image" in server.refused("export", *options)
+    assert "choose one of qcow2" in server.refused("export", "image=pc", "format=iso", *options)
+
+
+def test_files(server: Server, options: list[str], tree: Path) -> None:
+    said = server.done("files", "image=pc", "path=/", *options)
+    assert "disk0:1  ext" in said and "disk0:2  fat" in said
+    said = server.done("files", "image=pc", "path=/folder1", "partition=disk0:1", *options)
+    assert "file1" in said and "changed=0" in said
+    words = ("image=pc", "path=/folder1/file1", "partition=disk0:2", "to=got", *options)
+    assert "changed=1" in server.done("files", *words)
+    assert (server.folder / "got/file1").read_bytes() == (tree / "folder1/file1").read_bytes()
+    assert "changed=0" in server.done("files", *words)
+    assert "has no /etc/hosts" in server.refused("files", "image=pc", "path=/etc/hosts", *options)
+    assert "Say what to look at" in server.refused("files", "image=pc", *options)
+    assert not list(Path("/tmp").glob("slipway-file-*"))
+
+
+def test_replicate(server: Server, options: list[str], usb: Path) -> None:
+    words = ("image=pc", f"to={usb}/slipway", *options)
+    said = server.done("replicate", *words, "--check")
+    assert "would be copied" in said and "changed=1" in said
+    assert not (usb / "slipway").exists()
+    assert "changed=1" in server.done("replicate", *words)
+    Agent(usb / "slipway")("verify", "pc").ok()
+    assert "changed=0" in server.done("replicate", *words)
+    assert "changed=0" in server.done("replicate", *words, "--check")
+    here = f"to={server.folder}/usb"
+    said = server.refused("replicate", "image=pc", here, *options)
+    assert "not on a disk of its own" in said
+    assert "Say where to" in server.refused("replicate", "image=pc", "to=usb", *options)
+
+
+def test_a_mount_wants_to_be_meant(server: Server, options: list[str]) -> None:
+    words = ("image=pc", "partition=disk0:1", *options)
+    assert "-e accept=kernel" in server.refused("mount", *words)
+    assert "Say what to mount" in server.refused("mount", "image=pc", "accept=kernel", *options)
+    point = server.folder / "mounted"
+    words = (*words, "accept=kernel", f"to={point}")
+    assert "changed=1" in server.done("mount", *words)
+    try:
+        assert (point / "folder1/file1").is_file()
+        assert "changed=0" in server.done("mount", *words)
+    finally:
+        said = server.done("mount", "state=absent", f"to={point}", *options)
+    assert "changed=1" in said
+    assert not point.exists()
