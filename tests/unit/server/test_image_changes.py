@@ -155,7 +155,9 @@ def test_a_policy_that_cannot_be_used_removes_nothing_and_stops_no_backup(servic
     say(service, keep={"dialy": 1})
     found = refused(service.admin.post("/v1/prune", json={}), "policy_broken", "policy_keep.dialy")
     assert "did you mean daily?" in found["message"]
-    assert service.machine("restore", image="pc1").seen()["version"] == DAYS[2]
+    reader = service.machine("restore", image="pc1")
+    assert reader.seen()["version"] == DAYS[2]
+    service.admin.delete(f"/v1/sessions/{reader.session}")
     assert service.image(cell("still"))
     say(service, keep={"last": 1})
     assert len(service.admin.post("/v1/prune", json={}).json()["removed"]) == 2

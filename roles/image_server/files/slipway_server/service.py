@@ -144,7 +144,9 @@ class Service:
             self.run,
             config.max_manifest_bytes,
         )
-        self.openings = Openings(self.sessions, self.images, self.checker, self.run)
+        self.openings = Openings(
+            self.sessions, self.images, self.checker, self.store.promises.begins, self.run
+        )
         self.choices = Choices(
             menus=self.menus,
             images=self.images,
@@ -187,7 +189,7 @@ class Service:
             self.run,
         )
         traffic = Traffic(self.sessions.begins_of_backups, self.sessions.reads)
-        keep_promises(self._state, rows, self.store.promises, traffic.begins())
+        keep_promises(self._state, rows, self.store.promises, traffic.begins().values())
         scrubber = Scrubber(self.store, self.images, self.memory)
         self.checker.on_bad = lambda bad: self._tasks.spawn(self._mark(bad))
         self._scrubber = scrubber

@@ -24,11 +24,19 @@ _READING = ("restore", "verify")
 class Openings:
     """Runs in the event loop."""
 
-    def __init__(self, sessions: Sessions, images: Images, checker: Checker, run: Run) -> None:
-        """``run`` does blocking work in a thread."""
+    def __init__(
+        self,
+        sessions: Sessions,
+        images: Images,
+        checker: Checker,
+        begins: Callable[[float], None],
+        run: Run,
+    ) -> None:
+        """``begins`` is told when a session does; ``run`` does blocking work in a thread."""
         self._sessions = sessions
         self._images = images
         self._checker = checker
+        self._begins = begins
         self._run = run
         self._checks: dict[str, Check] = {}
         self._tasks = Tasks()
@@ -63,6 +71,7 @@ class Openings:
         made = await self._sessions.create(
             machine, macs, verb, image, version, ttl_seconds, job, full_check, also
         )
+        self._begins(made.created)
         log.info("session %s: %s %s of %s", made.id, verb, machine, image)
         if verb in _READING:
             self._check_for(made)
