@@ -98,7 +98,7 @@ def test_what_prune_would_move_is_what_it_moves_and_comes_back_whole(plays: Play
     shown = plays.done("prune", "--check", "--diff")
     assert set(re.findall(r"^-(\S+@\S+)$", shown, re.MULTILINE)) == doomed
     assert len(listed(service, "pc1")) == 3
-    assert set(re.findall(r'"(\S+@\S+)"', plays.done("prune"))) == doomed
+    assert set(re.findall(r"^ +- (\S+@\S+)$", plays.done("prune"), re.MULTILINE)) == doomed
     assert (list(listed(service, "pc1")), list(listed(service, "pc2"))) == (
         [DAYS[2], DAYS[0]], [DAYS[2], DAYS[1]],
     )  # fmt: skip
@@ -113,7 +113,7 @@ def test_what_prune_would_move_is_what_it_moves_and_comes_back_whole(plays: Play
     assert plays.changed(plays.done("trash", "-e", "empty=true")) == 1
     age(service, 3)
     assert "1 chunks" in plays.done("collect")
-    assert "4 chunks" in plays.done("collect", "-e", "show=last") or True
+    assert "1 chunks" in plays.done("collect", "-e", "show=last")
     assert "read" in plays.done("scrub")
 
 
@@ -139,9 +139,8 @@ def test_image_does_each_thing_once(plays: Plays) -> None:
     assert list(listed(service, "pc3")) == [DAYS[2], DAYS[1]]
     table = plays.done("images")
     assert "KEPT BECAUSE" in table and "pc3: Reception" in table
-    found = json.loads(
-        re.findall(r'"msg": (\{.*\})\n\}', plays.done("images", "-e", "json=true"), re.DOTALL)[0]
-    )
+    text = plays.done("images", "-e", "json=true").partition("msg: |-\n")[2].partition("\n\n")[0]
+    found = json.loads(text)
     assert {each["name"] for each in found["images"]} == {"pc2", "pc3"}
 
 

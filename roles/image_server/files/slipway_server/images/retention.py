@@ -11,9 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
-from zoneinfo import ZoneInfo
 
 from slipway.format.names import is_ahead, version_key
 
@@ -55,9 +54,7 @@ class Verdict:
     goes: date | None = None
 
 
-def decide(
-    facts: Sequence[Facts], keep: Keep | None, zone: ZoneInfo, now: datetime
-) -> list[Verdict]:
+def decide(facts: Sequence[Facts], keep: Keep | None, zone: tzinfo, now: datetime) -> list[Verdict]:
     """Judge all versions of one image, newest first. ``keep`` None: everything is kept."""
     facts = sorted(facts, key=lambda each: version_key(each.version), reverse=True)
     today = now.astimezone(zone).date()
@@ -124,7 +121,7 @@ def _grace(each: Facts, good: list[datetime], now: datetime) -> tuple[str, date 
 
 
 def _by_rules(
-    facts: Sequence[Facts], keep: Keep, zone: ZoneInfo, now: datetime, today: date
+    facts: Sequence[Facts], keep: Keep, zone: tzinfo, now: datetime, today: date
 ) -> dict[str, list[tuple[str, date | None]]]:
     """The rules that keep each version, with the first day on which each does so no more."""
     places = [
