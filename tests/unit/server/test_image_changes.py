@@ -155,6 +155,8 @@ def test_a_policy_that_cannot_be_used_removes_nothing_and_stops_no_backup(servic
     say(service, keep={"dialy": 1})
     found = refused(service.admin.post("/v1/prune", json={}), "policy_broken", "policy_keep.dialy")
     assert "did you mean daily?" in found["message"]
+    assert len(listed(service, "pc1")) == 3
+    assert any("dialy" in each for each in service.admin.get("/v1/status").json()["warnings"])
     reader = service.machine("restore", image="pc1")
     assert reader.seen()["version"] == DAYS[2]
     service.admin.delete(f"/v1/sessions/{reader.session}")

@@ -205,6 +205,21 @@ class PolicyFile:
             raise _broken(self._path, str(found))
         return found
 
+    def usable(self) -> Policy:
+        """The policy for who only looks: one that can't be used removes nothing, as none does."""
+        try:
+            return self.current()
+        except ServiceError:
+            return Policy()
+
+    def problem(self) -> str | None:
+        """Why the policy can't be used; None: it can."""
+        try:
+            self.current()
+        except ServiceError as error:
+            return error.message
+        return None
+
     def _read(self) -> Policy | PolicyError:
         try:
             with self._path.open("rb") as file:

@@ -135,6 +135,9 @@ class Upkeep:
             await doing()
         except (ServiceError, Stopped) as error:
             log.warning("%s: %s", work, error)
+        except Exception:
+            # A full or failing disk: the next hour tries again.
+            log.exception("%s failed", work)
 
     async def _alone(self, work: str, doing: Awaitable[_T]) -> _T:
         if work in self._under_way:
@@ -218,8 +221,9 @@ class Upkeep:
         return await self.records.put(SCRUB, problem=problem, **outcome)
 
     def warnings(self) -> list[str]:
-        """What somebody should see to."""
-        found = []
+        """What somebody should see to. Blocks."""
+        broken = self._policy.problem()
+        found = [] if broken is None else [broken]
         for work in (PRUNE, COLLECTION, SCRUB):
             record = self.records.of(work)
             if record is not None and record["problem"]:
