@@ -112,6 +112,11 @@ fuzz: COUNT := 100000
 fuzz: setup ## hostile registrations and menus, COUNT=100000 of each kind (half an hour)
 	SLIPWAY_FUZZ=$(COUNT) $(PY) -m pytest -q -n auto -m fuzz --timeout 14400 tests/unit --durations=6
 
+.PHONY: soak
+soak: SECONDS := 1800
+soak: setup ## collection in a loop beside writers, restores and a pruner, 20 kills, a clock gone mad (SECONDS=1800)
+	SLIPWAY_SOAK=$(SECONDS) $(PY) -m pytest -q -s -n 0 tests/unit/server/test_soak.py
+
 .PHONY: siege
 siege: setup ## the service under its unit's limits, attacked while a PC boots and another is backed up (root; ten minutes)
 	$(SUDO) unshare --net env PATH="$$PATH" bash -c 'ip link set lo up && \

@@ -131,6 +131,8 @@ class Service:
         self.store = folder / "store"
         self.state = folder / "state"
         self._process: ForkServerProcess | None = None
+        # What runs in the process; a test may have it meet another world first.
+        self.main: Callable[[list[str]], int] = main
         self._documented: dict[str, list[tuple[str, re.Pattern[str], set[str]]]] = {}
         values = {
             "address": "10.77.0.1",
@@ -163,7 +165,7 @@ class Service:
         arguments = ["--config", str(self.folder / "server.json")]
         for name in ("http", "admin", "runner"):
             arguments += [f"--{name}-socket", str(self.folder / name)]
-        self._process = _FORKS.Process(target=main, args=(arguments,))
+        self._process = _FORKS.Process(target=self.main, args=(arguments,))
         self._process.start()
         for _ in range(200):
             try:

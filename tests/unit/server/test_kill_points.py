@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 from slipway.format.frames import check_frame, digest_of, make_frame
 from slipway_server.base import files
+from slipway_server.images import copies
 from slipway_server.images.images import Images
 from slipway_server.images.memory import Memory
 from slipway_server.images.offer import Offer
 from slipway_server.images.store import ChunkStore
 from slipway_server.images.sync_marks import SyncMarks
+from slipway_server.images.trash import Deletion
 
 from .conftest import cell, manifest_of
 
@@ -127,3 +129,60 @@ def test_publish_dies_anywhere(tmp_path: Path, name: str) -> None:
         assert NEW in images.versions(name)
         assert images.manifest("known", OLD).version == OLD
     assert there == {False, True}
+
+
+def move_all(images: Images, to: str) -> None:
+    """As the service renames an image: a copy, then the old one goes to the trash."""
+    if versions := images.versions("known"):
+        copies.copy(images, "known", versions, to)
+    for version in versions:
+        deletion = Deletion(1.0, "root", f"renamed to {to}")
+        images.trash.take(images.path("known", version), "known", version, deletion)
+
+
+def test_rename_and_copy_die_anywhere(tmp_path: Path) -> None:
+    def prepare(place: Path) -> Callable[[], object]:
+        store, images = open_images(place)
+        for content in CONTENTS:
+            store.put(digest_of(content), make_frame(content))
+        for version in (OLD, NEW):
+            publish(images, "known", version)
+        return lambda: move_all(images, "new")
+
+    there = set()
+    for place in points(tmp_path, prepare):
+        store, images = open_images(place)
+        assert_whole(store, images)
+        # The new one is there with all of its versions or not at all, and nothing is nowhere.
+        new, old, gone = (
+            images.versions("new"),
+            images.versions("known"),
+            images.trash.versions("known"),
+        )
+        assert new in ([], [OLD, NEW])
+        assert sorted({*old, *gone}) == [OLD, NEW]
+        assert new or not gone
+        there.add((len(new), len(old)))
+        move_all(images, "new")
+        assert images.versions("new") == images.trash.versions("known") == [OLD, NEW]
+        assert images.manifest("new", OLD).name == "new"
+        assert_whole(store, images)
+    assert {(0, 2), (2, 2), (2, 1)} <= there
+
+
+def test_taking_back_dies_anywhere(tmp_path: Path) -> None:
+    def prepare(place: Path) -> Callable[[], object]:
+        store, images = open_images(place)
+        for content in CONTENTS:
+            store.put(digest_of(content), make_frame(content))
+        publish(images, "known", OLD)
+        path = images.path("known", OLD)
+        images.trash.take(path, "known", OLD, Deletion(1.0, "root"))
+        return lambda: images.trash.give_back("known", OLD, path)
+
+    for place in points(tmp_path, prepare):
+        _, images = open_images(place)
+        assert [OLD] in (images.versions("known"), images.trash.versions("known"))
+        if images.trash.versions("known"):
+            images.trash.give_back("known", OLD, images.path("known", OLD))
+        assert (images.versions("known"), images.trash.versions("known")) == ([OLD], [])

@@ -149,7 +149,12 @@ class Service:
             config.max_manifest_bytes,
         )
         self.openings = Openings(
-            self.sessions, self.images, self.checker, self.run, self.menus.sharing
+            self.sessions,
+            self.images,
+            self.checker,
+            self.store.promises.begins,
+            self.run,
+            self.menus.sharing,
         )
         self.choices = Choices(
             menus=self.menus,
@@ -195,7 +200,7 @@ class Service:
             self.run,
         )
         traffic = Traffic(self.sessions.begins_of_backups, self.sessions.reads)
-        keep_promises(self._state, rows, self.store.promises, traffic.begins())
+        keep_promises(self._state, rows, self.store.promises, traffic.begins().values())
         scrubber = Scrubber(self.store, self.images, self.memory)
         self.checker.on_bad = lambda bad: self._tasks.spawn(self._mark(bad))
         self._scrubber = scrubber

@@ -61,7 +61,7 @@ async def label(name: ImageName, wanted: models.LabelRequest, service: ServiceDe
 
 
 def _label_view(service: Service, of: ImageRef) -> dict[str, Any]:
-    policy = service.policy.current()
+    policy = service.policy.usable()
     held = [] if of.version is None else service.catalog.holds(policy, of.name, of.version)
     note = service.catalog.note_of(policy, of.name, of.version)
     return {"image": str(of), "note": note, "held": held}
@@ -130,12 +130,12 @@ async def drop_alias(alias: ImageName, service: ServiceDep) -> Any:
     return await list_aliases(service)
 
 
-@admin.get("/trash", response_model=models.TrashList, responses=refusals("policy_broken"))
+@admin.get("/trash", response_model=models.TrashList, responses=refusals())
 async def list_trash(service: ServiceDep) -> Any:
     """What was deleted, and until when it can be taken back."""
 
     def collect() -> list[dict[str, Any]]:
-        seconds = service.policy.current().trash_days * 86400
+        seconds = service.policy.usable().trash_days * 86400
         return [
             {
                 "name": name,

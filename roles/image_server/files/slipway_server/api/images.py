@@ -110,7 +110,7 @@ async def manifest(
     response_class=Response,
     responses={
         200: {"model": models.KeptImages, "description": "all images"},
-        **refusals("policy_broken"),
+        **refusals(),
     },
 )
 async def list_images(service: ServiceDep) -> Response:
@@ -138,7 +138,7 @@ async def get_image(name: ImageName, service: ServiceDep) -> Any:
 
 
 def _kept(service: Service, named: Named, only: str | None) -> dict[str, Any]:
-    policy, now = service.policy.current(), datetime.now(UTC)
+    policy, now = service.policy.usable(), datetime.now(UTC)
     catalog, images = service.catalog, dict[str, list[dict[str, Any]]]()
     judged = (
         catalog.judge_all(policy, named, now)
@@ -152,7 +152,9 @@ def _kept(service: Service, named: Named, only: str | None) -> dict[str, Any]:
             {"name": name, "note": catalog.note_of(policy, name), "versions": versions}
             for name, versions in images.items()
         ],
-        "aliases": [aliases.view(name, each) for name, each in service.aliases.all().items()],
+        "aliases": [
+            aliases.view(name, each) for name, each in service.aliases.under(policy).items()
+        ],
     }
 
 

@@ -35,7 +35,7 @@ async def status(service: ServiceDep) -> Any:
         "store_reserve": service.config.store_reserve_bytes,
         "warnings": [
             *certificates.warnings(service.config, datetime.now(UTC)),
-            *service.upkeep.warnings(),
+            *await service.run(service.upkeep.warnings),
         ],
     }
 

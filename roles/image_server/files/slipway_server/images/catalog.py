@@ -5,9 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from slipway.format.names import parse_image_ref
 
@@ -53,7 +52,7 @@ class Catalog:
 
     def judge_all(self, policy: Policy, named: Named, now: datetime) -> list[Judged]:
         """Every version of every image, newest first."""
-        names, zone = self._images.names(), ZoneInfo(policy.time_zone)
+        names, zone = self._images.names(), policy.zone
         all_read, aliases = self._memory.reads()[1], self._by_version(policy)
         return [
             each
@@ -63,7 +62,7 @@ class Catalog:
 
     def judge(self, name: str, policy: Policy, named: Named, now: datetime) -> list[Judged]:
         """Every version of one image, newest first."""
-        zone, all_read = ZoneInfo(policy.time_zone), self._memory.reads()[1]
+        zone, all_read = policy.zone, self._memory.reads()[1]
         return self._judge(name, policy, named, now, zone, all_read, self._by_version(policy))
 
     def _by_version(self, policy: Policy) -> dict[tuple[str, str | None], list[str]]:
@@ -79,7 +78,7 @@ class Catalog:
         policy: Policy,
         named: Named,
         now: datetime,
-        zone: ZoneInfo,
+        zone: tzinfo,
         all_read: float,
         aliases: Named,
     ) -> list[Judged]:

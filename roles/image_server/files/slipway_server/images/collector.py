@@ -9,10 +9,9 @@ anything is removed. A run that is killed leaves nothing to repair.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,6 @@ from .store import ChunkStore
 
 log = logging.getLogger(__name__)
 
-_DIGEST_LENGTH = 64
 # While others transfer, a run rests so many times as long as it works.
 _RESTS = 3.0
 _LONGEST_REST = 2.0
@@ -151,7 +149,7 @@ class Collector:
     def _sweep(self, run: _Run, marked: Marked, folder: Path) -> None:
         """Look at the chunks of one of 256 folders."""
         outcome, named, gone = run.outcome, list[str](), list[str]()
-        for digest, entry in _chunks_in(folder):
+        for digest, entry in self._store.chunks_in(folder):
             owner = marked.owner(bytes.fromhex(digest))
             try:
                 size = entry.stat().st_size
@@ -210,18 +208,6 @@ class _Pace:
             self._stop.wait(min(took * _RESTS, _LONGEST_REST))
         if self._stop.is_set():
             raise Stopped
-
-
-def _chunks_in(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    for inner in sorted(each.name for each in folder.iterdir()):
-        try:
-            with os.scandir(folder / inner) as entries:
-                found = list(entries)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        for entry in found:
-            if len(entry.name) == _DIGEST_LENGTH and entry.name.startswith(folder.name + inner):
-                yield entry.name, entry
 
 
 def _split(digests: bytes) -> Iterable[bytes]:

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from ..base.errors import ServiceError
 from ..base.threads import Run
 from .aliases import Aliases
 from .catalog import Catalog, Judged, Named
@@ -44,12 +43,7 @@ class Effects:
         return await self._run(self._compare, policy, named)
 
     def _compare(self, policy: Policy, named: Named) -> dict[str, Any]:
-        try:
-            before = self._policy.current()
-        except ServiceError:
-            # One that can't be used removes nothing, as none does.
-            before = Policy()
-        now = datetime.now(UTC)
+        before, now = self._policy.usable(), datetime.now(UTC)
         return {
             "problems": [],
             "warnings": self._warnings(policy),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -201,8 +202,8 @@ class Images:
         lacking: list[Lacking],
     ) -> dict[str, Any]:
         """One version's, ``kept`` or read; what had to be read for it is added to the lists."""
-        path = self.path(name, version)
-        found = path.stat()
+        # As text: of thousands, objects for their paths would take a third of the time.
+        found = os.stat(f"{self._root}/{name}/{version}.json")  # noqa: PTH116
         if kept is not None and kept[:2] == (found.st_size, found.st_mtime_ns):
             body: dict[str, Any] = json.loads(kept[2])
             # One that an older release kept may say less.
@@ -211,7 +212,7 @@ class Images:
         fingerprint = Fingerprint(found.st_size, found.st_mtime_ns, found.st_ino)
         try:
             with self.reading:
-                manifest = parse(_read(path))
+                manifest = parse(_read(self.path(name, version)))
             body = _summarize(version, manifest)
             lacks = self.healths.lacking(manifest)
         except (FormatError, MemoryError) as error:

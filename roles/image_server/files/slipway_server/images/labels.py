@@ -21,6 +21,9 @@ class Label:
     hold_at: float = 0.0
 
 
+_NOTHING = Label()
+
+
 class Labels:
     """In memory, and on disk before any answer. Reading is safe in threads."""
 
@@ -31,12 +34,12 @@ class Labels:
 
     def of(self, name: str, version: str | None = None) -> Label:
         """What is said of an image or a version."""
-        return self._labels.get(str(ImageRef(name, version)), Label())
+        return self._labels.get(name if version is None else f"{name}@{version}", _NOTHING)
 
     async def set(self, name: str, version: str | None, label: Label) -> None:
         """Say something else."""
         key = str(ImageRef(name, version))
-        if label == Label():
+        if label == _NOTHING:
             self._labels.pop(key, None)
             await self._rows.drop([key])
         else:

@@ -173,7 +173,10 @@ class Memory:
         query = "SELECT version, lacking, more, own, checked FROM healths WHERE name = ?"
         with self._lock:
             rows = self._db.execute(query, (name,)).fetchall()
-        return {row[0]: Health(tuple(json.loads(row[1])), *row[2:]) for row in rows}
+        return {
+            row[0]: Health(() if row[1] == "[]" else tuple(json.loads(row[1])), *row[2:])
+            for row in rows
+        }
 
     def note_lacking(self, name: str, lacking: Iterable[Lacking]) -> None:
         """Keep which chunks versions of an image lack."""

@@ -11,6 +11,7 @@ import difflib
 import json
 import zoneinfo
 from collections.abc import Iterable, Sequence
+from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,6 +33,8 @@ MAX_NOTE = 500
 _MAX_FILE = 16 << 20
 _MAX_COUNT = 9999
 _MAX_DAYS = 36500
+# Known without a data base of time zones.
+_UTC = "UTC"
 _Stamp = tuple[int, int, int]
 
 
@@ -49,7 +52,7 @@ def _nothing_for_empty(value: Any) -> Any:
 
 
 def _zone(name: str) -> str:
-    known = zoneinfo.available_timezones()
+    known = zoneinfo.available_timezones() | {_UTC}
     if name not in known:
         raise ValueError(f"there is no time zone {name!r}{did_you_mean(name, known)}")
     return name
@@ -107,13 +110,18 @@ class Policy(_Strict):
     """What is said of images. Without ``keep`` everything is kept."""
 
     keep: _Rules = None
-    time_zone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    time_zone: Annotated[str, AfterValidator(_zone)] = _UTC
     trash_days: Annotated[int, Field(ge=0, le=_MAX_DAYS)] = 7
     check_days: Annotated[int, Field(ge=1, le=_MAX_DAYS)] = 30
     images: dict[ImageName, ImagePolicy] = Field(default_factory=dict)
     aliases: dict[ImageName, Annotated[str, AfterValidator(_reference)]] = Field(
         default_factory=dict
     )
+
+    @property
+    def zone(self) -> tzinfo:
+        """Where days begin."""
+        return UTC if self.time_zone == _UTC else zoneinfo.ZoneInfo(self.time_zone)
 
     def keep_of(self, name: str) -> Keep | None:
         """The rules for an image."""
@@ -196,6 +204,21 @@ class PolicyFile:
         if isinstance(found, PolicyError):
             raise _broken(self._path, str(found))
         return found
+
+    def usable(self) -> Policy:
+        """The policy for who only looks: one that can't be used removes nothing, as none does."""
+        try:
+            return self.current()
+        except ServiceError:
+            return Policy()
+
+    def problem(self) -> str | None:
+        """Why the policy can't be used; None: it can."""
+        try:
+            self.current()
+        except ServiceError as error:
+            return error.message
+        return None
 
     def _read(self) -> Policy | PolicyError:
         try:

@@ -24,32 +24,42 @@ _LONG_AGO = 400 * 86400 * _SECOND
 
 
 class Promises:
-    """Safe to use from several threads."""
+    """Safe to use from several threads.
+
+    Whoever was promised something since his backup began is safe while collection spares all that
+    is newer than the beginning. A clock that is set back breaks that: promises look older than they
+    are. So that is watched for, and the lowest such time is spared, too, until every backup that
+    was open then has ended.
+    """
 
     def __init__(self) -> None:
         """No promise was given yet."""
         self._lock = threading.Lock()
         self._latest_ns = 0
-        # Once a clock was set back, promises look older than they are: the lowest of them.
         self._lowest_ns: int | None = None
         self._note: Callable[[int | None], None] = lambda _: None
+        # How often the clock was set back.
+        self._set_back = 0
 
-    def remember(
-        self, latest: float, lowest_ns: int | None, note: Callable[[int | None], None]
-    ) -> None:
-        """Go on where an earlier process ended.
-
-        ``latest``: a time (seconds since the epoch) that its clock has reached. ``note`` makes a
-        lower one durable.
-        """
+    def remember(self, lowest_ns: int | None, note: Callable[[int | None], None]) -> None:
+        """Go on where an earlier process ended; ``note`` makes a lower time durable."""
         with self._lock:
-            self._latest_ns, self._lowest_ns, self._note = int(latest * _SECOND), lowest_ns, note
+            self._lowest_ns, self._note = lowest_ns, note
 
-    def begin_anew(self) -> None:
-        """Nobody relies on a promise that was given before now."""
+    def begins(self, at: float) -> None:
+        """A backup begins, in seconds since the epoch: its promises are no older."""
         with self._lock:
-            self._latest_ns = time.time_ns()
-            if self._lowest_ns is not None:
+            self._latest_ns = max(self._latest_ns, int(at * _SECOND))
+
+    @property
+    def set_back(self) -> int:
+        """How often the clock was set back, as far as anybody noticed."""
+        return self._set_back
+
+    def begin_anew(self, set_back: int) -> None:
+        """Nobody relies on what was promised when the clock had been set back so often."""
+        with self._lock:
+            if self._lowest_ns is not None and self._set_back == set_back:
                 self._note(None)
                 self._lowest_ns = None
 
@@ -65,14 +75,16 @@ class Promises:
         return True
 
     def _watch(self, now: int) -> None:
-        self._latest_ns = max(self._latest_ns, now)
         if now >= self._latest_ns - _CORRECTION:
+            self._latest_ns = max(self._latest_ns, now)
             return
-        if self._lowest_ns is None or now < self._lowest_ns - _CORRECTION:
+        lowest = now - _CORRECTION
+        if self._lowest_ns is None or lowest < self._lowest_ns:
             # Before the promise, not after it: if that ends the process, it is known.
-            lowest = now - _CORRECTION
             self._note(lowest)
             self._lowest_ns = lowest
+        self._set_back += 1
+        self._latest_ns = now
 
     def remove(self, path: Path, cutoff_ns: int) -> bool | None:
         """Remove a file that was neither written nor promised since. None: it is not there."""

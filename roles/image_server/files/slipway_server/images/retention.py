@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
-from zoneinfo import ZoneInfo
+from typing import NamedTuple
 
 from slipway.format.names import is_ahead, version_key
 
@@ -55,28 +55,37 @@ class Verdict:
     goes: date | None = None
 
 
-def decide(
-    facts: Sequence[Facts], keep: Keep | None, zone: ZoneInfo, now: datetime
-) -> list[Verdict]:
+def decide(facts: Sequence[Facts], keep: Keep | None, zone: tzinfo, now: datetime) -> list[Verdict]:
     """Judge all versions of one image, newest first. ``keep`` None: everything is kept."""
-    facts = sorted(facts, key=lambda each: version_key(each.version), reverse=True)
+    known = [
+        _Known(each, _moment(each.version), is_ahead(each.version, now))
+        for each in sorted(facts, key=lambda each: version_key(each.version), reverse=True)
+    ]
     today = now.astimezone(zone).date()
-    ruled = _by_rules(facts, keep, zone, now, today) if keep is not None else {}
-    newest = next((each.version for each in facts if each.good), None)
+    ruled = _by_rules(known, keep, zone, today) if keep is not None else {}
+    newest = next((each.facts.version for each in known if each.facts.good), None)
     # Moments of good versions that are not of a time to come, for those that are not good.
     good = [
-        moment
-        for each in reversed(facts)
-        if each.good and (moment := _moment(each.version)) and not is_ahead(each.version, now)
+        each.moment
+        for each in reversed(known)
+        if each.facts.good and each.moment is not None and not each.ahead
     ]
     return [
-        _verdict(each, keep, ruled.get(each.version, []), newest, good, now, today)
-        for each in facts
+        _verdict(each, keep, ruled.get(each.facts.version, []), newest, good, now, today)
+        for each in known
     ]
+
+
+class _Known(NamedTuple):
+    """A version, when it says that it was made, and whether that is still to come."""
+
+    facts: Facts
+    moment: datetime | None
+    ahead: bool
 
 
 def _verdict(
-    each: Facts,
+    each: _Known,
     keep: Keep | None,
     ruled: list[tuple[str, date | None]],
     newest: str | None,
@@ -84,37 +93,34 @@ def _verdict(
     now: datetime,
     today: date,
 ) -> Verdict:
-    reasons = list(each.kept_by)
+    version = each.facts.version
+    reasons = list(each.facts.kept_by)
     goes: list[date | None] = [None] if reasons else []
-    if is_ahead(each.version, now):
-        reasons.append("says a time to come")
-        goes.append(None)
-    elif _moment(each.version) is None:
-        reasons.append("says no time")
+    if each.ahead or each.moment is None:
+        reasons.append("says a time to come" if each.ahead else "says no time")
         goes.append(None)
     if keep is None:
         reasons.append("no rule: everything is kept")
         goes.append(None)
-    if each.version == newest:
+    if version == newest:
         reasons.append(NEWEST)
         goes.append(today + _DAY)
-    if not each.good and keep is not None and (until := _grace(each, good, now)) is not None:
+    if not each.facts.good and keep is not None and (until := _grace(each, good, now)) is not None:
         reasons.append(until[0])
         goes.append(until[1] or today + GRACE + _DAY)
     reasons += [rule for rule, _ in ruled]
     goes += [day for _, day in ruled]
-    return Verdict(
-        each.version, tuple(reasons), None if None in goes else max(_days(goes), default=None)
-    )
+    last = None if None in goes else max(_days(goes), default=None)
+    return Verdict(version, tuple(reasons), last)
 
 
 def _days(goes: list[date | None]) -> Iterator[date]:
     return (day for day in goes if day is not None)
 
 
-def _grace(each: Facts, good: list[datetime], now: datetime) -> tuple[str, date | None] | None:
+def _grace(each: _Known, good: list[datetime], now: datetime) -> tuple[str, date | None] | None:
     """Why a version that is not good stays, and until when."""
-    own = _moment(each.version)
+    own = each.moment
     following = next((moment for moment in good if own is not None and moment > own), None)
     if following is None:
         return "not good, and no good version is newer", None
@@ -124,16 +130,13 @@ def _grace(each: Facts, good: list[datetime], now: datetime) -> tuple[str, date 
 
 
 def _by_rules(
-    facts: Sequence[Facts], keep: Keep, zone: ZoneInfo, now: datetime, today: date
+    known: Sequence[_Known], keep: Keep, zone: tzinfo, today: date
 ) -> dict[str, list[tuple[str, date | None]]]:
     """The rules that keep each version, with the first day on which each does so no more."""
     places = [
-        (each.version, moment.astimezone(zone).date())
-        for each in facts
-        if each.good
-        and not each.kept_by
-        and not is_ahead(each.version, now)
-        and (moment := _moment(each.version)) is not None
+        (each.facts.version, each.moment.astimezone(zone).date())
+        for each in known
+        if each.facts.good and not each.facts.kept_by and not each.ahead and each.moment is not None
     ]
     found: dict[str, list[tuple[str, date | None]]] = {}
     for place, (version, _) in enumerate(places[: keep.last]):

@@ -69,6 +69,8 @@ class Scrubber:
     ) -> dict[str, Any]:
         """Read chunks that were last read before that time, at most so many, not while busy."""
         began, outcome, lost = time.monotonic(), Outcome(), set[str]()
+        if most is None:
+            self._meet_all()
         while not self._stop.is_set():
             left = _BATCH if most is None else min(_BATCH, most - outcome.read)
             batch = self._memory.oldest_reads(before, left) if left > 0 else []
@@ -80,6 +82,11 @@ class Scrubber:
             log.error("%d chunks are bad; broken: %s", len(lost), ", ".join(outcome.broken))
         outcome.seconds = round(time.monotonic() - began, 3)
         return asdict(outcome)
+
+    def _meet_all(self) -> None:
+        """Know of every chunk, those sent since the last collection too."""
+        for folder in self._store.folders():
+            self._memory.met(digest for digest, _ in self._store.chunks_in(folder))
 
     def _read(
         self,

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -18,6 +18,8 @@ from ..base import files
 from ..base.errors import ServiceError
 from .promises import Promises
 from .sync_marks import SyncMarks
+
+_DIGEST_LENGTH = 64
 
 
 class Fingerprint(NamedTuple):
@@ -131,6 +133,18 @@ class ChunkStore:
         """The folders that chunks lie in, by the first byte of their names."""
         found = sorted((self.root / "chunks").iterdir())
         return [each for each in found if len(each.name) == 2]
+
+    def chunks_in(self, folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
+        """The chunks in one of them, with their files."""
+        for inner in sorted(each.name for each in folder.iterdir()):
+            try:
+                with os.scandir(folder / inner) as entries:
+                    found = list(entries)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            for entry in found:
+                if len(entry.name) == _DIGEST_LENGTH and entry.name.startswith(folder.name + inner):
+                    yield entry.name, entry
 
     def put(self, digest: str, frame: bytes) -> bool:
         """Verify a frame and keep it. False: it was here before."""

@@ -93,7 +93,8 @@ class Trash:
         manifest.parent.mkdir(mode=0o750, exist_ok=True)
         files.sync_folder(manifest.parent.parent)
         # Nothing is replaced: `link` refuses a name that is taken.
-        manifest.hardlink_to(self.path(name, version))
+        if not (manifest.exists() and manifest.samefile(self.path(name, version))):
+            manifest.hardlink_to(self.path(name, version))
         files.sync_folder(manifest.parent)
         self.remove(name, version)
 

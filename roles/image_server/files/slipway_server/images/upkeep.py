@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 from ..base.config import Config
@@ -33,8 +33,8 @@ _T = TypeVar("_T")
 class Traffic:
     """What goes on between machines and the store, as `Upkeep` wants to know it."""
 
-    def __init__(self, begins: Callable[[], list[float]], reads: Callable[[], bool]) -> None:
-        """``begins``: when each open backup began; ``reads``: whether a restore is under way."""
+    def __init__(self, begins: Callable[[], dict[str, float]], reads: Callable[[], bool]) -> None:
+        """``begins``: of each open backup, by its id; ``reads``: whether a restore is under way."""
         self.begins = begins
         self.reads = reads
 
@@ -68,14 +68,18 @@ class Records:
         return body
 
 
-def keep_promises(state: StateFile, rows: Rows, promises: Promises, begins: list[float]) -> None:
+def keep_promises(
+    state: StateFile, rows: Rows, promises: Promises, begins: Iterable[float]
+) -> None:
     """Let promises outlast the process: what an open backup was told, the next one keeps."""
     noted = rows.load().get(_PROMISES, {}).get("lowest")
 
     def note(lowest_ns: int | None) -> None:
         state.write_now(rows.change(_PROMISES, {"lowest": lowest_ns}))
 
-    promises.remember(max(begins, default=0.0), noted, note)
+    promises.remember(noted, note)
+    for begin in begins:
+        promises.begins(begin)
 
 
 class Upkeep:
@@ -104,6 +108,9 @@ class Upkeep:
         self._traffic = traffic
         self._run = run
         self._under_way: set[str] = set()
+        # The open backups that may have been promised something before the clock was set back: at
+        # first all of them, for nobody knows what an earlier process has seen.
+        self._relying, self._seen_set_back = set[str](), -1
 
     def stop(self) -> None:
         """End what is under way."""
@@ -128,6 +135,9 @@ class Upkeep:
             await doing()
         except (ServiceError, Stopped) as error:
             log.warning("%s: %s", work, error)
+        except Exception:
+            # A full or failing disk: the next hour tries again.
+            log.exception("%s failed", work)
 
     async def _alone(self, work: str, doing: Awaitable[_T]) -> _T:
         if work in self._under_way:
@@ -164,10 +174,12 @@ class Upkeep:
 
     async def _collect(self) -> dict[str, Any]:
         begins, now = self._traffic.begins(), time.time()
-        if not begins:
-            self._promises.begin_anew()
+        self._let_go(set(begins))
         cutoff = cutoff_of(
-            now, begins, self._config.collect_after_seconds, self._config.collect_margin_seconds
+            now,
+            begins.values(),
+            self._config.collect_after_seconds,
+            self._config.collect_margin_seconds,
         )
         try:
             outcome = await asyncio.to_thread(
@@ -178,6 +190,14 @@ class Upkeep:
             await self.records.put(COLLECTION, problem=error.message)
             raise
         return await self.records.put(COLLECTION, **outcome)
+
+    def _let_go(self, open_now: set[str]) -> None:
+        """Forget that the clock was set back once nobody is left who was promised anything then."""
+        set_back = self._promises.set_back
+        self._relying = open_now if set_back != self._seen_set_back else self._relying & open_now
+        self._seen_set_back = set_back
+        if not self._relying:
+            self._promises.begin_anew(set_back)
 
     async def scrub(self, older_than_days: float) -> dict[str, Any]:
         """Read now what was not read for so many days, however long it takes."""
@@ -201,8 +221,9 @@ class Upkeep:
         return await self.records.put(SCRUB, problem=problem, **outcome)
 
     def warnings(self) -> list[str]:
-        """What somebody should see to."""
-        found = []
+        """What somebody should see to. Blocks."""
+        broken = self._policy.problem()
+        found = [] if broken is None else [broken]
         for work in (PRUNE, COLLECTION, SCRUB):
             record = self.records.of(work)
             if record is not None and record["problem"]:
@@ -212,7 +233,7 @@ class Upkeep:
         return found
 
 
-def cutoff_of(now: float, begins: list[float], after: float, margin: float) -> float:
+def cutoff_of(now: float, begins: Iterable[float], after: float, margin: float) -> float:
     """What was promised since is promised still: a day, and since the oldest open backup began.
 
     The lowest time that a clock which was set back has given is `Promises`' matter.

@@ -66,9 +66,9 @@ class Sessions:
         """Those that have not ended."""
         return [item for item in self._sessions.values() if item.open]
 
-    def begins_of_backups(self) -> list[float]:
+    def begins_of_backups(self) -> dict[str, float]:
         """When each backup that has not ended was asked for, in seconds since the epoch."""
-        return [item.created for item in self.open_sessions() if item.verb == "backup"]
+        return {item.id: item.created for item in self.open_sessions() if item.verb == "backup"}
 
     def reads(self) -> bool:
         """Whether a machine reads an image, or is about to."""

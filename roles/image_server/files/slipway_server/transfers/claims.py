@@ -55,7 +55,8 @@ class Claims:
             self.refuse_spent(item)
         # What is not claimed is not looked for: a disk would answer sooner for what is not there.
         kept = {each for each in claimed | proven if self._store.size_if_kept(each) is not None}
-        self._grants.add(item.id, proven & kept)
+        # What its image has, too: the version may be gone when the manifest comes.
+        self._grants.add(item.id, kept - held)
         return [digest for digest in digests if digest not in kept]
 
     def _is_proven(self, digest: str, proof: str, wanted: str) -> bool:

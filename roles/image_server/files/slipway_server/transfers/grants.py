@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which chunks each open backup has sent or proven: on disk, for a restart must cost it nothing."""
+"""What each open backup has sent, proven or been told of: on disk, so restarts cost nothing."""
 
 from __future__ import annotations
 

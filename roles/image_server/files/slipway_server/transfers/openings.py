@@ -27,16 +27,18 @@ class Openings:
         sessions: Sessions,
         images: Images,
         checker: Checker,
+        begins: Callable[[float], None],
         run: Run,
         sharing: Callable[[str], frozenset[str]],
     ) -> None:
-        """``run`` does blocking work in a thread, such as ``sharing``.
+        """``begins`` is told when a session does; ``run`` does blocking work in a thread.
 
-        That names the machines that have a card in common with one, and are told from it.
+        ``sharing`` names the machines that have a card in common with one, and are told from it.
         """
         self._sessions = sessions
         self._images = images
         self._checker = checker
+        self._begins = begins
         self._run = run
         self._sharing = sharing
         self._checks: dict[str, Check] = {}
@@ -73,6 +75,7 @@ class Openings:
         made = await self._sessions.create(
             machine, macs, verb, image, version, ttl_seconds, job, full_check, also, sharing
         )
+        self._begins(made.created)
         log.info("session %s: %s %s of %s", made.id, verb, machine, image)
         if VERBS[verb] == "reads":
             self._check_for(made)
