@@ -159,14 +159,16 @@ def _look(disk: BlockDisk, area: Area) -> tuple[list[Mark], str]:
     A new one each time: it has nothing in its cache of what was there before.
     """
     with read_only_loop(disk.path, area.offset, area.size, disk.logical_sector) as device:
-        return _marks(device, area, disk.logical_sector), _mistaken(device, area)
+        answer = run(["wipefs", "--json", "--no-act", str(device)]).stdout
+        signatures = json.loads(answer)["signatures"] if answer.strip() else []
+        kinds = {str(each["type"]) for each in signatures}
+        return _marks(signatures, area, disk.logical_sector), _mistaken(device, area, kinds)
 
 
-def _marks(device: Path, area: Area, sector: int) -> list[Mark]:
+def _marks(signatures: Sequence[Mapping[str, str]], area: Area, sector: int) -> list[Mark]:
     """The signatures in an area that lie where the image keeps nothing."""
-    answer = run(["wipefs", "--json", "--no-act", str(device)]).stdout
     found = []
-    for each in json.loads(answer)["signatures"] if answer.strip() else ():
+    for each in signatures:
         start = int(each["offset"], 0) // sector * sector
         end = min(start + sector, area.size)
         if not area.kept.touches(start, end):
@@ -174,9 +176,14 @@ def _marks(device: Path, area: Area, sector: int) -> list[Mark]:
     return found
 
 
-def _mistaken(device: Path, area: Area) -> str:
-    """What blkid takes a partition for instead of what the image says; empty when it agrees."""
+def _mistaken(device: Path, area: Area, kinds: set[str]) -> str:
+    """What blkid takes a partition for instead of what the image says; empty when it agrees.
+
+    It has no choice where there are signatures of one kind alone.
+    """
     if area.segment is None or area.segment.method not in ("used", "swap"):
+        return ""
+    if kinds == {area.segment.content}:
         return ""
     seen = kind_of(identify(device))
     return "" if seen == area.segment.content else seen
