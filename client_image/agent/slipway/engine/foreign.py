@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slipway.engine.content.registry import identify, kind_of
+from slipway.engine.devices import BlockDisk
 from slipway.engine.errors import DeviceError
 from slipway.engine.loop import read_only_loop
 from slipway.engine.run import run
@@ -96,6 +97,7 @@ class Foreign:
     def __init__(self, target: Target) -> None:
         """Nothing is looked at yet."""
         self._target = target
+        self._seen: dict[str, tuple[int, tuple[list[Mark], str]]] = {}
         self.kinds: dict[str, list[str]] = {}
         """What was found, by the id of its area."""
 
@@ -122,17 +124,15 @@ class Foreign:
                 )
 
     def _look(self, area: Area) -> tuple[list[Mark], str]:
-        """The marks in an area, and what it would be taken for instead of what the image says.
-
-        Through a device as large as the area, since some marks name places far from themselves.
-        """
+        """The marks in an area, and what it would be taken for instead of what the image says."""
         if area.kept.total >= area.size:
             return [], ""
-        self._target.flush()
-        disk = self._target.disk
-        # A new one each time: it has nothing in its cache of what was there before.
-        with read_only_loop(disk.path, area.offset, area.size, disk.logical_sector) as device:
-            return _marks(device, area, disk.logical_sector), _mistaken(device, area)
+        changes, found = self._seen.get(area.id, (-1, ([], "")))
+        if changes != self._target.changes:
+            self._target.flush()
+            found = _look(self._target.disk, area)
+            self._seen[area.id] = (self._target.changes, found)
+        return found
 
     def _clear(self, area: Area) -> int:
         written, path = 0, self._target.disk.path
@@ -153,11 +153,22 @@ class Foreign:
         )
 
 
-def _marks(device: Path, area: Area, sector: int) -> list[Mark]:
+def _look(disk: BlockDisk, area: Area) -> tuple[list[Mark], str]:
+    """Through a device as large as the area, since some marks name places far from themselves.
+
+    A new one each time: it has nothing in its cache of what was there before.
+    """
+    with read_only_loop(disk.path, area.offset, area.size, disk.logical_sector) as device:
+        answer = run(["wipefs", "--json", "--no-act", str(device)]).stdout
+        signatures = json.loads(answer)["signatures"] if answer.strip() else []
+        kinds = {str(each["type"]) for each in signatures}
+        return _marks(signatures, area, disk.logical_sector), _mistaken(device, area, kinds)
+
+
+def _marks(signatures: Sequence[Mapping[str, str]], area: Area, sector: int) -> list[Mark]:
     """The signatures in an area that lie where the image keeps nothing."""
-    answer = run(["wipefs", "--json", "--no-act", str(device)]).stdout
     found = []
-    for each in json.loads(answer)["signatures"] if answer.strip() else ():
+    for each in signatures:
         start = int(each["offset"], 0) // sector * sector
         end = min(start + sector, area.size)
         if not area.kept.touches(start, end):
@@ -165,9 +176,14 @@ def _marks(device: Path, area: Area, sector: int) -> list[Mark]:
     return found
 
 
-def _mistaken(device: Path, area: Area) -> str:
-    """What blkid takes a partition for instead of what the image says; empty when it agrees."""
+def _mistaken(device: Path, area: Area, kinds: set[str]) -> str:
+    """What blkid takes a partition for instead of what the image says; empty when it agrees.
+
+    It has no choice where there are signatures of one kind alone.
+    """
     if area.segment is None or area.segment.method not in ("used", "swap"):
+        return ""
+    if kinds == {area.segment.content}:
         return ""
     seen = kind_of(identify(device))
     return "" if seen == area.segment.content else seen

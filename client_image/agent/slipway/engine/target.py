@@ -38,6 +38,8 @@ class Target:
         self._only: Segment | None = None
         self._unflushed = 0
         self._lock = threading.Lock()
+        self.changes = 0
+        """Grows with every write: what was seen before the last one may be no more."""
 
     @property
     def touched(self) -> bool:
@@ -57,6 +59,7 @@ class Target:
         restore: copying them there and from there takes as long as unpacking them.
         """
         handle = self.disarm()
+        self.changes += 1
         if self._direct >= 0 and _suits_direct(offset, runs):
             return write_cell(self._direct, content, offset, runs)
         count = write_cell(handle, content, offset, runs)
@@ -69,7 +72,8 @@ class Target:
         return count
 
     def write(self, offset: int, content: bytes) -> None:
-        """Write a piece of the table."""
+        """Write a piece of the table, or of what lies in no cell."""
+        self.changes += 1
         write_at(self.disarm(), memoryview(content), offset)
 
     def only(self, segment: Segment) -> None:
