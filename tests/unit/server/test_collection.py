@@ -18,7 +18,7 @@ from slipway_server.images.upkeep import cutoff_of
 from . import worlds
 from .conftest import Service, cell
 from .test_kill_points import CONTENTS, open_images, publish
-from .test_prune import age, chunks, made
+from .test_prune import age, chunks, made, say
 
 DAY = 86400
 MADE = "20260101T000000Z"
@@ -245,6 +245,26 @@ def test_a_bad_chunk_marks_every_version_and_the_next_backup_heals_them(
     )
     # Those read lately are not read again.
     assert service.admin.post("/v1/scrub", json={"older_than_days": 1}).json()["read"] == 0
+
+
+def test_all_of_it_is_done_by_the_service_itself(
+    own_service: Callable[..., Service], tmp_path: Path
+) -> None:
+    quick = {"upkeep_seconds": 1, "collect_after_seconds": 0, "collect_margin_seconds": 0}
+    service = own_service(policy_dir=str(tmp_path / "0/policy"), **quick)
+    old, new = cell("goes by itself"), cell("stays by itself")
+    made(service, "pc1", MADE, old)
+    made(service, "pc1", "20260102T000000Z", new)
+    say(service, keep={"last": 1}, trash_days=0)
+    deadline = time.monotonic() + 120
+    while service.chunk_path(old).exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not service.chunk_path(old).exists()
+    assert service.chunk_path(new).exists()
+    while not (done := service.admin.get("/v1/upkeep").json())["scrub"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert done["scrub"]["problem"] is done["collection"]["problem"] is None
 
 
 def test_what_many_versions_name_fits_a_file(tmp_path: Path) -> None:

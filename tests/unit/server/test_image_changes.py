@@ -106,6 +106,10 @@ def test_a_plan_that_is_too_large_waits_for_its_digest(service: Service) -> None
         made(service, "pc1", f"202601{number + 10}T000000Z", cell("the same"))
     say(service, keep={"last": 1})
     waits = refused(service.admin.post("/v1/prune", json={}), "prune_waits", "11 of 12")
+    # Asking again is no word: that it was tried is not that it was done.
+    assert refused(service.admin.post("/v1/prune", json={}), "prune_waits") == waits
+    service.restart()
+    assert refused(service.admin.post("/v1/prune", json={}), "prune_waits") == waits
     assert len(listed(service, "pc1")) == 12
     assert any("11 of 12" in each for each in service.admin.get("/v1/status").json()["warnings"])
     other = service.admin.post("/v1/prune", json={"confirm": "0" * 16})

@@ -196,7 +196,7 @@ class Service:
             self.policy,
             self.changes,
             named,
-            lambda: records.at(PRUNE),
+            lambda: records.done_at(PRUNE),
             self.run,
         )
         traffic = Traffic(self.sessions.begins_of_backups, self.sessions.reads)

@@ -55,14 +55,16 @@ class Records:
         """The last outcome of a work, with its time."""
         return self._known.get(work)
 
-    def at(self, work: str) -> float | None:
-        """When a work was last done, in seconds since the epoch."""
+    def done_at(self, work: str) -> float | None:
+        """When a work was last done to its end, in seconds since the epoch."""
         found = self.of(work)
-        return None if found is None else float(found["at"])
+        return None if found is None else found["done_at"]
 
-    async def put(self, work: str, **outcome: Any) -> dict[str, Any]:
-        """Keep an outcome."""
-        body = {"at": time.time(), "problem": None} | outcome
+    async def put(self, work: str, problem: str | None, **outcome: Any) -> dict[str, Any]:
+        """Keep an outcome. With a problem the work was not done, unless ``done_at`` says so."""
+        now = time.time()
+        done_at = now if problem is None else self.done_at(work)
+        body = {"at": now, "done_at": done_at, "problem": problem} | outcome
         self._known[work] = body
         await self._rows.put(work, body)
         return body
@@ -126,7 +128,7 @@ class Upkeep:
         await self._quietly(SCRUB, self._read_a_share)
 
     def _is_due(self, work: str) -> bool:
-        last, every = self.records.at(work), self._config.upkeep_seconds
+        last, every = self.records.done_at(work), self._config.upkeep_seconds
         # One of a time to come was noted by a clock that was wrong.
         return every > 0 and (last is None or not 0 <= time.time() - last < every)
 
@@ -159,13 +161,9 @@ class Upkeep:
             plan, gone = await self._pruner.prune(confirm)
         except ServiceError as error:
             # A plan that waits, or a policy that can't be used, is told of until it is seen to.
-            digest = error.details.get("digest")
-            last = self.records.of(PRUNE) or {"at": 0.0}
-            await self.records.put(
-                PRUNE, at=last["at"], tried=time.time(), problem=error.message, waits=digest
-            )
+            await self.records.put(PRUNE, error.message, waits=error.details.get("digest"))
             raise
-        await self.records.put(PRUNE, removed=gone, emptied=emptied)
+        await self.records.put(PRUNE, None, removed=gone, emptied=emptied)
         return plan, gone
 
     async def collect(self) -> dict[str, Any]:
@@ -187,9 +185,9 @@ class Upkeep:
             )
         except ServiceError as error:
             log.error("%s", error.message)
-            await self.records.put(COLLECTION, problem=error.message)
+            await self.records.put(COLLECTION, error.message)
             raise
-        return await self.records.put(COLLECTION, **outcome)
+        return await self.records.put(COLLECTION, None, **outcome)
 
     def _let_go(self, open_now: set[str]) -> None:
         """Forget that the clock was set back once nobody is left who was promised anything then."""
@@ -218,7 +216,7 @@ class Upkeep:
             self._scrubber.scrub, before, most, rests, self._traffic.reads
         )
         problem = f"{outcome['bad_count']} chunks are bad" if outcome["bad_count"] else None
-        return await self.records.put(SCRUB, problem=problem, **outcome)
+        return await self.records.put(SCRUB, problem, done_at=time.time(), **outcome)
 
     def warnings(self) -> list[str]:
         """What somebody should see to. Blocks."""
@@ -227,9 +225,7 @@ class Upkeep:
         for work in (PRUNE, COLLECTION, SCRUB):
             record = self.records.of(work)
             if record is not None and record["problem"]:
-                found.append(
-                    f"{work}, {iso(record.get('tried', record['at']))}: {record['problem']}"
-                )
+                found.append(f"{work}, {iso(record['at'])}: {record['problem']}")
         return found
 
 

@@ -151,7 +151,8 @@ class Work(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    at: float
+    at: float = Field(description="when it was last done or tried, in seconds since 1970")
+    done_at: float | None = Field(description="when it was last done to its end")
     problem: str | None
 
 
