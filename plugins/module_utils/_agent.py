@@ -190,6 +190,8 @@ def start_job(
         f"--unit={unit}",
         f"--description=Slipway {command[0]}",
         f"--property=StandardOutput=append:{log}",
+        # Else it went the same way.
+        "--property=StandardError=journal",
         f"--property=ExecStopPost=-{_last_word(module, unit, log, job)}",
     ]
     with key_files(keys or {}, job) as files:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,8 +57,9 @@ def write(laptop: Laptop, **pin: str) -> None:
 
 
 @pytest.fixture(params=["uuid", "serial"])
-def dock(service: Service, request: pytest.FixtureRequest) -> list[Laptop]:
+def dock(own_service: Callable[..., Service], request: pytest.FixtureRequest) -> list[Laptop]:
     """Two laptops of one dock, and one that is none of its machines."""
+    service = own_service()
     number = next(_numbers)
     made = []
     for place, name in enumerate(("a", "b", "stranger")):
@@ -122,7 +124,10 @@ def test_each_has_a_menu_and_an_order_of_its_own(dock: list[Laptop]) -> None:
     service.admin.delete(f"/v1/jobs/{taken['job']['id']}")
 
 
-def test_a_machine_with_a_card_of_its_own_may_be_pinned_too(service: Service) -> None:
+def test_a_machine_with_a_card_of_its_own_may_be_pinned_too(
+    own_service: Callable[..., Service],
+) -> None:
+    service = own_service()
     laptop = Laptop(service, "pinned", "52:54:00:d1:00:01",
                     uuid="4c4c4544-0001-1099-8020-b7c04f202021")  # fmt: skip
     write(laptop, uuid=laptop.uuid)

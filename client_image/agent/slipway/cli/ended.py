@@ -32,8 +32,9 @@ def last_word(log: Path, unit: str, environment: Mapping[str, str]) -> dict[str,
 
 
 def _journal(unit: str) -> str:
-    """Return what the agent last said elsewhere than in its log."""
-    words = ["journalctl", "--no-pager", "-q", "-o", "cat", "-n", _LINES, "-u", unit]
+    """Return what the agent last said elsewhere than in its log, without systemd's own words."""
+    words = ["journalctl", "--no-pager", "-q", "-o", "cat", "-n", _LINES]
+    words += [f"_SYSTEMD_UNIT={unit}.service"]
     try:
         return " ".join(run(words).stdout.split())[-_LONGEST:]
     except SlipwayError:
