@@ -10,7 +10,6 @@ import os
 import random
 import subprocess
 import sys
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,8 +34,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pack = [sys.executable, ROOT / "roles/image_server/files/pack_code.py", ROOT, folder, "media"]
     subprocess.run(pack, check=True, capture_output=True)
     [code] = folder.glob("media-*.tar")
-    with tarfile.open(code) as tar:
-        tar.extractall(folder / "lib", filter="data")
+    subprocess.run(["tar", "-xf", code, "-C", folder / "lib"], check=True)
     for name in ("vmlinuz", "initrd.img"):
         (folder / "env" / name).write_bytes(b"no kernel" * 1000)
     manifest, chunks = make_image(DISK, [(1 << 20, 3 << 20, [(0, 3 << 20)])], "pc1")
