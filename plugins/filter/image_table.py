@@ -9,6 +9,7 @@ from typing import Any
 
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import clean
 from ansible_collections.slipway.imaging.plugins.plugin_utils._progress import number, size
+from ansible_collections.slipway.imaging.plugins.plugin_utils._table import table
 
 DOCUMENTATION = r"""
 name: image_table
@@ -39,8 +40,7 @@ _value:
 """
 
 _HEADING = ("IMAGE", "MADE (UTC)", "DATA", "ON DISK", "STATE")
-# How the columns are lined up.
-_LEFT = (0, 1, 4)
+_NUMBERS = (2, 3)
 
 
 def image_table(images: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -48,25 +48,12 @@ def image_table(images: Iterable[Mapping[str, Any]]) -> list[str]:
     rows = [
         _row(image["name"], entry)
         for image in images
-        for entry in sorted(image["versions"], key=_age, reverse=True)
+        # The service says which is older.
+        for entry in reversed(image["versions"])
     ]
     if not rows:
         return ["There is no image yet: playbooks/backup.yml makes one."]
-    table = [_HEADING, *rows]
-    widths = [max(len(row[column]) for row in table) for column in range(len(_HEADING))]
-    return [
-        "  ".join(
-            cell.ljust(width) if column in _LEFT else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in table
-    ]
-
-
-def _age(entry: Mapping[str, Any]) -> tuple[str, int]:
-    """Sort -10 behind -9, as FORMAT.md says."""
-    moment, _, count = str(entry["version"]).partition("-")
-    return moment, int(count) if count.isdecimal() else 0
+    return table([_HEADING, *rows], _NUMBERS)
 
 
 def _row(name: str, entry: Mapping[str, Any]) -> tuple[str, str, str, str, str]:

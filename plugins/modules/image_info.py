@@ -120,7 +120,8 @@ def look(params: dict[str, Any]) -> dict[str, Any]:
     if version:
         result["manifest"] = api.manifest(name, version)
     if params["check"]:
-        version = version or newest(image)
+        # The service lists the oldest first.
+        version = version or str(image["versions"][-1]["version"])
         result["image_check"] = api.check(name, version)
         result["version"] = version
     return result
@@ -132,16 +133,6 @@ def missing(images: list[dict[str, Any]], expected: list[str]) -> list[str]:
         f"{image['name']}@{entry['version']}" for image in images for entry in image["versions"]
     }
     return [reference for reference in expected if reference not in there]
-
-
-def newest(image: dict[str, Any]) -> str:
-    """Return the newest version of an image; `-10` is newer than `-9`."""
-
-    def age(version: str) -> tuple[str, int]:
-        base, _dash, number = version.partition("-")
-        return base, int(number or 0)
-
-    return max((str(entry["version"]) for entry in image["versions"]), key=age)
 
 
 def main() -> NoReturn:
