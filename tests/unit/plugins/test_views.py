@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.slipway.imaging.plugins.filter.image_table import image_table
+from ansible_collections.slipway.imaging.plugins.filter.old_name import old_name
 from ansible_collections.slipway.imaging.plugins.filter.session_connection import (
     session_connection,
 )
@@ -133,3 +134,12 @@ def test_a_lying_machine_gets_no_connection(lie: dict[str, Any]) -> None:
 def test_amounts_and_spans_are_those_of_the_agents_own_screen(count: float) -> None:
     assert size(count) == units.size(count)
     assert span(count) == units.clock(count)
+
+
+def test_an_old_name_is_taken_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(
+        "ansible.utils.display.Display.warning", lambda self, text, **_more: said.append(text)
+    )
+    assert old_name(True, "read_back", "disk_read_back") is True
+    assert ["read_back is called disk_read_back" in text for text in said] == [True]
