@@ -9,6 +9,7 @@ from typing import Any
 
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import clean
 from ansible_collections.slipway.imaging.plugins.plugin_utils._progress import number, size
+from ansible_collections.slipway.imaging.plugins.plugin_utils._table import table
 
 DOCUMENTATION = r"""
 name: image_table
@@ -58,19 +59,12 @@ def image_table(
     rows = [
         _row(image["name"], entry)
         for image in images
-        for entry in sorted(image["versions"], key=_age, reverse=True)
+        # The service says which is older.
+        for entry in reversed(image["versions"])
     ]
     if not rows:
         return ["There is no image yet: playbooks/backup.yml makes one."]
-    table = [_HEADING, *rows]
-    widths = [max(len(row[column]) for row in table) for column in range(len(_HEADING))]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if column in _NUMBERS else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in table
-    ]
+    lines = table([_HEADING, *rows], _NUMBERS)
     lines += [
         f"{clean(alias['alias'], 63)} is {clean(alias['image'], 100)}"
         + (" (policy_aliases)" if alias.get("fixed") else "")
@@ -78,12 +72,6 @@ def image_table(
     ]
     lines += [f"{image['name']}: {clean(image['note'])}" for image in images if image.get("note")]
     return lines
-
-
-def _age(entry: Mapping[str, Any]) -> tuple[str, int]:
-    """Sort -10 behind -9, as FORMAT.md says."""
-    moment, _, count = str(entry["version"]).partition("-")
-    return moment, int(count) if count.isdecimal() else 0
 
 
 def _row(name: str, entry: Mapping[str, Any]) -> tuple[str, ...]:

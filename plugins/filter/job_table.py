@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import clean
+from ansible_collections.slipway.imaging.plugins.plugin_utils._table import table
 
 DOCUMENTATION = r"""
 name: job_table
@@ -43,7 +44,7 @@ _HEADING = ("JOB", "MACHINE", "WHAT", "IMAGE", "FROM", "BY", "PC", "STATE", "SIN
 
 def job_table(found: Mapping[str, Any]) -> list[str]:
     """Return the jobs as lines."""
-    lines = _lines([_HEADING, *map(_row, found["jobs"])]) if found["jobs"] else ["No jobs."]
+    lines = table([_HEADING, *map(_row, found["jobs"])]) if found["jobs"] else ["No jobs."]
     lines += [
         f"{clean(order['machine'], 63)} does {clean(order['item'], 32)} at its next boot, once"
         for order in found["next_boots"]
@@ -78,14 +79,6 @@ def _stranger(found: Mapping[str, Any]) -> str:
         f" {clean(found['machine'], 63) or 'cards that are not its own'}"
         f" and was refused: {clean(found['why'], 120)}"
     )
-
-
-def _lines(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADING))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
 
 
 class FilterModule:

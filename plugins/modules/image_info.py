@@ -158,19 +158,9 @@ def missing(images: list[dict[str, Any]], expected: list[str]) -> list[str]:
 def meant(api: AdminApi, reference: str, image: dict[str, Any]) -> str:
     """Return the version that a name without one stands for."""
     if reference == image["name"]:
-        return newest(image)
+        return str(image["versions"][-1]["version"])
     [target] = [alias["image"] for alias in api.aliases() if alias["alias"] == reference]
-    return split_reference(target)[1] or newest(image)
-
-
-def newest(image: dict[str, Any]) -> str:
-    """Return the newest version of an image; `-10` is newer than `-9`."""
-
-    def age(version: str) -> tuple[str, int]:
-        base, _dash, number = version.partition("-")
-        return base, int(number or 0)
-
-    return max((str(entry["version"]) for entry in image["versions"]), key=age)
+    return split_reference(target)[1] or str(image["versions"][-1]["version"])
 
 
 def main() -> NoReturn:

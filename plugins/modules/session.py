@@ -143,6 +143,12 @@ class Session:
         name, version = None, None
         if self.params["image"]:
             name, version = split_reference(self.params["image"])
+        if version and self.params["verb"] == "backup":
+            raise SlipwayError(
+                "A backup makes a new version and can't be told which.",
+                f"Say the name of the image alone: {name}.",
+                "version_given",
+            )
         request = {
             "machine": check_name(self.params["machine"], "machine"),
             "macs": list(check_macs(self.params["macs"])),

@@ -13,13 +13,12 @@ _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
 def size(count: float) -> str:
-    """Return a number of bytes as a person reads it: ``182 MB``, ``21.3 MB``, ``1.4 GB``."""
-    value, unit = float(count), 0
-    while value >= 999.5 and unit < len(_UNITS) - 1:
-        value, unit = value / 1000, unit + 1
-    return (
-        f"{value:.1f} {_UNITS[unit]}" if unit and value < 99.95 else f"{value:.0f} {_UNITS[unit]}"
-    )
+    """Return a number of bytes as the agent shows it: ``182 MB``, ``21.3 MB``, ``1.46 GB``."""
+    for unit in _UNITS[:-1]:
+        if count < 999.5:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} {_UNITS[-1]}"
 
 
 def span(seconds: float) -> str:

@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
+from .pc import Pc, Site, make_key, running_pc
+
 
 @dataclass
 class FakeCommand:
@@ -134,3 +136,19 @@ def session(**changes: Any) -> dict[str, Any]:
 @pytest.fixture(name="session")
 def session_fixture() -> Callable[..., dict[str, Any]]:
     return session
+
+
+@pytest.fixture
+def site(tmp_path: Path, service: Any) -> Site:
+    """An inventory with one machine, for real runs of Ansible."""
+    made = Site(tmp_path / "site", make_key(tmp_path / "login"), service)
+    made.describe()
+    return made
+
+
+@pytest.fixture
+def pc(tmp_path: Path, site: Site) -> Iterator[Pc]:
+    """That machine: a real sshd."""
+    with running_pc(tmp_path / "pc", site.login) as made:
+        site.serve(made)
+        yield made

@@ -24,7 +24,7 @@ from ansible_collections.slipway.imaging.plugins.plugin_utils._host_key_file imp
     note_host_key,
 )
 
-from .pc import SSHD, VERSION, Pc, Site, make_key, running_pc
+from .pc import SSHD, VERSION, Pc, Site
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGbWJ6bQ0q7Qz5n9V0b8Yy3c1d2e3f4a5b6c7d8e9f0A"
 
@@ -99,20 +99,6 @@ def test_what_is_no_host_key_stays(tmp_path: Path) -> None:
 alone = pytest.mark.skipif(
     os.geteuid() != 0 or SSHD is None, reason="sshd lets in its own user alone"
 )
-
-
-@pytest.fixture
-def site(tmp_path: Path, service: Any) -> Site:
-    made = Site(tmp_path / "site", make_key(tmp_path / "login"), service)
-    made.describe()
-    return made
-
-
-@pytest.fixture
-def pc(tmp_path: Path, site: Site) -> Iterator[Pc]:
-    with running_pc(tmp_path / "pc", site.login) as made:
-        site.serve(made)
-        yield made
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +20,7 @@ from ansible_collections.slipway.imaging.plugins.plugin_utils._plain import NotP
 from hypothesis import given
 from hypothesis import strategies as st
 
-from .pc import SSHD, VERSION, Pc, Site, make_key, running_pc
+from .pc import SSHD, VERSION, Pc, Site
 
 ESCAPES = "\x1b]0;owned\x07\x1b[2J\u202e\u009b31m"
 LIE = f"{ESCAPES}{{{{ lookup('pipe', 'touch {{victim}}/owned') }}}}"
@@ -149,20 +149,6 @@ def test_whatever_it_says_is_plain_or_refused(value: object) -> None:
 
 
 # --- the project's own playbooks -------------------------------------------------------------
-@pytest.fixture
-def site(tmp_path: Path, service: Any) -> Site:
-    made = Site(tmp_path / "site", make_key(tmp_path / "login"), service)
-    made.describe()
-    return made
-
-
-@pytest.fixture
-def pc(tmp_path: Path, site: Site) -> Iterator[Pc]:
-    with running_pc(tmp_path / "pc", site.login) as made:
-        site.serve(made)
-        yield made
-
-
 @pytest.fixture
 def victim(tmp_path: Path) -> Path:
     """Somebody's folder on the controller; it has the machine's name."""

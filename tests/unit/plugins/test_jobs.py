@@ -218,7 +218,7 @@ def test_a_degraded_version_warns(
     server.batches = [[RESULT | {"verb": "backup", "degraded": True, "unreadable": 1536}]]
     result = act("disk_backup")
     assert (result["degraded"], result["unreadable"]) == (True, 1536)
-    assert said[0].startswith("pc1: pc1@20260131T235959Z is degraded: 1.5 kB")
+    assert said[0].startswith("pc1: pc1@20260131T235959Z is degraded: 1.54 kB")
     server.batches = [[RESULT | {"degraded": False, "unreadable": 0}]]
     assert act("disk_restore")["degraded"] is False
     assert len(said) == 1

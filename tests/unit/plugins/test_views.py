@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.slipway.imaging.plugins.filter.image_table import image_table
+from ansible_collections.slipway.imaging.plugins.filter.old_name import old_name
 from ansible_collections.slipway.imaging.plugins.filter.session_connection import (
     session_connection,
 )
@@ -18,6 +19,7 @@ from ansible_collections.slipway.imaging.plugins.plugin_utils._progress import (
 )
 from hypothesis import example, given
 from hypothesis import strategies as st
+from slipway.cli import units
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGbWJ6bQ0q7Qz5n9V0b8Yy3c1d2e3f4a5b6c7d8e9f0A"
 
@@ -35,10 +37,10 @@ def test_the_line_of_a_backup() -> None:
         "written": 0,
     }
     assert line("pc1", record) == (
-        "pc1  backup disk0:1  43 %  182 MB of 420 MB  21.3 MB/s  0:11 left  sent 80.0 MB"
+        "pc1  backup disk0:1  43 %  182 MB of 420 MB  21.3 MB/s  0:11 left  sent 80 MB"
     )
     said = line("pc1", record | {"waiting": "waiting for the server\x1b[2J"})
-    assert said.endswith("sent 80.0 MB  waiting for the server [2J")
+    assert said.endswith("sent 80 MB  waiting for the server [2J")
 
 
 values = st.one_of(st.none(), st.text(), st.integers(), st.floats(), st.booleans())
@@ -54,7 +56,8 @@ def test_no_record_breaks_the_line(record: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "text"), [(0, "0 B"), (999, "999 B"), (65536, "65.5 kB"), (999_999, "1.0 MB")]
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (65536, "65.5 kB"), (999_999, "1 MB"), (1_460_000_000, "1.46 GB")],
 )
 def test_sizes(count: int, text: str) -> None:
     assert size(count) == text
@@ -94,10 +97,10 @@ def test_the_table_of_images() -> None:
     versions[1]["problem"] = "The manifest is damaged."
     _heading, first, second = image_table([{"name": "pc1", "versions": versions}])
     assert first.endswith("damaged")
-    assert second.endswith("degraded, 1.5 kB unreadable")
+    assert second.endswith("degraded, 1.54 kB unreadable")
     versions[0]["ahead"] = True
     assert "says a time to come" in image_table([{"name": "pc1", "versions": versions}])[2]
-    busy = [{"version": f"20260101T000000Z-{number}", "bytes": 1} for number in (10, 9, 11)]
+    busy = [{"version": f"20260101T000000Z-{number}", "bytes": 1} for number in (9, 10, 11)]
     rows = image_table([{"name": "pc1", "versions": busy}])[1:]
     assert [row.split()[0].rpartition("-")[2] for row in rows] == ["11", "10", "9"]
     assert image_table([])[0].startswith("There is no image yet")
@@ -125,3 +128,18 @@ def test_a_lying_machine_gets_no_connection(lie: dict[str, Any]) -> None:
     seen = {"id": "0123", "machine": "pc1", "address": "10.77.0.21", "host_key": KEY, **lie}
     with pytest.raises(AnsibleFilterError):
         session_connection(seen)
+
+
+@given(st.floats(0, 2.0**63) | st.integers(0, 2**63))
+def test_amounts_and_spans_are_those_of_the_agents_own_screen(count: float) -> None:
+    assert size(count) == units.size(count)
+    assert span(count) == units.clock(count)
+
+
+def test_an_old_name_is_taken_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(
+        "ansible.utils.display.Display.warning", lambda self, text, **_more: said.append(text)
+    )
+    assert old_name(True, "read_back", "disk_read_back") is True
+    assert ["read_back is called disk_read_back" in text for text in said] == [True]
