@@ -148,7 +148,7 @@ def test_waiting_for_the_image_shows_how_far_it_is(session: Callable[..., Any]) 
     )
     found = world.wait(until="image_checked")
     assert world.woken == 0
-    assert "5.0 MB of 420 MB" in world.shown[0]
+    assert "5 MB of 420 MB" in world.shown[0]
     assert broken_image(found) is None
 
 

@@ -93,7 +93,7 @@ def test_every_root_route_that_acts_leaves_a_line(own_service: Callable[..., Ser
     service = own_service()
     name, version = service.image(cell("audit"))
     values = {"session_id": "0" * 16, "job_id": "0" * 16, "machine": "pc", "key": "0" * 16,
-              "name": name, "version": version}  # fmt: skip
+              "name": name, "version": version, "alias": "lab-base"}  # fmt: skip
     acting = [key for key, rule in APPS["admin"].rules.items() if not key.startswith("GET ")]
     assert len(acting) > 8
     for key in acting:
