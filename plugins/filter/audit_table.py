@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import clean
+from ansible_collections.slipway.imaging.plugins.plugin_utils._table import table
 
 DOCUMENTATION = r"""
 name: audit_table
@@ -45,11 +46,7 @@ def audit_table(lines: Iterable[Mapping[str, Any]]) -> list[str]:
     rows = [_row(line) for line in lines]
     if not rows:
         return ["No actions."]
-    widths = [max(map(len, column)) for column in zip(_HEADING, *rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in (_HEADING, *rows)
-    ]
+    return table([_HEADING, *rows])
 
 
 def _row(line: Mapping[str, Any]) -> tuple[str, ...]:

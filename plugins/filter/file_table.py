@@ -9,6 +9,7 @@ from typing import Any
 
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import clean
 from ansible_collections.slipway.imaging.plugins.plugin_utils._progress import number, size
+from ansible_collections.slipway.imaging.plugins.plugin_utils._table import table
 
 DOCUMENTATION = r"""
 name: file_table
@@ -53,13 +54,15 @@ def file_table(answer: Mapping[str, Any]) -> list[str]:
         said = f"{where}: {size(number(answer, 'size'))}, {clean(answer['modified'])}"
         return [said.rstrip(", ")]
     entries = answer["entries"]
-    return [where, *(_line(each) for each in entries)] if entries else [f"{where} is empty"]
+    if not entries:
+        return [f"{where} is empty"]
+    return [where, *table([_row(each) for each in entries], {0})]
 
 
-def _line(entry: Mapping[str, Any]) -> str:
+def _row(entry: Mapping[str, Any]) -> tuple[str, str, str]:
     amount = "" if entry["size"] is None else size(number(entry, "size"))
     name = clean(entry["name"], _LONGEST) + ("/" if entry["folder"] else "")
-    return f"{amount:>9}  {clean(entry['modified']):19}  {name}"
+    return amount, clean(entry["modified"]), name
 
 
 class FilterModule:
