@@ -189,7 +189,7 @@ class Service:
         self._signal(number)
         self._signal(signal.SIGCONT)
         # How long that takes says nothing but how busy the machine is.
-        self._process.join(180)
+        self._process.join(60)
         assert self._process.exitcode is not None, "the service does not stop"
         return self._process.exitcode
 
