@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import pty
 import threading
 import time
@@ -313,7 +314,10 @@ def test_any_key_counts_and_only_those_pressed_from_now_on(
     terminal: tuple[int, Terminals],
 ) -> None:
     keyboard, made = terminal
-    os.write(keyboard, b"early")
+    os.write(keyboard, b"early\n")
+    # A pty hands on what is written to it in its own time.
+    [(ear, _)] = made._pairs
+    assert select.select([ear], [], [], 20)[0]
     assert not made.pressed(0.2)
     threading.Timer(0.2, os.write, (keyboard, b"x")).start()
     assert made.pressed(20)
