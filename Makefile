@@ -82,7 +82,7 @@ endef
 test: setup ## everything but the slow tests: lint, unit, storage, plays, e2e
 	$(MAKE) --no-print-directory lint test-unit
 	# Whole trips mostly wait for PCs that boot: the storage tier has the cores meanwhile.
-	$(MAKE) --no-print-directory -j2 --output-sync=target test-e2e test-storage test-plays
+	$(MAKE) --no-print-directory -k -j2 --output-sync=target test-e2e test-storage test-plays
 
 lint: setup ## ruff, mypy, yamllint, ansible-lint
 	ruff format --check .

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import pty
+import select
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
