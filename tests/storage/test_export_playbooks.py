@@ -53,7 +53,7 @@ def server(space: Path, tree: Path, golden: Callable[[str], Disk]) -> Server:
     folder = space / "server"
     for each in ("lib", "exports"):
         (folder / each).mkdir(parents=True)
-    sh(sys.executable, ROOT / "roles/image_server/files/pack_code.py", ROOT, folder, "export")
+    sh(sys.executable, ROOT / "roles/_common/files/pack_code.py", ROOT, folder, "export")
     [packed] = folder.glob("export-*.tar")
     with tarfile.open(fileobj=io.BytesIO(packed.read_bytes())) as tar:
         tar.extractall(folder / "lib")

@@ -31,7 +31,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("lib", "env", "media", "out"):
         (folder / name).mkdir()
     (folder / "media").chmod(0o750)
-    pack = [sys.executable, ROOT / "roles/image_server/files/pack_code.py", ROOT, folder, "media"]
+    pack = [sys.executable, ROOT / "roles/_common/files/pack_code.py", ROOT, folder, "media"]
     subprocess.run(pack, check=True, capture_output=True)
     [code] = folder.glob("media-*.tar")
     subprocess.run(["tar", "-xf", code, "-C", folder / "lib"], check=True)
