@@ -26,7 +26,7 @@ from disk_builder import Disk, make_tree
 from warm import WarmAgent
 
 # The guest's tests need its kernel: test_in_guest.py runs them there.
-collect_ignore = [] if os.environ.get("SLIPWAY_GUEST") else ["guest"]
+collect_ignore = [] if os.environ.get("SLIPWAY_GUEST") else ["guest", "guest_clock"]
 AGENT = Path(__file__).resolve().parents[2] / "client_image/agent"
 SPACE = 8 << 30
 # CLONE_NEWNS; MS_REC and MS_PRIVATE.

@@ -254,8 +254,8 @@ class Disk:
         image.unlink()
 
     def paste(self, part: Part, image: Path) -> None:
-        sh("dd", f"if={image}", f"of={self.path}", "bs=1M", f"seek={part.offset // MIB}",
-           "conv=notrunc,sparse", "status=none")  # fmt: skip
+        sh("dd", f"if={image}", f"of={self.path}", "bs=1M", f"seek={part.offset}",
+           "oflag=seek_bytes", "conv=notrunc,sparse", "status=none")  # fmt: skip
 
     def part(self, number: int) -> Part:
         return next(part for part in self.parts if part.number == number)

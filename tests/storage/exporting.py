@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,8 +60,15 @@ class Exporter:
         return stderr
 
 
-def left_behind() -> list[str]:
-    """Programs, mounts and folders that a run should have taken with it."""
+def left_behind(seconds: float = 20) -> list[str]:
+    """Programs, mounts and folders that a run did not take with it, however late."""
+    deadline = time.monotonic() + seconds
+    while (found := _there()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found
+
+
+def _there() -> list[str]:
     programs = [
         line
         for line in subprocess.run(

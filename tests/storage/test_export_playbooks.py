@@ -14,6 +14,9 @@ import pytest
 from conftest import Agent
 from disk_builder import MIB, Disk, sh
 
+# What they leave behind is looked for in folders that all exports of a machine share.
+pytestmark = pytest.mark.xdist_group("export")
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

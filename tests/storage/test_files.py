@@ -12,6 +12,9 @@ from conftest import Agent
 from disk_builder import MAKERS, MIB, SHAPES, Disk, contents, sh, sha256
 from exporting import Exporter, left_behind
 
+# What they leave behind is looked for in folders that all exports of a machine share.
+pytestmark = pytest.mark.xdist_group("export")
+
 SYSTEMS = {"fat32": 1, "ext4": 2, "xfs": 3, "btrfs": 4, "ntfs": 5, "lvm": 6}
 DAMAGED = {"fat16": 30, "ext4": 30, "ntfs": 22, "xfs": 6, "btrfs": 12}
 SIZES = {"xfs": 320, "btrfs": 120}
