@@ -265,7 +265,15 @@ def test_an_impostor_under_the_job_runner(
     (state / "work").mkdir(parents=True)
     settings = Settings(Path(site.service.path), ROOT, site.inventory, state)
     site.known_hosts_dir = state / "known_hosts"
-    job = {"id": "0123456789abcdef", "machine": "pc1", "verb": "backup", "image": "pc1"}
+    job = {
+        "id": "0123456789abcdef",
+        "machine": "pc1",
+        "verb": "backup",
+        "image": "pc1",
+        "arrival": "waits",
+        "options": {},
+        "after": "as_found",
+    }
     # An sshd of a test has a port of its own.
     extra = {**variables(job, settings), "ansible_port": impostor.port}
     monkeypatch.setattr("slipway_runner.play.variables", lambda *_given: extra)

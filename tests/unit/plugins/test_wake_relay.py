@@ -104,6 +104,7 @@ def test_a_relay_wakes_without_a_library(inventory: Path, card: Card) -> None:
 def test_a_relay_wakes_again_until_the_time_is_over(
     inventory: Path, card: Card, service: Any, session: Callable[..., Any]
 ) -> None:
+    service.answer("GET", "/v1/whereabouts/pc1", {"addresses": [], "host_key": None})
     service.answer("POST", "/v1/sessions", session(), status=201)
     service.answer("GET", "/v1/sessions/0123456789abcdef", session())
     service.answer("DELETE", "/v1/sessions/0123456789abcdef", session())
