@@ -192,12 +192,18 @@ def test_an_ordered_backup_of_a_pc_that_was_off(
             lambda job, settings: {**variables(job, settings), **here},
         )
         pc.module_says({"unit": "slipway-job-1", "changed": True})
-        pc.job_says()
         machine = Machine(service, chooser.name, chooser.mac, "")
         thread = threading.Thread(target=runner.run, daemon=True)
         thread.start()
 
+        said: list[str] = []
+
         def boot_and_work(seen: dict[str, Any]) -> None:
+            if machine.session and pc.job and not said:
+                version = machine.publish(cell("ordered")).json()["version"]
+                said.append(version)
+                result = SAVED | {"image": chooser.name, "version": version, "job": pc.job}
+                machine.request("POST", "/v1/session/result", json=result)
             if machine.session or not seen["session"]:
                 return
             machine.session = seen["session"]
@@ -207,17 +213,15 @@ def test_an_ordered_backup_of_a_pc_that_was_off(
             ticket = ticket_in(got)
             assert machine.check_in(pc.address, host_key=key, ticket=ticket).status_code == 200
             machine.put(cell("ordered"))
-            version = machine.publish(cell("ordered")).json()["version"]
-            pc.job_says(SAVED | {"image": chooser.name, "version": version})
 
         job = order(service, chooser.name).json()["id"]
         ended = follow(service, job, boot_and_work)
         runner.drain()
         thread.join(60)
-        said = [text for kind, text in pc.commands if kind == "farewell"]
+        farewells = [text for kind, text in pc.commands if kind == "farewell"]
     output = (tmp_path / "deployed/state/output" / f"{job}.txt").read_text()
     assert ended["outcome"] == "done", output
-    assert len(said) == 1 and "systemctl poweroff" in said[0]
+    assert len(farewells) == 1 and "systemctl poweroff" in farewells[0]
     assert service.session(machine.session)["outcome"] == "done"
     versions = service.admin.get(f"/v1/images/{chooser.name}").json()["versions"]
     assert len(versions) == 1

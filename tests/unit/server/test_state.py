@@ -60,6 +60,11 @@ def as_now(row: tuple[Any, ...]) -> tuple[Any, ...]:
     return (*row[:-1], json.dumps(body | more | {"after": "as_found"}))
 
 
+def as_wanted(before: dict[str, list[tuple[Any, ...]]]) -> dict[str, list[tuple[Any, ...]]]:
+    """State of then as it is kept now."""
+    return before | {"jobs": [as_now(row) for row in before["jobs"]]}
+
+
 def held_now(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
     """What the state file holds, after it was opened once more."""
     StateFile(folder).close()
@@ -70,7 +75,7 @@ def held_now(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
 
 def test_all_that_was_there_before_is_there_afterwards(tmp_path: Path) -> None:
     before = four_files(tmp_path)
-    wanted = before | {"jobs": [as_now(row) for row in before["jobs"]]}
+    wanted = as_wanted(before)
     assert held_now(tmp_path) == wanted
     assert held_now(tmp_path) == wanted
     state = StateFile(tmp_path)
@@ -127,7 +132,7 @@ def killed_at(folder: Path, call: str, number: int) -> bool:
 def test_killed_at_any_file_operation_it_is_old_or_new(tmp_path: Path, call: str) -> None:
     for number in range(1, 200):
         folder = tmp_path / str(number)
-        before = four_files(folder)
+        wanted = as_wanted(four_files(folder))
         if not killed_at(folder, call, number):
             assert number > 1, "it was never killed"
             return
@@ -136,7 +141,7 @@ def test_killed_at_any_file_operation_it_is_old_or_new(tmp_path: Path, call: str
                 [form] = db.execute("PRAGMA user_version").fetchone()
                 # Each step is done as a whole or not at all.
                 assert form in range(len(MIGRATIONS) + 1)
-        assert held_now(folder) == before
+        assert held_now(folder) == wanted
     raise AssertionError("it never got through")
 
 
