@@ -21,7 +21,8 @@ _BOOT_MAC = re.compile(r"[0-9a-f]{2}(-[0-9a-f]{2}){5}\Z")
 @machine.get(
     "/boot/{mac}.ipxe",
     response_class=PlainTextResponse,
-    responses=refusals("no_boot_script"),
+    # Nobody without a token sends a body here.
+    responses=refusals("no_boot_script", "bad_token"),
     summary="The script that boots a MAC into what is asked of it",
 )
 async def boot(
