@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -255,7 +256,8 @@ class Site:
     def environment(self, **more: str) -> dict[str, str]:
         home = {"ANSIBLE_LOCAL_TEMP": str(self.folder / "tmp"), "ANSIBLE_NOCOLOR": "1"}
         paths = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "COLUMNS": "5000"}
-        control = {"ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.folder / "cp")}
+        # The path of a socket has room for 107 bytes.
+        control = {"ANSIBLE_SSH_CONTROL_PATH_DIR": tempfile.mkdtemp(prefix="slw-cp-")}
         tools = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         return {**os.environ, **home, **paths, **control, "PATH": tools, **more}
 
