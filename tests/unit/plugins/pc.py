@@ -7,6 +7,7 @@ the FakeService of conftest.py, and what runs against both are the project's own
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import pwd
@@ -257,7 +258,9 @@ class Site:
         home = {"ANSIBLE_LOCAL_TEMP": str(self.folder / "tmp"), "ANSIBLE_NOCOLOR": "1"}
         paths = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "COLUMNS": "5000"}
         # The path of a socket has room for 107 bytes.
-        control = {"ANSIBLE_SSH_CONTROL_PATH_DIR": tempfile.mkdtemp(prefix="slw-cp-")}
+        sockets = tempfile.mkdtemp(prefix="slw-cp-")
+        atexit.register(shutil.rmtree, sockets, ignore_errors=True)
+        control = {"ANSIBLE_SSH_CONTROL_PATH_DIR": sockets}
         tools = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         return {**os.environ, **home, **paths, **control, "PATH": tools, **more}
 
