@@ -5,53 +5,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from typing import Any
 
-from ansible.errors import AnsibleConnectionFailure
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, clean
 from ansible_collections.slipway.imaging.plugins.plugin_utils._job_wait import follow
+from ansible_collections.slipway.imaging.plugins.plugin_utils._server_action import ServerAction
 
 
-class ActionModule(ActionBase):
+class ActionModule(ServerAction):
     """Asks the module job_info again and again."""
 
-    TRANSFERS_FILES = False
-    _requires_connection = True
+    when_lost = "The job goes on without this: playbooks/jobs.yml shows how it is."
 
-    def run(
-        self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
-    ) -> dict[str, Any]:
+    def act(self, host: str, task_vars: dict[str, Any]) -> dict[str, Any]:
         """Follow, and return the job or the one failure."""
-        super().run(tmp, task_vars)
-        task_vars = task_vars or {}
         _validated, args = self.validate_argument_spec(
             argument_spec={
                 "id": {"type": "str", "required": True},
                 "admin_socket": {"type": "path", "default": "/run/slipway/admin.sock"},
             }
         )
-        host = str(task_vars.get("inventory_hostname", "machine"))
-        try:
-            job = follow(host, lambda: self._look(args, task_vars), Display().display, time.sleep)
-        except SlipwayError as failure:
-            return {"failed": True, "changed": False, **failure.as_result()}
+        job = follow(
+            host,
+            lambda: self.on_server("job_info", dict(args), task_vars),
+            Display().display,
+            time.sleep,
+        )
         return {"changed": False, "job": job}
-
-    def _look(self, args: Mapping[str, Any], task_vars: dict[str, Any]) -> Mapping[str, Any]:
-        try:
-            found: dict[str, Any] = self._execute_module(
-                module_name="slipway.imaging.job_info", module_args=dict(args), task_vars=task_vars
-            )
-        except AnsibleConnectionFailure as failure:
-            raise SlipwayError(
-                f"The image server stopped answering: {clean(failure, 300)}",
-                "The job goes on without this: playbooks/jobs.yml shows how it is.",
-                "server_lost",
-            ) from failure
-        if found.get("failed"):
-            message = str(found.get("msg", "The module job_info failed."))
-            raise SlipwayError(message, error=str(found.get("error", "failed")))
-        return found

@@ -16,6 +16,12 @@ SERVER_LOST = "server_lost"
 class ServerAction(PlainAction):
     """Runs modules on the image server, which is trusted."""
 
+    # The remedy when it answers no more.
+    when_lost = (
+        "See whether it is up; then run the playbook again. If it says that a session is"
+        " open, end that with playbooks/session_end.yml."
+    )
+
     def on_server(
         self, name: str, options: dict[str, Any], task_vars: dict[str, Any]
     ) -> dict[str, Any]:
@@ -27,8 +33,7 @@ class ServerAction(PlainAction):
         except AnsibleConnectionFailure as failure:
             raise SlipwayError(
                 f"The image server stopped answering: {clean(failure, 300)}",
-                "See whether it is up; then run the playbook again. If it says that a session is"
-                " open, end that with playbooks/session_end.yml.",
+                self.when_lost,
                 SERVER_LOST,
             ) from failure
         if result.get("failed"):
