@@ -107,9 +107,9 @@ class Schedule(Strict):
     """A window and an age: see `schedules`."""
 
     verb: Annotated[str, _one_of(VERBS)]
+    pattern: str = ""
     # Names, which the role made of the inventory's pattern.
     machines: Annotated[list[Annotated[str, AfterValidator(_machine)]], Field(max_length=10_000)]
-    pattern: str = ""
     begin: _Clock = Field(alias="from")
     end: _Clock = Field(alias="to")
     days: Annotated[list[Annotated[str, _one_of(DAYS)]], AfterValidator(_once)] = Field(
@@ -132,9 +132,9 @@ class Schedule(Strict):
     # Each looks at its own field, so that all faults are told at once.
     @field_validator("machines")
     @classmethod
-    def _somebody(cls, value: list[str]) -> list[str]:
+    def _somebody(cls, value: list[str], info: ValidationInfo) -> list[str]:
         if not value:
-            raise ValueError("that matches no machine of this server")
+            raise ValueError(f"{info.data.get('pattern')!r} matches no machine of this server")
         return value
 
     @field_validator("end")
