@@ -227,6 +227,33 @@ def test_no_session_is_pending_after_the_window(tmp_path: Path) -> None:
         service.close()
 
 
+@pytest.mark.parametrize("planned_work", ["backup", "verify", "ordered"])
+def test_somebody_at_the_pc_says_later(planned: Service, planned_work: str) -> None:
+    pc, runner = make_chooser(planned), Runner(planned)
+    if planned_work == "ordered":
+        assert order(planned, pc.name).status_code == 201
+    else:
+        name, _ = planned.image(cell("compared"))
+        more = {"verb": planned_work} | ({"image": name} if planned_work == "verify" else {})
+        write(planned, nightly=NIGHTLY | window() | more | {"machines": [pc.name]})
+    [job] = begin(runner)
+    session = runner.open_session(job).json()["id"]
+    report = {"session": session, "macs": [pc.mac], "host_key": HOST_KEY, "agent_version": "0.1.0"}
+    arrived = planned.http.post("/v1/checkin", json=report, headers={"X-Real-IP": ADDRESS}).json()
+    assert arrived["session"]["postponable"] is (planned_work == "backup")
+    token = {"Authorization": f"Bearer {arrived['token']}"}
+    answer = planned.http.post("/v1/session/postpone", json={}, headers=token)
+    if planned_work != "backup":
+        assert (answer.status_code, answer.json()["error"]) == (409, "not_postponable")
+        assert planned.session(session)["state"] == "checked_in"
+        return
+    assert answer.status_code == 200
+    assert runner.poll()["stop"] == [job["id"]]
+    assert wait_for(lambda: nights(planned)[pc.name]["outcome"]) == "postponed"
+    assert planned.session(session)["state"] == "ended"
+    assert pc.boot().status_code == 404, "the disk boots"
+
+
 def test_a_window_goes_on_after_the_service_was_killed(planned: Service) -> None:
     pcs = [make_chooser(planned) for _ in range(2)]
     write(planned, nightly=NIGHTLY | window() | {"machines": [each.name for each in pcs]})

@@ -113,6 +113,7 @@ APPS: dict[str, App] = {
             "GET /v1/session": Rule(SESSION),
             "POST /v1/session/heartbeat": Rule(SESSION, Bound(1 << 10, 1 << 4)),
             "POST /v1/session/progress": Rule(SESSION, Bound(4 * MAX_PROGRESS, 1 << 12)),
+            "POST /v1/session/postpone": Rule(SESSION, Bound(1 << 10, 1 << 4)),
             "POST /v1/session/result": Rule(SESSION),
             "POST /v1/chunks/query": Rule(BACKUP, Bound(128 * MAX_QUERY, 3 * MAX_QUERY)),
             "PUT /v1/chunks/{digest}": Rule(BACKUP, None),

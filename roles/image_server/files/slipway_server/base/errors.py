@@ -93,6 +93,7 @@ ERRORS: dict[str, tuple[int, str]] = {
         "Add the machine to the inventory with its MAC address, then run menus.yml.",
     ),
     "no_such_job": (404, "List the jobs: jobs.yml."),
+    "not_postponable": (409, "Wait until it has ended."),
     "machine_unclear": (409, "Correct machine_macs in the inventory, then run menus.yml."),
     "machine_busy": (
         409,
