@@ -200,19 +200,24 @@ def test_a_year(make: Callable[..., World], monkeypatch: pytest.MonkeyPatch) -> 
                 assert (each.outcome == "done") == (world.made.get(each.machine, 0.0) >= first)
             assert all(first <= at < last for _, at in world.begun[begun:])
             seen.update(str(each.outcome) for each in record.nights.values())
-            for name in MACHINES:
-                tried = {machine for machine, _ in world.begun[begun:]}
-                busy = world.outcomes(key).get(name) == "busy"
-                waited[name] = 0 if name in tried or name not in due or busy else waited[name] + 1
-                longest = max(longest, waited[name])
+            # Oldest first: nobody is tried before one with an older version that got no turn.
+            tried = {machine for machine, _ in world.begun[begun:]}
+            newest_tried = max(before.get(each, 0.0) for each in tried)
+            for night in record.nights.values():
+                if night.outcome == "not_reached" and not night.tries:
+                    assert before.get(night.machine, 0.0) >= newest_tried
+                    waited[night.machine] += 1
+                    longest = max(longest, waited[night.machine])
+                else:
+                    waited[night.machine] = 0
         assert not any(each.open for each in world.jobs.values()), "at noon nothing is at work"
         world.forget()
         day += timedelta(days=1)
     # Of 2026 without the last days: as many working days as windows, clock changes or not.
     assert windows == 255
     assert seen["done"] > 10_000 and set(seen) >= {"no_answer", "failed", "was_on", "not_reached"}
-    # Oldest first: who was not reached in one night is in the next.
-    assert longest <= 1
+    # There is room for about half of them each night, less what fails: nobody waits for a third.
+    assert 1 <= longest <= 2
 
 
 def test_a_window_that_is_too_short_serves_everybody_in_turn(make: Callable[..., World]) -> None:
