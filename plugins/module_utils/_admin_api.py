@@ -225,6 +225,20 @@ class AdminApi:
         wanted = ({"name": name} if name else {}) | ({"version": version} if version else {})
         self._request("POST", "/v1/trash/empty", wanted)
 
+    def schedules(self) -> list[dict[str, Any]]:
+        """Return all schedules, with their last windows and the next."""
+        return list(self._request("GET", "/v1/schedules").get("schedules", []))
+
+    def schedule(self, name: str) -> dict[str, Any]:
+        """Return one schedule, with how each machine's night ended."""
+        return self._request("GET", f"/v1/schedules/{quote(name, safe='')}")
+
+    def change_schedule(
+        self, name: str, verb: str, body: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Run a schedule now (`run`), `pause` it, or `skip` a window of it."""
+        return self._request("POST", f"/v1/schedules/{quote(name, safe='')}/{verb}", body)
+
     def policy_effect(self, policy: Mapping[str, Any]) -> dict[str, Any]:
         """Say what a policy would change, and what of it can't be meant."""
         return self._request("POST", "/v1/policy/effect", {"policy": policy}, timeout=LONG_TIMEOUT)

@@ -38,6 +38,10 @@ options:
     description: How long to wait for an answer.
     type: float
     default: 2
+  must_be_off:
+    description: Fail with the error C(was_on) if it is on, in a system of its own.
+    type: bool
+    default: false
 requirements:
   - The program C(ip) of iproute2, and C(ssh-keyscan).
 """
@@ -107,11 +111,20 @@ class Presence:
         if not mine:
             return {"is_on": False, "address": "", "how": "", "environment": False}
         first = mine[0]
+        environment = self._is_environment(first.address, known["host_key"])
+        if params["must_be_off"] and not environment:
+            raise SlipwayError(
+                f"{name} is on, in a system of its own: it answers at {first.address} "
+                f"({first.how}), and a machine that runs hears no magic packet. Nothing was "
+                "changed.",
+                "Shut it down, then order it again.",
+                "was_on",
+            )
         return {
             "is_on": True,
             "address": first.address,
             "how": first.how,
-            "environment": self._is_environment(first.address, known["host_key"]),
+            "environment": environment,
         }
 
     def _neighbours(self) -> list[Neighbour]:
@@ -137,6 +150,7 @@ def main() -> NoReturn:
             "macs": {"type": "list", "elements": "str", "required": True},
             "addresses": {"type": "list", "elements": "str", "default": []},
             "seconds": {"type": "float", "default": 2},
+            "must_be_off": {"type": "bool", "default": False},
             **ADMIN_ARGUMENTS,
         },
         supports_check_mode=True,

@@ -11,8 +11,8 @@ short_description: Hand the server what the inventory says of images
 description:
   - The service looks at all of it first, and names everything that can't be meant; then nothing is
     written. It reads the file anew when it changed.
-  - In check mode and in diff mode it says for each version whether it is kept, and why, before and
-    after.
+  - In check mode and in diff mode it says for each version whether it is kept, and why, and which
+    machines are in which schedule, before and after.
 version_added: 0.1.0
 author: The Slipway team (@slipway)
 extends_documentation_fragment:
@@ -59,6 +59,7 @@ problems:
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -75,7 +76,9 @@ from ansible_collections.slipway.imaging.plugins.module_utils._text_folder impor
     plan,
 )
 
-_FILE = "images.json"
+# The schedules have a file of their own, for the service reads them in another room.
+_SCHEDULES = "schedules"
+_OF_BOTH = "time_zone"
 
 
 def hand_over(module: AnsibleModule) -> dict[str, Any]:
@@ -91,7 +94,6 @@ def hand_over(module: AnsibleModule) -> dict[str, Any]:
         }
     for warning in effect["warnings"]:
         module.warn(warning)
-    text = json.dumps(params["policy"], indent=1, sort_keys=True) + "\n"
     try:
         owner = owner_of("root", params["group"], "0640")
     except SlipwayError:
@@ -99,7 +101,7 @@ def hand_over(module: AnsibleModule) -> dict[str, Any]:
         if not module.check_mode:
             raise
         owner = None
-    wanted = {_FILE: Wanted(text.encode(), "policy of images")}
+    wanted = files_of(params["policy"])
     changes = plan(Path(params["path"]), wanted, owner, None)
     if changes and owner and not module.check_mode:
         apply(Path(params["path"]), changes, owner)
@@ -110,6 +112,19 @@ def hand_over(module: AnsibleModule) -> dict[str, Any]:
         "after": "".join(f"{line}\n" for line in effect["after"]),
     }
     return {"changed": bool(changes), "diff": [diff, *(change.diff for change in changes)]}
+
+
+def files_of(policy: Mapping[str, Any]) -> dict[str, Wanted]:
+    """Return the files of a policy."""
+    images = {key: policy[key] for key in policy if key != _SCHEDULES}
+    found = {"images.json": _file(images, "policy of images")}
+    shared = {key: policy[key] for key in (_SCHEDULES, _OF_BOTH) if key in policy}
+    found["schedules.json"] = _file(shared, "schedules")
+    return found
+
+
+def _file(content: Mapping[str, Any], label: str) -> Wanted:
+    return Wanted((json.dumps(content, indent=1, sort_keys=True) + "\n").encode(), label)
 
 
 def main() -> NoReturn:

@@ -58,6 +58,18 @@ def test_the_environment_is_known_by_its_host_key(
     assert service.asked == [("GET", f"/v1/whereabouts/pc1?mac={MAC.replace(':', '%3A')}", None)]
 
 
+@pytest.mark.parametrize("shown", [KEY, ""])
+def test_one_that_must_be_off_and_is_in_its_own_system(
+    service: Any, run_module: Callable[..., Any], mock_command: Callable[..., Any], shown: str
+) -> None:
+    mock_command("ssh-keyscan", f"echo '127.0.0.1 {shown}'")
+    service.answer("GET", "/v1/whereabouts/pc1", {"addresses": ["127.0.0.1"], "host_key": KEY})
+    how = {"admin_socket": service.path, "machine": "pc1", "macs": [MAC], "must_be_off": True}
+    found = run_module("machine_presence", **how)
+    assert found.get("error") == (None if shown else "was_on")
+    assert shown or "is on, in a system of its own" in found["msg"]
+
+
 def test_a_machine_that_nobody_knows_where_to_find(
     service: Any, run_module: Callable[..., Any]
 ) -> None:

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.plays
 
 # Its own: what a stopped job started is found by the id, and another run of the tests may be here.
 JOB = {"id": secrets.token_hex(8), "machine": "pc1", "verb": "backup", "image": "pc1",
-       "arrival": "waits", "options": {}, "after": "as_found"}  # fmt: skip
+       "arrival": "waits", "origin": "choice", "options": {}, "after": "as_found"}  # fmt: skip
 
 
 @pytest.fixture
@@ -46,7 +46,9 @@ def run(settings: Settings, tasks: str, **changes: Any) -> tuple[Ending, str]:
     (settings.project / "playbooks/backup.yml").write_text(text)
     path = settings.state / "output.txt"
     with Output(path, changes.pop("limit", 100_000)) as output:
-        ending = play(JOB, settings, output, changes.pop("stopped", lambda: False))
+        ending = play(
+            changes.pop("job", JOB), settings, output, changes.pop("stopped", lambda: False)
+        )
     assert list((settings.state / "work").iterdir()) == [], "nothing is left of the run"
     return ending, path.read_text()
 
@@ -82,6 +84,16 @@ def test_a_machine_that_was_switched_off_is_no_failure_of_the_work(settings: Set
     assert (ending.outcome, ending.message) == ("abandoned", "pc1 stopped answering")
     away = "    - {ansible.builtin.ping: {}, vars: {ansible_connection: ssh, ansible_port: 1}}\n"
     assert run(settings, away)[0].outcome == "abandoned"
+
+
+@pytest.mark.parametrize(("origin", "outcome"), [("schedule", "was_on"), ("order", "failed")])
+def test_a_machine_that_is_on_is_left_alone(settings: Settings, origin: str, outcome: str) -> None:
+    library = settings.project / "playbooks/library"
+    library.mkdir()
+    said = '{"failed": true, "error": "was_on", "msg": "pc1 is on"}'
+    (library / "work.py").write_text(f"#!/usr/bin/python\nprint({said!r})\n")
+    ending, _ = run(settings, "    - work:\n", job=JOB | {"origin": origin})
+    assert (ending.outcome, ending.message) == (outcome, "pc1 is on")
 
 
 def test_a_playbook_that_can_not_even_begin(settings: Settings) -> None:

@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,8 @@ class Plays:
         (folder / "inventory").mkdir()
         self.say()
 
-    def say(self, **variables: Any) -> None:
-        """Write the inventory with these variables of the image server."""
+    def say(self, machines: Mapping[str, Any] | None = None, **variables: Any) -> None:
+        """Write the inventory with these machines and variables of the image server."""
         host = {
             "ansible_connection": "ansible.builtin.local",
             "ansible_become": False,
@@ -40,7 +40,10 @@ class Plays:
             "imaging_session_admin_socket": str(self.service.folder / "admin"),
             **variables,
         }
-        inventory = {"image_servers": {"hosts": {"img": host}}}
+        inventory = {
+            "image_servers": {"hosts": {"img": host}},
+            "machines": {"hosts": machines or {}},
+        }
         (self._folder / "inventory/hosts.yml").write_text(json.dumps(inventory))
 
     def play(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:

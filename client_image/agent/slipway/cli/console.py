@@ -19,6 +19,9 @@ from slipway.cli.views import progress_line
 
 # Behind one of these comes nothing more.
 LAST_WORDS = ("result", "error", "killed")
+_LATER = (
+    "Do you need this PC now? Press P: it starts its own system, and this is done another time."
+)
 _TAIL = 64 << 10
 _STALE = 60.0
 _SCREEN_PAUSE, _LINE_PAUSE = 1.0, 2.0
@@ -66,6 +69,18 @@ class Console:
             why = " ".join(str(record.get(key, "?")) for key in ("result", "status"))
             return f"FAILED: the agent was killed ({why}).  {record.get('said', '')}".rstrip()
         return "starting"
+
+    def may_be_postponed(self) -> bool:
+        """Whether somebody here may say that it be done another time."""
+        if not _load(self._session).get("postponable"):
+            return False
+        newest = self._newest()
+        return newest is None or last_record(newest).get("type") not in LAST_WORDS
+
+    def lines(self) -> list[str]:
+        """All that is shown."""
+        hint = ["", _LATER] if self.may_be_postponed() else []
+        return [self.title(), "", self.status(), *hint]
 
     def _newest(self) -> Path | None:
         try:
@@ -133,7 +148,7 @@ def follow(
     """Draw for ever, or once."""
     screen = Screen(out)
     while True:
-        screen.draw([console.title(), "", console.status()])
+        screen.draw(console.lines())
         if once:
             return
         sleep(_SCREEN_PAUSE if screen.redraws else _LINE_PAUSE)

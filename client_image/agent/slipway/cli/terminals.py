@@ -45,8 +45,12 @@ class Terminals(Screens):
 
     def pressed(self, seconds: float) -> bool:
         """Whether somebody presses any key within that time; what it is does not count."""
+        return self.key(seconds) is not None
+
+    def key(self, seconds: float) -> str | None:
+        """What somebody presses within that time."""
         with self._asking(secret=True, lines=False):
-            return self._line(seconds) is not None
+            return self._line(seconds)
 
     @contextmanager
     def _asking(self, secret: bool, lines: bool = True) -> Iterator[None]:

@@ -80,6 +80,8 @@ def _granted(site: Site, reply: dict[str, Any]) -> Session:
         verb=text_of(about, "verb"),
         image=str(about["image"] or ""),
         version=str(about["version"] or ""),
+        # Servers of before do not say it.
+        postponable="yes" if about.get("postponable") is True else "",
     )
 
 

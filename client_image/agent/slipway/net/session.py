@@ -34,6 +34,8 @@ class Session:
     verb: str
     image: str
     version: str = ""
+    # Something, if somebody at the machine may say that it be done another time.
+    postponable: str = ""
 
     @classmethod
     def load(cls, path: Path) -> Session:
@@ -122,6 +124,15 @@ class Reporter:
 
     def _signed(self, record: dict[str, Any]) -> dict[str, Any]:
         return record | {"job": self._job, "warnings": list(self._warnings)}
+
+
+def postpone(session: Session) -> bool:
+    """Ask the server to have it done another time; False: it won't, or does not answer."""
+    try:
+        return session.client(patience=0).request("POST", "/v1/session/postpone", {}).ok
+    except SlipwayError as error:
+        log.info("it can't be postponed: %s", error.message)
+        return False
 
 
 def report_end(session: Session, job: str, record: dict[str, Any]) -> None:

@@ -20,6 +20,9 @@ from .base.threads import Tasks, Threads
 from .choices.choices import Choices
 from .choices.menu_files import MenuFiles
 from .choices.naming import Naming
+from .choices.night_desk import NightDesk
+from .choices.night_work import NightWork
+from .choices.nights import Nights
 from .choices.ordering import Ordering
 from .choices.orders import Orders
 from .choices.runs import Runs
@@ -32,7 +35,7 @@ from .images.effects import Effects
 from .images.images import Images
 from .images.labels import Labels
 from .images.memory import Memory
-from .images.policy import PolicyFile
+from .images.policy import policy_file
 from .images.pruner import Pruner
 from .images.scrubber import Scrubber
 from .images.store import ChunkStore
@@ -42,6 +45,8 @@ from .images.upkeep import Records as UpkeepRecords
 from .jobs.job import Job
 from .jobs.jobs import Jobs, Limits
 from .jobs.next_boots import NextBoot, NextBoots
+from .jobs.night_book import NightBook
+from .jobs.schedule_files import plan_file
 from .network.addresses import Addresses
 from .network.strangers import Strangers
 from .registrations.identities import Identities
@@ -100,7 +105,7 @@ class Service:
             self.memory.keep_key,
         )
         self.images = Images(self.store, self.memory)
-        self.policy = PolicyFile(config.policy_dir)
+        self.policy = policy_file(config.policy_dir)
         self.aliases = Aliases(Rows(self._state, "aliases"), self.policy)
         self.images.alias = self.aliases.target
         labels = Labels(Rows(self._state, "labels"))
@@ -168,9 +173,21 @@ class Service:
             run=self.run,
         )
         self.ordering = Ordering(self.menus, self.images, self.jobs, self.sessions, self.run)
-        self.naming = Naming(self.menus, self.next_boots, self.jobs, self.sessions, self.run)
+        plans = plan_file(config.policy_dir)
+        self.naming = Naming(self.menus, self.next_boots, self.jobs, self.sessions, plans, self.run)
         self._connect_upkeep(config)
         self.runs = Runs(self.jobs, self.sessions, self.openings.open_session)
+        work = NightWork(
+            self.catalog,
+            self.jobs,
+            self.sessions,
+            self.ordering,
+            self.runs,
+            self.audit,
+            self.run,
+        )
+        self.nights = Nights(plans, NightBook(self._state), work, self.run)
+        self.night_desk = NightDesk(plans, self.nights, self.menus, self.images, self.run)
         self.arrivals = Arrivals(
             config,
             self.sessions,
@@ -229,6 +246,7 @@ class Service:
         each(lambda: self.jobs.forget(self.clock.now() - kept))
         each(lambda: self.next_boots.forget(self.clock.now() - kept))
         each(self.choices.forget)
+        each(self.nights.look)
         each(self._take_care, every=hourly)
         each(lambda: self.sessions.forget(self.clock.now() - kept), every=hourly)
         each(lambda: self.registrations.sweep(kept), every=hourly)

@@ -29,6 +29,8 @@ _UNREACHABLE = "runner_on_unreachable"
 _UNHAPPY = ("runner_on_failed", _UNREACHABLE)
 # What is said of a machine that stopped answering, or never came.
 _LOST = ("machine_lost", "no_boot", "no_check_in")
+# What is said of a machine that is on, in a system of its own.
+_ON = "was_on"
 _REMEDY = "Its output says more: playbooks/jobs.yml -e job={}."
 
 
@@ -48,6 +50,7 @@ class _Listener:
         self._output = output
         self.failure = ""
         self.lost = False
+        self.was_on = False
 
     def __call__(self, event: Mapping[str, Any]) -> bool:
         self._output.write(str(event.get("stdout") or ""))
@@ -57,6 +60,7 @@ class _Listener:
             words = result if isinstance(result, Mapping) else {}
             self.failure = str(words.get("msg") or result)
             self.lost = event["event"] == _UNREACHABLE or words.get("error") in _LOST
+            self.was_on = words.get("error") == _ON
         # ansible-runner keeps no file of the event: the output is what is kept.
         return False
 
@@ -112,6 +116,9 @@ def play(
     else:
         why = listener.failure or f"The playbook ended with {run.rc}."
         outcome = "abandoned" if listener.lost else outcome
+        # For who plans it is no failure; for who ordered it, it is.
+        if listener.was_on and job["origin"] == "schedule":
+            outcome = _ON
     return Ending(outcome, why, _REMEDY.format(job["id"]))
 
 

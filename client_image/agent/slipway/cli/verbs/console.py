@@ -11,6 +11,8 @@ from slipway.cli import groups
 from slipway.cli.arguments import Arguments
 from slipway.cli.console import Console, follow
 from slipway.cli.place import SESSION_FILE
+from slipway.cli.postponing import Postponing
+from slipway.cli.terminals import Terminals
 from slipway.cli.views import View
 
 HELP = "show on this screen what the machine is doing"
@@ -25,5 +27,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: Arguments, view: View) -> int:
     """Follow the jobs on the screen that is standard output."""
-    follow(Console(arguments.jobs, SESSION_FILE), sys.stdout, arguments.once)
+    console = Console(arguments.jobs, SESSION_FILE)
+    if sys.stdin.isatty() and not arguments.once:
+        later = Postponing(console, Terminals(), SESSION_FILE)
+        follow(console, sys.stdout, sleep=later.pause)
+    else:
+        follow(console, sys.stdout, arguments.once)
     return 0

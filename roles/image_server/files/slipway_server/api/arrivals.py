@@ -63,6 +63,7 @@ async def check_in(report: models.CheckInRequest, request: Request, service: Ser
     brief = {"id": item.id} | {
         key: getattr(item, key) for key in ("machine", "verb", "image", "version")
     }
+    brief["postponable"] = service.runs.is_postponable(item)
     return JSONResponse({"token": token, "session": brief}, headers=NO_STORE)
 
 

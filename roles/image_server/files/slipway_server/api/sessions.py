@@ -52,6 +52,17 @@ async def progress(record: models.ProgressRecord, item: SessionDep, service: Ser
     return {}
 
 
+@machine.post(
+    "/session/postpone",
+    response_model=Empty,
+    responses=refusals(*AUTH, *BODY, "not_postponable"),
+)
+async def postpone(_: Empty, item: SessionDep, service: ServiceDep) -> Any:
+    """Somebody at the machine wants it for himself: the planned backup ends, and is due again."""
+    await service.runs.postpone(item)
+    return {}
+
+
 @machine.post("/session/result", response_model=Empty, responses=refusals(*AUTH, *BODY))
 async def result(record: models.ResultRecord, item: SessionDep, service: ServiceDep) -> Any:
     """A job's last record, at most 512 KiB: result, error, or how it was killed."""

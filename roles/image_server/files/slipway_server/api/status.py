@@ -36,6 +36,7 @@ async def status(service: ServiceDep) -> Any:
         "warnings": [
             *certificates.warnings(service.config, datetime.now(UTC)),
             *await service.run(service.upkeep.warnings),
+            *await service.run(service.nights.warnings),
         ],
     }
 

@@ -3,27 +3,56 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from fastapi import APIRouter
 
+from ..base.policy_files import PolicyError
 from ..images import pruner
-from ..images.policy import PolicyError, parse
+from ..images.policy import parse
 from ..images.upkeep import COLLECTION, PRUNE, SCRUB
+from ..jobs.schedule_files import Plan
+from ..jobs.schedule_files import parse as parse_plan
 from .common import BODY, ServiceDep, refusals
 from .models import keeping as models
 
 admin = APIRouter(prefix="/v1")
+_T = TypeVar("_T")
 
 
 @admin.post("/policy/effect", response_model=models.PolicyEffect, responses=refusals(*BODY))
 async def policy_effect(wanted: models.PolicyRequest, service: ServiceDep) -> Any:
     """What a policy would change, and what of it can't be meant. Changes nothing."""
+    said = wanted.policy
+    problems: list[str] = []
+    policy = _read(parse, {key: said[key] for key in said if key != "schedules"}, problems)
+    plan = _read(parse_plan, {key: said[key] for key in said if key in Plan.model_fields}, problems)
+    if plan is not None:
+        problems += await service.night_desk.problems(plan)
+    if policy is None or plan is None or problems:
+        if policy is not None:
+            problems = [*(await service.effects.of(policy))["problems"], *problems]
+        # A time zone that does not exist is a fault of both.
+        return {"problems": list(dict.fromkeys(problems))}
+    found = await service.effects.of(policy)
+    if found["problems"]:
+        return found
+    found["warnings"] += await service.night_desk.warnings(plan)
+    for key, lines in (
+        ("before", await service.night_desk.before()),
+        ("after", service.night_desk.lines(plan)),
+    ):
+        found[key] += lines
+    return found
+
+
+def _read(read: Callable[[Any], _T], value: Any, problems: list[str]) -> _T | None:
     try:
-        policy = parse(wanted.policy)
+        return read(value)
     except PolicyError as error:
-        return {"problems": error.problems}
-    return await service.effects.of(policy)
+        problems += error.problems
+        return None
 
 
 @admin.get("/prune", response_model=models.PrunePlan, responses=refusals("policy_broken"))

@@ -43,6 +43,9 @@ ERRORS: dict[str, tuple[int, str]] = {
         409,
         "See to what the message names, then run collect.yml. Backups and restores go on.",
     ),
+    "unknown_schedule": (404, "List the schedules with schedules.yml."),
+    "window_open": (409, "Wait until it has ended: schedules.yml shows how it goes."),
+    "no_window": (409, "Look at its days and exceptions in policy_schedules, and run policy.yml."),
     "already_runs": (409, "Wait until it has ended: upkeep is shown by collect.yml -e show=last."),
     "policy_broken": (409, "Correct the inventory and run policy.yml. Everything is kept so long."),
     "mac_taken": (
@@ -90,6 +93,7 @@ ERRORS: dict[str, tuple[int, str]] = {
         "Add the machine to the inventory with its MAC address, then run menus.yml.",
     ),
     "no_such_job": (404, "List the jobs: jobs.yml."),
+    "not_postponable": (409, "Wait until it has ended."),
     "machine_unclear": (409, "Correct machine_macs in the inventory, then run menus.yml."),
     "machine_busy": (
         409,

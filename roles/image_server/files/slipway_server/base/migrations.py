@@ -85,10 +85,17 @@ def _looked_after(db: sqlite3.Connection, _: Path) -> None:
         db.execute(f"CREATE TABLE {table} (key TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT")
 
 
+def _schedules(db: sqlite3.Connection, _: Path) -> None:
+    """Form 4: where schedules stand, their windows, and each machine's outcome in each."""
+    for table in ("schedules", "windows", "nights"):
+        db.execute(f"CREATE TABLE {table} (key TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT")
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection, Path], None], ...] = (
     _one_file,
     _jobs_for_everybody,
     _looked_after,
+    _schedules,
 )
 
 

@@ -3,7 +3,13 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
+
+
+def wall() -> float:
+    """What time it is, in seconds since the epoch."""
+    return time.time()
 
 
 def iso(moment: float) -> str:

@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who names an image or a version: menus, orders, jobs and sessions. It stays while they do."""
+"""Who names an image or a version, which stays while they do.
+
+That is menus, orders, jobs, sessions and schedules.
+"""
 
 from __future__ import annotations
 
 from slipway.format.names import parse_image_ref
 
+from ..base.policy_files import PolicyFile
 from ..base.threads import Run
 from ..jobs.jobs import Jobs
 from ..jobs.next_boots import NextBoots
+from ..jobs.schedule_files import Plan
 from ..sessions.sessions import Sessions
 from .menu_files import MenuFiles
 
@@ -18,13 +23,20 @@ class Naming:
     """Runs in the event loop."""
 
     def __init__(
-        self, menus: MenuFiles, next_boots: NextBoots, jobs: Jobs, sessions: Sessions, run: Run
+        self,
+        menus: MenuFiles,
+        next_boots: NextBoots,
+        jobs: Jobs,
+        sessions: Sessions,
+        plans: PolicyFile[Plan],
+        run: Run,
     ) -> None:
         """``run`` does blocking work in a thread."""
         self._menus = menus
         self._next_boots = next_boots
         self._jobs = jobs
         self._sessions = sessions
+        self._plans = plans
         self._run = run
 
     async def named(self) -> _Names:
@@ -33,7 +45,7 @@ class Naming:
         What is read from files comes first: what is in memory is of the moment of the answer.
         """
         found: _Names = {}
-        for reference, who in await self._run(self._in_menus):
+        for reference, who in await self._run(self._in_files):
             _add(found, reference, who)
         for order in self._next_boots.all():
             if order.state == "armed" and order.image:
@@ -48,8 +60,13 @@ class Naming:
                 found.setdefault((item.image, version), []).append(who)
         return found
 
-    def _in_menus(self) -> list[tuple[str, str]]:
-        return [
+    def _in_files(self) -> list[tuple[str, str]]:
+        planned = [
+            (said.image, f"schedule {name}")
+            for name, said in self._plans.usable().schedules.items()
+            if said.image is not None
+        ]
+        return planned + [
             (reference, f"menu of {menu.machine}, item {item.id}")
             for menu in self._menus.all()
             for item in menu.items

@@ -37,6 +37,8 @@ class Wanted:
     image: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
     after: str = "as_found"
+    # It is not begun from then on, in seconds since the epoch.
+    not_after: float | None = None
 
 
 class Ordering:
@@ -74,6 +76,7 @@ class Ordering:
             arrival="wakes",
             options=wanted.options,
             after=wanted.after,
+            not_after=wanted.not_after,
         )
         if check:
             return job

@@ -106,6 +106,21 @@ class Runs:
         log.info("job %s of %s: %s %s", job.id, job.machine, job.outcome, job.message)
         return job
 
+    def is_postponable(self, session: Session) -> bool:
+        """Whether somebody at the machine may say: later. A planned backup; never a restore."""
+        try:
+            job = self._jobs.get(session.job or "")
+        except ServiceError:
+            return False
+        return job.open and job.planned and job.verb == "backup"
+
+    async def postpone(self, session: Session) -> None:
+        """End the job of a session, for somebody at its machine wants to work."""
+        if session.job is None or not self.is_postponable(session):
+            raise ServiceError("not_postponable", "This work can't be done another time.")
+        why = "Somebody at the PC wanted it another time."
+        await self.end(session.job, "postponed", why, "It is due in the next window.")
+
     async def sweep(self) -> None:
         """End what is overdue."""
         for job, outcome, message, remedy in self._jobs.overdue():

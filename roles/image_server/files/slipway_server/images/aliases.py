@@ -9,8 +9,9 @@ from typing import Any
 from slipway.format.names import ImageRef, parse_image_ref
 
 from ..base.errors import ServiceError
+from ..base.policy_files import PolicyFile
 from ..base.rows import Rows
-from .policy import Policy, PolicyFile
+from .policy import Policy
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Alias:
 class Aliases:
     """Reading blocks, since the inventory's are in a file, and is safe in threads."""
 
-    def __init__(self, rows: Rows, policy: PolicyFile) -> None:
+    def __init__(self, rows: Rows, policy: PolicyFile[Policy]) -> None:
         """Those of the inventory come first."""
         self._rows = rows
         self._policy = policy

@@ -11,13 +11,14 @@ from typing import Any
 from slipway.format.names import parse_image_ref
 
 from ..base.errors import ServiceError
+from ..base.policy_files import did_you_mean
 from ..base.times import iso
 from .aliases import Aliases
 from .health import State
 from .images import Images
 from .labels import Labels
 from .memory import Memory
-from .policy import Policy, did_you_mean
+from .policy import Policy
 from .retention import Facts, Verdict, decide
 
 # Who names a version; with None, the newest of an image.

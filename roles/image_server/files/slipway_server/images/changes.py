@@ -18,13 +18,14 @@ from slipway.format.names import ImageRef, version_key
 
 from ..base import files
 from ..base.errors import ServiceError
+from ..base.policy_files import PolicyFile
 from ..base.threads import Run
 from . import copies
 from .aliases import Aliases
 from .catalog import Catalog, Named
 from .images import Images
 from .labels import Labels
-from .policy import PolicyFile
+from .policy import Policy
 from .trash import Deletion
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class Changes:
         catalog: Catalog,
         labels: Labels,
         aliases: Aliases,
-        policy: PolicyFile,
+        policy: PolicyFile[Policy],
         named: Callable[[], Awaitable[Named]],
         run: Run,
     ) -> None:

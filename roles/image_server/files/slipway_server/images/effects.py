@@ -7,11 +7,12 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from ..base.policy_files import PolicyFile, did_you_mean
 from ..base.threads import Run
 from .aliases import Aliases
 from .catalog import Catalog, Judged, Named
 from .images import Images
-from .policy import Policy, PolicyFile, did_you_mean
+from .policy import Policy
 
 
 class Effects:
@@ -22,7 +23,7 @@ class Effects:
         images: Images,
         catalog: Catalog,
         aliases: Aliases,
-        policy: PolicyFile,
+        policy: PolicyFile[Policy],
         named: Callable[[], Awaitable[Named]],
         run: Run,
     ) -> None:

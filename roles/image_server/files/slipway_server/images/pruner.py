@@ -11,11 +11,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..base.errors import ServiceError
+from ..base.policy_files import PolicyFile
 from ..base.threads import Run
 from ..base.times import iso
 from .catalog import Catalog, Judged, Named
 from .changes import Changes
-from .policy import Policy, PolicyFile
+from .policy import Policy
 from .trash import Deletion
 
 BY, WHY = "policy", "no rule keeps it"
@@ -59,7 +60,7 @@ class Pruner:
     def __init__(
         self,
         catalog: Catalog,
-        policy: PolicyFile,
+        policy: PolicyFile[Policy],
         changes: Changes,
         named: Callable[[], Awaitable[Named]],
         last_run: Callable[[], float | None],

@@ -58,7 +58,7 @@ class Verdict:
 def decide(facts: Sequence[Facts], keep: Keep | None, zone: tzinfo, now: datetime) -> list[Verdict]:
     """Judge all versions of one image, newest first. ``keep`` None: everything is kept."""
     known = [
-        _Known(each, _moment(each.version), is_ahead(each.version, now))
+        _Known(each, moment_of(each.version), is_ahead(each.version, now))
         for each in sorted(facts, key=lambda each: version_key(each.version), reverse=True)
     ]
     today = now.astimezone(zone).date()
@@ -196,7 +196,7 @@ def _later(rule: str, day: date, count: int) -> date | None:
 
 
 @lru_cache(maxsize=1 << 16)
-def _moment(version: str) -> datetime | None:
+def moment_of(version: str) -> datetime | None:
     """When a version says that it was made; None: its digits are no time."""
     try:
         base = version.partition("-")[0]

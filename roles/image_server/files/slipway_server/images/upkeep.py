@@ -11,12 +11,13 @@ from typing import Any, TypeVar
 
 from ..base.config import Config
 from ..base.errors import ServiceError
+from ..base.policy_files import PolicyFile
 from ..base.rows import Rows
 from ..base.state_file import StateFile
 from ..base.threads import Run
 from ..base.times import iso
 from .collector import Collector, Stopped
-from .policy import PolicyFile
+from .policy import Policy
 from .promises import Promises
 from .pruner import Plan, Pruner
 from .scrubber import Scrubber
@@ -91,7 +92,7 @@ class Upkeep:
         self,
         config: Config,
         records: Records,
-        policy: PolicyFile,
+        policy: PolicyFile[Policy],
         pruner: Pruner,
         collector: Collector,
         scrubber: Scrubber,

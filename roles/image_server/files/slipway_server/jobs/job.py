@@ -16,7 +16,9 @@ _PLANNED = ("schedule",)
 ARRIVALS = ("waits", "wakes")
 # What the machine does afterwards; what it was found like says what `as_found` means.
 AFTER = ("as_found", "poweroff", "reboot")
-OUTCOMES = ("done", "failed", "abandoned", "cancelled")
+# Of what is planned alone: `was_on`, the machine was found on and left alone; `postponed`, somebody
+# at the machine wanted it later.
+OUTCOMES = ("done", "failed", "abandoned", "cancelled", "was_on", "postponed")
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Job:
     outcome: str | None = None
     message: str = ""
     remedy: str = ""
+    # It is not begun from then on; None: it may always be.
+    not_after: float | None = None
     started_at: float | None = None
     ended_at: float | None = None
     address: str | None = None

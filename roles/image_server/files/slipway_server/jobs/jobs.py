@@ -24,7 +24,7 @@ from . import job as rules
 from .job import Job
 
 _PRIVATE = {"nonce_hash", "token_hash", "host_key", "runner"}
-_TIMES = ("created", "started_at", "ended_at")
+_TIMES = ("created", "not_after", "started_at", "ended_at")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,7 +173,9 @@ class Jobs:
                 deadline = 0.0
 
     async def _give(self, runner: str, free: int) -> list[Job]:
-        given = [rules.start(item, runner, time.time()) for item in self._queue()[:free]]
+        now = time.time()
+        ready = [each for each in self._queue() if each.not_after is None or now < each.not_after]
+        given = [rules.start(item, runner, now) for item in ready[:free]]
         for item in given:
             self._since[item.id] = self._clock()
             self._jobs[item.id] = item

@@ -13,7 +13,7 @@ from .common import Hardware, HostKey, MachineName, Macs, Nonce, Strict
 from .strangers import Stranger, StrangerView
 
 JobState = Literal["queued", "running", "ended"]
-JobOutcome = Literal["done", "failed", "abandoned", "cancelled"]
+JobOutcome = Literal["done", "failed", "abandoned", "cancelled", "was_on", "postponed"]
 JobOrigin = Literal["choice", "next_boot", "order", "web", "schedule"]
 JobAfter = Literal["as_found", "poweroff", "reboot"]
 
@@ -166,6 +166,7 @@ class JobView(BaseModel):
     message: str
     remedy: str
     created: str
+    not_after: str | None = Field(description="it is not begun from then on")
     started_at: str | None
     ended_at: str | None
     address: str | None
@@ -203,7 +204,7 @@ class PollAnswer(BaseModel):
 class JobEnd(Strict):
     """How a job ended, in the runner's words."""
 
-    outcome: Literal["done", "failed", "abandoned"]
+    outcome: Literal["done", "failed", "abandoned", "was_on"]
     message: Annotated[str, Field(max_length=4 * MAX_TEXT)] = ""
     remedy: Annotated[str, Field(max_length=4 * MAX_TEXT)] = ""
 

@@ -69,6 +69,7 @@ class SessionBrief(BaseModel):
     verb: Verb
     image: str | None
     version: str | None
+    postponable: bool = Field(description="whether somebody at the machine may say: later")
 
 
 class CheckInAnswer(BaseModel):
