@@ -147,7 +147,7 @@ def run(tmp_path: Path) -> Iterator[Callable[[], subprocess.CompletedProcess[str
     config = tmp_path / "server.json"
     config.write_text(json.dumps(values))
     words = [sys.executable, "-m", "slipway_server", "--config", str(config)]
-    for name in ("http", "admin", "runner"):
+    for name in ("http", "admin", "runner", "web"):
         words += [f"--{name}-socket", str(tmp_path / f"{name}.socket")]
 
     def start() -> subprocess.CompletedProcess[str]:

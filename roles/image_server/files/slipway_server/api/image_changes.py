@@ -13,14 +13,13 @@ from ..base.times import iso
 from ..images import aliases
 from ..images.policy import MAX_NOTE
 from ..service import Service
+from .callers import ByDep
 from .common import BODY, ServiceDep, refusals
 from .models import keeping as models
 from .models.common import ImageName, Version
 from .models.images import AliasView
 
 admin = APIRouter(prefix="/v1")
-# Local root, for there is nobody else behind this socket.
-_BY = "root"
 _UNKNOWN = ("unknown_image", "unknown_version")
 _Reason = Annotated[str, Query(max_length=MAX_NOTE)]
 
@@ -30,9 +29,11 @@ _Reason = Annotated[str, Query(max_length=MAX_NOTE)]
     response_model=models.Versions,
     responses=refusals("unknown_image", "image_named", "policy_broken", "store_failed"),
 )
-async def delete_image(name: ImageName, service: ServiceDep, reason: _Reason = "") -> Any:
+async def delete_image(
+    name: ImageName, by: ByDep, service: ServiceDep, reason: _Reason = ""
+) -> Any:
     """Move an image with all of its versions to the trash, unless somebody names it."""
-    return {"name": name, "versions": await service.changes.delete(name, None, _BY, reason)}
+    return {"name": name, "versions": await service.changes.delete(name, None, by, reason)}
 
 
 @admin.delete(
@@ -41,10 +42,10 @@ async def delete_image(name: ImageName, service: ServiceDep, reason: _Reason = "
     responses=refusals(*_UNKNOWN, "image_named", "policy_broken", "store_failed"),
 )
 async def delete_version(
-    name: ImageName, version: Version, service: ServiceDep, reason: _Reason = ""
+    name: ImageName, version: Version, by: ByDep, service: ServiceDep, reason: _Reason = ""
 ) -> Any:
     """Move a version to the trash, unless somebody names it."""
-    return {"name": name, "versions": await service.changes.delete(name, version, _BY, reason)}
+    return {"name": name, "versions": await service.changes.delete(name, version, by, reason)}
 
 
 @admin.post(
@@ -52,10 +53,12 @@ async def delete_version(
     response_model=models.LabelView,
     responses=refusals(*BODY, *_UNKNOWN, "image_fixed", "policy_broken"),
 )
-async def label(name: ImageName, wanted: models.LabelRequest, service: ServiceDep) -> Any:
+async def label(
+    name: ImageName, wanted: models.LabelRequest, by: ByDep, service: ServiceDep
+) -> Any:
     """Note something, hold a version or let it go."""
     said = await service.changes.label(
-        name, wanted.version, wanted.note, wanted.hold, wanted.reason, _BY
+        name, wanted.version, wanted.note, wanted.hold, wanted.reason, by
     )
     return await service.run(_label_view, service, said)
 
@@ -94,9 +97,11 @@ async def copy(name: ImageName, wanted: models.CopyRequest, service: ServiceDep)
         "store_full",
     ),
 )
-async def rename(name: ImageName, wanted: models.CopyRequest, service: ServiceDep) -> Any:
+async def rename(
+    name: ImageName, wanted: models.CopyRequest, by: ByDep, service: ServiceDep
+) -> Any:
     """Give an image, or a version alone, another name."""
-    versions = await service.changes.rename(name, wanted.version, wanted.to, _BY)
+    versions = await service.changes.rename(name, wanted.version, wanted.to, by)
     return {"name": wanted.to, "versions": versions}
 
 
