@@ -13,6 +13,7 @@ from ..base.times import iso
 from ..images import aliases
 from ..images.policy import MAX_NOTE
 from ..service import Service
+from .audited import NoteDep
 from .callers import ByDep
 from .common import BODY, ServiceDep, refusals
 from .models import keeping as models
@@ -54,9 +55,12 @@ async def delete_version(
     responses=refusals(*BODY, *_UNKNOWN, "image_fixed", "policy_broken"),
 )
 async def label(
-    name: ImageName, wanted: models.LabelRequest, by: ByDep, service: ServiceDep
+    name: ImageName, wanted: models.LabelRequest, by: ByDep, note: NoteDep, service: ServiceDep
 ) -> Any:
     """Note something, hold a version or let it go."""
+    of = str(ImageRef(name, wanted.version))
+    holds = {None: None, True: f"held: {wanted.reason}", False: "let go"}[wanted.hold]
+    note.about(of, after=holds or f"note: {wanted.note}")
     said = await service.changes.label(
         name, wanted.version, wanted.note, wanted.hold, wanted.reason, by
     )
@@ -161,8 +165,9 @@ async def list_trash(service: ServiceDep) -> Any:
     response_model=models.Versions,
     responses=refusals(*BODY, "not_in_trash", "is_alias", "name_taken", "store_failed"),
 )
-async def undelete(wanted: models.TrashRequest, service: ServiceDep) -> Any:
+async def undelete(wanted: models.TrashRequest, note: NoteDep, service: ServiceDep) -> Any:
     """Take a version, or all of an image, back."""
+    note.about(str(ImageRef(wanted.name, wanted.version)))
     versions = await service.changes.undelete(wanted.name, wanted.version)
     return {"name": wanted.name, "versions": versions}
 

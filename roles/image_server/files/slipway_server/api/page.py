@@ -37,8 +37,8 @@ _HOUR = 3600.0
 _LENT: tuple[tuple[Caller, APIRouter, tuple[Callable[..., Any], ...]], ...] = (
     (VIEWER, machines.page, (machines.list_machines, machines.get_machine)),
     (VIEWER, jobs.admin, (jobs.list_jobs, jobs.get_job)),
-    (VIEWER, sessions.admin, (sessions.list_sessions,)),
-    (VIEWER, images.admin, (images.list_images, images.get_image, images.get_manifest)),
+    (VIEWER, sessions.admin, (sessions.list_sessions, sessions.get_session)),
+    (VIEWER, images.admin, (images.list_images, images.get_image)),
     (VIEWER, image_changes.admin, (image_changes.list_trash,)),
     (VIEWER, registrations.admin, (registrations.list_registrations,)),
     (VIEWER, upkeep.admin, (upkeep.prune_plan, upkeep.upkeep)),
