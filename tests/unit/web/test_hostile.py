@@ -135,7 +135,9 @@ NASTY = ["../../x", "..%2f..%2fx", "%2e%2e", "all", "%00", "%ff%fe", "a%0d%0ab",
          "%E2%80%AEx"]  # fmt: skip
 
 
-@pytest.mark.parametrize("line", [line for line in PAGES if line.startswith("GET")])
+@pytest.mark.parametrize(
+    "line", [line for line in PAGES if line[:3] == "GET" and line[4:] != "/live"]
+)
 def test_nonsense_is_refused_and_never_a_crash(page: Page, line: str) -> None:
     browser, path = page.browser("anna"), line.partition(" ")[2]
     names = ("machine", "image", "version", "job", "session", "id",

@@ -10,7 +10,9 @@ from urllib.parse import quote
 
 from fastapi import FastAPI, Request, Response
 from fastapi.staticfiles import StaticFiles
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import views
 from .asking import COOKIE, Ask, Site, from_our_page, go, read_form
@@ -22,6 +24,7 @@ from .pages import (
     audit,
     images,
     jobs,
+    live,
     machines,
     orders,
     overview,
@@ -55,6 +58,7 @@ PAGES: dict[str, Page] = {
     "GET /images/{image}/{version}": Page("viewer", images.show_version),
     "GET /jobs": Page("viewer", jobs.show_all),
     "GET /jobs/{job}": Page("viewer", jobs.show),
+    "GET /live": Page("viewer", live.stream),
     "GET /registrations": Page("viewer", registrations.show_all),
     "GET /store": Page("viewer", store.show),
     "GET /account": Page("viewer", account.show),
@@ -80,18 +84,25 @@ def build(site: Site) -> FastAPI:
         app.add_api_route(path, _gate(site, page), methods=[method], response_model=None)
     app.mount("/static", StaticFiles(directory=views.STATIC))
     app.add_exception_handler(HTTPException, _no_page(site))
-    app.middleware("http")(_headers)
+    app.add_middleware(_Headers)
     return app
 
 
-async def _headers(
-    request: Request, call_next: Callable[[Request], Awaitable[Response]]
-) -> Response:
-    answer = await call_next(request)
-    kept = "max-age=3600" if request.url.path.startswith("/static/") else "no-store"
-    for name, value in (views.HEADERS | {"Cache-Control": kept}).items():
-        answer.headers[name] = value
-    return answer
+class _Headers:
+    """What every answer says to its browser."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kept = "max-age=3600" if scope.get("path", "").startswith("/static/") else "no-store"
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(views.HEADERS | {"Cache-Control": kept})
+            await send(message)
+
+        await self._app(scope, receive, answer)
 
 
 def _gate(site: Site, page: Page) -> Callable[[Request], Awaitable[Response]]:

@@ -98,6 +98,10 @@ class Ask:
         }
         return HTMLResponse(views.render(self.site.templates, template, shared | values), status)
 
+    def part(self, template: str, /, **values: Any) -> str:
+        """A part of a page."""
+        return views.render(self.site.templates, template, {"stale": self.stale} | values)
+
     def trouble(self, status: int, message: str, untouched: str, remedy: str) -> Response:
         """Say what happened, what was left untouched, and what to do."""
         return self.show(

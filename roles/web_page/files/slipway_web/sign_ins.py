@@ -70,14 +70,17 @@ class SignIns:
             )
         return cookie
 
-    def of(self, cookie: str) -> SignIn | None:
-        """Whose cookie it is, as what the configuration says of the user now."""
+    def of(self, cookie: str, *, seen: bool = True) -> SignIn | None:
+        """Whose cookie it is, as what the configuration says of the user now.
+
+        Not ``seen``: a page that is merely left open keeps nobody signed in.
+        """
         if not cookie:
             return None
         rows = self._db.execute("SELECT * FROM sign_ins WHERE id = ?", (_hash(cookie),)).fetchall()
         found = self._made(rows[0]) if rows else None
         now = self._clock()
-        if found is not None and now - found.seen > _SEEN_SECONDS:
+        if seen and found is not None and now - found.seen > _SEEN_SECONDS:
             with self._db:
                 self._db.execute("UPDATE sign_ins SET seen = ? WHERE id = ?", (now, found.id))
         return found

@@ -37,7 +37,12 @@ def _text(row: dict[str, Any]) -> str:
 
 async def show(ask: Ask) -> Response:
     """One job, with what its machine does now."""
-    job = await ask.get(path("jobs", ask.at("job")))
+    return ask.show("job.html", **await state_of(ask, ask.at("job")))
+
+
+async def state_of(ask: Ask, identifier: str) -> dict[str, Any]:
+    """A job, its session, and what its machine does now."""
+    job = await ask.get(path("jobs", identifier))
     session = None
     if job["session"]:
         try:
@@ -45,9 +50,7 @@ async def show(ask: Ask) -> Response:
         except Refused:
             # A session is forgotten before its job is.
             session = None
-    return ask.show(
-        "job.html", job=job, session=session, progress=progress_of(session), now=job["state"]
-    )
+    return {"job": job, "session": session, "progress": progress_of(session)}
 
 
 def progress_of(session: dict[str, Any] | None) -> dict[str, Any] | None:
