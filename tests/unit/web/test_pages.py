@@ -31,6 +31,8 @@ def places(page: Page) -> dict[str, str]:
     gone = service.image(cell("gone"))
     older = service.image(cell("older"))
     service.admin.delete(f"/v1/images/{gone[0]}/{gone[1]}")
+    body = {"image": older[0]}
+    assert service.admin.post("/v1/aliases/alias-of-pages", json=body).status_code == 200
     registration = service.http.post("/v1/registrations", json=report()).json()["registration"]
     of_version = f"image={older[0]}&version={older[1]}"
     return {
@@ -40,7 +42,9 @@ def places(page: Page) -> dict[str, str]:
         "/jobs/{job}": f"/jobs/{job}",
         "/order": f"/order?verb=backup&machine={pc.name}",
         **{f"/act/{name}": f"/act/{name}?{of_version}"
-           for name in ("note", "hold", "release", "delete")},
+           for name in ("note", "hold", "release", "delete", "copy", "point")},
+        "/act/rename": f"/act/rename?image={older[0]}",
+        "/act/drop-alias": "/act/drop-alias?alias=alias-of-pages",
         "/act/undelete": f"/act/undelete?image={gone[0]}&version={gone[1]}",
         "/act/cancel": f"/act/cancel?job={job}",
         "/act/end-session": f"/act/end-session?session={saved.session}",
@@ -216,6 +220,31 @@ def test_a_version_is_noted_held_deleted_and_taken_back(page: Page) -> None:
     assert browser.get(f"/images/{name}/{first}").status_code == 200
     told = browser.get(f"/audit?q={name}").text
     assert all(each in told for each in ("delete a version", "undelete", "image_named", "anna"))
+
+
+def test_an_image_is_copied_renamed_and_has_an_alias(page: Page) -> None:
+    browser, (name, version) = page.browser("anna"), page.service.image(cell("to be copied"))
+    about = f"?image={name}&version={version}"
+
+    def act(what: str, query: str, **typed: str) -> str:
+        done = browser.send(browser.get(f"/act/{what}{query}"), f"/act/{what}", **typed)
+        assert done.status_code == 303, done.text
+        return done.headers["location"]
+
+    assert act("copy", about, text=f"{name}-copy") == f"/images/{name}-copy"
+    assert version in browser.get(f"/images/{name}-copy").text
+    to = act("rename", f"?image={name}-copy", text=f"{name}-new", typed=f"{name}-copy")
+    assert version in browser.get(to).text
+    assert browser.get(f"/images/{name}-copy").status_code == 404
+    act("point", about, text=f"{name}-alias")
+    assert f"alias {name}-alias" in browser.get(f"/images?q={name}").text
+    for bad in (name, "../x", "", "a b"):
+        answer = browser.send(browser.get(f"/act/point{about}"), "/act/point", text=bad)
+        assert 400 <= answer.status_code < 500, bad
+    act("drop-alias", f"?alias={name}-alias")
+    assert f"{name}-alias" not in browser.get(f"/images?q={name}").text
+    told = browser.get(f"/audit?q={name}").text
+    assert all(each in told for each in ("copy an image", "rename an image", "point an alias"))
 
 
 def test_a_browser_that_lists_two_thousand_gets_a_hundred(page: Page) -> None:

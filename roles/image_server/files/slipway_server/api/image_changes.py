@@ -81,8 +81,11 @@ def _label_view(service: Service, of: ImageRef) -> dict[str, Any]:
         *BODY, *_UNKNOWN, "name_taken", "is_alias", "policy_broken", "store_failed", "store_full"
     ),
 )
-async def copy(name: ImageName, wanted: models.CopyRequest, service: ServiceDep) -> Any:
+async def copy(
+    name: ImageName, wanted: models.CopyRequest, note: NoteDep, service: ServiceDep
+) -> Any:
     """Make an image of another name with a version, or the newest."""
+    note.about(str(ImageRef(name, wanted.version)), after=wanted.to)
     versions = await service.changes.copy(name, wanted.version, wanted.to)
     return {"name": wanted.to, "versions": versions}
 
@@ -102,9 +105,10 @@ async def copy(name: ImageName, wanted: models.CopyRequest, service: ServiceDep)
     ),
 )
 async def rename(
-    name: ImageName, wanted: models.CopyRequest, by: ByDep, service: ServiceDep
+    name: ImageName, wanted: models.CopyRequest, by: ByDep, note: NoteDep, service: ServiceDep
 ) -> Any:
     """Give an image, or a version alone, another name."""
+    note.about(str(ImageRef(name, wanted.version)), name, wanted.to)
     versions = await service.changes.rename(name, wanted.version, wanted.to, by)
     return {"name": wanted.to, "versions": versions}
 
@@ -121,8 +125,11 @@ async def list_aliases(service: ServiceDep) -> Any:
     response_model=AliasView,
     responses=refusals(*BODY, *_UNKNOWN, "image_fixed", "is_alias", "name_taken", "policy_broken"),
 )
-async def set_alias(alias: ImageName, wanted: models.AliasRequest, service: ServiceDep) -> Any:
+async def set_alias(
+    alias: ImageName, wanted: models.AliasRequest, note: NoteDep, service: ServiceDep
+) -> Any:
     """Let a name stand for a version, or for the newest of an image."""
+    note.about(alias, after=wanted.image)
     target = parse_image_ref(wanted.image)
     await service.changes.set_alias(alias, target)
     return aliases.view(alias, aliases.Alias(target, fixed=False))

@@ -47,7 +47,19 @@ _LENT: tuple[tuple[Caller, APIRouter, tuple[Callable[..., Any], ...]], ...] = (
     (OPERATOR, jobs.admin, (jobs.cancel_job,)),
     (OPERATOR, sessions.admin, (sessions.end_session,)),
     (OPERATOR, image_changes.admin, (image_changes.label,)),
-    (ADMIN, image_changes.admin, (image_changes.delete_version, image_changes.undelete)),
+    (
+        ADMIN,
+        image_changes.admin,
+        (
+            image_changes.delete_version,
+            image_changes.undelete,
+            image_changes.copy,
+            image_changes.rename,
+            image_changes.set_alias,
+            image_changes.drop_alias,
+        ),
+    ),
+    (ADMIN, upkeep.admin, (upkeep.prune,)),
     (ADMIN, registrations.admin, (registrations.refuse,)),
 )
 

@@ -109,6 +109,26 @@ async def _trashed(ask: Ask) -> Facts:
     raise FormError("That version is not in the trash.")
 
 
+async def _image(ask: Ask) -> Facts:
+    image = await ask.get(path("images", ask.fields.one("image")))
+    return {"Image": image["name"], "Versions": len(image["versions"]), "Note": image["note"]}
+
+
+async def _alias(ask: Ask) -> Facts:
+    for each in (await ask.get(path("images")))["aliases"]:
+        if each["alias"] == ask.fields.one("alias"):
+            return {"Alias": each["alias"], "Stands for": each["image"],
+                    "Said by": "the inventory" if each["fixed"] else ""}  # fmt: skip
+    raise FormError("There is no such alias.")
+
+
+async def _prune_plan(ask: Ask) -> Facts:
+    plan = await ask.get(path("prune"))
+    names = [f"{each['name']}@{each['version']}" for each in plan["remove"]]
+    return {"Plan": plan["digest"], "Kept": plan["kept"], "To the trash": len(names),
+            "Which": ", ".join(names)}  # fmt: skip
+
+
 async def _job(ask: Ask) -> Facts:
     job = await ask.get(path("jobs", ask.fields.one("job")))
     return {"Machine": job["machine"], "Verb": job["verb"], "Image": job["image"] or "",
@@ -171,6 +191,37 @@ async def _refuse(ask: Ask) -> str:
     return "/registrations"
 
 
+async def _copy(ask: Ask) -> str:
+    image, to = ask.fields.one("image"), ask.fields.one("text")
+    said = {"version": ask.fields.one("version"), "to": to}
+    await ask.act("POST", path("images", image, "copy"), said)
+    return f"/images/{to}"
+
+
+async def _rename(ask: Ask) -> str:
+    image, to = ask.fields.one("image"), ask.fields.one("text")
+    await ask.act("POST", path("images", image, "rename"), {"to": to})
+    return f"/images/{to}"
+
+
+async def _point(ask: Ask) -> str:
+    image, version = ask.fields.one("image"), ask.fields.one("version")
+    await ask.act("POST", path("aliases", ask.fields.one("text")), {"image": f"{image}@{version}"})
+    return f"/images/{image}/{version}"
+
+
+async def _drop_alias(ask: Ask) -> str:
+    await ask.act("DELETE", path("aliases", ask.fields.one("alias")))
+    return "/images"
+
+
+async def _prune(ask: Ask) -> str:
+    plan = await ask.get(path("prune"))
+    # The service looks once more whether it is this one.
+    await ask.act("POST", path("prune"), {"confirm": plan["digest"]})
+    return "/store"
+
+
 _OF_A_VERSION = ("image", "version")
 ACTS: dict[str, Act] = {
     each.name: each
@@ -187,6 +238,18 @@ ACTS: dict[str, Act] = {
             _OF_A_VERSION, _version, _delete, ("text", "Reason"), typed=True),
         Act("undelete", "admin", "Take a version back", "It leaves the trash.",
             _OF_A_VERSION, _trashed, _undelete),
+        Act("copy", "admin", "Copy a version", "An image of another name gets this version, too.",
+            _OF_A_VERSION, _version, _copy, ("text", "Name of the other image")),
+        Act("rename", "admin", "Rename an image",
+            "All its versions get the new name; under the old one they lie in the trash.",
+            ("image",), _image, _rename, ("text", "New name"), typed=True),
+        Act("point", "admin", "Point an alias",
+            "The alias stands for this version wherever an image is named to be read.",
+            _OF_A_VERSION, _version, _point, ("text", "Alias")),
+        Act("drop-alias", "admin", "Remove an alias", "The image that it stands for stays.",
+            ("alias",), _alias, _drop_alias),
+        Act("prune", "admin", "Prune", "These versions go to the trash, from where they can be "
+            "taken back for some days.", (), _prune_plan, _prune),
         Act("cancel", "operator", "Cancel a job",
             "Its playbook is stopped and its session ended. A restore that is cut off leaves a "
             "disk that does not boot until it is restored again.",
