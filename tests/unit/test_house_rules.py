@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 AGENT = ROOT / "client_image/agent/slipway"
 SERVER = ROOT / "roles/image_server/files/slipway_server"
 EXPORT = ROOT / "roles/image_server/files/slipway_export"
+WEB = ROOT / "roles/web_page/files/slipway_web"
 PLUGINS = ROOT / "plugins"
 ROLES = sorted(path for path in (ROOT / "roles").iterdir() if path.name != "_common")
 
@@ -64,7 +65,8 @@ def test_the_map_of_the_house_names_files_that_are_there() -> None:
     # Without those of which a reader makes the name.
     named = re.findall(r"`([a-z_]+/[a-z0-9_./-]+)`", text)
     roots = (ROOT, AGENT.parent, AGENT / "engine", SERVER.parent, SERVER, PLUGINS,
-             ROOT / "roles/job_runner/files", ROOT / "roles/imaging_session")  # fmt: skip
+             ROOT / "roles/job_runner/files", ROOT / "roles/imaging_session",
+             WEB.parent)  # fmt: skip
     assert len(named) > 20
     assert [name for name in named if not any((root / name).exists() for root in roots)] == []
 
@@ -82,8 +84,22 @@ def test_exports_stand_on_the_engine_and_know_neither_service_nor_command_line()
         assert offenders(folder, folder.parent, ("slipway_export",)) == []
 
 
+def test_the_page_knows_neither_the_service_nor_the_agent_nor_ansible() -> None:
+    forbidden = ("slipway_server", "slipway_export", "slipway_runner", "slipway", "ansible",
+                 "subprocess", "ansible_runner")  # fmt: skip
+    assert offenders(WEB, WEB.parent, forbidden) == []
+    for folder in (AGENT, SERVER, EXPORT):
+        assert offenders(folder, folder.parent, ("slipway_web",)) == []
+    # What is put together to a page is put together by templates, which escape it.
+    code = {path.name: path.read_text() for path in WEB.rglob("*.py")}
+    assert [name for name, text in code.items() if "Markup" in text] == []
+    templates = {path.name: path.read_text() for path in WEB.rglob("*.html")}
+    assert [name for name, text in templates.items() if "safe" in text or "style=" in text] == []
+
+
 def test_ansible_never_imports_the_agent_or_the_server() -> None:
-    assert offenders(PLUGINS, PLUGINS.parent, ("slipway", "slipway_server", "slipway_export")) == []
+    others = ("slipway", "slipway_server", "slipway_export", "slipway_web")
+    assert offenders(PLUGINS, PLUGINS.parent, others) == []
 
 
 def rooms_of_the_service() -> dict[str, set[str]]:
@@ -160,7 +176,7 @@ def test_no_module_of_the_service_leads_back_to_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    "layer", [AGENT / "format", AGENT / "engine", AGENT / "net", SERVER, EXPORT, PLUGINS]
+    "layer", [AGENT / "format", AGENT / "engine", AGENT / "net", SERVER, EXPORT, WEB, PLUGINS]
 )
 def test_the_rules_above_looked_at_something(layer: Path) -> None:
     assert list(layer.rglob("*.py"))

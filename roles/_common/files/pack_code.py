@@ -2,8 +2,8 @@
 """Pack code on the controller: one deterministic tar, named by its content.
 
 Usage: pack_code.py PROJECT CACHE WHAT. WHAT is `server`, the control service, `export`, what reads
-images beside it, `runner`, the job runner with the playbooks that it runs, or `media`, the builder
-of restore media. Prints the tar's digest; the tar is CACHE/WHAT-<digest>.tar.
+images beside it, `runner`, the job runner with the playbooks that it runs, `web`, the page, or
+`media`, the builder of restore media. Prints the tar's digest; the tar is CACHE/WHAT-<digest>.tar.
 Copying a folder file by file would take a second each and bring __pycache__ along.
 """
 
@@ -37,6 +37,11 @@ SOURCES = {
         (".", "roles/_common/**/*.yml", ""),
         (".", "roles/imaging_session/**/*.yml", ""),
         ("roles/job_runner/files", "slipway_runner/*.py", "lib/"),
+    ),
+    "web": (
+        ("roles/web_page/files", "slipway_web/**/*.py", ""),
+        ("roles/web_page/files", "slipway_web/templates/*.html", ""),
+        ("roles/web_page/files", "slipway_web/static/**/*.*", ""),
     ),
     # The media carry the agent, and what makes it a part of the environment.
     "media": (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A real service on two unix sockets, and what a machine and an administrator do with it."""
+"""A real service on its unix sockets, and what a machine and an administrator do with it."""
 
 from __future__ import annotations
 
@@ -150,6 +150,7 @@ class Service:
         self.http = self._client("http")
         self.admin = self._client("admin")
         self.runner = self._client("runner")
+        self.web = self._client("web")
 
     def _client(self, name: str) -> httpx.Client:
         transport = httpx.HTTPTransport(uds=str(self.folder / name))
@@ -163,7 +164,7 @@ class Service:
     def start(self) -> Service:
         """Start the process and wait until it answers."""
         arguments = ["--config", str(self.folder / "server.json")]
-        for name in ("http", "admin", "runner"):
+        for name in ("http", "admin", "runner", "web"):
             arguments += [f"--{name}-socket", str(self.folder / name)]
         self._process = _FORKS.Process(target=self.main, args=(arguments,))
         self._process.start()
@@ -284,6 +285,7 @@ class Service:
         self.http.close()
         self.admin.close()
         self.runner.close()
+        self.web.close()
         if self._process is not None:
             self.stop(signal.SIGKILL)
 

@@ -108,7 +108,7 @@ class SegmentService(Service):
         """Start it and wait until it answers."""
         words = ["ip", "netns", "exec", self._space, sys.executable, "-m", "slipway_server"]
         words += ["--config", str(self.folder / "server.json")]
-        for name in ("http", "admin", "runner"):
+        for name in ("http", "admin", "runner", "web"):
             words += [f"--{name}-socket", str(self.folder / name)]
         paths = [str(ROOT / "client_image/agent"), str(ROOT / "roles/image_server/files")]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}

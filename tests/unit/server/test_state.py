@@ -143,8 +143,6 @@ def test_killed_at_any_file_operation_it_is_old_or_new(tmp_path: Path, call: str
                 assert form in range(len(MIGRATIONS) + 1)
         assert held_now(folder) == wanted
     raise AssertionError("it never got through")
-
-
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Callable[[], subprocess.CompletedProcess[str]]]:
     """Start the service by hand on the state in ``tmp_path``."""
@@ -152,7 +150,7 @@ def run(tmp_path: Path) -> Iterator[Callable[[], subprocess.CompletedProcess[str
     config = tmp_path / "server.json"
     config.write_text(json.dumps(values))
     words = [sys.executable, "-m", "slipway_server", "--config", str(config)]
-    for name in ("http", "admin", "runner"):
+    for name in ("http", "admin", "runner", "web"):
         words += [f"--{name}-socket", str(tmp_path / f"{name}.socket")]
 
     def start() -> subprocess.CompletedProcess[str]:

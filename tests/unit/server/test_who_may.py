@@ -55,13 +55,14 @@ class Holders:
         asked = service.http.post("/v1/registrations", json=report())
         self.tokens["registration"] = asked.json()["token"]
 
-    def ask(self, door: str, line: str, kind: str) -> str:
+    def ask(self, door: str, line: str, kind: str, said: dict[str, str] | None = None) -> str:
         """Ask for what a line of the table names; return the type of the refusal, or nothing."""
         method, path = line.split(" ")
         path = re.sub(r"{(\w+)}", lambda found: self.values[found[1]], path)
         client: httpx.Client = getattr(self.service, door)
         token = self.tokens[kind]
         headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers |= said or {}
         options: dict[str, Any] = {} if method == "GET" else {"content": b"{}"}
         headers |= {"Content-Type": "application/json"} if options else {}
         answer = client.request(method, path, headers=headers, **options)
@@ -89,6 +90,33 @@ def test_a_token_opens_what_it_is_for_and_nothing_else(
         assert said in REFUSED
 
 
+PAGE = {callers.VIEWER: "viewer", callers.OPERATOR: "operator", callers.ADMIN: "admin"}
+
+
+def as_user(role: str) -> dict[str, str]:
+    return {"Slipway-By": "anna", "Slipway-Role": role, "Slipway-From": "10.77.0.9"}
+
+
+@pytest.mark.parametrize("role", [*callers.ROLES, "root", ""])
+@pytest.mark.parametrize("line", APPS["web"].rules)
+def test_a_user_of_the_page_may_what_the_role_may(holders: Holders, line: str, role: str) -> None:
+    least = PAGE[APPS["web"].rules[line].caller]
+    said = holders.ask("web", line, "none", as_user(role))
+    if role not in callers.ROLES:
+        assert said == "bad_request"
+    elif callers.ROLES.index(role) < callers.ROLES.index(least):
+        assert said == "wrong_role"
+    else:
+        assert said not in REFUSED | NOT_HERE | {"wrong_role"}
+
+
+@pytest.mark.parametrize("line", APPS["web"].rules)
+@pytest.mark.parametrize("missing", as_user("admin"))
+def test_the_page_says_who_asks(holders: Holders, line: str, missing: str) -> None:
+    said = {key: value for key, value in as_user("admin").items() if key != missing}
+    assert holders.ask("web", line, "none", said) == "bad_request"
+
+
 @pytest.mark.parametrize("door", APPS)
 def test_a_socket_has_the_routes_of_its_table_and_no_others(holders: Holders, door: str) -> None:
     client: httpx.Client = getattr(holders.service, door)
@@ -106,7 +134,9 @@ def test_the_sockets_of_root_and_the_runner_are_theirs_alone() -> None:
         callers.RUNNER,
         callers.SESSION_OF_A_JOB,
     }
-    assert not {callers.ROOT, callers.RUNNER} & {
+    assert APPS["web"].mode == 0o660
+    assert {rule.caller for rule in APPS["web"].rules.values()} == set(PAGE)
+    assert not {callers.ROOT, callers.RUNNER, *PAGE} & {
         rule.caller for rule in APPS["http"].rules.values()
     }
 

@@ -25,6 +25,7 @@ from .api import (
     images,
     jobs,
     next_boots,
+    page,
     registrations,
     schedules,
     sessions,
@@ -33,16 +34,20 @@ from .api import (
     whereabouts,
 )
 from .api.callers import (
+    ADMIN,
     ANYBODY,
     BACKUP,
     CALLERS,
     JOB,
+    OPERATOR,
+    PEOPLE,
     READER,
     REGISTRATION,
     ROOT,
     RUNNER,
     SESSION,
     SESSION_OF_A_JOB,
+    VIEWER,
     Caller,
     account,
 )
@@ -82,7 +87,7 @@ class App:
 
 # Text in JSON may take three times the bytes that it has in UTF-8.
 _HARDWARE = Bound(4 * MAX_HARDWARE, 1 << 13)
-_ROOT, _RUNNER = Rule(ROOT), Rule(RUNNER)
+_ROOT, _RUNNER, _VIEWER = Rule(ROOT), Rule(RUNNER), Rule(VIEWER)
 
 
 def _root(action: str) -> Rule:
@@ -209,6 +214,43 @@ APPS: dict[str, App] = {
             "DELETE /v1/sessions/{session_id}": Rule(SESSION_OF_A_JOB),
         },
     ),
+    # For the page. It is not the administrator either: whoever takes it over can do what stands
+    # here. It says who asks and as what, and the service looks at that once more.
+    "web": App(
+        "Slipway image server, the page",
+        0o660,
+        (page.router,),
+        {
+            "GET /v1/machines": _VIEWER,
+            "GET /v1/machines/{machine}": _VIEWER,
+            "GET /v1/jobs": _VIEWER,
+            "GET /v1/jobs/{job_id}": _VIEWER,
+            "GET /v1/sessions": _VIEWER,
+            "GET /v1/sessions/{session_id}": _VIEWER,
+            "GET /v1/images": _VIEWER,
+            "GET /v1/images/{name}": _VIEWER,
+            "GET /v1/trash": _VIEWER,
+            "GET /v1/registrations": _VIEWER,
+            "GET /v1/prune": _VIEWER,
+            "GET /v1/upkeep": _VIEWER,
+            "GET /v1/status": _VIEWER,
+            "GET /v1/audit": Rule(ADMIN),
+            "GET /v1/plan": Rule(OPERATOR),
+            "POST /v1/jobs": Rule(OPERATOR, action="order a job"),
+            "DELETE /v1/jobs/{job_id}": Rule(OPERATOR, action="cancel a job"),
+            "DELETE /v1/sessions/{session_id}": Rule(OPERATOR, action="end a session"),
+            "POST /v1/images/{name}/label": Rule(OPERATOR, action="say something of an image"),
+            "DELETE /v1/images/{name}/{version}": Rule(ADMIN, action="delete a version"),
+            "POST /v1/trash/undelete": Rule(ADMIN, action="undelete"),
+            "POST /v1/images/{name}/copy": Rule(ADMIN, action="copy an image"),
+            "POST /v1/images/{name}/rename": Rule(ADMIN, action="rename an image"),
+            "POST /v1/aliases/{alias}": Rule(ADMIN, action="point an alias"),
+            "DELETE /v1/aliases/{alias}": Rule(ADMIN, action="remove an alias"),
+            "POST /v1/prune": Rule(ADMIN, action="prune"),
+            "POST /v1/registrations/{key}/refuse": Rule(ADMIN, action="refuse a registration"),
+        },
+        role="user of the page",
+    ),
 }
 
 
@@ -238,7 +280,7 @@ def check(app: App) -> None:
         if held != ({guard} if guard else set()):
             raise RuleError(f"{key} does not ask for {app.rules[key].caller.who}")
         # Who acts as a person leaves a line: with a name, and by what the route is called.
-        acts = app.rules[key].caller is ROOT and not key.startswith("GET ")
+        acts = app.rules[key].caller in PEOPLE and not key.startswith("GET ")
         if acts and (app.rules[key].action is None or not app.role):
             raise RuleError(f"{key} is an action that the audit has no word for")
 

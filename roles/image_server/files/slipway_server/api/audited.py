@@ -32,6 +32,9 @@ class Note:
 
     who: str = ""
     subject: str = ""
+    # Where the socket alone doesn't tell them.
+    role: str = ""
+    where: str = ""
     before: str | None = None
     after: str | None = None
 
@@ -92,11 +95,11 @@ class Audited:
             return
         note = scope["state"].get(_NOTE) or Note()
         parts = "/".join(map(str, scope.get("path_params", {}).values()))
-        where = self._where or peer(Request(scope)) or ""
+        where = note.where or self._where or peer(Request(scope)) or ""
         line = Line(
             time.time(),
             note.who,
-            self._role,
+            note.role or self._role,
             where,
             verb,
             note.subject or parts,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Header, Path
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -93,6 +93,28 @@ async def account(
 ByDep = Annotated[str, Depends(account)]
 
 
+# Of the page's users; each may do what those before it may.
+ROLES = ("viewer", "operator", "admin")
+
+
+def _of_the_page(least: str) -> Callable[..., Awaitable[None]]:
+    async def check(
+        note: NoteDep,
+        by: Annotated[str, Header(alias="slipway-by", pattern=f"^{ACCOUNT_PATTERN}$")],
+        role: Annotated[Literal["viewer", "operator", "admin"], Header(alias="slipway-role")],
+        address: Annotated[str, Header(alias="slipway-from", pattern="^[0-9a-f.:]{1,45}$")],
+    ) -> None:
+        """The page says who asks, as what, and from where; it alone can connect."""
+        note.who, note.role, note.where = by, role, f"page, {address}"
+        if ROLES.index(role) < ROLES.index(least):
+            raise ServiceError("wrong_role", f"{by} is {role}; this takes the role {least}.")
+
+    return check
+
+
+_viewer, _operator, _admin = map(_of_the_page, ROLES)
+
+
 def _token(credentials: _Credentials, remedy: str = "") -> str:
     if credentials is None:
         raise ServiceError("bad_token", "The request carries no token.", remedy)
@@ -117,4 +139,19 @@ READER = Caller("the token of an open session that restores or verifies", _reade
 JOB = Caller("the token of a job", _current_job)
 REGISTRATION = Caller("the token of a registration", _current_registration)
 SESSION_OF_A_JOB = Caller("the job runner, of a session that is a job's", _session_of_a_job)
-CALLERS = (ANYBODY, ROOT, RUNNER, SESSION, BACKUP, READER, JOB, REGISTRATION, SESSION_OF_A_JOB)
+VIEWER = Caller("a user of the page", _viewer)
+OPERATOR = Caller("an operator or administrator of the page", _operator)
+ADMIN = Caller("an administrator of the page", _admin)
+# Who acts as a person.
+PEOPLE = (ROOT, VIEWER, OPERATOR, ADMIN)
+CALLERS = (
+    *PEOPLE,
+    ANYBODY,
+    RUNNER,
+    SESSION,
+    BACKUP,
+    READER,
+    JOB,
+    REGISTRATION,
+    SESSION_OF_A_JOB,
+)

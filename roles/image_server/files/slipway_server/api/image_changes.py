@@ -13,14 +13,14 @@ from ..base.times import iso
 from ..images import aliases
 from ..images.policy import MAX_NOTE
 from ..service import Service
+from .audited import NoteDep
+from .callers import ByDep
 from .common import BODY, ServiceDep, refusals
 from .models import keeping as models
 from .models.common import ImageName, Version
 from .models.images import AliasView
 
 admin = APIRouter(prefix="/v1")
-# Local root, for there is nobody else behind this socket.
-_BY = "root"
 _UNKNOWN = ("unknown_image", "unknown_version")
 _Reason = Annotated[str, Query(max_length=MAX_NOTE)]
 
@@ -30,9 +30,11 @@ _Reason = Annotated[str, Query(max_length=MAX_NOTE)]
     response_model=models.Versions,
     responses=refusals("unknown_image", "image_named", "policy_broken", "store_failed"),
 )
-async def delete_image(name: ImageName, service: ServiceDep, reason: _Reason = "") -> Any:
+async def delete_image(
+    name: ImageName, by: ByDep, service: ServiceDep, reason: _Reason = ""
+) -> Any:
     """Move an image with all of its versions to the trash, unless somebody names it."""
-    return {"name": name, "versions": await service.changes.delete(name, None, _BY, reason)}
+    return {"name": name, "versions": await service.changes.delete(name, None, by, reason)}
 
 
 @admin.delete(
@@ -41,10 +43,10 @@ async def delete_image(name: ImageName, service: ServiceDep, reason: _Reason = "
     responses=refusals(*_UNKNOWN, "image_named", "policy_broken", "store_failed"),
 )
 async def delete_version(
-    name: ImageName, version: Version, service: ServiceDep, reason: _Reason = ""
+    name: ImageName, version: Version, by: ByDep, service: ServiceDep, reason: _Reason = ""
 ) -> Any:
     """Move a version to the trash, unless somebody names it."""
-    return {"name": name, "versions": await service.changes.delete(name, version, _BY, reason)}
+    return {"name": name, "versions": await service.changes.delete(name, version, by, reason)}
 
 
 @admin.post(
@@ -52,10 +54,15 @@ async def delete_version(
     response_model=models.LabelView,
     responses=refusals(*BODY, *_UNKNOWN, "image_fixed", "policy_broken"),
 )
-async def label(name: ImageName, wanted: models.LabelRequest, service: ServiceDep) -> Any:
+async def label(
+    name: ImageName, wanted: models.LabelRequest, by: ByDep, note: NoteDep, service: ServiceDep
+) -> Any:
     """Note something, hold a version or let it go."""
+    of = str(ImageRef(name, wanted.version))
+    holds = {None: None, True: f"held: {wanted.reason}", False: "let go"}[wanted.hold]
+    note.about(of, after=holds or f"note: {wanted.note}")
     said = await service.changes.label(
-        name, wanted.version, wanted.note, wanted.hold, wanted.reason, _BY
+        name, wanted.version, wanted.note, wanted.hold, wanted.reason, by
     )
     return await service.run(_label_view, service, said)
 
@@ -74,8 +81,11 @@ def _label_view(service: Service, of: ImageRef) -> dict[str, Any]:
         *BODY, *_UNKNOWN, "name_taken", "is_alias", "policy_broken", "store_failed", "store_full"
     ),
 )
-async def copy(name: ImageName, wanted: models.CopyRequest, service: ServiceDep) -> Any:
+async def copy(
+    name: ImageName, wanted: models.CopyRequest, note: NoteDep, service: ServiceDep
+) -> Any:
     """Make an image of another name with a version, or the newest."""
+    note.about(str(ImageRef(name, wanted.version)), after=wanted.to)
     versions = await service.changes.copy(name, wanted.version, wanted.to)
     return {"name": wanted.to, "versions": versions}
 
@@ -94,9 +104,12 @@ async def copy(name: ImageName, wanted: models.CopyRequest, service: ServiceDep)
         "store_full",
     ),
 )
-async def rename(name: ImageName, wanted: models.CopyRequest, service: ServiceDep) -> Any:
+async def rename(
+    name: ImageName, wanted: models.CopyRequest, by: ByDep, note: NoteDep, service: ServiceDep
+) -> Any:
     """Give an image, or a version alone, another name."""
-    versions = await service.changes.rename(name, wanted.version, wanted.to, _BY)
+    note.about(str(ImageRef(name, wanted.version)), name, wanted.to)
+    versions = await service.changes.rename(name, wanted.version, wanted.to, by)
     return {"name": wanted.to, "versions": versions}
 
 
@@ -112,8 +125,11 @@ async def list_aliases(service: ServiceDep) -> Any:
     response_model=AliasView,
     responses=refusals(*BODY, *_UNKNOWN, "image_fixed", "is_alias", "name_taken", "policy_broken"),
 )
-async def set_alias(alias: ImageName, wanted: models.AliasRequest, service: ServiceDep) -> Any:
+async def set_alias(
+    alias: ImageName, wanted: models.AliasRequest, note: NoteDep, service: ServiceDep
+) -> Any:
     """Let a name stand for a version, or for the newest of an image."""
+    note.about(alias, after=wanted.image)
     target = parse_image_ref(wanted.image)
     await service.changes.set_alias(alias, target)
     return aliases.view(alias, aliases.Alias(target, fixed=False))
@@ -156,8 +172,9 @@ async def list_trash(service: ServiceDep) -> Any:
     response_model=models.Versions,
     responses=refusals(*BODY, "not_in_trash", "is_alias", "name_taken", "store_failed"),
 )
-async def undelete(wanted: models.TrashRequest, service: ServiceDep) -> Any:
+async def undelete(wanted: models.TrashRequest, note: NoteDep, service: ServiceDep) -> Any:
     """Take a version, or all of an image, back."""
+    note.about(str(ImageRef(wanted.name, wanted.version)))
     versions = await service.changes.undelete(wanted.name, wanted.version)
     return {"name": wanted.name, "versions": versions}
 

@@ -105,6 +105,8 @@ class Config:
     # What becomes of who asks for a machine's session from an address of which nobody knows whose
     # it is: `refuse`, or `accept` in a network where everybody is trusted.
     unproven_addresses: Policy = "refuse"
+    # How many restores the page may order within an hour; 0: none.
+    page_restores_per_hour: _Count = 60
     # When the certificates end, as the role has read it; empty: nobody knows.
     certificate_ends: str = ""
     ca_ends: str = ""

@@ -88,6 +88,12 @@ ERRORS: dict[str, tuple[int, str]] = {
     ),
     "not_offered": (403, "Choose one that the item offers."),
     "wrong_job": (403, "The job runner opens sessions for jobs that it holds, and no others."),
+    "wrong_role": (403, "Ask somebody with that role, or for another one: web_page_users."),
+    "restores_bounded": (
+        403,
+        "Restore with restore.yml or order.yml, or change web_page_restores or "
+        "web_page_restores_per_hour and run site.yml.",
+    ),
     "unknown_machine": (
         404,
         "Add the machine to the inventory with its MAC address, then run menus.yml.",

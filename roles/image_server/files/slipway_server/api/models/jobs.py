@@ -144,6 +144,15 @@ class NewJob(Strict):
         return self
 
 
+class PlannedJob(Strict):
+    """What a wish for a machine that is off would be, asked for in a query."""
+
+    machine: MachineName
+    verb: Literal["backup", "restore", "verify", "wake"]
+    image: ImageReference | None = None
+    after: JobAfter = "as_found"
+
+
 class JobView(BaseModel):
     """Everything the administrator sees of a job."""
 

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One request: who asks, what for, and whether it came from a page of ours."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+import jinja2
+from fastapi import Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from . import forms, views
+from .config import Config, User
+from .forms import Fields, FormError
+from .passwords import Checker
+from .service import Service
+from .sign_ins import SignIn, SignIns
+from .tries import Tries
+
+log = logging.getLogger(__name__)
+COOKIE = "__Host-slipway"
+THEME = "__Host-slipway-theme"
+_FORM = "application/x-www-form-urlencoded"
+_BODY_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Site:
+    """What all requests share."""
+
+    config: Config
+    service: Service
+    sign_ins: SignIns
+    checker: Checker
+    by_account: Tries
+    by_address: Tries
+    templates: jinja2.Environment
+
+
+@dataclass
+class Ask:
+    """A request, as handlers see it."""
+
+    site: Site
+    request: Request
+    fields: Fields
+    signed_in: SignIn | None = None
+    # When what is shown was true, if the service does not answer.
+    stale: float | None = field(default=None)
+
+    @property
+    def user(self) -> User:
+        """Who asks; a page for anybody must not look."""
+        assert self.signed_in is not None
+        return self.signed_in.user
+
+    @property
+    def address(self) -> str:
+        """The browser's, as nginx saw it: nobody else can reach the socket."""
+        said = self.request.headers.get("x-real-ip", "")
+        return said if said and all(each in "0123456789abcdef.:" for each in said) else "0.0.0.0"
+
+    def at(self, name: str) -> str:
+        """A part of the path."""
+        return str(self.request.path_params[name])
+
+    @property
+    def _who(self) -> dict[str, str]:
+        return {
+            "Slipway-By": self.user.name,
+            "Slipway-Role": self.user.role,
+            "Slipway-From": self.address[:45],
+        }
+
+    async def get(self, path: str, **query: str) -> Any:
+        """Look at something of the service."""
+        known = await self.site.service.get(path, self._who, **query)
+        if known.since is not None:
+            self.stale = min(known.since, self.stale or known.since)
+        return known.body
+
+    async def act(self, method: str, path: str, body: Any = None, **query: str) -> Any:
+        """Have the service do something."""
+        return await self.site.service.act(method, path, self._who, body, **query)
+
+    def show(self, template: str, status: int = 200, /, **values: Any) -> Response:
+        """Answer with a page."""
+        shared = {
+            "user": self.signed_in.user if self.signed_in else None,
+            "key": self.signed_in.form_key if self.signed_in else "",
+            "stale": self.stale,
+            "path": self.request.url.path,
+            "theme": theme_of(self.request),
+            "restores": self.site.config.restores,
+        }
+        return HTMLResponse(views.render(self.site.templates, template, shared | values), status)
+
+    def part(self, template: str, /, **values: Any) -> str:
+        """A part of a page."""
+        return views.render(self.site.templates, template, {"stale": self.stale} | values)
+
+    def trouble(self, status: int, message: str, untouched: str, remedy: str) -> Response:
+        """Say what happened, what was left untouched, and what to do."""
+        return self.show(
+            "trouble.html", status, message=message, untouched=untouched, remedy=remedy
+        )
+
+
+def go(to: str) -> Response:
+    """Send the browser to a page of ours; after a POST it gets it with GET."""
+    return RedirectResponse(to, 303)
+
+
+def theme_of(request: Request) -> str:
+    """Light, dark, or what the browser likes."""
+    said = request.cookies.get(THEME, "")
+    return said if said in ("light", "dark") else "auto"
+
+
+def from_our_page(request: Request) -> bool:
+    """Whether a form was sent by a page of this server: browsers say so, twice."""
+    said = request.headers
+    ours = said.get("origin") == f"https://{said.get('host', '')}"
+    return ours and said.get("sec-fetch-site", "same-origin") == "same-origin"
+
+
+async def read_form(request: Request) -> Fields:
+    """The form of a POST; FormError when it is none, too long or too slow."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
+        raise FormError("It is no form.")
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            async for part in request.stream():
+                body += part
+                if len(body) > forms.MAX_BYTES:
+                    break
+    except TimeoutError:
+        raise FormError("It came too slowly.") from None
+    return forms.parse(bytes(body))

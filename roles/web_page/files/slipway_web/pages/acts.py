@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Actions on one thing: a page that says what would happen, then that, then what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Response
+
+from ..asking import Ask, go
+from ..config import Role
+from ..forms import FormError
+from ..plans import digest_of, same
+from ..service import path
+from .images import find
+
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Act:
+    """What can be done. ``look`` tells what it is done to; ``do`` does it and says where to go."""
+
+    name: str
+    role: Role
+    title: str
+    # What becomes of what.
+    effect: str
+    # What of the URL and the form says what it is done to.
+    about: tuple[str, ...]
+    look: Callable[[Ask], Awaitable[Facts]]
+    do: Callable[[Ask], Awaitable[str]]
+    # A text that may be said with it: its field and what it is called.
+    text: tuple[str, str] | None = None
+    # Whether the name has to be typed.
+    typed: bool = False
+
+
+def confirm_of(act: Act) -> Callable[[Ask], Awaitable[Response]]:
+    """The page that asks."""
+
+    async def confirm(ask: Ask) -> Response:
+        return await _show(ask, act)
+
+    return confirm
+
+
+def do_of(act: Act) -> Callable[[Ask], Awaitable[Response]]:
+    """What the page's button does."""
+
+    async def do(ask: Ask) -> Response:
+        facts = await act.look(ask)
+        if not same(digest_of(act.name, _about(ask, act), facts), ask.fields.one("plan")):
+            problem = "It is not any more what you have seen. Nothing was changed now."
+            return await _show(ask, act, 409, problem)
+        if act.typed and ask.fields.one("typed") != _name(ask, act):
+            return await _show(ask, act, 400, "The name was not typed. Nothing was changed.")
+        return go(await act.do(ask))
+
+    return do
+
+
+async def _show(ask: Ask, act: Act, status: int = 200, problem: str = "") -> Response:
+    facts = await act.look(ask)
+    return ask.show(
+        "act.html",
+        status,
+        act=act,
+        about=_about(ask, act),
+        facts=facts,
+        name=_name(ask, act),
+        plan=digest_of(act.name, _about(ask, act), facts),
+        problem=problem,
+    )
+
+
+def _about(ask: Ask, act: Act) -> dict[str, str]:
+    return {key: ask.fields.one(key) for key in act.about}
+
+
+def _name(ask: Ask, act: Act) -> str:
+    return "@".join(filter(None, _about(ask, act).values()))
+
+
+# --- what each is done to
+
+
+async def _version(ask: Ask) -> Facts:
+    image, version = await find(ask, ask.fields.one("image"), ask.fields.one("version"))
+    return {
+        "Image": image["name"],
+        "Version": version["version"],
+        "Machine": version["machine"],
+        "Note": version["note"],
+        "Held": ", ".join(version["held"]),
+        "Kept because": ", ".join(version["kept_because"]),
+        "Good versions of the image": sum(each["good"] for each in image["versions"]),
+    }
+
+
+async def _trashed(ask: Ask) -> Facts:
+    wanted = ask.fields.one("image"), ask.fields.one("version")
+    for each in (await ask.get(path("trash")))["trash"]:
+        if (each["name"], each["version"]) == wanted:
+            return {"Image": each["name"], "Version": each["version"], "Deleted by": each["by"],
+                    "Why": each["why"]}  # fmt: skip
+    raise FormError("That version is not in the trash.")
+
+
+async def _image(ask: Ask) -> Facts:
+    image = await ask.get(path("images", ask.fields.one("image")))
+    return {"Image": image["name"], "Versions": len(image["versions"]), "Note": image["note"]}
+
+
+async def _alias(ask: Ask) -> Facts:
+    for each in (await ask.get(path("images")))["aliases"]:
+        if each["alias"] == ask.fields.one("alias"):
+            return {"Alias": each["alias"], "Stands for": each["image"],
+                    "Said by": "the inventory" if each["fixed"] else ""}  # fmt: skip
+    raise FormError("There is no such alias.")
+
+
+async def _prune_plan(ask: Ask) -> Facts:
+    plan = await ask.get(path("prune"))
+    names = [f"{each['name']}@{each['version']}" for each in plan["remove"]]
+    return {"Plan": plan["digest"], "Kept": plan["kept"], "To the trash": len(names),
+            "Which": ", ".join(names)}  # fmt: skip
+
+
+async def _job(ask: Ask) -> Facts:
+    job = await ask.get(path("jobs", ask.fields.one("job")))
+    return {"Machine": job["machine"], "Verb": job["verb"], "Image": job["image"] or "",
+            "State": job["outcome"] or job["state"], "By": job["by"]}  # fmt: skip
+
+
+async def _session(ask: Ask) -> Facts:
+    item = await ask.get(path("sessions", ask.fields.one("session")))
+    return {"Machine": item["machine"], "Verb": item["verb"], "State": item["state"]}
+
+
+async def _registration(ask: Ask) -> Facts:
+    for each in (await ask.get(path("registrations")))["registrations"]:
+        if each["id"] == ask.fields.one("id"):
+            return {"Name": each["name"], "MACs": ", ".join(each["macs"]), "State": each["state"],
+                    "Address": each["address"] or ""}  # fmt: skip
+    raise FormError("There is no such registration.")
+
+
+# --- what is done
+
+
+def _label(**said: Any) -> Callable[[Ask], Awaitable[str]]:
+    async def do(ask: Ask) -> str:
+        image, version = ask.fields.one("image"), ask.fields.one("version")
+        text = ask.fields.one("text")
+        told = {"reason": text} if "hold" in said else {"note": text}
+        await ask.act("POST", path("images", image, "label"), {"version": version} | said | told)
+        return f"/images/{image}/{version}"
+
+    return do
+
+
+async def _delete(ask: Ask) -> str:
+    image, version = ask.fields.one("image"), ask.fields.one("version")
+    await ask.act("DELETE", path("images", image, version), reason=ask.fields.one("text"))
+    return f"/store?q={image}"
+
+
+async def _undelete(ask: Ask) -> str:
+    image, version = ask.fields.one("image"), ask.fields.one("version")
+    await ask.act("POST", path("trash", "undelete"), {"name": image, "version": version})
+    return f"/images/{image}/{version}"
+
+
+async def _cancel(ask: Ask) -> str:
+    job = ask.fields.one("job")
+    await ask.act("DELETE", path("jobs", job))
+    return f"/jobs/{job}"
+
+
+async def _end_session(ask: Ask) -> str:
+    ended = await ask.act("DELETE", path("sessions", ask.fields.one("session")))
+    return f"/machines/{ended['machine']}"
+
+
+async def _refuse(ask: Ask) -> str:
+    said = {"reason": ask.fields.one("text")}
+    await ask.act("POST", path("registrations", ask.fields.one("id"), "refuse"), said)
+    return "/registrations"
+
+
+async def _copy(ask: Ask) -> str:
+    image, to = ask.fields.one("image"), ask.fields.one("text")
+    said = {"version": ask.fields.one("version"), "to": to}
+    await ask.act("POST", path("images", image, "copy"), said)
+    return f"/images/{to}"
+
+
+async def _rename(ask: Ask) -> str:
+    image, to = ask.fields.one("image"), ask.fields.one("text")
+    await ask.act("POST", path("images", image, "rename"), {"to": to})
+    return f"/images/{to}"
+
+
+async def _point(ask: Ask) -> str:
+    image, version = ask.fields.one("image"), ask.fields.one("version")
+    await ask.act("POST", path("aliases", ask.fields.one("text")), {"image": f"{image}@{version}"})
+    return f"/images/{image}/{version}"
+
+
+async def _drop_alias(ask: Ask) -> str:
+    await ask.act("DELETE", path("aliases", ask.fields.one("alias")))
+    return "/images"
+
+
+async def _prune(ask: Ask) -> str:
+    plan = await ask.get(path("prune"))
+    # The service looks once more whether it is this one.
+    await ask.act("POST", path("prune"), {"confirm": plan["digest"]})
+    return "/store"
+
+
+_OF_A_VERSION = ("image", "version")
+ACTS: dict[str, Act] = {
+    each.name: each
+    for each in (
+        Act("note", "operator", "Note something of a version", "Its note becomes this text.",
+            _OF_A_VERSION, _version, _label(), ("text", "Note")),
+        Act("hold", "operator", "Hold a version", "No rule and no run removes it while it is held.",
+            _OF_A_VERSION, _version, _label(hold=True), ("text", "Reason")),
+        Act("release", "operator", "Let a version go",
+            "The rules of the policy decide again how long it is kept.",
+            _OF_A_VERSION, _version, _label(hold=False), ("text", "Reason")),
+        Act("delete", "admin", "Delete a version",
+            "It goes to the trash, from where it can be taken back for some days.",
+            _OF_A_VERSION, _version, _delete, ("text", "Reason"), typed=True),
+        Act("undelete", "admin", "Take a version back", "It leaves the trash.",
+            _OF_A_VERSION, _trashed, _undelete),
+        Act("copy", "admin", "Copy a version", "An image of another name gets this version, too.",
+            _OF_A_VERSION, _version, _copy, ("text", "Name of the other image")),
+        Act("rename", "admin", "Rename an image",
+            "All its versions get the new name; under the old one they lie in the trash.",
+            ("image",), _image, _rename, ("text", "New name"), typed=True),
+        Act("point", "admin", "Point an alias",
+            "The alias stands for this version wherever an image is named to be read.",
+            _OF_A_VERSION, _version, _point, ("text", "Alias")),
+        Act("drop-alias", "admin", "Remove an alias", "The image that it stands for stays.",
+            ("alias",), _alias, _drop_alias),
+        Act("prune", "admin", "Prune", "These versions go to the trash, from where they can be "
+            "taken back for some days.", (), _prune_plan, _prune),
+        Act("cancel", "operator", "Cancel a job",
+            "Its playbook is stopped and its session ended. A restore that is cut off leaves a "
+            "disk that does not boot until it is restored again.",
+            ("job",), _job, _cancel),
+        Act("end-session", "operator", "End a session",
+            "Its token dies at once; what the PC does at that moment ends unfinished.",
+            ("session",), _session, _end_session),
+        Act("refuse", "admin", "Refuse a registration", "The PC is sent away.",
+            ("id",), _registration, _refuse, ("text", "Reason, as the PC shows it")),
+    )
+}  # fmt: skip

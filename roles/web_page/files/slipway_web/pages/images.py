@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Images, an image with its versions, and a version."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import Response
+
+from ..asking import Ask
+from ..lists import Column, listed
+from ..service import Refused, path
+
+_COLUMNS = (
+    Column("name", "Image", lambda row: row["name"]),
+    Column("versions", "Versions", lambda row: len(row["versions"])),
+    Column("newest", "Newest", lambda row: row["newest"]["created"] if row["newest"] else None),
+    Column("size", "Size", lambda row: row["newest"]["bytes"] if row["newest"] else None),
+    Column("stored", "Stored", lambda row: row["stored"]),
+)
+_VERSION_COLUMNS = (
+    Column("version", "Version", lambda row: row["version"]),
+    Column("created", "Made", lambda row: row["created"]),
+    Column("size", "Size", lambda row: row["bytes"]),
+    Column("stored", "Stored", lambda row: row["stored"]),
+    Column("goes", "Goes when", lambda row: row["goes_when"]),
+)
+
+
+async def show_all(ask: Ask) -> Response:
+    """All images."""
+    found = await ask.get(path("images"))
+    rows = [
+        each
+        | {
+            "newest": each["versions"][0] if each["versions"] else None,
+            "stored": sum(version["stored"] for version in each["versions"]),
+            "aliases": [one["alias"] for one in found["aliases"] if each["name"] in _names(one)],
+        }
+        for each in found["images"]
+    ]
+    return ask.show("images.html", list=listed(rows, _COLUMNS, ask.fields, _text))
+
+
+def _names(alias: dict[str, Any]) -> tuple[str]:
+    return (alias["image"].partition("@")[0],)
+
+
+def _text(row: dict[str, Any]) -> str:
+    return " ".join([row["name"], row["note"], *row["aliases"]])
+
+
+async def show(ask: Ask) -> Response:
+    """One image."""
+    image = await ask.get(path("images", ask.at("image")))
+    versions = listed(
+        image["versions"],
+        _VERSION_COLUMNS,
+        ask.fields,
+        lambda row: f"{row['version']} {row['machine']} {row['note']}",
+    )
+    return ask.show("image.html", image=image, list=versions)
+
+
+async def show_version(ask: Ask) -> Response:
+    """One version."""
+    image, version = await find(ask, ask.at("image"), ask.at("version"))
+    return ask.show("version.html", image=image, version=version)
+
+
+async def find(ask: Ask, name: str, version: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """An image and one of its versions; Refused if there is none."""
+    image = await ask.get(path("images", name))
+    for each in image["versions"]:
+        if each["version"] == version:
+            return image, each
+    raise Refused(
+        404,
+        {
+            "error": "unknown_version",
+            "message": f"{image['name']} has no such version.",
+            "remedy": "Look at the image: it may have been deleted.",
+        },
+    )

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The page's socket: what it shows of machines, and what it may order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from .choosing import make_chooser, order
+from .conftest import Service, cell
+from .test_audit import lines
+
+
+def ask(service: Service, method: str, path: str, role: str = "admin", **more: Any) -> Any:
+    headers = {"Slipway-By": "anna", "Slipway-Role": role, "Slipway-From": "10.77.0.9"}
+    answer: httpx.Response = service.web.request(method, path, headers=headers, **more)
+    return answer
+
+
+def shown(service: Service, name: str) -> dict[str, Any]:
+    machines = ask(service, "GET", "/v1/machines").json()["machines"]
+    [found] = [each for each in machines if each["name"] == name]
+    return dict(found)
+
+
+def test_a_machine_is_shown_with_what_was_saved_of_it(own_service: Callable[..., Service]) -> None:
+    service = own_service()
+    pc = make_chooser(service)
+    assert shown(service, pc.name) | {"macs": []} == {
+        "name": pc.name, "macs": [], "address": None, "saved": None, "job": None, "session": None,
+        "heard": None, "model": "",
+    }  # fmt: skip
+    saving = service.machine(machine=pc.name, mac=pc.mac, arrived=False, image=pc.name)
+    hardware = {"model": "Canary 9", "disks": [{"serial": "S1"}]}
+    assert saving.check_in(hardware=hardware).status_code == 200
+    saving.put(cell("one"))
+    version = saving.publish(cell("one")).json()["version"]
+    found = shown(service, pc.name)
+    assert (found["saved"]["version"], found["model"]) == (version, "Canary 9")
+    assert found["session"] == saving.session
+    told = ask(service, "GET", f"/v1/machines/{pc.name}").json()
+    assert told["hardware"] == hardware
+    assert [each["action"] for each in told["items"]] == ["backup"]
+    assert ask(service, "GET", "/v1/machines/nobody").json()["error"] == "unknown_machine"
+
+
+def test_what_the_page_orders_is_the_pages_and_its_users(service: Service) -> None:
+    pc = make_chooser(service)
+    before = len(lines(service, 10_000))
+    plan = ask(service, "GET", "/v1/plan", params={"machine": pc.name, "verb": "backup"}).json()
+    assert (plan["origin"], plan["by"], plan["image"]) == ("web", "anna", pc.name)
+    assert len(lines(service, 10_000)) == before, "to look is no action"
+    body = {"machine": pc.name, "verb": "backup"}
+    made = ask(service, "POST", "/v1/jobs", json=body).json()
+    assert (made["origin"], made["by"]) == ("web", "anna")
+    assert ask(service, "POST", "/v1/jobs", "viewer", json=body).status_code == 403
+    told = [(each["who"], each["role"], each["where"], each["outcome"])
+            for each in lines(service, 2)]  # fmt: skip
+    assert told == [
+        ("anna", "admin", "page, 10.77.0.9", "done"),
+        ("anna", "viewer", "page, 10.77.0.9", "wrong_role"),
+    ]
+
+
+@pytest.mark.parametrize("most", [0, 2])
+def test_restores_from_the_page_are_bounded(own_service: Callable[..., Service], most: int) -> None:
+    service = own_service(page_restores_per_hour=most)
+    name, _ = service.image(cell("restored"))
+    for number in range(most + 1):
+        pc = make_chooser(service)
+        body = {"machine": pc.name, "verb": "restore", "image": name}
+        plan = ask(service, "GET", "/v1/plan", params=body)
+        answer = ask(service, "POST", "/v1/jobs", json=body)
+        assert plan.status_code == (200 if number < most else 403)
+        assert answer.status_code == (201 if number < most else 403), answer.text
+    assert answer.json()["error"] == "restores_bounded"
+    # Others are not: a backup overwrites nothing, and root has no such bound.
+    body = {"machine": pc.name, "verb": "backup"}
+    assert ask(service, "POST", "/v1/jobs", json=body).status_code == 201
+    assert order(service, make_chooser(service).name, "restore", image=name).status_code == 201
+
+
+def test_a_deletion_says_who_it_was(service: Service) -> None:
+    name, version = service.image(cell("first of two"))
+    machine = service.machine(image=name)
+    machine.put(cell("second of two"))
+    assert machine.publish(cell("second of two"), name=name).status_code == 201
+    assert ask(service, "DELETE", f"/v1/images/{name}/{version}").status_code == 200
+    trash = ask(service, "GET", "/v1/trash").json()["trash"]
+    [there] = [each for each in trash if each["name"] == name]
+    assert there["by"] == "anna"

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The role web_page: what it refuses, what it writes, and the page behind its real nginx."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jinja2
+import pytest
+import yaml
+from unit.roles.rendering import run
+from unit.server.choosing import password_hash
+from unit.server.nginx_site import configuration, make_certificates, unpack_nginx
+
+from .conftest import PASSWORDS, ROOT, Page
+
+ROLE = ROOT / "roles/web_page"
+VARS = yaml.safe_load((ROLE / "vars/main.yml").read_text())
+SERVER = yaml.safe_load((ROOT / "roles/image_server/vars/main.yml").read_text())
+ADMIN = {"name": "anna", "role": "admin", "password_hash": password_hash()}
+
+
+def render(template: str, **values: Any) -> str:
+    text = (ROLE / "templates" / template).read_text()
+    made = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(text)
+    return made.render({"ansible_managed": "test"} | VARS | values)
+
+
+def packed() -> dict[str, bytes]:
+    """The release as the role brings it."""
+    spec = importlib.util.spec_from_file_location(
+        "pack_code", ROOT / "roles/_common/files/pack_code.py"
+    )
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with tarfile.open(fileobj=io.BytesIO(module.pack(ROOT, "web"))) as tar:
+        return {each.name: tar.extractfile(each).read() for each in tar.getmembers()}  # type: ignore[union-attr]
+
+
+def test_the_release_is_the_whole_page_and_nothing_else() -> None:
+    names = set(packed())
+    source = ROLE / "files"
+    there = {
+        str(path.relative_to(source))
+        for path in source.rglob("*.*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert names - {"COMPLETE"} == there
+
+
+def test_both_roles_mean_the_same_socket_and_group() -> None:
+    assert VARS["_web_page_service_socket"] == SERVER["_image_server_page_socket"]
+    assert VARS["_web_page_user"] == SERVER["_image_server_page_group"]
+    assert VARS["_web_page_tls"] == SERVER["_image_server_tls"]
+    unit = render("etc/systemd/system/slipway-web.service.j2")
+    held = ("User=slipway-web", "StateDirectory=slipway-web", "RestrictAddressFamilies=AF_UNIX",
+            "PrivateNetwork=yes", "CapabilityBoundingSet=", "NoNewPrivileges=yes")  # fmt: skip
+    for line in held:
+        assert f"\n{line}\n" in unit
+    assert "Service=slipway-web.service" in render("etc/systemd/system/slipway-page.socket.j2")
+
+
+def test_its_packages_are_those_that_are_tested() -> None:
+    def pins(name: str) -> set[str]:
+        lines = (ROOT / "requirements" / name).read_text().splitlines()
+        return {line.split(" ")[0] for line in lines if "==" in line and line[0] not in "# "}
+
+    assert pins("web.txt") <= pins("server.txt") | pins("runtime.txt")
+    assert pins("web.txt") <= pins("dev.txt")
+
+
+PLAY = """
+- hosts: image_servers
+  gather_facts: false
+  tasks:
+    - name: Run the role's own tasks
+      block:
+        - name: Preflight
+          ansible.builtin.include_role:
+            name: slipway.imaging.web_page
+            tasks_from: preflight
+            public: true
+        - name: Settings
+          ansible.builtin.template:
+            src: etc/slipway/web/web.json.j2
+            dest: "{{ out }}/{{ inventory_hostname }}.json"
+            mode: "0644"
+      rescue:
+        - name: Keep the refusal
+          ansible.builtin.copy:
+            content: "{{ ansible_failed_result.msg }}"
+            dest: "{{ out }}/{{ inventory_hostname }}.refused"
+            mode: "0644"
+"""
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "noadmin": ({"web_page_users": [ADMIN | {"role": "viewer"}]}, "has the role admin"),
+    "nobody": ({"web_page_users": []}, "has the role admin"),
+    "twice": ({"web_page_users": [ADMIN, ADMIN]}, "must stand there once"),
+    "clear": ({"web_page_users": [ADMIN, {"name": "otto", "role": "viewer",
+                                          "password_hash": "hunter2"}]}, "otto has not"),
+    "nohash": ({"web_page_users": [ADMIN, {"name": "otto", "role": "viewer"}]}, "otto has not"),
+    "norole": ({"web_page_users": [ADMIN, {"name": "otto", "password_hash": password_hash()}]},
+               "viewer, operator, admin"),
+    "onefile": ({"web_page_certificate": "/etc/ssl/x.pem"}, "two PEM files"),
+    "inject": ({"web_page_certificate": "/x; include /y", "web_page_certificate_key": "/z"},
+               "two PEM files"),
+    "nofile": ({"web_page_certificate": "/nowhere/x.pem", "web_page_certificate_key": "/nowhere/y"},
+               "/nowhere/x.pem and no file /nowhere/y"),
+    "idle": ({"web_page_idle_minutes": 0}, "1 to 720"),
+}  # fmt: skip
+
+
+@pytest.mark.plays
+def test_what_can_not_be_is_refused_and_the_rest_is_written(tmp_path: Path) -> None:
+    hosts: dict[str, Any] = {name: said for name, (said, _) in WRONG.items()}
+    hosts["good"] = {"web_page_users": [ADMIN], "web_page_restores": False}
+    inventory = {
+        "image_servers": {
+            "hosts": hosts,
+            "vars": {"ansible_connection": "local", "out": str(tmp_path),
+                     "ansible_python_interpreter": sys.executable, "web_page_users": [ADMIN]},
+        }
+    }  # fmt: skip
+    (tmp_path / "hosts.yml").write_text(yaml.safe_dump(inventory))
+    (tmp_path / "play.yml").write_text(PLAY)
+    (tmp_path / "templates").symlink_to(ROLE / "templates")
+    printed = run(tmp_path, "play.yml")
+    for name, (_, word) in WRONG.items():
+        refusal = (tmp_path / f"{name}.refused").read_text()
+        assert word in refusal and "Nothing was changed" in refusal, (name, refusal)
+        assert "hunter2" not in refusal
+        assert not (tmp_path / f"{name}.json").exists()
+    assert "hunter2" not in printed
+    settings = json.loads((tmp_path / "good.json").read_text())
+    assert (settings["idle_seconds"], settings["restores"]) == (3600, False)
+    folder = tmp_path / "release"
+    for path, data in packed().items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(data)
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "slipway_web", "--check-config", "--config",
+         str(tmp_path / "good.json")],
+        env=os.environ | {"PYTHONPATH": str(folder)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.fixture(scope="module")
+def front(page: Page, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]:
+    """The role's nginx before the page: its port, and its CA's certificate."""
+    folder = tmp_path_factory.mktemp("front")
+    make_certificates(folder, "DNS:server", "IP:127.0.0.1")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    site = render(
+        "etc/nginx/conf.d/slipway-web.conf.j2",
+        _web_page_port=f"127.0.0.1:{port}",
+        _web_page_socket=str(page.folder / "page"),
+        _web_page_logs=str(folder),
+        _web_page_certificate=str(folder / "server.crt"),
+        _web_page_key=str(folder / "server.key"),
+    )
+    (folder / "nginx.conf").write_text(configuration(folder, site))
+    process = subprocess.Popen([unpack_nginx(), "-c", folder / "nginx.conf"])
+    for _ in range(200):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        assert process.poll() is None, "nginx takes no such site"
+        time.sleep(0.05)
+    yield port, folder / "ca.crt"
+    process.terminate()
+    process.wait(30)
+
+
+def client(front: tuple[int, Path]) -> httpx.Client:
+    port, authority = front
+    context = ssl.create_default_context(cafile=str(authority))
+    # Its dates are as the test made them, and strict checks are for CAs of the world.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return httpx.Client(verify=context, base_url=f"https://127.0.0.1:{port}", timeout=30)
+
+
+def test_the_page_behind_nginx(page: Page, front: tuple[int, Path]) -> None:
+    port, authority = front
+    with client(front) as browser:
+        assert browser.get("/").status_code == 303
+        origin = {"Origin": f"https://127.0.0.1:{port}"}
+        words = {"name": "anna", "password": PASSWORDS["anna"]}
+        foreign = browser.post("/sign-in", data=words, headers={"Origin": "https://127.0.0.1"})
+        assert foreign.status_code == 403
+        lie = {"X-Real-IP": "6.6.6.6"}
+        entered = browser.post("/sign-in", data=words, headers=origin | lie)
+        assert entered.status_code == 303
+        shown = browser.get("/account")
+        assert "127.0.0.1" in shown.text and "6.6.6.6" not in shown.text
+        style = browser.get("/static/vendor/tabler.min.css", headers={"Accept-Encoding": "gzip"})
+        assert style.headers["content-encoding"] == "gzip"
+        assert "default-src 'none'" in style.headers["content-security-policy"]
+        too_long = browser.post("/order", content=b"x" * 100_000, headers=origin)
+        assert too_long.status_code == 413
+    plain = httpx.get(f"http://127.0.0.1:{port}/machines", timeout=30)
+    assert plain.headers["location"] == f"https://127.0.0.1:{port}/machines"
+    context = ssl.create_default_context(cafile=str(authority))
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with (
+        socket.create_connection(("127.0.0.1", port)) as line,
+        context.wrap_socket(line, server_hostname="127.0.0.1") as wrapped,
+    ):
+        assert wrapped.selected_alpn_protocol() == "h2"
+
+
+def test_a_page_that_is_gone_is_said_by_nginx(page: Page, front: tuple[int, Path]) -> None:
+    page.stop()
+    try:
+        with client(front) as browser:
+            answer = browser.get("/")
+            assert answer.status_code == 503
+            assert "Nothing was changed" in answer.text and "slipway-web" in answer.text
+    finally:
+        page.start()
+    with client(front) as browser:
+        assert browser.get("/sign-in").status_code == 200
+
+
+def test_no_cookie_and_no_query_is_logged(page: Page, front: tuple[int, Path]) -> None:
+    with client(front) as browser:
+        browser.get("/machines?q=secret-query", headers={"Cookie": "__Host-slipway=secret-cookie"})
+    time.sleep(5.5)
+    said = (front[1].parent / "access.log").read_text()
+    assert "GET /machines" in said
+    assert "secret" not in said
