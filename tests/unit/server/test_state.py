@@ -143,6 +143,8 @@ def test_killed_at_any_file_operation_it_is_old_or_new(tmp_path: Path, call: str
                 assert form in range(len(MIGRATIONS) + 1)
         assert held_now(folder) == wanted
     raise AssertionError("it never got through")
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Callable[[], subprocess.CompletedProcess[str]]]:
     """Start the service by hand on the state in ``tmp_path``."""
