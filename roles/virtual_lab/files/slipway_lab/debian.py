@@ -15,7 +15,8 @@ from slipway_lab.config import Config
 from slipway_lab.errors import LabError
 from slipway_lab.tools import remove_tree, run
 
-# What the PCs carry: enough to boot by itself, mount everything and hear its power button.
+# What the PCs carry: enough to boot by itself, mount everything, be seen in the network and hear
+# its power button.
 PC_PACKAGES = (
     "dbus",
     "dosfstools",
@@ -63,6 +64,18 @@ ExecStart=/usr/local/sbin/slipway-lab-hello
 
 [Install]
 WantedBy=multi-user.target
+"""
+
+# As people's PCs do, it takes the address it is given and answers there.
+NETWORK = """\
+[Match]
+Type=ether
+
+[Network]
+DHCP=ipv4
+
+[DHCPv4]
+ClientIdentifier=mac
 """
 
 # The root's UUID is asked from the running system, so a wrong disk cannot say the right word.
@@ -165,6 +178,7 @@ def _finish_pc(root: Path) -> None:
     files = {
         "etc/systemd/system/slipway-lab-hello.service": (HELLO_UNIT, 0o644),
         "usr/local/sbin/slipway-lab-hello": (HELLO_SCRIPT, 0o755),
+        "etc/systemd/network/lan.network": (NETWORK, 0o644),
         "etc/machine-id": ("", 0o644),
     }
     for name, (text, mode) in files.items():
@@ -176,6 +190,7 @@ def _finish_pc(root: Path) -> None:
     wants = units / "multi-user.target.wants"
     wants.mkdir(exist_ok=True)
     (wants / "slipway-lab-hello.service").symlink_to("../slipway-lab-hello.service")
+    (wants / "systemd-networkd.service").symlink_to("/lib/systemd/system/systemd-networkd.service")
     # Nobody can type on the serial port, and its log shall hold what counts.
     (units / "serial-getty@ttyS0.service").symlink_to("/dev/null")
     for folder in ("boot/efi", "boot/grub", "etc/slipway-lab"):
