@@ -81,7 +81,11 @@ from ansible_collections.slipway.imaging.plugins.module_utils._admin_api import 
     ADMIN_ARGUMENTS,
     AdminApi,
 )
-from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, fail
+from ansible_collections.slipway.imaging.plugins.module_utils._errors import (
+    SlipwayError,
+    clean,
+    fail,
+)
 from ansible_collections.slipway.imaging.plugins.module_utils._names import check_macs, check_name
 from ansible_collections.slipway.imaging.plugins.module_utils._presence import (
     Neighbour,
@@ -129,7 +133,14 @@ class Presence:
 
     def _neighbours(self) -> list[Neighbour]:
         ip = self.module.get_bin_path("ip", required=True)
-        _code, output, _problem = self.module.run_command([ip, "-j", "-4", "neigh"], check_rc=True)
+        code, output, problem = self.module.run_command([ip, "-j", "-4", "neigh"])
+        if code:
+            raise SlipwayError(
+                f"ip neigh ended with {code}: {clean(problem) or 'without a word'}; whether "
+                f"{self.module.params['machine']} is on is not known, and nothing was done to it.",
+                "See whether `ip -j -4 neigh` works for the user that runs this.",
+                "no_neighbours",
+            )
         return parse_neighbours(output)
 
     def _is_environment(self, address: str, host_key: str | None) -> bool:

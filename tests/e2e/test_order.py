@@ -85,6 +85,7 @@ def test_a_pc_that_is_on_is_said_at_once(pc1: Pc) -> None:
     assert run.returncode != 0
     assert "pc1 is on" in " ".join(run.failures["pc1"])
     assert pc1.is_on, "nothing was done to it"
+    pc1.shutdown()
 
 
 @pytest.mark.slow

@@ -154,8 +154,7 @@ PLAYBOOK = """
 - hosts: localhost
   connection: local
   gather_facts: false
-  vars:
-    _pxe_server_hosts: "{{ groups['machines'] | map('extract', hostvars) }}"
+  vars_files: "{{ root }}/roles/pxe_server/vars/main.yml"
   tasks:
     - ansible.builtin.template:
         src: "{{ root }}/roles/pxe_server/templates/etc/slipway/dhcp-hosts.j2"

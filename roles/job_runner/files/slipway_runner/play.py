@@ -58,7 +58,8 @@ class _Listener:
         if event.get("event") in _UNHAPPY and not data.get("ignore_errors") and not self.failure:
             result = data.get("res")
             words = result if isinstance(result, Mapping) else {}
-            self.failure = str(words.get("msg") or result)
+            silent = f"The step {data.get('task')!r} failed without a word."
+            self.failure = str(words.get("msg") or words.get("stderr") or silent)
             self.lost = event["event"] == _UNREACHABLE or words.get("error") in _LOST
             self.was_on = words.get("error") == _ON
         # ansible-runner keeps no file of the event: the output is what is kept.
