@@ -9,6 +9,15 @@ from conftest import Agent
 from proof import prove
 
 
-@pytest.mark.parametrize("case", find(guest=True), ids=lambda case: case.id)
+SLOW = {"exfat", "reiserfs-1k", "luks1", "luks2"}
+
+
+def marks(case: Case) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.slow] if case.id in SLOW else []
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=marks(case), id=case.id) for case in find(guest=True)]
+)
 def test_round_trip(case: Case, agent: Agent, room: Path, tree: Path) -> None:
     prove(case, agent, room, tree)
