@@ -8,7 +8,6 @@ from cases import Case, find
 from conftest import Agent
 from proof import prove
 
-
 SLOW = {"exfat", "reiserfs-1k", "luks1", "luks2"}
 
 
