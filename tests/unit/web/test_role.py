@@ -74,15 +74,6 @@ def test_both_roles_mean_the_same_socket_and_group() -> None:
     assert "Service=slipway-web.service" in render("etc/systemd/system/slipway-page.socket.j2")
 
 
-def test_its_packages_are_those_that_are_tested() -> None:
-    def pins(name: str) -> set[str]:
-        lines = (ROOT / "requirements" / name).read_text().splitlines()
-        return {line.split(" ")[0] for line in lines if "==" in line and line[0] not in "# "}
-
-    assert pins("web.txt") <= pins("server.txt") | pins("runtime.txt")
-    assert pins("web.txt") <= pins("dev.txt")
-
-
 PLAY = """
 - hosts: image_servers
   gather_facts: false
