@@ -90,9 +90,13 @@ def serving(folder: Path, address: str = _ADDRESS, inside: Sequence[str] = ()) -
         service.start()
         nginx.start()
         yield Server(
-            service, nginx, f"https://{address}:{api}", f"https://{address}:{put}",
-            folder / "put", folder / "ca.crt",
-        )  # fmt: skip
+            service,
+            nginx,
+            f"https://{address}:{api}",
+            f"https://{address}:{put}",
+            folder / "put",
+            folder / "ca.crt",
+        )
     finally:
         nginx.stop()
         service.close()

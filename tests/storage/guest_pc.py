@@ -45,10 +45,19 @@ def run_tests(
     files = overlay(folder / "overlay", {**_files(tests), **(more or {})})
     initrd.write_bytes((environment / "initrd.img").read_bytes() + files)
     command = [
-        *accelerated(), "-m", str(RAM_MIB), "-device", "virtio-rng-pci",
-        "-kernel", str(environment / "vmlinuz"), "-initrd", str(initrd),
-        "-append", " ".join([_KERNEL, f"guest.tests={tests}", *words]), *devices,
-    ]  # fmt: skip
+        *accelerated(),
+        "-m",
+        str(RAM_MIB),
+        "-device",
+        "virtio-rng-pci",
+        "-kernel",
+        str(environment / "vmlinuz"),
+        "-initrd",
+        str(initrd),
+        "-append",
+        " ".join([_KERNEL, f"guest.tests={tests}", *words]),
+        *devices,
+    ]
     said = run_pc(command, folder / "console", SECONDS, "-serial", f"file:{reports}")
     print("\n".join(said.splitlines()[-60:]))
     found = [json.loads(line) for line in reports.read_text().splitlines()]

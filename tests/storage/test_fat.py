@@ -32,9 +32,18 @@ def options(draw: st.DrawFn) -> tuple[int, list[str]]:
     per_cluster = draw(st.sampled_from([1, 2, 8, 32]))
     cluster = sector * per_cluster // 1024 or 1
     size = draw(st.integers(320 + 40 * cluster, min(1990 * cluster, 40_000)))
-    words = ["-S", sector, "-s", per_cluster, "-f", draw(st.integers(1, 2)),
-             "-r", draw(st.sampled_from([128, 256, 512])),
-             "-R", draw(st.sampled_from([1, 2, 7, 32]))]  # fmt: skip
+    words = [
+        "-S",
+        sector,
+        "-s",
+        per_cluster,
+        "-f",
+        draw(st.integers(1, 2)),
+        "-r",
+        draw(st.sampled_from([128, 256, 512])),
+        "-R",
+        draw(st.sampled_from([1, 2, 7, 32])),
+    ]
     return size, [*map(str, words), *draw(st.sampled_from([[], ["-a"]]))]
 
 

@@ -65,9 +65,17 @@ class Site:
 
     def media(self, name: str, *words: object, medium: object = "usb") -> list[Path]:
         made = build(
-            self.store, self.env, self.folder / "media", "--image", "pc", "--medium", medium,
-            "--name", name, *words,
-        )  # fmt: skip
+            self.store,
+            self.env,
+            self.folder / "media",
+            "--image",
+            "pc",
+            "--medium",
+            medium,
+            "--name",
+            name,
+            *words,
+        )
         return files(made, self.folder / "media")
 
     def blank(self, folder: Path) -> Path:
@@ -251,8 +259,9 @@ def test_what_cannot_be_is_refused_at_the_pc(site: Site, room: Path, fault: str)
     before = sha256(disk)
     sector = fault == "other sectors"
     serial = "OWN-1" if fault != "none" else "USB-ONLY"
-    with MediaPc(room, disk, medium, stick=fault == "none", serial=serial,
-                 sector=4096 if sector else 512) as pc:  # fmt: skip
+    with MediaPc(
+        room, disk, medium, stick=fault == "none", serial=serial, sector=4096 if sector else 512
+    ) as pc:
         says = {
             "flipped": "chunk",
             "short": "was cut short",

@@ -152,8 +152,13 @@ def test_larger_disk(agent: Agent, room: Path, tree: Path) -> None:
 
 
 LEVELS: list[tuple[int | str, int]] = [
-    ("linear", 2), (0, 2), (4, 3), (5, 3), (6, 4), (10, 2),
-]  # fmt: skip
+    ("linear", 2),
+    (0, 2),
+    (4, 3),
+    (5, 3),
+    (6, 4),
+    (10, 2),
+]
 
 
 @pytest.mark.parametrize(

@@ -64,9 +64,17 @@ def test_the_map_of_the_house_names_files_that_are_there() -> None:
     text = (ROOT / "ARCHITECTURE.md").read_text()
     # Without those of which a reader makes the name.
     named = re.findall(r"`([a-z_]+/[a-z0-9_./-]+)`", text)
-    roots = (ROOT, AGENT.parent, AGENT / "engine", SERVER.parent, SERVER, PLUGINS,
-             ROOT / "roles/job_runner/files", ROOT / "roles/imaging_session",
-             WEB.parent)  # fmt: skip
+    roots = (
+        ROOT,
+        AGENT.parent,
+        AGENT / "engine",
+        SERVER.parent,
+        SERVER,
+        PLUGINS,
+        ROOT / "roles/job_runner/files",
+        ROOT / "roles/imaging_session",
+        WEB.parent,
+    )
     assert len(named) > 20
     assert [name for name in named if not any((root / name).exists() for root in roots)] == []
 
@@ -85,8 +93,15 @@ def test_exports_stand_on_the_engine_and_know_neither_service_nor_command_line()
 
 
 def test_the_page_knows_neither_the_service_nor_the_agent_nor_ansible() -> None:
-    forbidden = ("slipway_server", "slipway_export", "slipway_runner", "slipway", "ansible",
-                 "subprocess", "ansible_runner")  # fmt: skip
+    forbidden = (
+        "slipway_server",
+        "slipway_export",
+        "slipway_runner",
+        "slipway",
+        "ansible",
+        "subprocess",
+        "ansible_runner",
+    )
     assert offenders(WEB, WEB.parent, forbidden) == []
     for folder in (AGENT, SERVER, EXPORT):
         assert offenders(folder, folder.parent, ("slipway_web",)) == []
@@ -168,9 +183,11 @@ def test_no_module_of_the_service_leads_back_to_itself() -> None:
         for file in SERVER.rglob("*.py")
     }
     floors(
-        {name: {each for each in imports(file, SERVER.parent) if each in files} - {name}
-         for name, file in files.items()}
-    )  # fmt: skip
+        {
+            name: {each for each in imports(file, SERVER.parent) if each in files} - {name}
+            for name, file in files.items()
+        }
+    )
     with pytest.raises(ValueError, match="a -> b -> a"):
         floors({"a": {"b"}, "b": {"a"}})
 

@@ -76,12 +76,11 @@ class FakeServer:
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tls")
     for name in ("good", "other"):
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-             "-nodes", "-keyout", folder / f"{name}.key", "-out", folder / f"{name}.crt",
-             "-days", "2", "-subj", "/CN=img", "-addext", "subjectAltName=IP:127.0.0.1"],
-            check=True, capture_output=True,
-        )  # fmt: skip
+        key, file = folder / f"{name}.key", folder / f"{name}.crt"
+        request = ["openssl", "req", "-x509", "-nodes", "-keyout", key, "-out", file, "-days", "2"]
+        request += ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+        request += ["-subj", "/CN=img", "-addext", "subjectAltName=IP:127.0.0.1"]
+        subprocess.run(request, check=True, capture_output=True)
     return folder
 
 

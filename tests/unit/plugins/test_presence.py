@@ -114,8 +114,11 @@ def test_who_answers(network: tuple[Namespace, Namespace]) -> None:
     assert address == "10.77.0.7" and how.startswith("TCP ")
     # Its packet filter drops everything but RDP.
     rules = "tcp dport { 22, 135, 445 } drop"
-    pcs.run("nft", f"add table ip t; add chain ip t c {{ type filter hook input priority 0; }};"
-                   f" add rule ip t c {rules}")  # fmt: skip
+    pcs.run(
+        "nft",
+        f"add table ip t; add chain ip t c {{ type filter hook input priority 0; }};"
+        f" add rule ip t c {rules}",
+    )
     assert knock("10.77.0.7")[0] == [("10.77.0.7", "TCP 3389")]
     # A card that answers ARP for a PC that is off.
     pcs.run("nft", "add rule ip t c drop")

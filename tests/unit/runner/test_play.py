@@ -20,8 +20,16 @@ from slipway_runner.settings import Settings
 pytestmark = pytest.mark.plays
 
 # Its own: what a stopped job started is found by the id, and another run of the tests may be here.
-JOB = {"id": secrets.token_hex(8), "machine": "pc1", "verb": "backup", "image": "pc1",
-       "arrival": "waits", "origin": "choice", "options": {}, "after": "as_found"}  # fmt: skip
+JOB = {
+    "id": secrets.token_hex(8),
+    "machine": "pc1",
+    "verb": "backup",
+    "image": "pc1",
+    "arrival": "waits",
+    "origin": "choice",
+    "options": {},
+    "after": "as_found",
+}
 
 
 @pytest.fixture

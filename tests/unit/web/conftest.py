@@ -122,11 +122,19 @@ class Page:
         path = self.folder / "web.json"
         path.write_text(json.dumps(self.config))
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "slipway_web", "--config", str(path), "--socket",
-             str(self.folder / "page")],
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "slipway_web",
+                "--config",
+                str(path),
+                "--socket",
+                str(self.folder / "page"),
+            ],
             env=os.environ | {"PYTHONPATH": str(ROOT / "roles/web_page/files")},
             stderr=(self.folder / "journal").open("ab"),
-        )  # fmt: skip
+        )
         for _ in range(600):
             try:
                 self.client.get("/sign-in")

@@ -41,15 +41,17 @@ def places(page: Page) -> dict[str, str]:
         "/images/{image}/{version}": f"/images/{pc.name}/{version}",
         "/jobs/{job}": f"/jobs/{job}",
         "/order": f"/order?verb=backup&machine={pc.name}",
-        **{f"/act/{name}": f"/act/{name}?{of_version}"
-           for name in ("note", "hold", "release", "delete", "copy", "point")},
+        **{
+            f"/act/{name}": f"/act/{name}?{of_version}"
+            for name in ("note", "hold", "release", "delete", "copy", "point")
+        },
         "/act/rename": f"/act/rename?image={older[0]}",
         "/act/drop-alias": "/act/drop-alias?alias=alias-of-pages",
         "/act/undelete": f"/act/undelete?image={gone[0]}&version={gone[1]}",
         "/act/cancel": f"/act/cancel?job={job}",
         "/act/end-session": f"/act/end-session?session={saved.session}",
         "/act/refuse": f"/act/refuse?id={registration['id']}",
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("role", ["", *ROLES])
