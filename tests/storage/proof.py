@@ -3,7 +3,8 @@
 
 from pathlib import Path
 
-from cases import CHECKS, Case
+from cases import Case
+from checks import CHECKS
 from conftest import Agent
 from disk_builder import MIB, attached, filled, same_ranges, sha256
 

@@ -9,7 +9,9 @@ STORAGE = Path(__file__).resolve().parents[2] / "storage"
 sys.path.insert(0, str(STORAGE))
 
 import table  # noqa: E402 - lies beside the storage tests
-from cases import CASES, CHECKS, ROWS  # noqa: E402
+from cases import CASES  # noqa: E402
+from checks import CHECKS  # noqa: E402
+from rows import ROWS  # noqa: E402
 
 
 def test_the_readme_holds_the_table_of_today() -> None:
