@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from statistics import median
 
-from bench.tools import Cost
+from .tools import Cost
 
 TOOLS = ("slipway", "clonezilla", "fog3", "fog6", "pipe", "floor", "read")
 CASES = ("first", "unchanged", "changed", "twin", "restore", "restore_changed", "service")

@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from unit.server.conftest import Machine, Service
-from unit.server.nginx_site import make_certificates, render, unpack_nginx
+from ..unit.server.conftest import Machine, Service
+from ..unit.server.nginx_site import make_certificates, render, unpack_nginx
 
 _ADDRESS = "127.0.0.1"
 

@@ -9,10 +9,9 @@ from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from pathlib import Path
 
-import containers
-import readers
-from disk_builder import make_ext, make_fat, make_noise, sh
-from makers import (
+from . import containers, readers
+from .disk_builder import make_ext, make_fat, make_noise, sh
+from .makers import (
     Maker,
     compressed_and_sparse,
     filled_by_mount,

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import containers
-from cases import Case
-from disk_builder import attached, contents, device_link, mounted, sh, sha256
+from . import containers
+from .cases import Case
+from .disk_builder import attached, contents, device_link, mounted, sh, sha256
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import readers
-from disk_builder import MIB, attached, contents, make_ext, mounted, sh
+from . import readers
+from .disk_builder import MIB, attached, contents, make_ext, mounted, sh
 
 Reader = Callable[[Path], readers.Ranges]
 EXTENT = MIB

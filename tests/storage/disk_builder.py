@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from btrfs_reader import btrfs
-from fat_reader import fat
+from .btrfs_reader import btrfs
+from .fat_reader import fat
 
 MIB = 1 << 20
 FILL = 0xA5

@@ -8,13 +8,13 @@ has them, and it is where the agent works. One boot runs all tests of the folder
 import json
 import os
 import subprocess
-import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from slipway_image import cpio
 from slipway_lab.qemu import choose_accelerator
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,9 +83,6 @@ def run_pc(command: list[str], console: Path, seconds: int, *more: str) -> str:
 
 def overlay(work: Path, files: Mapping[str, bytes]) -> bytes:
     """Files as a further initrd; those without a suffix are programs."""
-    sys.path.insert(0, str(IMAGE))
-    from slipway_image import cpio
-
     members = [
         cpio.regular(name, content, 0o644 if Path(name).suffix else 0o755)
         for name, content in files.items()

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
-from disk_builder import MIB, attached, device_link, fill_mounted, make_ext, mounted, sh
+from .disk_builder import MIB, attached, device_link, fill_mounted, make_ext, mounted, sh
 
 Maker = Callable[[Path, int, Path], None]
 """Takes the file, the sector size in bytes, and the files that go into it."""

@@ -11,8 +11,8 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from disk_builder import attached, sh
-from raid import Array, mark, mark_firmware
+from .disk_builder import attached, sh
+from .raid import Array, mark, mark_firmware
 
 Places = list[tuple[int, bytes]]
 """Where in a volume, and the bytes there."""

@@ -8,8 +8,8 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
-from conftest import Outcome
-from disk_builder import (
+from .conftest import Outcome
+from .disk_builder import (
     FILL,
     MAKERS,
     MIB,

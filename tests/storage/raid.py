@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from conftest import Agent
-from disk_builder import MAKERS, MIB, attached, filled, sh
+from .conftest import Agent
+from .disk_builder import MAKERS, MIB, attached, filled, sh
 
 _MAGIC, _DONE = 0xA92B4EFC, 2**64 - 1
 _ROLES = 128

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Agent, Outcome
-from disk_builder import (
+
+from .conftest import Agent, Outcome
+from .disk_builder import (
     MIB,
     Disk,
     Part,
@@ -23,7 +24,7 @@ from disk_builder import (
     sha256,
     used_ranges,
 )
-from failing_disk import FailingDisk, on_loop
+from .failing_disk import FailingDisk, on_loop
 
 Golden = Callable[[str], Disk]
 Ranges = list[tuple[int, int]]

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import Agent
-from disk_builder import MIB, Disk, sh
+
+from .conftest import Agent
+from .disk_builder import MIB, Disk, sh
 
 # What they leave behind is looked for in folders that all exports of a machine share.
 pytestmark = pytest.mark.xdist_group("export")

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Agent
-from disk_builder import MAKERS, MIB, Disk, filled, make_ext, sh, sha256
+
+from .conftest import Agent
+from .disk_builder import MAKERS, MIB, Disk, filled, make_ext, sh, sha256
 
 Golden = Callable[[str], Disk]
 

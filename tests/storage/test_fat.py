@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import Agent
-from disk_builder import MIB, contents, filled, same_ranges, sh, sha256
-from failing_disk import FailingDisk, on_loop
-from fat_reader import fat
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from slipway.engine.content.base import Decision
 from slipway.engine.content.partclone import partclone_map
 from slipway.engine.content.registry import open_volume, used_map
+
+from .conftest import Agent
+from .disk_builder import MIB, contents, filled, same_ranges, sh, sha256
+from .failing_disk import FailingDisk, on_loop
+from .fat_reader import fat
 
 CHANCE = random.Random(12)
 

@@ -6,11 +6,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import containers
 import pytest
-from conftest import Agent
-from disk_builder import MAKERS, MIB, SHAPES, Disk, contents, sh, sha256
-from exporting import Exporter, left_behind
+
+from . import containers
+from .conftest import Agent
+from .disk_builder import MAKERS, MIB, SHAPES, Disk, contents, sh, sha256
+from .exporting import Exporter, left_behind
 
 # What they leave behind is looked for in folders that all exports of a machine share.
 pytestmark = pytest.mark.xdist_group("export")

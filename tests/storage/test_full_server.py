@@ -11,7 +11,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from unit.server.conftest import Service, cell
+
+from ..unit.server.conftest import Service, cell
 
 pytestmark = pytest.mark.storage
 LISTS = (

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Agent
-from disk_builder import MIB, attached, filled, make_ext, same_ranges, sh, sha256
+
+from .conftest import Agent
+from .disk_builder import MIB, attached, filled, make_ext, same_ranges, sh, sha256
 
 SIZE = 600 * MIB
 TABLES = {

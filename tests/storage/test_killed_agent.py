@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.slipway.imaging.plugins.module_utils import _agent
-from guest_pc import IMAGE, ROOT
+
+from .guest_pc import IMAGE, ROOT
 
 SESSION = {
     "server": "https://127.0.0.1",

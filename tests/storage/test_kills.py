@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Agent, loops
-from disk_builder import FILL, Disk, filled, same_ranges, sh, sha256, used_ranges
+
+from .conftest import Agent, loops
+from .disk_builder import FILL, Disk, filled, same_ranges, sh, sha256, used_ranges
 
 Golden = Callable[[str], Disk]
 

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import AGENT, Agent
-from disk_builder import FILL, MIB, attached, sh, sha256
-from fixtures.lsblk import block_device
+
+from ..fixtures.lsblk import block_device
+from .conftest import AGENT, Agent
+from .disk_builder import FILL, MIB, attached, sh, sha256
 
 LSBLK = """#!/usr/bin/python3
 import json, os, sys

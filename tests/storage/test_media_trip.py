@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from conftest import Agent
-from disk_builder import FILL, MIB, filled, sh, sha256
-from fixtures.boot_sector import boot_sector
-from media_pc import MediaPc
-from media_sets import ROOT, a_chunk, build, files, flip, unpacked
 from slipway.format import Identity, parse, serialize
+
+from ..fixtures.boot_sector import boot_sector
+from .conftest import Agent
+from .disk_builder import FILL, MIB, filled, sh, sha256
+from .media_pc import MediaPc
+from .media_sets import ROOT, a_chunk, build, files, flip, unpacked
 
 RUNS = "THE-OWN-DISK-RUNS"
 SIGNED = {

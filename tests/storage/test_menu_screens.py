@@ -13,9 +13,9 @@ import yaml
 from ansible_collections.slipway.imaging.plugins.plugin_utils import _menu_screen
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu import Menu, parse
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_ipxe import Server, render
-from fixtures.boot_sector import boot_sector
-from fixtures.environment_script import environment_script
 
+from ..fixtures.boot_sector import boot_sector
+from ..fixtures.environment_script import environment_script
 from .firmware_pc import SERVER, FirmwarePc
 
 ROLE = Path(__file__).resolve().parents[2] / "roles/boot_menu"

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import readers
-from conftest import Agent
-from containers import luks_format, make_linear, used_linear
-from disk_builder import MIB, attached, check, mounted, same_ranges, sh, sha256
-from raid import SIZE, Array, blank, inside, mark, member, mirror, outside, previews, restored
-from test_partition_types import partitioned
+
+from . import readers
+from .conftest import Agent
+from .containers import luks_format, make_linear, used_linear
+from .disk_builder import MIB, attached, check, mounted, same_ranges, sh, sha256
+from .raid import SIZE, Array, blank, inside, mark, member, mirror, outside, previews, restored
+from .test_partition_types import partitioned
 
 METADATA = ["0.90", "1.0", "1.1", "1.2"]
 

@@ -4,9 +4,10 @@
 from pathlib import Path
 
 import pytest
-from conftest import Agent
-from disk_builder import MAKERS, MIB, Disk, attached, disk_with, filled, sh
-from places import lines, place_in_boot_sector, same_files, set_place, untouched, warnings
+
+from .conftest import Agent
+from .disk_builder import MAKERS, MIB, Disk, attached, disk_with, filled, sh
+from .places import lines, place_in_boot_sector, same_files, set_place, untouched, warnings
 
 pytestmark = pytest.mark.storage
 

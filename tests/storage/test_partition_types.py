@@ -7,8 +7,9 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from conftest import Agent
-from disk_builder import MIB, attached, filled, make_ext, make_ntfs, sh, sha256
+
+from .conftest import Agent
+from .disk_builder import MIB, attached, filled, make_ext, make_ntfs, sh, sha256
 
 LDM_DATABASE = "5808C8AA-7E8F-42E0-85D2-E1E90434CFB3"
 LDM_DATA = "AF9B60A0-1431-4F62-BC68-3311714A69AD"

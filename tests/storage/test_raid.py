@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Agent
-from disk_builder import MIB, Disk, filled, sh, sha256
-from raid import (
+
+from .conftest import Agent
+from .disk_builder import MIB, Disk, filled, sh, sha256
+from .raid import (
     SIZE,
     Array,
     blank,
@@ -21,7 +22,7 @@ from raid import (
     previews,
     restored,
 )
-from test_failing_programs import ENDINGS
+from .test_failing_programs import ENDINGS
 
 Golden = Callable[[str], Disk]
 

@@ -6,10 +6,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import Agent
-from disk_builder import MIB, attached, filled, sh
-from guest_pc import IMAGE, accelerated, overlay, run_pc
-from raid import Array, examined, mark, placed
+
+from .conftest import Agent
+from .disk_builder import MIB, attached, filled, sh
+from .guest_pc import IMAGE, accelerated, overlay, run_pc
+from .raid import Array, examined, mark, placed
 
 START, SIZE = MIB, 224 * MIB
 ARRAY = Array(size=SIZE - 2 * MIB)

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import AGENT, Agent
-from containers import luks_format
-from disk_builder import (
+
+from .conftest import AGENT, Agent
+from .containers import luks_format
+from .disk_builder import (
     MAKERS,
     MIB,
     attached,
@@ -27,7 +28,7 @@ from disk_builder import (
     sh,
     sha256,
 )
-from places import (
+from .places import (
     MOUNT,
     ROOM,
     lines,
@@ -39,8 +40,8 @@ from places import (
     untouched,
     warnings,
 )
-from test_kills import bootable_junk, wait_for_first_write
-from test_large import measured
+from .test_kills import bootable_junk, wait_for_first_write
+from .test_large import measured
 
 pytestmark = pytest.mark.storage
 

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Agent
-from disk_builder import MIB, attached, filled, make_ext, same_ranges, sh, sha256
+
+from .conftest import Agent
+from .disk_builder import MIB, attached, filled, make_ext, same_ranges, sh, sha256
 
 LOGICALS = 20
 NOISE = random.Random(11).randbytes(200 * 512)

@@ -10,8 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import Agent
-from disk_builder import (
+from slipway.format import parse, serialize
+
+from .conftest import Agent
+from .disk_builder import (
     FILL,
     MAKERS,
     MIB,
@@ -29,7 +31,6 @@ from disk_builder import (
     sha256,
     used_ranges,
 )
-from slipway.format import parse, serialize
 
 Golden = Callable[[str], Disk]
 

@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
-from guest_pc import SECONDS, run_tests
+
+from .guest_pc import SECONDS, run_tests
 
 _CARD = ["-device", "virtio-net-pci,mac=52:54:00:77:00:01,romfile="]
 

@@ -34,6 +34,6 @@ if __name__ == "__main__":
     tests = HERE.with_name(words["guest.tests"])
     arguments = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib", str(tests)]
     pytest.main(
-        [*arguments, "-c", "/dev/null", "--rootdir", str(HERE.parent)],
+        [*arguments, "-c", "/dev/null", "--rootdir", str(PROJECT)],
         [Reports(Path("/dev/ttyS1"))],
     )

@@ -5,9 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import Agent
-from containers import PASSPHRASE, active, group_of, luks_format, lvm, make_luks
-from disk_builder import MIB, attached, contents, filled, mounted, same_ranges, sh, sha256
+
+from ..conftest import Agent
+from ..containers import PASSPHRASE, active, group_of, luks_format, lvm, make_luks
+from ..disk_builder import MIB, attached, contents, filled, mounted, same_ranges, sh, sha256
 
 
 def disk(path: Path, mebibytes: int) -> Path:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fixtures.lsblk import block_device
 from slipway.engine.errors import CheckinRefused, StoreUnreachable, UsageError
 from slipway.net import checkin
 from slipway.net.boot import boot_nonce, session_id, ticket_of
@@ -15,6 +14,8 @@ from slipway.net.checkin import check_in, is_told_to_stay, next_session, stay
 from slipway.net.facts import firmware, hardware, secure_boot, wired_macs
 from slipway.net.session import Session
 from slipway.net.site import Site
+
+from ...fixtures.lsblk import block_device
 
 NONCE = "n" * 32
 DISK = block_device("sda", 1000, serial=" S1 ", model="M\u001b[2J", tran="sata")

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fixtures.lsblk import block_device
 from slipway.engine import devices, gpt
 from slipway.engine.devices import find_disk, fixed_disks, list_disks
 from slipway.engine.errors import SourceRefused, ToolError, UsageError
 from slipway.engine.run import at_most, head, lines, run
 from slipway.engine.table import layout, read_table
 from slipway.format import Extents, FormatError, Table, TablePartition
+
+from ...fixtures.lsblk import block_device
 
 MIB = 1 << 20
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fixtures.lsblk import block_device
 from slipway.cli import place
 from slipway.cli import register as dialogue
 from slipway.cli.main import main
@@ -21,6 +20,8 @@ from slipway.engine.errors import CheckinRefused, StoreUnreachable
 from slipway.net.registration import Registration, Standing
 from slipway.net.site import Site
 from slipway_server.api.models.registrations import RegistrationRequest
+
+from ...fixtures.lsblk import block_device
 
 NONCE = "n" * 32
 

@@ -17,12 +17,12 @@ from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_ipxe import 
     first_script,
     render,
 )
-from fixtures.environment_script import environment_script
 from hypothesis import example, given
 from hypothesis import strategies as st
 from slipway_server.base.config import Config
 from slipway_server.sessions import boot_script
 
+from ...fixtures.environment_script import environment_script
 from .conftest import LOCAL, data
 from .ipxe_script import Run, read
 

@@ -16,9 +16,9 @@ import yaml
 from ansible.errors import AnsibleFilterError
 from ansible_collections.slipway.imaging.plugins.filter.server_addresses import server_addresses
 from slipway.net.nearest import nearest
-from unit.server.nginx_site import configuration, unpack_nginx
-from unit.server.nginx_site import render as render_site
 
+from ..server.nginx_site import configuration, unpack_nginx
+from ..server.nginx_site import render as render_site
 from .namespace import Namespace, server_and_pcs
 from .rendering import FACTS, ROOT, run
 

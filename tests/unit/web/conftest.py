@@ -17,8 +17,9 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
-from unit.server.choosing import password_hash
-from unit.server.conftest import Service
+
+from ..server.choosing import password_hash
+from ..server.conftest import Service
 
 ROOT = Path(__file__).resolve().parents[3]
 ORIGIN = "https://server:8443"

@@ -13,10 +13,10 @@ import pytest
 from slipway_web.app import PAGES
 from slipway_web.config import ConfigError, load
 from slipway_web.tries import OF_ACCOUNT, OF_ADDRESS, Tries
-from unit.server.choosing import Runner, item, make_chooser, password_hash, write_menu
-from unit.server.conftest import Service, cell
-from unit.server.test_registrations import report
 
+from ..server.choosing import Runner, item, make_chooser, password_hash, write_menu
+from ..server.conftest import Service, cell
+from ..server.test_registrations import report
 from .conftest import ORIGIN, PASSWORDS, Browser, Page
 
 CANARY = "<script>alert(1)</script>{{ 7 * 191 }}{% raw %}\"onload='x'"

@@ -8,10 +8,10 @@ import re
 import pytest
 from slipway_web.app import PAGES
 from slipway_web.config import ROLES
-from unit.server.choosing import make_chooser, order
-from unit.server.conftest import Service, cell
-from unit.server.test_registrations import report
 
+from ..server.choosing import make_chooser, order
+from ..server.conftest import Service, cell
+from ..server.test_registrations import report
 from .conftest import USERS, Browser, Page, forms
 
 BY_ROLE = {role: name for name, role in USERS.items()}
@@ -251,7 +251,7 @@ def test_an_image_is_copied_renamed_and_has_an_alias(page: Page) -> None:
 
 def test_a_browser_that_lists_two_thousand_gets_a_hundred(page: Page) -> None:
     service, browser = page.service, page.browser("vera")
-    from unit.server.choosing import write_menu
+    from ..server.choosing import write_menu
 
     for number in range(250):
         write_menu(service, f"room-{number:03}", [f"52:54:00:aa:00:{number:02x}"], [])

@@ -21,10 +21,10 @@ import httpx
 import jinja2
 import pytest
 import yaml
-from unit.roles.rendering import run
-from unit.server.choosing import password_hash
-from unit.server.nginx_site import configuration, make_certificates, unpack_nginx
 
+from ..roles.rendering import run
+from ..server.choosing import password_hash
+from ..server.nginx_site import configuration, make_certificates, unpack_nginx
 from .conftest import PASSWORDS, ROOT, Page
 
 ROLE = ROOT / "roles/web_page"
