@@ -11,11 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from slipway.cli.console import Console, follow
-from slipway.cli.units import clock, size
 from slipway.cli.views import JsonView, TerminalView, result_lines
 from slipway.engine.errors import TargetRefused
 from slipway.engine.progress import Meter, Record
 from slipway.engine.result import CellCounts, DiskResult, PartitionResult, Result
+from slipway.format.units import clock, size
 
 RECORD = Record("backup", "disk0", "1", 500_000_000, 2_000_000_000, 1, 0, 100_000_000, 15, 5.0)
 
