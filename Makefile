@@ -132,8 +132,8 @@ matrix: setup ## every network card and disk controller of QEMU (root; ROWS="tul
 bench: SIZE := 2G
 bench: ROUNDS := 3
 bench: setup $(NGINX) ## speed beside Clonezilla, FOG and a plain pipe (root; SIZE=2G ROUNDS=3)
-	@$(SUDO) env PATH="$$PATH" PYTHONPATH=tests:tests/storage:client_image/agent:roles/image_server/files \
-	  $(PY) -m bench --size $(SIZE) --rounds $(ROUNDS)
+	@$(SUDO) env PATH="$$PATH" PYTHONPATH=client_image/agent:roles/image_server/files \
+	  $(PY) -m tests.bench --size $(SIZE) --rounds $(ROUNDS)
 
 .PHONY: changelog
 changelog: setup ## a release of galaxy.yml's version: its fragments become CHANGELOG.rst
@@ -141,7 +141,7 @@ changelog: setup ## a release of galaxy.yml's version: its fragments become CHAN
 
 .PHONY: table
 table: setup ## write the table of proven contents into the agent's README
-	$(PY) tests/storage/table.py
+	PYTHONPATH=client_image/agent $(PY) -m tests.storage.table
 
 .PHONY: boot-programs
 boot-programs: FILES := roles/boot_menu/files

@@ -11,10 +11,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench.cases import CASES, Round
-from bench.disks import Disks
-from bench.results import TOOLS, Results
-from bench.room import NoRoom, memory_folder, parse_size
+from .cases import CASES, Round
+from .disks import Disks
+from .results import TOOLS, Results
+from .room import NoRoom, memory_folder, parse_size
 
 
 def main() -> int:

@@ -10,12 +10,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from storage.disk_builder import attached
-
-from bench.disks import Disks
-from bench.results import Results
-from bench.server import Server, serving
-from bench.tools import CLONEZILLA_SEND, LEVEL, Cost, Slipway, Tool, flush, peers, timed
+from ..storage.disk_builder import attached
+from .disks import Disks
+from .results import Results
+from .server import Server, serving
+from .tools import CLONEZILLA_SEND, LEVEL, Cost, Slipway, Tool, flush, peers, timed
 
 CASES = ("first", "restore", "restore_changed", "unchanged", "changed", "twin", "service")
 # What no tool can do without: the case, its name in the table, and the work.
@@ -97,7 +96,7 @@ class Round:
         """The floor of each case and plain reading, over the same bytes of the same device."""
         ranges = self.folder / "ranges.json"
         ranges.write_text(json.dumps(self.disks.used(self.disks.source)))
-        line = '"$PYTHON" -m bench.floor $DEV $RANGES $WORK'
+        line = '"$PYTHON" -m tests.bench.floor $DEV $RANGES $WORK'
         for case, tool, work in _BESIDE:
             if case == "first" or case in cases:
                 with attached(self.disks.source) as device:

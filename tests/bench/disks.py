@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from storage.disk_builder import mounted, same_ranges, sh, used_ranges
+from ..storage.disk_builder import mounted, same_ranges, sh, used_ranges
 
 MIB = 1 << 20
 _SHARE = 0.05

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The floor: SHA-256, and zstd or not, over the used bytes on all cores, and nothing else.
 
-Run as `python -m bench.floor DEVICE RANGES WORK`, where WORK is `read`, `hash` or a zstd level.
-RANGES is a JSON file. Bytes come past the page cache, which is the fastest way to get them.
+Run as `python -m tests.bench.floor DEVICE RANGES WORK`, where WORK is `read`, `hash` or a zstd
+level. RANGES is a JSON file. Bytes come past the page cache, which is the fastest way to get them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Cell size, level and threads: what reading, hashing and packing a disk takes with each.
 
-Run as `python -m bench.grid SIZE`, as root; prints the rows of the table in README.md. Seconds of
-processor time are what counts on a machine that does other things as well.
+Run as `python -m tests.bench.grid SIZE`, as root; prints the rows of the table in README.md.
+Seconds of processor time are what counts on a machine that does other things as well.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from pathlib import Path
 from slipway.engine.cells import digest_of_cell, read_cell
 from slipway.engine.parallel import parallel
 from slipway.format import Extents, make_frame
-from storage.disk_builder import attached
 
-from bench.disks import MIB, Disks
-from bench.room import memory_folder, parse_size
+from ..storage.disk_builder import attached
+from .disks import MIB, Disks
+from .room import memory_folder, parse_size
 
 CELLS, LEVELS, THREADS = (1, 2, 4), (1, 3, 6), (1, 2, 4)
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Many different images restored at once: chunks per second beside those of a single restore.
 
-Run as `python -m bench.images [IMAGES]`, without root. Each image is one of 500 GB: a manifest of
-250,000 chunks, of which a few exist. The service alone answers, as nginx would ask it: what is
-measured is how it knows what a session may fetch, not how fast a disk is.
+Run as `python -m tests.bench.images [IMAGES]`, without root. Each image is one of 500 GB: a
+manifest of 250,000 chunks, of which a few exist. The service alone answers, as nginx would ask it:
+what is measured is how it knows what a session may fetch, not how fast a disk is.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from slipway.format import (
     make_frame,
     serialize,
 )
-from unit.server.conftest import Machine, Service
+
+from ..unit.server.conftest import Machine, Service
 
 CELL = 2 << 20
 CELLS, REAL, THREADS, SECONDS = 250_000, 64, 8, 5.0

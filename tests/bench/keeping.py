@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What looking after many images costs: lists, the retention plan, a collection, memory.
 
-Run as `python -m bench.keeping [MACHINES] [VERSIONS]`, without root: 2,000 machines with ten
+Run as `python -m tests.bench.keeping [MACHINES] [VERSIONS]`, without root: 2,000 machines with ten
 versions each, unless told otherwise. The chunks are few; what is measured is manifests and lists.
 """
 
@@ -22,7 +22,8 @@ from typing import Any
 import httpx
 from slipway.format import digest_of, make_frame, serialize
 from slipway.format.codec import parse
-from unit.server.conftest import Service, cell, manifest_of
+
+from ..unit.server.conftest import Service, cell, manifest_of
 
 _CONTENTS = [cell(f"bench {number}") for number in range(8)]
 

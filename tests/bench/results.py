@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from statistics import median
 
-from bench.tools import Cost
+from .tools import Cost
 
 TOOLS = ("slipway", "clonezilla", "fog3", "fog6", "pipe", "floor", "read")
 CASES = ("first", "unchanged", "changed", "twin", "restore", "restore_changed", "service")
@@ -92,11 +92,21 @@ _SPEED = (
     ("restore against Clonezilla", "restore", "slipway", ("restore", "clonezilla"), 2.5),
     ("restore against FOG at level 3", "restore", "slipway", ("restore", "fog3"), 1.3),
     ("restore against the fastest pipe", "restore", "slipway", ("restore", "pipe"), 1.0),
-    ("restore over 5 % against our own restore", "restore_changed", "slipway",
-     ("restore", "slipway"), 3.0),
-    ("service against Clonezilla through curl", "service", "slipway", ("service", "clonezilla"),
-     1.2),
-)  # fmt: skip
+    (
+        "restore over 5 % against our own restore",
+        "restore_changed",
+        "slipway",
+        ("restore", "slipway"),
+        3.0,
+    ),
+    (
+        "service against Clonezilla through curl",
+        "service",
+        "slipway",
+        ("service", "clonezilla"),
+        1.2,
+    ),
+)
 # What, our case, the case and tool to compare with, and the largest share of its bytes.
 _SIZE = (
     ("stored bytes of the first backup against Clonezilla", "first", ("first", "clonezilla"), 1.02),

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from storage.disk_builder import sh
+from ..storage.disk_builder import sh
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 # Three disks, a target of one and a half times their content, a store, one peer's image, and

@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from unit.server.conftest import Machine, Service
-from unit.server.nginx_site import make_certificates, render, unpack_nginx
+from ..unit.server.conftest import Machine, Service
+from ..unit.server.nginx_site import make_certificates, render, unpack_nginx
 
 _ADDRESS = "127.0.0.1"
 
@@ -90,9 +90,13 @@ def serving(folder: Path, address: str = _ADDRESS, inside: Sequence[str] = ()) -
         service.start()
         nginx.start()
         yield Server(
-            service, nginx, f"https://{address}:{api}", f"https://{address}:{put}",
-            folder / "put", folder / "ca.crt",
-        )  # fmt: skip
+            service,
+            nginx,
+            f"https://{address}:{api}",
+            f"https://{address}:{put}",
+            folder / "put",
+            folder / "ca.crt",
+        )
     finally:
         nginx.stop()
         service.close()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from storage.disk_builder import sh
+from ..storage.disk_builder import sh
 
 AGENT = Path(__file__).resolve().parents[2] / "client_image/agent"
 LEVEL = 3

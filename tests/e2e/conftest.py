@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e.control import unplug
 from slipway_lab.api import Lab, Pc, Server
 from slipway_lab.playbook_runs import ROOT, run_playbook
+
+from .control import unplug
 
 KEEP = "SLIPWAY_KEEP_LAB"
 

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e import independent
-from e2e.control import admin, jobs, versions
-from e2e.disk_files import copy, sha256
-from fixtures.boot_sector import boot_sector
 from slipway_lab.api import Lab, Pc, Server
 from slipway_lab.playbook_runs import run_playbook
+
+from ..fixtures.boot_sector import boot_sector
+from . import independent
+from .control import admin, jobs, versions
+from .disk_files import copy, sha256
 
 pytestmark = pytest.mark.slow
 

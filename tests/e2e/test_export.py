@@ -5,9 +5,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from e2e import independent
 from slipway_lab.api import Pc, Server
 from slipway_lab.playbook_runs import run_playbook
+
+from . import independent
 
 BOOT_SECONDS = 300
 

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e import independent
-from e2e.control import Bench, admin, kill, versions
 from slipway_lab.api import Lab, Server
+
+from . import independent
+from .control import Bench, admin, kill, versions
 
 AGENT_KILLS = 5
 SERVICE_KILLS = 4

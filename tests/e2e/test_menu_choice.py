@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from e2e.control import Bench, jobs, versions
 from slipway_lab.api import Lab, Pc, Server
 from slipway_lab.playbook_runs import ROOT, run_playbook
+
+from .control import Bench, jobs, versions
 
 # Several boots of a PC: more than make test has time for.
 pytestmark = pytest.mark.slow

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from e2e.control import admin, jobs, versions
 from slipway_lab.api import Lab, Pc, Server
 from slipway_lab.playbook_runs import run_playbook
+
+from .control import admin, jobs, versions
 
 BOOT_SECONDS = 300
 JOB_SECONDS = 900

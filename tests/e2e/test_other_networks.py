@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.control import admin
-from e2e.foreign import ADDRESS, ASK, Foreign, foreign_dhcp
 from slipway_lab.api import Lab, Pc
 from slipway_lab.playbook_runs import LAB, ROOT, run_playbook
+
+from .control import admin
+from .foreign import ADDRESS, ASK, Foreign, foreign_dhcp
 
 pytestmark = pytest.mark.slow
 

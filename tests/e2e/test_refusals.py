@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e.conftest import ansible_playbook
-from e2e.control import Bench, admin, versions
 from slipway_lab.api import Lab, Pc, Server
 from slipway_lab.playbook_runs import run_playbook
+
+from .conftest import ansible_playbook
+from .control import Bench, admin, versions
 
 LAB_INVENTORY = ("-i", "inventory/lab", "-i", "tests/fixtures/strange_machines.yml")
 OPEN_STATES = ("requested", "checked_in")

@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e.control import admin, versions
 from slipway_lab.api import Lab, Pc, Server
 from slipway_lab.playbook_runs import ROOT, run_playbook
+
+from .control import admin, versions
 
 # Several boots of a PC: more than make test has time for.
 pytestmark = pytest.mark.slow

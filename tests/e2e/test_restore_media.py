@@ -6,11 +6,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from e2e import independent
-from e2e.disk_files import copy
 from slipway_lab.api import Lab, Pc, Server
 from slipway_lab.playbook_runs import PlaybookRun, run_playbook
-from storage.media_pc import MediaPc
+
+from ..storage.media_pc import MediaPc
+from . import independent
+from .disk_files import copy
 
 pytestmark = pytest.mark.slow
 

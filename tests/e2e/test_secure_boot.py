@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e import independent
-from e2e.control import admin
-from e2e.disk_files import copy, sha256
 from slipway_lab.api import Lab, Pc, Server
 from slipway_lab.playbook_runs import LAB, ROOT, PlaybookRun, run_playbook
+
+from . import independent
+from .control import admin
+from .disk_files import copy, sha256
 
 pytestmark = pytest.mark.slow
 

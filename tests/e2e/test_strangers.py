@@ -5,8 +5,9 @@ import subprocess
 import time
 from pathlib import Path
 
-from e2e.control import SPACE, Bench, admin, plug_in
 from slipway_lab.api import Lab, Pc, Server
+
+from .control import SPACE, Bench, admin, plug_in
 
 BOOT_SECONDS = 300
 

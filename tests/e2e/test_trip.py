@@ -13,11 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from e2e import independent
-from e2e.control import versions
-from e2e.disk_files import copy, sha256
 from slipway_lab.api import Lab, Pc, Server
 from slipway_lab.playbook_runs import PlaybookRun, run_playbook
+
+from . import independent
+from .control import versions
+from .disk_files import copy, sha256
 
 BOOT_SECONDS = 300
 OFF = {"imaging_session_after": "poweroff"}

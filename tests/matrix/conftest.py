@@ -8,10 +8,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from matrix import results
-from matrix.results import Row
-from matrix.trip import PCS, STATE, play, trip
 from slipway_lab.api import Lab, Pc
+
+from . import results
+from .results import Row
+from .trip import PCS, STATE, play, trip
 
 KEEP = "SLIPWAY_KEEP_LAB"
 AT_A_TIME = int(os.environ.get("AT_A_TIME", "2"))

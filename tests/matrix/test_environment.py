@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import yaml
-from matrix.trip import on, play
 from slipway_lab.api import Lab
 from slipway_lab.playbook_runs import ROOT
+
+from .trip import on, play
 
 README = ROOT / "roles/client_image/README.md"
 

@@ -3,7 +3,7 @@
 
 from concurrent.futures import Future
 
-from matrix.results import Row
+from .results import Row
 
 
 def test_it_comes_back_byte_for_byte(pc: str, trips: dict[str, Future[Row]]) -> None:

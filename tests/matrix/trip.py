@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from e2e import independent
-from e2e.disk_files import copy
-from matrix.results import Row
 from slipway_lab import disk
 from slipway_lab.api import Lab, Pc
 from slipway_lab.playbook_runs import ROOT, PlaybookRun, run_playbook
+
+from ..e2e import independent
+from ..e2e.disk_files import copy
+from .results import Row
 
 INVENTORY = ROOT / "inventory/matrix"
 PCS: dict[str, dict[str, Any]] = yaml.safe_load((INVENTORY / "hosts.yml").read_text())["machines"][

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from unit.server.heavy import BOMBS, envelope
+from ..unit.server.heavy import BOMBS, envelope
 
 ATTACKER = "127.0.0.66"
 BOOT = "/boot/52-54-00-aa-00-99.ipxe"

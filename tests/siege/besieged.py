@@ -17,15 +17,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
-from siege.attacks import Target
 from slipway.engine.errors import SlipwayError
 from slipway.format.codec import parse
 from slipway.format.frames import digest_of, make_frame
 from slipway.net.client import Client
 from slipway.net.http_store import HttpStore
-from unit.server.conftest import CELL, Machine, Service, manifest_of
-from unit.server.heavy import children
-from unit.server.nginx_site import configuration, make_certificates, render, unpack_nginx
+
+from ..unit.server.conftest import CELL, Machine, Service, manifest_of
+from ..unit.server.heavy import children
+from ..unit.server.nginx_site import configuration, make_certificates, render, unpack_nginx
+from .attacks import Target
 
 HOST = "127.0.0.1"
 MAC = "52:54:00:aa:00:99"

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from siege.attacks import ATTACKS, Target
-from siege.besieged import Besieged, besieged, withstand
-from siege.cgroup import confined
-from siege.tftp import dead_transfers, fetch_loader, tftp_server
+
+from .attacks import ATTACKS, Target
+from .besieged import Besieged, besieged, withstand
+from .cgroup import confined
+from .tftp import dead_transfers, fetch_loader, tftp_server
 
 pytestmark = pytest.mark.siege
 UNIT = (

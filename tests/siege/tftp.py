@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from siege.attacks import ATTACKER, Target
-from unit.roles.namespace import Namespace
-from unit.roles.rendering import render
-from unit.roles.test_real_dnsmasq import LOADER_BYTES, RANGE, slipway
+from ..unit.roles.namespace import Namespace
+from ..unit.roles.rendering import render
+from ..unit.roles.test_real_dnsmasq import LOADER_BYTES, RANGE, slipway
+from .attacks import ATTACKER, Target
 
 _ASK = b"\0\1loader\0octet\0blksize\0001408\0"
 _BLOCK = 1408

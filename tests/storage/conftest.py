@@ -20,10 +20,8 @@ from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from disk_builder import Disk, make_tree
-from warm import WarmAgent
+from .disk_builder import Disk, make_tree
+from .warm import WarmAgent
 
 # The guest's tests need its kernel: test_in_guest.py runs them there.
 collect_ignore = [] if os.environ.get("SLIPWAY_GUEST") else ["guest", "guest_clock"]

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import readers
-from disk_builder import MIB, attached, contents, make_ext, mounted, sh
+from . import readers
+from .disk_builder import MIB, attached, contents, make_ext, mounted, sh
 
 Reader = Callable[[Path], readers.Ranges]
 EXTENT = MIB
@@ -32,10 +32,8 @@ def segments(path: Path) -> list[tuple[str, int, int]]:
     """(volume, start, size) in bytes, in the order of each volume's own bytes, by LVM's report."""
     fields = "lv_name,seg_start_pe,pvseg_start,pvseg_size,pe_start"
     with attached(path) as device:
-        text = lvm(
-            device, "pvs", "--segments", "-a", "-o", fields, "--units", "b", "--nosuffix",
-            "--reportformat", "json", "-q", "-q",
-        )  # fmt: skip
+        form = ("--units", "b", "--nosuffix", "--reportformat", "json")
+        text = lvm(device, "pvs", "--segments", "-a", "-o", fields, *form, "-q", "-q")
     rows = json.loads(text[text.index("{") :])["report"][0]["pvseg"]
     rows.sort(key=lambda row: int(row["seg_start_pe"] or 0))
     found = []
@@ -145,8 +143,18 @@ def active(path: Path) -> Iterator[dict[str, Path]]:
 def luks_format(path: Path, *options: object) -> None:
     with path.with_name("passphrase").open("wb") as file:
         file.write(PASSPHRASE)
-    sh("cryptsetup", "luksFormat", "--batch-mode", "--pbkdf", "pbkdf2",
-       "--pbkdf-force-iterations", 1000, *options, path, path.with_name("passphrase"))  # fmt: skip
+    sh(
+        "cryptsetup",
+        "luksFormat",
+        "--batch-mode",
+        "--pbkdf",
+        "pbkdf2",
+        "--pbkdf-force-iterations",
+        1000,
+        *options,
+        path,
+        path.with_name("passphrase"),
+    )
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from btrfs_reader import btrfs
-from fat_reader import fat
+from .btrfs_reader import btrfs
+from .fat_reader import fat
 
 MIB = 1 << 20
 FILL = 0xA5
@@ -179,25 +179,70 @@ class Part:
 
 SHAPES = {
     # label, sector size, disk MiB, then (number, start MiB, size MiB, content)
-    "mbr": ("dos", 512, 260, [
-        (1, 1, 60, "ext4"), (5, 64, 40, "ext3"), (6, 106, 20, "swap"), (7, 128, 30, "fat16"),
-        (8, 160, 64, "ext2")]),
-    "gpt": ("gpt", 512, 1100, [
-        (1, 1, 64, "fat32"), (2, 66, 96, "ext4"), (3, 166, 320, "xfs"), (4, 488, 160, "btrfs"),
-        (5, 650, 100, "ntfs"), (6, 752, 16, "swap"), (7, 770, 110, "f2fs"), (8, 882, 40, "exfat"),
-        (9, 924, 8, "noise"), (10, 934, 64, "bigalloc"), (11, 1000, 12, "fat12")]),
-    "gpt4k": ("gpt", 4096, 900, [
-        (1, 1, 280, "fat32"), (2, 284, 96, "ext4"), (3, 384, 320, "xfs"), (4, 706, 20, "swap"),
-        (5, 730, 100, "ntfs")]),
+    "mbr": (
+        "dos",
+        512,
+        260,
+        [
+            (1, 1, 60, "ext4"),
+            (5, 64, 40, "ext3"),
+            (6, 106, 20, "swap"),
+            (7, 128, 30, "fat16"),
+            (8, 160, 64, "ext2"),
+        ],
+    ),
+    "gpt": (
+        "gpt",
+        512,
+        1100,
+        [
+            (1, 1, 64, "fat32"),
+            (2, 66, 96, "ext4"),
+            (3, 166, 320, "xfs"),
+            (4, 488, 160, "btrfs"),
+            (5, 650, 100, "ntfs"),
+            (6, 752, 16, "swap"),
+            (7, 770, 110, "f2fs"),
+            (8, 882, 40, "exfat"),
+            (9, 924, 8, "noise"),
+            (10, 934, 64, "bigalloc"),
+            (11, 1000, 12, "fat12"),
+        ],
+    ),
+    "gpt4k": (
+        "gpt",
+        4096,
+        900,
+        [
+            (1, 1, 280, "fat32"),
+            (2, 284, 96, "ext4"),
+            (3, 384, 320, "xfs"),
+            (4, 706, 20, "swap"),
+            (5, 730, 100, "ntfs"),
+        ],
+    ),
     "noisy": ("gpt", 512, 260, [(1, 1, 200, "random"), (2, 210, 20, "ext4")]),
-    "noisy_mbr": ("dos", 512, 260, [
-        (1, 1, 160, "random"), (5, 164, 20, "ext3"), (6, 186, 60, "noise")]),
+    "noisy_mbr": (
+        "dos",
+        512,
+        260,
+        [(1, 1, 160, "random"), (5, 164, 20, "ext3"), (6, 186, 60, "noise")],
+    ),
     # Swap space, of which an image keeps one page, is as large as what is recognised as ZFS.
-    "roomy": ("dos", 512, 190, [
-        (1, 1, 24, "ext4"), (5, 27, 24, "ext3"), (6, 53, 72, "swap"), (7, 127, 24, "fat16"),
-        (8, 153, 32, "ext2")]),
+    "roomy": (
+        "dos",
+        512,
+        190,
+        [
+            (1, 1, 24, "ext4"),
+            (5, 27, 24, "ext3"),
+            (6, 53, 72, "swap"),
+            (7, 127, 24, "fat16"),
+            (8, 153, 32, "ext2"),
+        ],
+    ),
     "small": ("gpt", 512, 96, [(1, 1, 30, "ext4"), (2, 40, 30, "fat16")]),
-}  # fmt: skip
+}
 _DOS_TYPES = {"swap": "82", "fat16": "6"}
 
 
@@ -254,8 +299,16 @@ class Disk:
         image.unlink()
 
     def paste(self, part: Part, image: Path) -> None:
-        sh("dd", f"if={image}", f"of={self.path}", "bs=1M", f"seek={part.offset}",
-           "oflag=seek_bytes", "conv=notrunc,sparse", "status=none")  # fmt: skip
+        sh(
+            "dd",
+            f"if={image}",
+            f"of={self.path}",
+            "bs=1M",
+            f"seek={part.offset}",
+            "oflag=seek_bytes",
+            "conv=notrunc,sparse",
+            "status=none",
+        )
 
     def part(self, number: int) -> Part:
         return next(part for part in self.parts if part.number == number)
@@ -301,8 +354,14 @@ def _data(handle: int, place: int, end: int) -> Iterator[tuple[int, int]]:
             yield start, min(place, end)
 
 
-def disk_with(room: Path, script: str, size: int, contents: dict[int, Callable[..., None]],
-              tree: Path, sector: int = 512) -> Disk:  # fmt: skip
+def disk_with(
+    room: Path,
+    script: str,
+    size: int,
+    contents: dict[int, Callable[..., None]],
+    tree: Path,
+    sector: int = 512,
+) -> Disk:
     """A disk from a script of sfdisk's; numbers of partitions and what goes into them."""
     path = room / "source"
     with path.open("wb") as file:
@@ -375,8 +434,11 @@ def used_ranges(path: Path, content: str) -> list[tuple[int, int]]:
     with attached(path) as device:
         run = subprocess.run(
             [f"partclone.{content}", "-D", "-q", "-L", "/dev/null", "-s", str(device), "-o", "-"],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True,
-        )  # fmt: skip
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            check=True,
+        )
     rows = [line.split() for line in run.stdout.splitlines() if line.endswith(("+", "?"))]
     runs = [(int(a, 16), int(b, 16), mark) for a, b, mark in (row for row in rows if len(row) == 3)]
     end = runs[-1][0] + runs[-1][1]

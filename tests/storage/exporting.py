@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from conftest import AGENT
+from .conftest import AGENT
 
 SERVER_FILES = AGENT.parents[1] / "roles/image_server/files"
 

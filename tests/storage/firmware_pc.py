@@ -54,12 +54,14 @@ class FirmwarePc:
             f"user,id=net,restrict=on,tftp={folder},bootfile=first.ipxe,"
             f"guestfwd=tcp:{SERVER}:80-cmd:{web}"
         )
+        control = f"unix:{self._run}/monitor,server=on,wait=off"
         self._command = [
-            "qemu-system-x86_64", "-accel", "tcg", "-m", "512", "-no-reboot", "-display", "none",
-            "-vga", "std", "-nodefaults", "-serial", f"file:{self.serial}",
-            "-monitor", f"unix:{self._run}/monitor,server=on,wait=off",
-            "-netdev", network, "-device", "virtio-net-pci,netdev=net,bootindex=1", *arguments,
-        ]  # fmt: skip
+            *("qemu-system-x86_64", "-accel", "tcg", "-m", "512", "-no-reboot"),
+            *("-nodefaults", "-display", "none", "-vga", "std"),
+            *("-serial", f"file:{self.serial}", "-monitor", control),
+            *("-netdev", network, "-device", "virtio-net-pci,netdev=net,bootindex=1"),
+            *arguments,
+        ]
         if uefi:
             shutil.copy(OVMF / "OVMF_VARS_4M.fd", folder / "vars.fd")
             code = f"if=pflash,format=raw,readonly=on,file={OVMF}/OVMF_CODE_4M.fd"

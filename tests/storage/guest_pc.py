@@ -8,13 +8,13 @@ has them, and it is where the agent works. One boot runs all tests of the folder
 import json
 import os
 import subprocess
-import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from slipway_image import cpio
 from slipway_lab.qemu import choose_accelerator
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,10 +45,19 @@ def run_tests(
     files = overlay(folder / "overlay", {**_files(tests), **(more or {})})
     initrd.write_bytes((environment / "initrd.img").read_bytes() + files)
     command = [
-        *accelerated(), "-m", str(RAM_MIB), "-device", "virtio-rng-pci",
-        "-kernel", str(environment / "vmlinuz"), "-initrd", str(initrd),
-        "-append", " ".join([_KERNEL, f"guest.tests={tests}", *words]), *devices,
-    ]  # fmt: skip
+        *accelerated(),
+        "-m",
+        str(RAM_MIB),
+        "-device",
+        "virtio-rng-pci",
+        "-kernel",
+        str(environment / "vmlinuz"),
+        "-initrd",
+        str(initrd),
+        "-append",
+        " ".join([_KERNEL, f"guest.tests={tests}", *words]),
+        *devices,
+    ]
     said = run_pc(command, folder / "console", SECONDS, "-serial", f"file:{reports}")
     print("\n".join(said.splitlines()[-60:]))
     found = [json.loads(line) for line in reports.read_text().splitlines()]
@@ -74,9 +83,6 @@ def run_pc(command: list[str], console: Path, seconds: int, *more: str) -> str:
 
 def overlay(work: Path, files: Mapping[str, bytes]) -> bytes:
     """Files as a further initrd; those without a suffix are programs."""
-    sys.path.insert(0, str(IMAGE))
-    from slipway_image import cpio
-
     members = [
         cpio.regular(name, content, 0o644 if Path(name).suffix else 0o755)
         for name, content in files.items()

@@ -11,8 +11,8 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from disk_builder import attached, sh
-from raid import Array, mark, mark_firmware
+from .disk_builder import attached, sh
+from .raid import Array, mark, mark_firmware
 
 Places = list[tuple[int, bytes]]
 """Where in a volume, and the bytes there."""
@@ -94,10 +94,10 @@ def _gpt(size: int, sector: int) -> Places:
     entries = bytes(128 * 128)
     first = last - len(entries) // sector
     header = bytearray(sector)
-    struct.pack_into(
-        "<8sIIIIQQQQ16sQIII", header, 0, b"EFI PART", 0x10000, 92, 0, 0, last, 1, 34, first - 1,
-        uuid.UUID(int=7).bytes_le, first, 128, 128, zlib.crc32(entries),
-    )  # fmt: skip
+    head = struct.pack("<8sIIII", b"EFI PART", 0x10000, 92, 0, 0)
+    places = struct.pack("<QQQQ", last, 1, 34, first - 1)
+    table = struct.pack("<QIII", first, 128, 128, zlib.crc32(entries))
+    header[:92] = head + places + uuid.UUID(int=7).bytes_le + table
     struct.pack_into("<I", header, 16, zlib.crc32(header[:92]))
     return [(first * sector, entries), (last * sector, bytes(header))]
 

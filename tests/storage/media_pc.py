@@ -48,15 +48,16 @@ class MediaPc:
         cpu = ["-accel", "kvm", "-cpu", "host"]
         if accel == "tcg":
             cpu = ["-accel", "tcg,thread=multi", "-cpu", "max"]
+        line = f"socket,id=line,path={self._run}/line,server=on,wait=off"
+        control = f"unix:{self._run}/qmp,server=on,wait=off"
+        system = "type=1,manufacturer=Slipway,product=Test,serial=PC-1"
         self._command = [
-            "qemu-system-x86_64", *cpu, "-m", "1280", "-smp", "2", "-nodefaults",
-            "-display", "none", "-vga", "std", "-device", "virtio-rng-pci", "-nic", "none",
-            "-chardev", f"socket,id=line,path={self._run}/line,server=on,wait=off",
-            "-serial", "chardev:line", "-qmp", f"unix:{self._run}/qmp,server=on,wait=off",
-            "-smbios", "type=1,manufacturer=Slipway,product=Test,serial=PC-1",
-            "-drive", f"file={disk},format=raw,if=none,id=disk",
-            "-device", "ahci,id=ahci", "-no-reboot",
-        ]  # fmt: skip
+            *("qemu-system-x86_64", *cpu, "-m", "1280", "-smp", "2", "-no-reboot"),
+            *("-nodefaults", "-display", "none", "-vga", "std", "-nic", "none"),
+            *("-device", "virtio-rng-pci", "-smbios", system),
+            *("-chardev", line, "-serial", "chardev:line", "-qmp", control),
+            *("-drive", f"file={disk},format=raw,if=none,id=disk", "-device", "ahci,id=ahci"),
+        ]
         own = f"ide-hd,drive=disk,bus=ahci.0,serial={serial},bootindex=2"
         if scsi or sector != 512:
             # SATA disks have no other sectors.
@@ -82,11 +83,17 @@ class MediaPc:
         if not variables.exists():
             shutil.copy(OVMF / "OVMF_VARS_4M.ms.fd", variables)
         self._command += [
-            "-machine", "q35,smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on",
-            "-global", "ICH9-LPC.disable_s3=1",
-            "-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={OVMF}/OVMF_CODE_4M.ms.fd",
-            "-drive", f"if=pflash,unit=1,format=raw,file={variables}",
-        ]  # fmt: skip
+            "-machine",
+            "q35,smm=on",
+            "-global",
+            "driver=cfi.pflash01,property=secure,value=on",
+            "-global",
+            "ICH9-LPC.disable_s3=1",
+            "-drive",
+            f"if=pflash,unit=0,format=raw,readonly=on,file={OVMF}/OVMF_CODE_4M.ms.fd",
+            "-drive",
+            f"if=pflash,unit=1,format=raw,file={variables}",
+        ]
 
     def __enter__(self) -> MediaPc:
         """Switch the PC on."""
@@ -119,9 +126,13 @@ class MediaPc:
     def insert(self, medium: Path) -> None:
         """Put another disc into the drive, as somebody does who opened it."""
         self.monitor(
-            "blockdev-change-medium", id="cd", filename=str(medium), format="raw", force=True,
+            "blockdev-change-medium",
+            id="cd",
+            filename=str(medium),
+            format="raw",
+            force=True,
             **{"read-only-mode": "read-only"},
-        )  # fmt: skip
+        )
 
     def type(self, text: str) -> None:
         """Type on the serial line."""

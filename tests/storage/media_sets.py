@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from conftest import AGENT
-from disk_builder import MIB, sh
+from .conftest import AGENT
+from .disk_builder import MIB, sh
 
 ROOT = AGENT.parents[1]
 BUILDER = {

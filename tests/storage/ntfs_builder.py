@@ -5,7 +5,7 @@ import re
 import struct
 from pathlib import Path
 
-from disk_builder import sh
+from .disk_builder import sh
 
 _PAGE, _SECTOR, _RECORD = 4096, 512, 1024
 _AREA = 48

@@ -8,8 +8,8 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
-from conftest import Outcome
-from disk_builder import (
+from .conftest import Outcome
+from .disk_builder import (
     FILL,
     MAKERS,
     MIB,
@@ -43,8 +43,15 @@ def spread(kind: str) -> Maker:
             link = path if kind == "ntfs" else device_link(device, path)
             with mounted(link, *options) as point:
                 size = path.stat().st_size * 6 // 10
-                sh("dd", "if=/dev/zero", f"of={point}/filler", "bs=1M", f"count={size // MIB}",
-                   "conv=fsync", "status=none")  # fmt: skip
+                sh(
+                    "dd",
+                    "if=/dev/zero",
+                    f"of={point}/filler",
+                    "bs=1M",
+                    f"count={size // MIB}",
+                    "conv=fsync",
+                    "status=none",
+                )
                 shutil.copytree(tree, point / "far")
                 os.sync()
                 (point / "filler").unlink()

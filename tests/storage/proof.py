@@ -3,9 +3,10 @@
 
 from pathlib import Path
 
-from cases import CHECKS, Case
-from conftest import Agent
-from disk_builder import MIB, attached, filled, same_ranges, sha256
+from .cases import Case
+from .checks import CHECKS
+from .conftest import Agent
+from .disk_builder import MIB, attached, filled, same_ranges, sha256
 
 
 def prove(case: Case, agent: Agent, room: Path, tree: Path) -> None:

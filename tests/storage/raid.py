@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Agent
-from disk_builder import MAKERS, MIB, attached, filled, sh
+
+from .conftest import Agent
+from .disk_builder import MAKERS, MIB, attached, filled, sh
 
 _MAGIC, _DONE = 0xA92B4EFC, 2**64 - 1
 _ROLES = 128
@@ -56,8 +57,15 @@ def member(path: Path, array: Array, role: int, data: Path | None = None, **othe
     with path.open("wb") as file:
         file.truncate(array.size + 2 * MIB)
     if data is not None:
-        sh("dd", f"if={data}", f"of={path}", "bs=1M", f"seek={array.offset // MIB}",
-           "conv=notrunc,sparse", "status=none")  # fmt: skip
+        sh(
+            "dd",
+            f"if={data}",
+            f"of={path}",
+            "bs=1M",
+            f"seek={array.offset // MIB}",
+            "conv=notrunc,sparse",
+            "status=none",
+        )
     mark(path, replace(array, **other), role)  # type: ignore[arg-type]
     assert "- correct" in examined(path)
     return path
@@ -129,13 +137,13 @@ def _old(array: Array, role: int) -> bytes:
     ids = struct.unpack("<4I", array.uuid)
     level = _LEVELS.get(str(array.level), array.level)
     active = array.roles.count("A")
-    words[:16] = [_MAGIC, 0, 90, 0, 0, ids[0], 1_700_000_000, int(level), array.size // 1024,
-                  active, array.devices, 0, 0, *ids[1:]]  # fmt: skip
-    words[32:41] = [1_700_000_100, int(array.clean), active, active, array.devices - active, 0, 0,
-                    array.events, 0]  # fmt: skip
+    shape = (int(level), array.size // 1024, active, array.devices)
+    words[:16] = [_MAGIC, 0, 90, 0, 0, ids[0], 1_700_000_000, *shape, 0, 0, *ids[1:]]
+    state = (int(array.clean), active, active, array.devices - active, 0, 0)
+    words[32:41] = [1_700_000_100, *state, array.events, 0]
     for number, letter in enumerate(array.roles):
-        state = 6 if letter == "A" else 8
-        words[128 + 32 * number : 133 + 32 * number] = [number, 7, number, number, state]
+        place, member = 128 + 32 * number, 6 if letter == "A" else 8
+        words[place : place + 5] = [number, 7, number, number, member]
     words[992:997] = [role, 7, role, role, 0 if array.spare else 6]
     words[64:66] = [_LAYOUTS.get(array.level, 0), 64 << 10]
     words[38] = _sum(struct.pack("<1024I", *words))
@@ -148,9 +156,13 @@ def _sum(block: bytes | bytearray) -> int:
 
 
 def mark_firmware(
-    path: Path, count: int, family: int = 0x1234ABCD, offset: int = 0, size: int = 0,
+    path: Path,
+    count: int,
+    family: int = 0x1234ABCD,
+    offset: int = 0,
+    size: int = 0,
     sector: int = 512,
-) -> None:  # fmt: skip
+) -> None:
     """Write the block of Intel's firmware RAID (mdadm's super-intel.c), of `count` disks."""
     size = size or path.stat().st_size
     block = bytearray(512)
@@ -160,8 +172,9 @@ def mark_firmware(
     struct.pack_into("<I", block, 64, family)
     for number in range(count):
         serial = f"SERIAL{number}".encode()
-        struct.pack_into("<16sIII", block, 216 + 48 * number, serial, size // 512, number << 16,
-                         0x13A)  # fmt: skip
+        struct.pack_into(
+            "<16sIII", block, 216 + 48 * number, serial, size // 512, number << 16, 0x13A
+        )
     total = sum(struct.unpack_from(f"<{length // 4}I", block))
     struct.pack_into("<I", block, 32, total & 0xFFFFFFFF)
     with path.open("r+b") as file:

@@ -5,9 +5,9 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
-from btrfs_reader import btrfs
-from disk_builder import used_ranges
-from fat_reader import fat
+from .btrfs_reader import btrfs
+from .disk_builder import used_ranges
+from .fat_reader import fat
 
 __all__ = ["Ranges", "btrfs", "ext", "fat", "first_page", "partclone", "reiserfs", "whole"]
 

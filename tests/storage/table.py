@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Writes the README's table of contents from the rows that the tests run: `make table`."""
 
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from cases import CASES, ROWS
+from .cases import CASES
+from .rows import ROWS
 
 README = Path(__file__).resolve().parents[2] / "client_image/agent/README.md"
-START = "<!-- made by `make table` from tests/storage/cases.py -->\n"
+START = "<!-- made by `make table` from tests/storage/cases.py and rows.py -->\n"
 END = "<!-- end of table -->\n"
 _METHODS = {"used": "used blocks", "swap": "header", "whole": "whole"}
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from bench.server import Server, serving
-from conftest import Agent, Run
-from disk_builder import MIB, attached, sh, sha256
+
+from ..bench.server import Server, serving
+from .conftest import Agent, Run
+from .disk_builder import MIB, attached, sh, sha256
 
 SERVER, PC = "10.77.9.1", "10.77.9.2"
 RATE = "40mbit"

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Agent
-from containers import luks_format, make_linear, segments
-from disk_builder import MIB, Disk, attached, filled, same_ranges, sh, sha256
+
+from .conftest import Agent
+from .containers import luks_format, make_linear, segments
+from .disk_builder import MIB, Disk, attached, filled, same_ranges, sh, sha256
 
 Golden = Callable[[str], Disk]
 

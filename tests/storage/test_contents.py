@@ -7,8 +7,9 @@ import struct
 from pathlib import Path
 
 import pytest
-from conftest import Agent, Outcome
-from disk_builder import (
+
+from .conftest import Agent, Outcome
+from .disk_builder import (
     MAKERS,
     MIB,
     attached,
@@ -23,8 +24,8 @@ from disk_builder import (
     sha256,
     used_ranges,
 )
-from failing_disk import FailingDisk, on_loop
-from ntfs_builder import mark_bad, open_log
+from .failing_disk import FailingDisk, on_loop
+from .ntfs_builder import mark_bad, open_log
 
 SIZES = {"xfs": 320, "btrfs": 160}
 

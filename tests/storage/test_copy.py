@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from conftest import Agent, Run
-from disk_builder import Disk
+from .conftest import Agent, Run
+from .disk_builder import Disk
 
 
 def written(pid: int) -> int:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from conftest import Agent
-from disk_builder import MIB, Disk, filled, same_ranges, sha256, used_ranges
+
+from .conftest import Agent
+from .disk_builder import MIB, Disk, filled, same_ranges, sha256, used_ranges
 
 Golden = Callable[[str], Disk]
 

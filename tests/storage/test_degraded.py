@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Agent, Outcome
-from disk_builder import (
+
+from .conftest import Agent, Outcome
+from .disk_builder import (
     MIB,
     Disk,
     Part,
@@ -23,7 +24,7 @@ from disk_builder import (
     sha256,
     used_ranges,
 )
-from failing_disk import FailingDisk, on_loop
+from .failing_disk import FailingDisk, on_loop
 
 Golden = Callable[[str], Disk]
 Ranges = list[tuple[int, int]]
@@ -163,8 +164,13 @@ def backup_of(source: Path, bad: Ranges, agent: Agent, room: Path, *options: obj
 
 def test_unreadable_table(golden: Golden, agent: Agent, room: Path) -> None:
     """Refused: a half-known table would make an image that lacks partitions."""
-    places = [("small", 0), ("small", 512), ("small", 1024),
-              ("mbr", 0), ("mbr", golden("mbr").part(5).offset - MIB)]  # fmt: skip
+    places = [
+        ("small", 0),
+        ("small", 512),
+        ("small", 1024),
+        ("mbr", 0),
+        ("mbr", golden("mbr").part(5).offset - MIB),
+    ]
     for shape, at in places:
         bad = [(at, at + 512)]
         run = backup_of(golden(shape).path, bad, agent, room)

@@ -7,10 +7,11 @@ import random
 from pathlib import Path
 
 import pytest
-from disk_builder import MIB, attached
 from slipway.engine.cells import aligned_buffer, read_cell
 from slipway.engine.devices import find_disk, open_read_only
 from slipway.engine.direct import cell_reader
+
+from .disk_builder import MIB, attached
 
 SIZE = 8 * MIB
 

@@ -6,11 +6,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from disk_builder import FILL, MIB, attached, filled
 from slipway.engine.cells import Runs, aligned_buffer
 from slipway.engine.devices import find_disk, open_read_only
 from slipway.engine.target import Target
 from slipway.format import Disk, Identity, Table
+
+from .disk_builder import FILL, MIB, attached, filled
 
 SIZE = 16 * MIB
 

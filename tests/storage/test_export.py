@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Agent
-from disk_builder import MIB, Disk, sh
-from exporting import Exporter, left_behind
+
+from .conftest import Agent
+from .disk_builder import MIB, Disk, sh
+from .exporting import Exporter, left_behind
 
 # What they leave behind is looked for in folders that all exports of a machine share.
 pytestmark = pytest.mark.xdist_group("export")

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import Agent
-from disk_builder import MIB, Disk, sh
+
+from .conftest import Agent
+from .disk_builder import MIB, Disk, sh
 
 # What they leave behind is looked for in folders that all exports of a machine share.
 pytestmark = pytest.mark.xdist_group("export")
@@ -33,12 +34,17 @@ class Server:
         return subprocess.run(
             [program, "-i", inventory, str(ROOT / f"playbooks/{name}.yml"), *extra],
             cwd=self.folder,
-            env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1",
-                 "COLUMNS": "5000", "PWD": str(self.folder)},
+            env={
+                **os.environ,
+                "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+                "ANSIBLE_NOCOLOR": "1",
+                "COLUMNS": "5000",
+                "PWD": str(self.folder),
+            },
             capture_output=True,
             text=True,
             check=False,
-        )  # fmt: skip
+        )
 
     def done(self, name: str, *words: str) -> str:
         play = self.play(name, *words)
@@ -78,8 +84,10 @@ def options(server: Server) -> list[str]:
     """What a role's vars say is stronger than an inventory."""
     folder = server.folder
     venv = Path(sys.executable).parents[1]
-    return [f"_image_server_{key}={value}" for key, value in
-            {"export": folder, "exports": folder / "exports", "venv": venv}.items()]  # fmt: skip
+    return [
+        f"_image_server_{key}={value}"
+        for key, value in {"export": folder, "exports": folder / "exports", "venv": venv}.items()
+    ]
 
 
 @pytest.fixture

@@ -4,11 +4,12 @@
 from pathlib import Path
 
 import pytest
-from conftest import Agent
-from disk_builder import MIB, sh
 from slipway.engine.content.base import Decision
 from slipway.engine.content.partclone import partclone_map
 from slipway.engine.content.registry import open_volume, used_map
+
+from .conftest import Agent
+from .disk_builder import MIB, sh
 
 SHAPES = {
     "ext2, 1 KiB": ("ext2", 64, "-b", "1024"),

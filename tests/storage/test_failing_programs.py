@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Agent
-from disk_builder import MAKERS, MIB, Disk, filled, make_ext, sh, sha256
+
+from .conftest import Agent
+from .disk_builder import MAKERS, MIB, Disk, filled, make_ext, sh, sha256
 
 Golden = Callable[[str], Disk]
 
@@ -99,9 +100,13 @@ ENDINGS = {
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("content", PROGRAMS)
 def test_program_that(
-    content: str, ending: str, agent: Agent, room: Path, tree: Path,
+    content: str,
+    ending: str,
+    agent: Agent,
+    room: Path,
+    tree: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     path = disk(room, {"xfs": 320, "btrfs": 160}.get(content, 64))
     MAKERS[content](path, 512, tree)
     (room / "bin").mkdir()
@@ -109,8 +114,10 @@ def test_program_that(
     program.write_text(f"#!/bin/sh\n{ENDINGS[ending]}\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{room / 'bin'}:/usr/sbin:/usr/bin:/sbin:/bin")
-    words = {"fails": ["ended with code 3", "out of luck", "and of memory"],
-             "crashes": ["killed by SIGSEGV", "out of luck"]}  # fmt: skip
+    words = {
+        "fails": ["ended with code 3", "out of luck", "and of memory"],
+        "crashes": ["killed by SIGSEGV", "out of luck"],
+    }
     refused(agent, path, *words.get(ending, []))
 
 
@@ -151,4 +158,7 @@ def test_each_refused_partition_is_named(
         for each in agent("probe", source.path).ok()["disks"][0]["partitions"]
     }
     assert sorted(name for name, method in methods.items() if method == "refused") == [
-        "10", "2", "5"]  # fmt: skip
+        "10",
+        "2",
+        "5",
+    ]

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import Agent
-from disk_builder import MIB, contents, filled, same_ranges, sh, sha256
-from failing_disk import FailingDisk, on_loop
-from fat_reader import fat
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from slipway.engine.content.base import Decision
 from slipway.engine.content.partclone import partclone_map
 from slipway.engine.content.registry import open_volume, used_map
+
+from .conftest import Agent
+from .disk_builder import MIB, contents, filled, same_ranges, sh, sha256
+from .failing_disk import FailingDisk, on_loop
+from .fat_reader import fat
 
 CHANCE = random.Random(12)
 
@@ -32,9 +33,18 @@ def options(draw: st.DrawFn) -> tuple[int, list[str]]:
     per_cluster = draw(st.sampled_from([1, 2, 8, 32]))
     cluster = sector * per_cluster // 1024 or 1
     size = draw(st.integers(320 + 40 * cluster, min(1990 * cluster, 40_000)))
-    words = ["-S", sector, "-s", per_cluster, "-f", draw(st.integers(1, 2)),
-             "-r", draw(st.sampled_from([128, 256, 512])),
-             "-R", draw(st.sampled_from([1, 2, 7, 32]))]  # fmt: skip
+    words = [
+        "-S",
+        sector,
+        "-s",
+        per_cluster,
+        "-f",
+        draw(st.integers(1, 2)),
+        "-r",
+        draw(st.sampled_from([128, 256, 512])),
+        "-R",
+        draw(st.sampled_from([1, 2, 7, 32])),
+    ]
     return size, [*map(str, words), *draw(st.sampled_from([[], ["-a"]]))]
 
 

@@ -4,9 +4,10 @@
 from pathlib import Path
 
 import pytest
-from cases import Case, find
-from conftest import Agent
-from proof import prove
+
+from .cases import Case, find
+from .conftest import Agent
+from .proof import prove
 
 
 @pytest.mark.parametrize("case", find(guest=False), ids=lambda case: case.id)

@@ -6,11 +6,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import containers
 import pytest
-from conftest import Agent
-from disk_builder import MAKERS, MIB, SHAPES, Disk, contents, sh, sha256
-from exporting import Exporter, left_behind
+
+from . import containers
+from .conftest import Agent
+from .disk_builder import MAKERS, MIB, SHAPES, Disk, contents, sh, sha256
+from .exporting import Exporter, left_behind
 
 # What they leave behind is looked for in folders that all exports of a machine share.
 pytestmark = pytest.mark.xdist_group("export")
@@ -26,9 +27,19 @@ SIZES = {"xfs": 320, "btrfs": 120}
 def images(space: Path, tree: Path) -> Exporter:
     """A store with a disk that has one partition of each file system."""
     MAKERS["lvm"] = containers.make_linear(pieces=True)
-    SHAPES["files"] = ("gpt", 512, 900, [
-        (1, 1, 64, "fat32"), (2, 66, 96, "ext4"), (3, 166, 320, "xfs"), (4, 488, 160, "btrfs"),
-        (5, 650, 100, "ntfs"), (6, 752, 64, "lvm")])  # fmt: skip
+    SHAPES["files"] = (
+        "gpt",
+        512,
+        900,
+        [
+            (1, 1, 64, "fat32"),
+            (2, 66, 96, "ext4"),
+            (3, 166, 320, "xfs"),
+            (4, 488, 160, "btrfs"),
+            (5, 650, 100, "ntfs"),
+            (6, 752, 64, "lvm"),
+        ],
+    )
     disk = Disk.build(space / "files.img", "files", tree)
     agent = Agent(space / "files-store")
     agent("backup", disk.path, "--name", "pc").ok()
@@ -41,9 +52,13 @@ def test_it_says_what_there_is(images: Exporter) -> None:
     kinds = {each["partition"]: each["content"] for each in answer["partitions"]}
     group = next(name for name in kinds if name.endswith("/root"))
     assert kinds == {
-        "disk0:1": "fat", "disk0:2": "ext", "disk0:3": "xfs", "disk0:4": "btrfs",
-        "disk0:5": "ntfs", group: "ext",
-    }  # fmt: skip
+        "disk0:1": "fat",
+        "disk0:2": "ext",
+        "disk0:3": "xfs",
+        "disk0:4": "btrfs",
+        "disk0:5": "ntfs",
+        group: "ext",
+    }
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
@@ -60,8 +75,10 @@ def test_files_are_those_of_the_source(
     entries = images("files", *where, "--path", root)["entries"]
     names = {each["name"]: each["size"] for each in entries}
     assert {name: names.get(name) for name in ("random", "zeros", "folder3")} == {
-        "random": 3 * MIB, "zeros": 2 * MIB, "folder3": None,
-    }  # fmt: skip
+        "random": 3 * MIB,
+        "zeros": 2 * MIB,
+        "folder3": None,
+    }
     listed = images("files", *where, "--path", f"{root}folder3")["entries"]
     assert {each["name"]: each["size"] for each in listed} == {
         path.name: path.stat().st_size for path in (tree / "folder3").iterdir()
@@ -133,10 +150,8 @@ def test_a_chunk_that_is_gone_is_named(golden: Callable[[str], Disk], agent: Age
         if path.is_file() and path.stat().st_size > 1 << 20:
             path.unlink()
     files = Exporter(agent.store)
-    said = files.refused(
-        "files", "--image", "pc", "--path", "/random", "--partition", "disk0:1",
-        "--save", room / "got",
-    )  # fmt: skip
+    where = ("--path", "/random", "--partition", "disk0:1")
+    said = files.refused("files", "--image", "pc", *where, "--save", room / "got")
     assert "is missing" in said and "chunk" in said
     assert not (room / "got").exists()
     assert not (room / ".got.part").exists()
@@ -146,8 +161,12 @@ def test_files_with_holes_are_whole(agent: Agent, room: Path) -> None:
     """GRUB gives up on a file of ext4 that begins with one."""
     folder = room / "tree"
     folder.mkdir()
-    places = {"first": [(3 * MIB, 70_000)], "all": [], "between": [(0, 9), (2 * MIB, 9)],
-              "many": [(MIB * n, 5000) for n in range(3, 900, 3)]}  # fmt: skip
+    places = {
+        "first": [(3 * MIB, 70_000)],
+        "all": [],
+        "between": [(0, 9), (2 * MIB, 9)],
+        "many": [(MIB * n, 5000) for n in range(3, 900, 3)],
+    }
     for name, pieces in places.items():
         with (folder / name).open("wb") as file:
             for at, length in pieces:
@@ -203,19 +222,14 @@ def test_damaged_file_systems_end_their_reader_alone(
     files = Exporter(agent.store)
     root = "/" if system in ("fat16", "ext4") else "/tree/"
     ended = {"read": 0, "refused": 0}
+    file = ("files", "--image", "pc", "--path", f"{root}file1", "--partition")
     for number in range(2, count + 2):
-        process = files.start(
-            "files", "--image", "pc", "--path", f"{root}file1", "--partition", f"disk0:{number}",
-            "--save", room / "hurt",
-        )  # fmt: skip
+        process = files.start(*file, f"disk0:{number}", "--save", room / "hurt")
         stdout, stderr = process.communicate(timeout=240)
         # A message in one line, whatever became of the child.
         assert process.returncode == 0 or stderr.count("\n") == 1, stderr
         ended["read" if stdout else "refused"] += 1
     print(system, ended)
-    answer = files(
-        "files", "--image", "pc", "--path", f"{root}file1", "--partition", "disk0:1",
-        "--save", room / "got",
-    )  # fmt: skip
+    answer = files(*file, "disk0:1", "--save", room / "got")
     assert (answer["kind"], sha256(room / "got")) == ("file", sha256(few / "file1"))
     assert left_behind() == []

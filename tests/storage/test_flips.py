@@ -10,9 +10,10 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from conftest import Agent
-from disk_builder import MIB, filled, sh, sha256
 from slipway.cli.main import main
+
+from .conftest import Agent
+from .disk_builder import MIB, filled, sh, sha256
 
 FLIPS = 1000
 # Every so many, the flip is tried through a process of its own.

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Agent
-from disk_builder import (
+
+from .conftest import Agent
+from .disk_builder import (
     MAKERS,
     MIB,
     Disk,
@@ -20,7 +21,7 @@ from disk_builder import (
     sh,
     sha256,
 )
-from marks import FIRMWARE, MARKS, iso, put, seen
+from .marks import FIRMWARE, MARKS, iso, put, seen
 
 pytestmark = pytest.mark.storage
 

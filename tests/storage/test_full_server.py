@@ -11,11 +11,19 @@ from pathlib import Path
 
 import httpx
 import pytest
-from unit.server.conftest import Service, cell
+
+from ..unit.server.conftest import Service, cell
 
 pytestmark = pytest.mark.storage
-LISTS = ("/v1/images", "/v1/sessions", "/v1/jobs", "/v1/registrations", "/v1/next-boots",
-         "/v1/identities", "/v1/status")  # fmt: skip
+LISTS = (
+    "/v1/images",
+    "/v1/sessions",
+    "/v1/jobs",
+    "/v1/registrations",
+    "/v1/next-boots",
+    "/v1/identities",
+    "/v1/status",
+)
 
 
 @pytest.fixture

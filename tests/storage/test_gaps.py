@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Agent
-from disk_builder import MIB, attached, filled, make_ext, same_ranges, sh, sha256
+
+from .conftest import Agent
+from .disk_builder import MIB, attached, filled, make_ext, same_ranges, sh, sha256
 
 SIZE = 600 * MIB
 TABLES = {
@@ -103,13 +104,21 @@ def make_file(room: Path, path: Path, offset: int, size: int, tree: Path) -> Non
     folder.mkdir(exist_ok=True)
     (folder / "file").write_bytes(random.Random(9).randbytes(MIB))
     make_ext("ext4", "-b", "4096")(content, 512, folder)
-    sh("dd", f"if={content}", f"of={path}", "bs=1M", f"seek={offset // MIB}", "conv=notrunc,sparse",
-       "status=none")  # fmt: skip
+    sh(
+        "dd",
+        f"if={content}",
+        f"of={path}",
+        "bs=1M",
+        f"seek={offset // MIB}",
+        "conv=notrunc,sparse",
+        "status=none",
+    )
 
 
-UNITS = {"gpt": "label: gpt\nstart=1MiB, size=100MiB\nstart=101MiB, size=300MiB\n",
-         "mbr": "label: dos\nstart=1MiB, size=100MiB, type=7\n"
-         "start=101MiB, size=300MiB, type=83\n"}  # fmt: skip
+UNITS = {
+    "gpt": "label: gpt\nstart=1MiB, size=100MiB\nstart=101MiB, size=300MiB\n",
+    "mbr": "label: dos\nstart=1MiB, size=100MiB, type=7\nstart=101MiB, size=300MiB, type=83\n",
+}
 
 
 @pytest.mark.parametrize("kind", UNITS)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from guest_pc import SECONDS, run_tests
+
+from .guest_pc import SECONDS, run_tests
 
 GUEST = Path(__file__).parent / "guest"
 

@@ -14,12 +14,19 @@ from typing import Any
 
 import pytest
 from ansible_collections.slipway.imaging.plugins.module_utils import _agent
-from guest_pc import IMAGE, ROOT
+
+from .guest_pc import IMAGE, ROOT
 
 SESSION = {
-    "server": "https://127.0.0.1", "ca": "/root/crt", "token": "secret", "session": "s",
-    "machine": "pc1", "verb": "backup", "image": "pc1", "version": "",
-}  # fmt: skip
+    "server": "https://127.0.0.1",
+    "ca": "/root/crt",
+    "token": "secret",
+    "session": "s",
+    "machine": "pc1",
+    "verb": "backup",
+    "image": "pc1",
+    "version": "",
+}
 # Takes what is posted, as the service does.
 SERVER = """
 import http.server, ssl
@@ -48,9 +55,11 @@ class Module:
     def __init__(self, job: str) -> None:
         # That folder is there on this host, too, where start_job looks.
         self.params = {
-            "job": job, "jobs_dir": "/tmp", "threads": None,
+            "job": job,
+            "jobs_dir": "/tmp",
+            "threads": None,
             "session_file": "/run/slipway/session.json",
-        }  # fmt: skip
+        }
         self.command: list[str] = []
 
     def get_bin_path(self, name: str, opt_dirs: object = None) -> str:
@@ -144,9 +153,12 @@ def _wait_for(look: Any) -> Any:
 
 @pytest.mark.parametrize(
     ("end", "result", "status"),
-    [("exec python3 -c 'import os; os.kill(os.getpid(), 9)'", "signal", "KILL"),
-     ("exit 3", "exit-code", "3"), ("exit 0", "success", "0")],
-)  # fmt: skip
+    [
+        ("exec python3 -c 'import os; os.kill(os.getpid(), 9)'", "signal", "KILL"),
+        ("exit 3", "exit-code", "3"),
+        ("exit 0", "success", "0"),
+    ],
+)
 def test_however_it_ends(environment: Environment, end: str, result: str, status: str) -> None:
     asked = environment.root / "root/asked"
     asked.unlink(missing_ok=True)

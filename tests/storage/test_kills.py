@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Agent, loops
-from disk_builder import FILL, Disk, filled, same_ranges, sh, sha256, used_ranges
+
+from .conftest import Agent, loops
+from .disk_builder import FILL, Disk, filled, same_ranges, sh, sha256, used_ranges
 
 Golden = Callable[[str], Disk]
 
@@ -36,9 +37,17 @@ def test_backup_killed(golden: Golden, agent: Agent, room: Path) -> None:
         return lambda: desks[-1] >= count
 
     moments: list[Callable[[], bool] | float] = [
-        0.05, 0.15, 0.25, on_desk(1), on_desk(2), on_desk(5), on_desk(12), on_desk(25), on_desk(31),
+        0.05,
+        0.15,
+        0.25,
+        on_desk(1),
+        on_desk(2),
+        on_desk(5),
+        on_desk(12),
+        on_desk(25),
+        on_desk(31),
         lambda: named(agent) > known,
-    ]  # fmt: skip
+    ]
     killed = 0
     for moment in moments:
         process = agent.start("backup", source.path, "--name", "pc", "--threads", 1)

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import AGENT, Agent
-from disk_builder import MIB, mounted, sh
+
+from .conftest import AGENT, Agent
+from .disk_builder import MIB, mounted, sh
 
 MEMORY = 300 * MIB
 DISK, FILES = 2 << 40, 1 << 30

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import AGENT, Agent
-from disk_builder import FILL, MIB, attached, sh, sha256
+
+from ..fixtures.lsblk import block_device
+from .conftest import AGENT, Agent
+from .disk_builder import FILL, MIB, attached, sh, sha256
 
 LSBLK = """#!/usr/bin/python3
 import json, os, sys
@@ -60,7 +62,11 @@ LINE_UPS: dict[str, tuple[str, list[D], list[str], dict[str, str] | None]] = {
     "another bus": ("one", [D("nvme0n1", A), D("sda", C)], [], {"disk0": "nvme0n1"}),
     "swapped order": ("two", [D("sda", B), D("sdb", A)], [], {"disk0": "sdb", "disk1": "sda"}),
     "stranger in front": (
-        "two", [D("sda", C), D("sdb", B), D("sdc", A)], [], {"disk0": "sdc", "disk1": "sdb"}),
+        "two",
+        [D("sda", C), D("sdb", B), D("sdc", A)],
+        [],
+        {"disk0": "sdc", "disk1": "sdb"},
+    ),
     "twin of equal size in front": ("one", [D("sda", B), D("sdb", A)], [], {"disk0": "sdb"}),
     "twin alone": ("one", [D("sda", B)], [], None),
     "no disk": ("one", [], [], None),
@@ -73,7 +79,11 @@ LINE_UPS: dict[str, tuple[str, list[D], list[str], dict[str, str] | None]] = {
     "all missing, named": ("one", [D("sda", NOBODY)], ["sda"], None),
     "serial in lower case": ("one", [D("sda", ("s-a", "", ""))], [], None),
     "WWN and model missing": (
-        "one", [D("sda", ("S-A", "", "")), D("sdb", B)], [], {"disk0": "sda"}),
+        "one",
+        [D("sda", ("S-A", "", "")), D("sdb", B)],
+        [],
+        {"disk0": "sda"},
+    ),
     "model missing": ("one", [D("sda", C), D("sdb", ("S-A", "0x5000a", ""))], [], {"disk0": "sdb"}),
     "WWN alone": ("wwn", [D("sda", B), D("sdb", A)], [], {"disk0": "sdb"}),
     "WWN twice": ("wwn", [D("sda", A), D("sdb", A)], [], None),
@@ -82,7 +92,11 @@ LINE_UPS: dict[str, tuple[str, list[D], list[str], dict[str, str] | None]] = {
     "no serial, named": ("nobody", [D("vda", NOBODY), D("vdb", NOBODY)], ["vdb"], {"disk0": "vdb"}),
     "no serial, two named": ("nobody", [D("vda", NOBODY), D("vdb", NOBODY)], ["vda", "vdb"], None),
     "no serial, sizes tell": (
-        "nobody", [D("vda", NOBODY, 12), D("vdb", NOBODY)], ["vda", "vdb"], {"disk0": "vdb"}),
+        "nobody",
+        [D("vda", NOBODY, 12), D("vdb", NOBODY)],
+        ["vda", "vdb"],
+        {"disk0": "vdb"},
+    ),
     "no serial, other size": ("nobody", [D("vda", NOBODY, 12)], ["vda"], None),
     "no serial, other model": ("nobody", [D("vda", ("", "", "QEMU"))], ["vda"], None),
     "smaller, all fits": ("one", [D("sda", A, 5), D("sdb", B)], [], {"disk0": "sda"}),
@@ -90,11 +104,19 @@ LINE_UPS: dict[str, tuple[str, list[D], list[str], dict[str, str] | None]] = {
     "larger": ("one", [D("sda", B), D("sdb", A, 20)], [], {"disk0": "sdb"}),
     "4Kn for 512": ("one", [D("sda", A, sector=4096)], [], None),
     "4Kn for 4Kn": (
-        "4k", [D("sda", B, sector=4096), D("sdb", A, sector=4096)], [], {"disk0": "sdb"}),
+        "4k",
+        [D("sda", B, sector=4096), D("sdb", A, sector=4096)],
+        [],
+        {"disk0": "sdb"},
+    ),
     "512 for 4Kn": ("4k", [D("nvme0n1", A)], [], None),
     "USB stick with the serial": ("one", [D("sda", A, facts=USB)], [], None),
     "USB copy beside the disk": (
-        "one", [D("sda", A, facts=USB), D("sdb", A)], [], {"disk0": "sdb"}),
+        "one",
+        [D("sda", A, facts=USB), D("sdb", A)],
+        [],
+        {"disk0": "sdb"},
+    ),
     "removable": ("one", [D("sda", A, facts=OUT), D("sdb", B)], [], None),
     "write-protected": ("one", [D("sda", A, facts=LOCKED)], [], None),
     "one of two missing": ("two", [D("sda", A), D("sdb", C)], [], None),
@@ -104,11 +126,18 @@ LINE_UPS: dict[str, tuple[str, list[D], list[str], dict[str, str] | None]] = {
     "replacement write-protected": ("one", [D("sda", C, facts=LOCKED)], ["disk0=sda"], None),
     "both to one by hand": ("two", [D("sda", A), D("sdb", B)], ["disk0=sdb"], None),
     "swapped by hand": (
-        "two", [D("sda", A), D("sdb", B)], ["disk0=sdb", "disk1=sda"],
-        {"disk0": "sdb", "disk1": "sda"}),
+        "two",
+        [D("sda", A), D("sdb", B)],
+        ["disk0=sdb", "disk1=sda"],
+        {"disk0": "sdb", "disk1": "sda"},
+    ),
     "one partition, other disk missing": (
-        "two", [D("sda", C), D("sdc", B)], ["disk1:1"], {"disk1": "sdc"}),
-}  # fmt: skip
+        "two",
+        [D("sda", C), D("sdc", B)],
+        ["disk1:1"],
+        {"disk1": "sdc"},
+    ),
+}
 
 
 class Machine:
@@ -137,11 +166,10 @@ class Machine:
             node.unlink(missing_ok=True)
             os.mknod(node, stat.S_IFBLK | 0o600, Path(loop).stat().st_rdev)
             serial, wwn, model = disk.says
-            listed.append({
-                "name": disk.name, "path": str(node), "type": "disk", "size": disk.size * MIB,
-                "log-sec": disk.sector, "phy-sec": disk.sector, "serial": serial, "wwn": wwn,
-                "model": model, "rm": False, "ro": False, "tran": "sata", "mountpoints": [None],
-            } | disk.facts)  # fmt: skip
+            told = {"path": str(node), "serial": serial, "wwn": wwn, "model": model}
+            sectors = {"log-sec": disk.sector, "phy-sec": disk.sector, "tran": "sata"}
+            facts = told | sectors | disk.facts
+            listed.append(block_device(disk.name, disk.size * MIB, **facts))
         self.spec.write_text(json.dumps(listed))
 
     def node(self, name: str) -> Path:
@@ -181,9 +209,11 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Ag
                 env = {"PATH": f"{machine.folder}:{os.environ['PATH']}"}
                 named = [machine.node(each.name) for each in IMAGES[image]]
                 run = subprocess.run(
-                    agent.command("backup", *named, "--name", "pc"), text=True,
-                    env=os.environ | env | {"PYTHONPATH": str(AGENT)}, capture_output=True,
-                )  # fmt: skip
+                    agent.command("backup", *named, "--name", "pc"),
+                    text=True,
+                    env=os.environ | env | {"PYTHONPATH": str(AGENT)},
+                    capture_output=True,
+                )
                 assert run.returncode == 0, run.stdout + run.stderr
                 assert before == {name: sha256(path) for name, path in machine.files.items()}
             finally:

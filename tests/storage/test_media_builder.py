@@ -11,11 +11,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import Agent
-from disk_builder import sh, sha256
-from media_sets import BUILDER, build, command, environment, files, flip, make_disk, run
 from slipway.format import parse, parse_set
 from slipway_media.writing import differs_at, main, put
+
+from .conftest import Agent
+from .disk_builder import sh, sha256
+from .media_sets import BUILDER, build, command, environment, files, flip, make_disk, run
 
 SMALL = ("--image", "pc", "--medium", "usb")
 

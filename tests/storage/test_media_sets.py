@@ -10,9 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Agent, Outcome
-from disk_builder import FILL, MIB, filled, same_ranges, sh, sha256
-from media_sets import a_chunk, build, environment, files, flip, make_disk, unpacked
 from slipway.engine.devices import find_disk
 from slipway.engine.errors import ImageDamaged, Interrupted, SlipwayError
 from slipway.engine.match import match_disks
@@ -21,6 +18,10 @@ from slipway.engine.restore import restore
 from slipway.engine.result import Result
 from slipway.engine.set_store import SetStore
 from slipway.format import ImageRef, MediaSet
+
+from .conftest import Agent, Outcome
+from .disk_builder import FILL, MIB, filled, same_ranges, sh, sha256
+from .media_sets import a_chunk, build, environment, files, flip, make_disk, unpacked
 
 CAPACITY = 42_000_000
 

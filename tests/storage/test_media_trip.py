@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from conftest import Agent
-from disk_builder import FILL, MIB, filled, sh, sha256
-from fixtures.boot_sector import boot_sector
-from media_pc import MediaPc
-from media_sets import ROOT, a_chunk, build, files, flip, unpacked
 from slipway.format import Identity, parse, serialize
+
+from ..fixtures.boot_sector import boot_sector
+from .conftest import Agent
+from .disk_builder import FILL, MIB, filled, sh, sha256
+from .media_pc import MediaPc
+from .media_sets import ROOT, a_chunk, build, files, flip, unpacked
 
 RUNS = "THE-OWN-DISK-RUNS"
 SIGNED = {
@@ -65,9 +66,17 @@ class Site:
 
     def media(self, name: str, *words: object, medium: object = "usb") -> list[Path]:
         made = build(
-            self.store, self.env, self.folder / "media", "--image", "pc", "--medium", medium,
-            "--name", name, *words,
-        )  # fmt: skip
+            self.store,
+            self.env,
+            self.folder / "media",
+            "--image",
+            "pc",
+            "--medium",
+            medium,
+            "--name",
+            name,
+            *words,
+        )
         return files(made, self.folder / "media")
 
     def blank(self, folder: Path) -> Path:
@@ -251,8 +260,9 @@ def test_what_cannot_be_is_refused_at_the_pc(site: Site, room: Path, fault: str)
     before = sha256(disk)
     sector = fault == "other sectors"
     serial = "OWN-1" if fault != "none" else "USB-ONLY"
-    with MediaPc(room, disk, medium, stick=fault == "none", serial=serial,
-                 sector=4096 if sector else 512) as pc:  # fmt: skip
+    with MediaPc(
+        room, disk, medium, stick=fault == "none", serial=serial, sector=4096 if sector else 512
+    ) as pc:
         says = {
             "flipped": "chunk",
             "short": "was cut short",

@@ -13,17 +13,27 @@ import yaml
 from ansible_collections.slipway.imaging.plugins.plugin_utils import _menu_screen
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu import Menu, parse
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_ipxe import Server, render
-from fixtures.boot_sector import boot_sector
-from fixtures.environment_script import environment_script
 
+from ..fixtures.boot_sector import boot_sector
+from ..fixtures.environment_script import environment_script
 from .firmware_pc import SERVER, FirmwarePc
 
 ROLE = Path(__file__).resolve().parents[2] / "roles/boot_menu"
 HOSTILE = [
-    "${net0/mac}", "$${}{net0/mac} $", "|| reboot", "x && reboot ; reboot", "# gone", "--gap x",
-    "back\\", "\\\nreboot", "'single' \"double\" %s %n", "Größe … Ελλ Жук", "还原", "\x1b[31mred",
+    "${net0/mac}",
+    "$${}{net0/mac} $",
+    "|| reboot",
+    "x && reboot ; reboot",
+    "# gone",
+    "--gap x",
+    "back\\",
+    "\\\nreboot",
+    "'single' \"double\" %s %n",
+    "Größe … Ελλ Жук",
+    "还原",
+    "\x1b[31mred",
     "a" * 200,
-]  # fmt: skip
+]
 LOCAL = {"id": "local", "action": "local_disk"}
 
 
@@ -99,8 +109,12 @@ def test_floppies_and_cds_boot_and_without_one_the_menu_comes_back(tmp_path: Pat
     floppy = disk(tmp_path, "floppy", b"THE-FLOPPY-RUNS", 1474560)
     disc = tmp_path / "disc"
     disc.write_bytes(boot_disc())
-    drives = ["-drive", f"file={floppy},format=raw,if=floppy",
-              "-drive", f"file={disc},format=raw,media=cdrom"]  # fmt: skip
+    drives = [
+        "-drive",
+        f"file={floppy},format=raw,if=floppy",
+        "-drive",
+        f"file={disc},format=raw,media=cdrom",
+    ]
     for keys, says in ((["down"], "THE-FLOPPY-RUNS"), (["down", "down"], "THE-CD-RUNS")):
         with pc(tmp_path, menu(*items), *drives) as machine:
             machine.wait_for("Boot from the CD or DVD")
@@ -111,8 +125,12 @@ def test_floppies_and_cds_boot_and_without_one_the_menu_comes_back(tmp_path: Pat
 @pytest.mark.parametrize("method", ["auto", "exit", "chain"])
 def test_the_local_disk_boots_when_the_time_is_up(tmp_path: Path, method: str) -> None:
     local = disk(tmp_path, "local", b"THE-DISK-RUNS", 1 << 20)
-    drive = ["-drive", f"file={local},format=raw,if=none,id=disk",
-             "-device", "ide-hd,drive=disk,bootindex=2"]  # fmt: skip
+    drive = [
+        "-drive",
+        f"file={local},format=raw,if=none,id=disk",
+        "-device",
+        "ide-hd,drive=disk,bootindex=2",
+    ]
     with pc(tmp_path, menu(timeout=2, method=method), *drive) as machine:
         machine.wait_for_serial("THE-DISK-RUNS")
 
@@ -142,10 +160,16 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def build_grub(program: Path, config: Path, modules: str) -> None:
     command = [
-        "grub-mkstandalone", "--format=x86_64-efi", f"--output={program}", f"--modules={modules}",
-        f"--install-modules={modules} configfile memdisk tar", "--fonts=", "--themes=",
-        "--locales=", f"boot/grub/grub.cfg={config}",
-    ]  # fmt: skip
+        "grub-mkstandalone",
+        "--format=x86_64-efi",
+        f"--output={program}",
+        f"--modules={modules}",
+        f"--install-modules={modules} configfile memdisk tar",
+        "--fonts=",
+        "--themes=",
+        "--locales=",
+        f"boot/grub/grub.cfg={config}",
+    ]
     subprocess.run(command, check=True, capture_output=True)
 
 
@@ -183,8 +207,12 @@ def test_uefi_boots_disks_and_cds(
     disc = device == "cd0"
     volume = efi_volume(tmp_path / "volume", programs / "says.efi", place, disc)
     kind, model = ("cdrom", "ide-cd") if disc else ("disk", "ide-hd")
-    drives = ["-drive", f"file={volume},format=raw,if=none,id=disk,media={kind}",
-              "-device", f"{model},drive=disk,bus=ide.0,bootindex=2"]  # fmt: skip
+    drives = [
+        "-drive",
+        f"file={volume},format=raw,if=none,id=disk,media={kind}",
+        "-device",
+        f"{model},drive=disk,bus=ide.0,bootindex=2",
+    ]
     shown = menu({"id": "cd", "action": "cdrom"}, timeout=2, **changes)
     with pc(tmp_path, shown, *drives, uefi=True) as machine:
         machine.wait_for_serial(f"RUNS-FROM ({device})/{place.rpartition('/')[0]}", 300)

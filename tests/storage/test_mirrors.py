@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import readers
-from conftest import Agent
-from containers import luks_format, make_linear, used_linear
-from disk_builder import MIB, attached, check, mounted, same_ranges, sh, sha256
-from raid import SIZE, Array, blank, inside, mark, member, mirror, outside, previews, restored
-from test_partition_types import partitioned
+
+from . import readers
+from .conftest import Agent
+from .containers import luks_format, make_linear, used_linear
+from .disk_builder import MIB, attached, check, mounted, same_ranges, sh, sha256
+from .raid import SIZE, Array, blank, inside, mark, member, mirror, outside, previews, restored
+from .test_partition_types import partitioned
 
 METADATA = ["0.90", "1.0", "1.1", "1.2"]
 
@@ -61,8 +62,16 @@ def test_any_file_system_in_a_mirror(content: str, agent: Agent, room: Path, tre
     targets = restored(agent, room, sources)
     for target in targets:
         plain = blank(room / "plain", size)
-        sh("dd", f"if={target}", f"of={plain}", "bs=1M", f"skip={array.offset // MIB}",
-           f"count={size // MIB}", "conv=sparse", "status=none")  # fmt: skip
+        sh(
+            "dd",
+            f"if={target}",
+            f"of={plain}",
+            "bs=1M",
+            f"skip={array.offset // MIB}",
+            f"count={size // MIB}",
+            "conv=sparse",
+            "status=none",
+        )
         check(plain, content, 512, tree)
 
 
@@ -105,8 +114,15 @@ def test_members_in_partitions_of_one_disk_and_a_whole_disk(
     disk = partitioned(room / "disk", "gpt", *[("A19D880F-05FC-4D3B-A006-743F0F84911E", 42)] * 2)
     for role in range(2):
         start = (1 + 42 * role) * MIB
-        sh("dd", f"if={data}", f"of={disk}", "bs=1M", f"seek={start // MIB}", "conv=notrunc",
-           "status=none")  # fmt: skip
+        sh(
+            "dd",
+            f"if={data}",
+            f"of={disk}",
+            "bs=1M",
+            f"seek={start // MIB}",
+            "conv=notrunc",
+            "status=none",
+        )
         mark(disk, array, role, start, 42 * MIB)
     other = member(room / "other", array, 2, data)
     result = agent("backup", disk, other, "--name", "pc").ok()

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Agent
-from disk_builder import Disk, contents, sh
-from exporting import Exporter
+
+from .conftest import Agent
+from .disk_builder import Disk, contents, sh
+from .exporting import Exporter
 
 # What they leave behind is looked for in folders that all exports of a machine share.
 pytestmark = pytest.mark.xdist_group("export")

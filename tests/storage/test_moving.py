@@ -4,9 +4,10 @@
 from pathlib import Path
 
 import pytest
-from conftest import Agent
-from disk_builder import MAKERS, MIB, Disk, attached, disk_with, filled, sh
-from places import lines, place_in_boot_sector, same_files, set_place, untouched, warnings
+
+from .conftest import Agent
+from .disk_builder import MAKERS, MIB, Disk, attached, disk_with, filled, sh
+from .places import lines, place_in_boot_sector, same_files, set_place, untouched, warnings
 
 pytestmark = pytest.mark.storage
 
@@ -99,11 +100,15 @@ def test_last_is_the_last_that_people_use(
 @pytest.mark.parametrize(
     ("label", "type"),
     [
-        ("gpt", ESP), ("gpt", MSR), ("gpt", "21686148-6449-6E6F-744E-656564454649"),
-        ("gpt", "BFBFAFE7-A34F-448A-9A5B-6213EB736C22"), ("dos", "ef"), ("dos", "12"),
+        ("gpt", ESP),
+        ("gpt", MSR),
+        ("gpt", "21686148-6449-6E6F-744E-656564454649"),
+        ("gpt", "BFBFAFE7-A34F-448A-9A5B-6213EB736C22"),
+        ("dos", "ef"),
+        ("dos", "12"),
         ("dos", "de"),
     ],
-)  # fmt: skip
+)
 def test_space_before_a_service_partition_is_taken_without_moving_it(
     label: str, type: str, agent: Agent, room: Path, tree: Path
 ) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from conftest import Agent
-from disk_builder import MIB, attached, filled, make_ext, make_ntfs, sh, sha256
+
+from .conftest import Agent
+from .disk_builder import MIB, attached, filled, make_ext, make_ntfs, sh, sha256
 
 LDM_DATABASE = "5808C8AA-7E8F-42E0-85D2-E1E90434CFB3"
 LDM_DATA = "AF9B60A0-1431-4F62-BC68-3311714A69AD"
@@ -28,8 +29,15 @@ def partitioned(path: Path, label: str, *parts: tuple[str, int]) -> Path:
 
 
 def paste(path: Path, content: Path, at: int) -> None:
-    sh("dd", f"if={content}", f"of={path}", "bs=1M", f"seek={at}", "conv=notrunc,sparse",
-       "status=none")  # fmt: skip
+    sh(
+        "dd",
+        f"if={content}",
+        f"of={path}",
+        "bs=1M",
+        f"seek={at}",
+        "conv=notrunc,sparse",
+        "status=none",
+    )
     content.unlink()
 
 
@@ -163,9 +171,10 @@ def test_what_is_left_over_does_not_count(
 
 
 @pytest.mark.parametrize(
-    ("data", "hashes"), [(ROOT, ROOT_HASHES), (USR, USR_HASHES), (LINUX, LINUX)],
+    ("data", "hashes"),
+    [(ROOT, ROOT_HASHES), (USR, USR_HASHES), (LINUX, LINUX)],
     ids=["root", "usr", "types say nothing"],
-)  # fmt: skip
+)
 def test_verified_file_system(data: str, hashes: str, agent: Agent, room: Path, tree: Path) -> None:
     disk = partitioned(room / "disk", "gpt", (data, 32), (hashes, 4), (LINUX, 90))
     content, tree_of_hashes = blank(room / "content", 32), blank(room / "hashes", 4)
@@ -195,8 +204,8 @@ def test_volume_group_over_two_disks(agent: Agent, room: Path, tree: Path) -> No
     with attached(paths[0]) as one, attached(paths[1]) as two:
         both = ["--devices", one, "--devices", two]
         sh("lvm", "vgcreate", "-q", "-s", "1M", "--driverloaded", "n", *both, "half", one, two)
-        sh("lvm", "lvcreate", "-an", "-Zn", "-Wn", "-y", "--driverloaded", "n", *both, "-n", "root",
-           "-l", "50", "half")  # fmt: skip
+        root = ("-an", "-Zn", "-Wn", "-n", "root", "-l", "50")
+        sh("lvm", "lvcreate", "-y", "--driverloaded", "n", *both, *root, "half")
     for path in paths:
         error = agent("backup", path, "--name", "pc").failed("source_refused")
         for word in ("disk0:disk", "volume group half", "pv1" if path == paths[0] else "pv0"):

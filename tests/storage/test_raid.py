@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Agent
-from disk_builder import MIB, Disk, filled, sh, sha256
-from raid import (
+
+from .conftest import Agent
+from .disk_builder import MIB, Disk, filled, sh, sha256
+from .raid import (
     SIZE,
     Array,
     blank,
@@ -21,7 +22,7 @@ from raid import (
     previews,
     restored,
 )
-from test_failing_programs import ENDINGS
+from .test_failing_programs import ENDINGS
 
 Golden = Callable[[str], Disk]
 
@@ -152,8 +153,13 @@ def test_larger_disk(agent: Agent, room: Path, tree: Path) -> None:
 
 
 LEVELS: list[tuple[int | str, int]] = [
-    ("linear", 2), (0, 2), (4, 3), (5, 3), (6, 4), (10, 2),
-]  # fmt: skip
+    ("linear", 2),
+    (0, 2),
+    (4, 3),
+    (5, 3),
+    (6, 4),
+    (10, 2),
+]
 
 
 @pytest.mark.parametrize(

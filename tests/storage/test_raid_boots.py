@@ -6,10 +6,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import Agent
-from disk_builder import MIB, attached, filled, sh
-from guest_pc import IMAGE, accelerated, overlay, run_pc
-from raid import Array, examined, mark, placed
+
+from .conftest import Agent
+from .disk_builder import MIB, attached, filled, sh
+from .guest_pc import IMAGE, accelerated, overlay, run_pc
+from .raid import Array, examined, mark, placed
 
 START, SIZE = MIB, 224 * MIB
 ARRAY = Array(size=SIZE - 2 * MIB)
@@ -66,8 +67,9 @@ def root_of(room: Path) -> Path:
 def install_grub(disk: Path, room: Path) -> None:
     """Into the MBR and the gap behind it, where boot.img and core.img follow each other."""
     core = room / "core.img"
-    sh("grub-mkimage", "-O", "i386-pc", "-p", f"(mduuid/{ARRAY.uuid.hex()})/boot/grub", "-o", core,
-       "biosdisk", "part_msdos", "mdraid1x", "ext2", "normal", "linux")  # fmt: skip
+    place = f"(mduuid/{ARRAY.uuid.hex()})/boot/grub"
+    modules = ("biosdisk", "part_msdos", "mdraid1x", "ext2", "normal", "linux")
+    sh("grub-mkimage", "-O", "i386-pc", "-p", place, "-o", core, *modules)
     with disk.open("r+b") as file:
         file.write((GRUB / "boot.img").read_bytes()[:440])
         file.seek(512)
@@ -86,10 +88,10 @@ def build(room: Path) -> list[Path]:
         with disk.open("wb") as file:
             file.truncate(START + SIZE)
         with attached(disk) as device:
-            sh("sfdisk", "-q", "--no-reread", "--no-tell-kernel", device,
-               input="label: dos\nstart=1MiB, type=fd, bootable\n")  # fmt: skip
-        sh("dd", f"if={system}", f"of={disk}", "bs=1M", f"seek={(START + ARRAY.offset) // MIB}",
-           "conv=notrunc,sparse", "status=none")  # fmt: skip
+            table = "label: dos\nstart=1MiB, type=fd, bootable\n"
+            sh("sfdisk", "-q", "--no-reread", "--no-tell-kernel", device, input=table)
+        place = (f"of={disk}", "bs=1M", f"seek={(START + ARRAY.offset) // MIB}")
+        sh("dd", f"if={system}", *place, "conv=notrunc,sparse", "status=none")
         mark(disk, ARRAY, role, START, SIZE)
         install_grub(disk, room)
     return disks
@@ -112,8 +114,9 @@ def test_a_system_on_a_mirror(agent: Agent, room: Path) -> None:
         for part in disk["partitions"]
     ]
     assert [(part["content"], part["method"]) for part in parts] == [
-        ("linux_raid_member", "used"), ("linux_raid_member", "used")
-    ]  # fmt: skip
+        ("linux_raid_member", "used"),
+        ("linux_raid_member", "used"),
+    ]
     assert all(part["bytes_used"] < SIZE * 3 // 4 for part in parts)
     with attached(disks[0], 512, START, SIZE) as device:
         before = examined(device)

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Agent
-from disk_builder import MIB, Disk, attached, filled, sh, sha256
+
+from .conftest import Agent
+from .disk_builder import MIB, Disk, attached, filled, sh, sha256
 
 Golden = Callable[[str], Disk]
 

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Agent
-from disk_builder import (
+
+from .conftest import Agent
+from .disk_builder import (
     FILL,
     MIB,
     Disk,

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import AGENT, Agent
-from containers import luks_format
-from disk_builder import (
+
+from .conftest import AGENT, Agent
+from .containers import luks_format
+from .disk_builder import (
     MAKERS,
     MIB,
     attached,
@@ -27,7 +28,7 @@ from disk_builder import (
     sh,
     sha256,
 )
-from places import (
+from .places import (
     MOUNT,
     ROOM,
     lines,
@@ -39,8 +40,8 @@ from places import (
     untouched,
     warnings,
 )
-from test_kills import bootable_junk, wait_for_first_write
-from test_large import measured
+from .test_kills import bootable_junk, wait_for_first_write
+from .test_large import measured
 
 pytestmark = pytest.mark.storage
 
@@ -54,14 +55,24 @@ GPT_BEHIND = (
 )
 
 
+def sums(store: Path) -> str:
+    """The SHA-256 of each file of a store."""
+    files = ("-type", "f", "-not", "-path", "*/tmp/*")
+    return sh("find", store, *files, "-exec", "sha256sum", "{}", "+")
+
+
 @pytest.mark.parametrize(
     ("kind", "script", "sector"),
     [
-        ("ext4", GPT, 512), ("ext4", GPT_BEHIND, 4096),
-        ("ntfs", GPT, 512), ("ntfs", GPT_BEHIND, 512), ("ntfs", GPT, 4096),
-        ("btrfs", GPT, 512), ("btrfs", GPT_BEHIND, 512),
+        ("ext4", GPT, 512),
+        ("ext4", GPT_BEHIND, 4096),
+        ("ntfs", GPT, 512),
+        ("ntfs", GPT_BEHIND, 512),
+        ("ntfs", GPT, 4096),
+        ("btrfs", GPT, 512),
+        ("btrfs", GPT_BEHIND, 512),
     ],
-)  # fmt: skip
+)
 def test_a_smaller_disk(
     kind: str, script: str, sector: int, agent: Agent, room: Path, tree: Path
 ) -> None:
@@ -73,8 +84,7 @@ def test_a_smaller_disk(
         set_place(source, 3)
     with attached(source.path, sector) as device:
         agent("backup", device, "--name", "pc").ok()
-    store = sh("find", agent.store, "-type", "f", "-not", "-path", "*/tmp/*", "-exec",
-               "sha256sum", "{}", "+")  # fmt: skip
+    store = sums(agent.store)
     target = filled(room / "target", ROOM.get(kind, 200 * MIB))
     with attached(target, sector) as device:
         restore = ("restore", "pc", "--target", f"disk0={device}")
@@ -83,8 +93,11 @@ def test_a_smaller_disk(
         outcome = agent(*restore)
         assert outcome.ok()["changed"] is True
         assert any("file system is made smaller" in each for each in warnings(outcome))
-        assert any(each["phase"] == "plan" and each["done"] > 0 for each in outcome.records
-                   if each["type"] == "progress")  # fmt: skip
+        assert any(
+            each["phase"] == "plan" and each["done"] > 0
+            for each in outcome.records
+            if each["type"] == "progress"
+        )
         assert "No problems found" in sh("sgdisk", "-v", device)
         if kind == "btrfs":
             # The kernel knows what came out before, as it does after a restart.
@@ -104,8 +117,7 @@ def test_a_smaller_disk(
         start = int(lines(target, sector)[2]["start"])
         assert place_in_boot_sector(target, start) == start // sector
         assert any("disk0:3: moves" in each for each in warnings(outcome))
-    assert store == sh("find", agent.store, "-type", "f", "-not", "-path", "*/tmp/*", "-exec",
-                       "sha256sum", "{}", "+")  # fmt: skip
+    assert sums(agent.store) == store
 
 
 @pytest.mark.parametrize("kind", ["ext4", "ntfs"])
@@ -430,8 +442,11 @@ def make_large(kind: str) -> Maker:
                 if kind != "ntfs":
                     sh("fallocate", "-l", "30G", point / "filler")
                 for number in range(8):
-                    sh("sh", "-c", f"seq {number}000000000 3 99999999999 | head -c 512M"
-                       f"> {point}/file{number}")  # fmt: skip
+                    sh(
+                        "sh",
+                        "-c",
+                        f"seq {number}000000000 3 99999999999 | head -c 512M> {point}/file{number}",
+                    )
                 (point / "filler").unlink(missing_ok=True)
 
     return make

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Agent
-from disk_builder import Disk, filled, same_ranges
+
+from .conftest import Agent
+from .disk_builder import Disk, filled, same_ranges
 
 Golden = Callable[[str], Disk]
 

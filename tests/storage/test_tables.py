@@ -8,27 +8,33 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Agent
-from disk_builder import MIB, attached, filled, make_ext, same_ranges, sh, sha256
+
+from .conftest import Agent
+from .disk_builder import MIB, attached, filled, make_ext, same_ranges, sh, sha256
 
 LOGICALS = 20
 NOISE = random.Random(11).randbytes(200 * 512)
 
 # Extended, with holes between the logical partitions, behind the last, and behind the container.
 MANY = [
-    "label: dos", "label-id: 0xc0ffee01", "start=1MiB, size=8MiB, type=7, bootable",
-    "start=10MiB, size=80MiB, type=5", "start=92MiB, size=2MiB, type=12",
+    "label: dos",
+    "label-id: 0xc0ffee01",
+    "start=1MiB, size=8MiB, type=7, bootable",
+    "start=10MiB, size=80MiB, type=5",
+    "start=92MiB, size=2MiB, type=12",
     "start=95MiB, size=1MiB, type=1b",
     *(f"start={11 + 3 * i}MiB, size={1 + i % 2}MiB, type=83" for i in range(LOGICALS)),
-]  # fmt: skip
+]
 NAMED = [
-    "label: gpt", "label-id: 01234567-89AB-CDEF-0123-456789ABCDEF", "table-length: 128",
-    "1: start=1MiB, size=8MiB, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B, name=\"EFI\", "
-    "uuid=11111111-2222-3333-4444-555555555555, attrs=\"RequiredPartition GUID:62,63\"",
+    "label: gpt",
+    "label-id: 01234567-89AB-CDEF-0123-456789ABCDEF",
+    "table-length: 128",
+    '1: start=1MiB, size=8MiB, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B, name="EFI", '
+    'uuid=11111111-2222-3333-4444-555555555555, attrs="RequiredPartition GUID:62,63"',
     "3: start=20MiB, size=4MiB, type=E3C9E316-0B5C-4DB8-817D-F92DF00215AE, "
-    "name=\"Microsoft reserved partition\", attrs=\"NoBlockIOProtocol LegacyBIOSBootable\"",
-    "7: start=40MiB, size=20MiB, type=L, name=\"\u5bb6 gr\u00f6\u00dfer \u00e9\"",
-]  # fmt: skip
+    'name="Microsoft reserved partition", attrs="NoBlockIOProtocol LegacyBIOSBootable"',
+    '7: start=40MiB, size=20MiB, type=L, name="\u5bb6 gr\u00f6\u00dfer \u00e9"',
+]
 FEW = ["label: gpt", "table-length: 4", "4: start=1MiB, size=8MiB", "1: start=30MiB, size=8MiB"]
 MORE = ["label: gpt", "table-length: 256", "1: start=1MiB, size=8MiB", "200: start=9MiB, size=1MiB"]
 FOUR = ["label: dos", *(f"start={1 + 12 * i}MiB, size=10MiB, type=83" for i in range(4))]
@@ -126,8 +132,15 @@ def build(path: Path, sector: int, lines: list[str], change: Change | None, tree
         with content.open("wb") as file:
             file.truncate(min(size, 8 * MIB))
         make_ext("ext4", "-b", "4096")(content, sector, tree / "folder1")
-        sh("dd", f"if={content}", f"of={path}", "bs=1M", f"seek={start // MIB}", "conv=notrunc",
-           "status=none")  # fmt: skip
+        sh(
+            "dd",
+            f"if={content}",
+            f"of={path}",
+            "bs=1M",
+            f"seek={start // MIB}",
+            "conv=notrunc",
+            "status=none",
+        )
 
 
 def dump(path: Path, sector: int) -> str:
@@ -242,9 +255,18 @@ def test_table_comes_back(case: str, agent: Agent, room: Path, tree: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "case", ["names-and-attributes", "4-entries-4k", "256-entries", "256-entries-4k", "hybrid",
-             "moved-entries", "many-logicals", "backup-inside"],
-)  # fmt: skip
+    "case",
+    [
+        "names-and-attributes",
+        "4-entries-4k",
+        "256-entries",
+        "256-entries-4k",
+        "hybrid",
+        "moved-entries",
+        "many-logicals",
+        "backup-inside",
+    ],
+)
 def test_table_on_a_larger_disk(case: str, agent: Agent, room: Path, tree: Path) -> None:
     """The backup table goes to the new end whatever its size; partitions stay as they were."""
     sector, lines, change = CASES[case]

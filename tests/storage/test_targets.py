@@ -10,8 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import Agent
-from disk_builder import (
+from slipway.format import parse, serialize
+
+from .conftest import Agent
+from .disk_builder import (
     FILL,
     MAKERS,
     MIB,
@@ -29,7 +31,6 @@ from disk_builder import (
     sha256,
     used_ranges,
 )
-from slipway.format import parse, serialize
 
 Golden = Callable[[str], Disk]
 
@@ -277,8 +278,16 @@ def test_swap_space_without_a_header_is_refused_before_the_first_write(
 def check_swap(target: Path, room: Path, start: int, size: int, part: Part) -> None:
     """The kernel takes it, as large as it should be; UUID and label are as they were."""
     piece = room / "swap"
-    sh("dd", f"if={target}", f"of={piece}", "bs=1M", f"skip={start // MIB}", f"count={size // MIB}",
-       "conv=sparse", "status=none")  # fmt: skip
+    sh(
+        "dd",
+        f"if={target}",
+        f"of={piece}",
+        "bs=1M",
+        f"skip={start // MIB}",
+        f"count={size // MIB}",
+        "conv=sparse",
+        "status=none",
+    )
     fields = [
         sh("blkid", "-p", "-o", "export", "-s", "UUID", "-s", "LABEL", "-O", each[1], each[0])
         for each in ((piece, 0), (room / "source", part.offset))
@@ -289,8 +298,11 @@ def check_swap(target: Path, room: Path, start: int, size: int, part: Part) -> N
     with attached(piece) as device:
         sh("swapon", device)
         try:
-            [row] = [each.split() for each in sh("swapon", "--show", "--bytes", "--noheadings")
-                     .splitlines() if str(device) in each]  # fmt: skip
+            [row] = [
+                each.split()
+                for each in sh("swapon", "--show", "--bytes", "--noheadings").splitlines()
+                if str(device) in each
+            ]
             assert int(row[2]) == size - 4096
         finally:
             sh("swapoff", device)
@@ -350,17 +362,21 @@ def last_partition(device: Path, sector: int) -> tuple[int, int]:
 def size_of(path: Path, content: str, sector: int) -> int:
     """How large the file system says it is."""
     if content.startswith("ext"):
-        words = dict(row.split(":", 1) for row in sh("dumpe2fs", "-h", path).splitlines()
-                     if ":" in row)  # fmt: skip
+        words = dict(
+            row.split(":", 1) for row in sh("dumpe2fs", "-h", path).splitlines() if ":" in row
+        )
         return int(words["Block count"]) * int(words["Block size"])
     if content == "ntfs":
         rows = sh("ntfsresize", "--info", "--force", "--no-progress-bar", path).splitlines()
         [row] = [each for each in rows if each.startswith("Current volume size")]
         return int(row.split(":")[1].split()[0])
     if content == "xfs":
-        words = dict(row.split(" = ") for row in
-                     sh("xfs_db", "-r", "-c", "sb 0", "-c", "p dblocks blocksize", path)
-                     .splitlines())  # fmt: skip
+        words = dict(
+            row.split(" = ")
+            for row in sh(
+                "xfs_db", "-r", "-c", "sb 0", "-c", "p dblocks blocksize", path
+            ).splitlines()
+        )
         return int(words["dblocks"]) * int(words["blocksize"])
     rows = sh("btrfs", "inspect-internal", "dump-super", path).splitlines()
     return int(next(row.split()[1] for row in rows if row.startswith("total_bytes")))
@@ -369,11 +385,17 @@ def size_of(path: Path, content: str, sector: int) -> int:
 @pytest.mark.parametrize(
     ("content", "label", "sector"),
     [
-        ("ext2", "dos", 512), ("ext3", "gpt", 512), ("ext4", "gpt", 4096), ("ext4", "logical", 512),
-        ("xfs", "gpt", 512), ("xfs", "gpt", 4096), ("btrfs", "gpt", 512), ("ntfs", "dos", 512),
+        ("ext2", "dos", 512),
+        ("ext3", "gpt", 512),
+        ("ext4", "gpt", 4096),
+        ("ext4", "logical", 512),
+        ("xfs", "gpt", 512),
+        ("xfs", "gpt", 4096),
+        ("btrfs", "gpt", 512),
+        ("ntfs", "dos", 512),
         ("ntfs", "gpt", 4096),
     ],
-)  # fmt: skip
+)
 def test_last_partition_grows(
     content: str, label: str, sector: int, agent: Agent, room: Path, tree: Path
 ) -> None:
@@ -381,8 +403,8 @@ def test_last_partition_grows(
         "dos": "label: dos\nstart=1MiB, size=8MiB\nstart=10MiB, size=350MiB\n",
         "gpt": "label: gpt\nstart=1MiB, size=8MiB\nstart=10MiB, size=350MiB, name=last\n",
         "logical": "label: dos\nstart=1MiB, size=8MiB\nstart=10MiB, size=380MiB, type=5\n"
-                   "start=11MiB, size=8MiB\nstart=20MiB, size=350MiB\n",
-    }[label]  # fmt: skip
+        "start=11MiB, size=8MiB\nstart=20MiB, size=350MiB\n",
+    }[label]
     number = 6 if label == "logical" else 2
     source = disk_with(room, script, 400 * MIB, {number: MAKERS[content]}, tree, sector)
     with attached(source.path, sector) as device:

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import Agent
-from disk_builder import (
+
+from .conftest import Agent
+from .disk_builder import (
     MAKERS,
     MIB,
     attached,
@@ -23,7 +24,7 @@ from disk_builder import (
     sha256,
     used_ranges,
 )
-from ntfs_builder import open_log
+from .ntfs_builder import open_log
 
 Ranges = list[tuple[int, int]]
 

@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
-from guest_pc import SECONDS, run_tests
+
+from .guest_pc import SECONDS, run_tests
 
 _CARD = ["-device", "virtio-net-pci,mac=52:54:00:77:00:01,romfile="]
 
@@ -22,11 +23,16 @@ def test_it_checks_in_and_has_the_servers_time(tmp_path: Path, says: str) -> Non
     reports = run_tests(
         tmp_path,
         "guest_clock",
-        [f"guest.booted={time.time():.0f}", "slipway.session=0123456789abcdef",
-         f"slipway.ticket={'t' * 43}"],
+        [
+            f"guest.booted={time.time():.0f}",
+            "slipway.session=0123456789abcdef",
+            f"slipway.ticket={'t' * 43}",
+        ],
         ["-rtc", f"base={says}", *_CARD],
-        {"project/tls/server.crt": certificate.read_bytes(),
-         "project/tls/server.key": key.read_bytes()},
-    )  # fmt: skip
+        {
+            "project/tls/server.crt": certificate.read_bytes(),
+            "project/tls/server.key": key.read_bytes(),
+        },
+    )
     [report] = reports.values()
     assert report["outcome"] == "passed", report["text"]

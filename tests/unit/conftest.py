@@ -2,15 +2,35 @@
 """What all unit tests share."""
 
 import os
+from collections.abc import Callable
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
-# `make fuzz` asks for more; hypothesis itself would try 100.
-WANTED = os.environ.get("SLIPWAY_FUZZ")
+from ..fixtures.commands import MockCommand
+
+# `make fuzz` asks for more, and searches; hypothesis itself would try 100. In `make test` the same
+# examples are tried each time: what fails there, a change has broken.
+FUZZ = int(os.environ.get("SLIPWAY_FUZZ", "100"))
 
 # A test that says how long an example may take fails on a busy machine, and proves nothing.
-# `make fuzz` searches; the same examples each time find what a change has broken, and nothing else.
 settings.register_profile(
-    "slipway", deadline=None, max_examples=int(WANTED or 100), derandomize=WANTED is None
+    "slipway", deadline=None, max_examples=FUZZ, derandomize="SLIPWAY_FUZZ" not in os.environ
 )
 settings.load_profile("slipway")
+
+
+@pytest.fixture
+def mock_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., MockCommand]:
+    """Put a fake program before the others on PATH; call it again for another one, or anew."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+    def install(
+        name: str, stdout: str = "", code: int = 0, stderr: str = "", *, body: str = ""
+    ) -> MockCommand:
+        return MockCommand(folder, name).make(stdout, code, stderr, body)
+
+    return install

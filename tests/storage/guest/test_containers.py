@@ -5,10 +5,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import Agent
-from containers import PASSPHRASE, active, group_of, luks_format, lvm, make_luks
-from disk_builder import MIB, attached, contents, filled, mounted, same_ranges, sh, sha256
-from raid import METADATA
+
+from ..conftest import Agent
+from ..containers import PASSPHRASE, active, group_of, luks_format, lvm, make_luks
+from ..disk_builder import MIB, attached, contents, filled, mounted, same_ranges, sh, sha256
+from ..raid import METADATA
 
 
 def disk(path: Path, mebibytes: int) -> Path:
@@ -72,10 +73,10 @@ def test_thin_pool(agent: Agent, room: Path, tree: Path) -> None:
     group = group_of(source)
     with attached(source) as device:
         lvm(device, "vgcreate", "-s", "1M", group, device, kernel=True)
-        lvm(device, "lvcreate", "-y", "--type", "thin-pool", "-n", "pool", "-l", 40,
-            "--poolmetadatasize", "4M", group, kernel=True)  # fmt: skip
-        lvm(device, "lvcreate", "-y", "-V", "80M", "--thinpool", "pool", "-n", "thin", group,
-            kernel=True)  # fmt: skip
+        pool = ("--type", "thin-pool", "-n", "pool", "-l", 40, "--poolmetadatasize", "4M")
+        lvm(device, "lvcreate", "-y", *pool, group, kernel=True)
+        thin = ("-V", "80M", "--thinpool", "pool", "-n", "thin")
+        lvm(device, "lvcreate", "-y", *thin, group, kernel=True)
         volume = linked(Path("/dev", group, "thin"), room)
         sh("mkfs.ext4", "-q", "-F", "-d", tree, volume)
         lvm(device, "vgchange", "-an", group, kernel=True)
@@ -104,8 +105,8 @@ def test_striped_over_two_disks(agent: Agent, room: Path, tree: Path) -> None:
     with attached(sources[0]) as one, attached(sources[1]) as two:
         both = f"{one},{two}"
         sh("lvm", "vgcreate", "-s", "1M", "--devices", both, group, one, two)
-        sh("lvm", "lvcreate", "-y", "-an", "-Zn", "-Wn", "-i", 2, "-l", 40, "-n", "data",
-           "--devices", both, group)  # fmt: skip
+        striped = ("-an", "-Zn", "-Wn", "-i", 2, "-l", 40, "-n", "data")
+        sh("lvm", "lvcreate", "-y", *striped, "--devices", both, group)
     together(sources, "mkfs.ext4", "-q", "-F", "-d", tree, f"/dev/{group}/data")
     previews = agent("probe", *sources).ok()["disks"]
     assert "striped over several" in previews[0]["partitions"][0]["reason"]
@@ -122,8 +123,17 @@ def test_members_of_linux_raid_are_left_alone(metadata: str, agent: Agent, room:
     path = disk(room / "member", 32)
     sh("modprobe", "-a", "md-mod", "raid1")
     with attached(path) as device:
-        sh("mdadm", "--create", "/dev/md7", "--run", "--level=1", "--raid-devices=2",
-           f"--metadata={metadata}", device, "missing")  # fmt: skip
+        sh(
+            "mdadm",
+            "--create",
+            "/dev/md7",
+            "--run",
+            "--level=1",
+            "--raid-devices=2",
+            f"--metadata={metadata}",
+            device,
+            "missing",
+        )
         # What the array shows begins with a table, at the very start for 0.90 and 1.0.
         sh("sfdisk", "-q", "/dev/md7", input="label: dos\nsize=8M\n")
         sh("udevadm", "settle")

@@ -4,9 +4,10 @@
 from pathlib import Path
 
 import pytest
-from cases import Case, find
-from conftest import Agent
-from proof import prove
+
+from ..cases import Case, find
+from ..conftest import Agent
+from ..proof import prove
 
 SLOW = {"exfat", "reiserfs-1k", "luks1", "luks2"}
 

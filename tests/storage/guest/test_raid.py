@@ -6,10 +6,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-import readers
-from conftest import Agent
-from disk_builder import MIB, attached, contents, filled, mounted, sh, sha256
-from raid import METADATA, examined
+
+from .. import readers
+from ..conftest import Agent
+from ..disk_builder import MIB, attached, contents, filled, mounted, sh, sha256
+from ..raid import METADATA, examined
 
 NODE = Path("/dev/md7")
 

@@ -4,9 +4,10 @@
 from pathlib import Path
 
 import pytest
-from conftest import Agent
-from disk_builder import MAKERS, MIB, attached, disk_with, filled, sh
-from places import ROOM, lines, same_files, spread
+
+from ..conftest import Agent
+from ..disk_builder import MAKERS, MIB, attached, disk_with, filled, sh
+from ..places import ROOM, lines, same_files, spread
 
 SCRIPT = "label: gpt\nstart=1MiB, size=360MiB\nstart=361MiB, size=30MiB\n"
 

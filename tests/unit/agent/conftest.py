@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Doubles for the world outside: commands on PATH, an image server with its own CA."""
+"""Doubles for the world outside: an image server with its own CA, and images."""
 
 import json
-import os
 import ssl
-import stat
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -18,40 +16,6 @@ import pytest
 from slipway.format import Disk, Extents, Identity, Manifest, Segment, Table, digest_of, make_frame
 
 CELL = 1 << 20
-
-
-@dataclass
-class MockCommand:
-    """A fake program on PATH that records how it was called."""
-
-    log: Path
-
-    @property
-    def calls(self) -> list[list[str]]:
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
-
-
-@pytest.fixture
-def mock_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., MockCommand]:
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-
-    def install(name: str, stdout: str = "", code: int = 0, stderr: str = "") -> MockCommand:
-        (folder / f"{name}.out").write_text(stdout)
-        log = folder / f"{name}.calls"
-        log.touch()
-        program = folder / name
-        program.write_text(
-            "#!/usr/bin/python3\nimport json, sys\n"
-            f"open({str(log)!r}, 'a').write(json.dumps(sys.argv[1:]) + '\\n')\n"
-            f"sys.stdout.write(open({str(folder / f'{name}.out')!r}).read())\n"
-            f"sys.stderr.write({stderr!r})\nsys.exit({code})\n"
-        )
-        program.chmod(program.stat().st_mode | stat.S_IXUSR)
-        return MockCommand(log)
-
-    return install
 
 
 @dataclass
@@ -76,12 +40,11 @@ class FakeServer:
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tls")
     for name in ("good", "other"):
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-             "-nodes", "-keyout", folder / f"{name}.key", "-out", folder / f"{name}.crt",
-             "-days", "2", "-subj", "/CN=img", "-addext", "subjectAltName=IP:127.0.0.1"],
-            check=True, capture_output=True,
-        )  # fmt: skip
+        key, file = folder / f"{name}.key", folder / f"{name}.crt"
+        request = ["openssl", "req", "-x509", "-nodes", "-keyout", key, "-out", file, "-days", "2"]
+        request += ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+        request += ["-subj", "/CN=img", "-addext", "subjectAltName=IP:127.0.0.1"]
+        subprocess.run(request, check=True, capture_output=True)
     return folder
 
 

@@ -23,7 +23,7 @@ from slipway.format import (
     Table,
     TablePartition,
     serialize,
-)  # fmt: skip
+)
 from slipway.format import (
     parse as parse_manifest,
 )
@@ -65,8 +65,9 @@ def test_real_outputs() -> None:
     assert old.entries[1].entry == WINDOWS
     assert old.entries[0].entry.label == "Lenovo Recovery System"
     assert [(each.start, each.sectors) for each in old.entries] == [
-        (0x276800, 0x1F4000), (0x1F4800, 0x82000)
-    ]  # fmt: skip
+        (0x276800, 0x1F4000),
+        (0x1F4800, 0x82000),
+    ]
     new = parse(OVMF)
     assert {(each.start, each.sectors) for each in new.entries} == {(0x800, 0x100000)}
     assert [(each.number, each.active) for each in new.entries] == [("0002", False), ("0004", True)]
@@ -126,8 +127,13 @@ class Firmware:
         self.path = folder / "nvram.json"
         network = ["0001", "UEFI PXEv4", "PciRoot(0x0)/MAC(525400770001,1)"]
         shell = ["0002", "EFI Shell", "FvVol(x)"]
-        state = {"mood": mood, "order": ["0001", "0002"], "entries": [network, shell], "calls": [],
-                 "place": "0x800,0x100000"}  # fmt: skip
+        state = {
+            "mood": mood,
+            "order": ["0001", "0002"],
+            "entries": [network, shell],
+            "calls": [],
+            "place": "0x800,0x100000",
+        }
         self.path.write_text(json.dumps(state))
 
     @property
@@ -164,8 +170,12 @@ def test_an_entry_is_made_behind_the_network(firmware: Firmware) -> None:
     assert run(manifest) == ["created"]
     assert firmware.state["order"] == ["0001", "0007", "0002"]
     [create] = [call for call in firmware.state["calls"] if "--create-only" in call]
-    assert {"--disk=/dev/sda", "--part=1", "--label=debian",
-            "--loader=\\EFI\\debian\\shimx64.efi"} <= set(create)  # fmt: skip
+    assert {
+        "--disk=/dev/sda",
+        "--part=1",
+        "--label=debian",
+        "--loader=\\EFI\\debian\\shimx64.efi",
+    } <= set(create)
     firmware.change(calls=[])
     assert run(manifest) == run(manifest, write=False) == ["present"]
     assert firmware.state["calls"] == [["-v"], ["-v"]]

@@ -15,14 +15,11 @@ from slipway.net.facts import firmware, hardware, secure_boot, wired_macs
 from slipway.net.session import Session
 from slipway.net.site import Site
 
+from ...fixtures.lsblk import block_device
+
 NONCE = "n" * 32
-LSBLK = {
-    "blockdevices": [
-        {"name": "sda", "path": "/dev/sda", "type": "disk", "size": 1000, "log-sec": 512,
-         "phy-sec": 4096, "serial": " S1 ", "wwn": None, "model": "M\u001b[2J", "rm": False,
-         "ro": False, "tran": "sata", "mountpoints": [None]},
-    ]
-}  # fmt: skip
+DISK = block_device("sda", 1000, serial=" S1 ", model="M\u001b[2J", tran="sata")
+LSBLK = {"blockdevices": [DISK | {"phy-sec": 4096}]}
 
 
 def write(path: Path, text: str) -> None:

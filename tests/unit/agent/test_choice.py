@@ -22,9 +22,18 @@ from slipway.net.choice import Desk, JobStatus, Refusal, Wish, wish
 from slipway.net.site import Site
 
 QUEUED = JobStatus(
-    machine="pc1", action="backup", title="Back up", image="pc1", state="queued", outcome="",
-    message="", remedy="", place=3, runner=True, session="",
-)  # fmt: skip
+    machine="pc1",
+    action="backup",
+    title="Back up",
+    image="pc1",
+    state="queued",
+    outcome="",
+    message="",
+    remedy="",
+    place=3,
+    runner=True,
+    session="",
+)
 RUNNING = replace(QUEUED, state="running", place=0)
 JOINED = replace(RUNNING, session="0123456789abcdef")
 DONE = replace(JOINED, state="ended", outcome="done")

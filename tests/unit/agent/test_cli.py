@@ -59,9 +59,16 @@ def test_failures(
 
 @pytest.mark.parametrize(
     "argv",
-    [[], ["fly"], ["backup"], ["verify", "pc"], ["list", "--store", "a", "--session", "b"],
-     ["backup", "--store", "a", "--level", "99"], ["backup", "--store", "a", "--threads", "0"]],
-)  # fmt: skip
+    [
+        [],
+        ["fly"],
+        ["backup"],
+        ["verify", "pc"],
+        ["list", "--store", "a", "--session", "b"],
+        ["backup", "--store", "a", "--level", "99"],
+        ["backup", "--store", "a", "--threads", "0"],
+    ],
+)
 def test_wrong_command_lines(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit:
         main(argv)

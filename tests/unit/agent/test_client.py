@@ -57,9 +57,16 @@ def test_a_restarting_server_is_waited_for(server: Any, status: int) -> None:
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(400, StoreRefused), (401, StoreRefused), (403, StoreRefused), (410, StoreRefused),
-     (404, NotFound), (413, StoreRefused), (507, StoreFull)],
-)  # fmt: skip
+    [
+        (400, StoreRefused),
+        (401, StoreRefused),
+        (403, StoreRefused),
+        (410, StoreRefused),
+        (404, NotFound),
+        (413, StoreRefused),
+        (507, StoreFull),
+    ],
+)
 def test_a_no_is_not_asked_again(server: Any, status: int, kind: type[Exception]) -> None:
     server.answer = lambda *_: (status, {"error": "x", "message": "words", "remedy": "deeds"})
     frame = make_frame(b"content")
@@ -180,8 +187,12 @@ def test_restore_waits_for_the_servers_check(
     with meter.phase("check", total):
         assert store.prove(manifest, meter) == []
         assert meter.record().done == total
-    broken = {"state": "broken", "bytes_done": 4, "bytes_total": 4,
-              "problems": [{"digest": "ab", "problem": "is torn"}]}  # fmt: skip
+    broken = {
+        "state": "broken",
+        "bytes_done": 4,
+        "bytes_total": 4,
+        "problems": [{"digest": "ab", "problem": "is torn"}],
+    }
     server.answer = lambda *_: (200, {"image_check": broken})
     [problem] = store.prove(manifest, meter)
     assert (problem.digest, problem.problem) == ("ab", "is torn")
@@ -191,9 +202,11 @@ def test_without_a_check_everything_is_read(server: Any, image_maker: Maker) -> 
     manifest, chunks = published(image_maker)
 
     def answer(method: str, path: str, body: bytes) -> tuple[int, Any]:
-        return (200, {"image_check": None}) if path == "/v1/session" else (
-            200, chunks[path.rpartition("/")[2]]
-        )  # fmt: skip
+        return (
+            (200, {"image_check": None})
+            if path == "/v1/session"
+            else (200, chunks[path.rpartition("/")[2]])
+        )
 
     server.answer = answer
     assert HttpStore(client(server)).prove(manifest, Meter()) == []

@@ -18,8 +18,8 @@ from slipway.net import clock
 from slipway.net.checkin import next_session
 from slipway.net.client import Client
 from slipway.net.site import Site
-from unit.server.nginx_site import make_certificates
 
+from ..server.nginx_site import make_certificates
 from .conftest import serving
 
 AGENT = Path(__file__).resolve().parents[3] / "client_image/agent"

@@ -216,8 +216,9 @@ def test_what_can_t_be_meant_is_refused(
 ) -> None:
     FolderStore(tmp_path / "A", create=True)
     (tmp_path / "FILE").write_text("")
-    places = [str(tmp_path / word) if word in ("A", "B", "FILE", "NOWHERE") else word
-              for word in words]  # fmt: skip
+    places = [
+        str(tmp_path / word) if word in ("A", "B", "FILE", "NOWHERE") else word for word in words
+    ]
     assert main(["copy", "pc", *places, "--json"]) != 0
     said = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert said["error"] == error

@@ -16,27 +16,41 @@ from slipway.engine.run import at_most, head, lines, run
 from slipway.engine.table import layout, read_table
 from slipway.format import Extents, FormatError, Table, TablePartition
 
+from ...fixtures.lsblk import block_device
+
 MIB = 1 << 20
 
 
 def device(name: str, **facts: Any) -> dict[str, Any]:
-    return {
-        "name": name, "path": f"/dev/{name}", "type": "disk", "size": 10 * MIB, "log-sec": 512,
-        "phy-sec": 512, "serial": None, "wwn": None, "model": None, "rm": False, "ro": False,
-        "tran": None, "mountpoints": [None],
-    } | facts  # fmt: skip
+    return block_device(name, **{"size": 10 * MIB, **facts})
 
 
 def test_fixed_disks(mock_command: Callable[..., Any]) -> None:
     listed = [
-        device("sda", serial="S1", wwn="0x5", model="M  1", tran="sata", children=[
-            device("sda1", type="part", mountpoints=["/", "/srv"])]),
-        device("nvme0n1", tran="nvme"), device("vda"), device("mmcblk0", tran="mmc"),
-        device("sdb", tran="usb"), device("sdc", rm=True), device("sdd", ro=True),
-        device("sde", size=0), device("zram0"), device("ram0"), device("nbd0"), device("fd0"),
-        device("mmcblk0boot0"), device("loop0", type="loop"), device("sr0", type="rom"),
+        device(
+            "sda",
+            serial="S1",
+            wwn="0x5",
+            model="M  1",
+            tran="sata",
+            children=[device("sda1", type="part", mountpoints=["/", "/srv"])],
+        ),
+        device("nvme0n1", tran="nvme"),
+        device("vda"),
+        device("mmcblk0", tran="mmc"),
+        device("sdb", tran="usb"),
+        device("sdc", rm=True),
+        device("sdd", ro=True),
+        device("sde", size=0),
+        device("zram0"),
+        device("ram0"),
+        device("nbd0"),
+        device("fd0"),
+        device("mmcblk0boot0"),
+        device("loop0", type="loop"),
+        device("sr0", type="rom"),
         device("dm-0", type="lvm"),
-    ]  # fmt: skip
+    ]
     lsblk = mock_command("lsblk", json.dumps({"blockdevices": listed}))
     names = [disk.path.name for disk in fixed_disks()]
     assert names == ["mmcblk0", "nvme0n1", "sda", "vda"]
@@ -88,8 +102,14 @@ def test_files_stand_in_for_disks(tmp_path: Path) -> None:
 
 def test_table(mock_command: Callable[..., Any]) -> None:
     partition = {"node": "/dev/nvme0n1p2", "start": 2048, "size": 8, "type": "X", "name": "a\nb"}
-    table = {"label": "gpt", "id": "G", "device": "/dev/nvme0n1", "firstlba": 34, "lastlba": 99,
-             "partitions": [partition]}  # fmt: skip
+    table = {
+        "label": "gpt",
+        "id": "G",
+        "device": "/dev/nvme0n1",
+        "firstlba": 34,
+        "lastlba": 99,
+        "partitions": [partition],
+    }
     mock_command("sfdisk", json.dumps({"partitiontable": table}))
     assert read_table(Path("/dev/nvme0n1")) == Table(
         "gpt", "G", 34, 99, (TablePartition(2, 2048, 8, "X", name="a b"),)
@@ -146,9 +166,12 @@ def handle(tmp_path: Path) -> Any:
 def test_layout_covers_tables_partitions_and_gaps(handle: int) -> None:
     table = Table("dos", partitions=partitions((1, 9), (20, 30)))
     assert shown(table, handle, 100 * MIB) == [
-        ("boot", 0, 1), ("partition", 1, 9), ("gap", 10, 10), ("partition", 20, 30),
+        ("boot", 0, 1),
+        ("partition", 1, 9),
+        ("gap", 10, 10),
+        ("partition", 20, 30),
         ("gap", 50, 50),
-    ]  # fmt: skip
+    ]
     gap = layout(table, handle, 100 * MIB, 512)[-1]
     assert gap.used == Extents.of([(0, MIB), (49 * MIB, 50 * MIB)])
 
@@ -161,8 +184,9 @@ def test_layout_bounds_the_boot_area(handle: int) -> None:
 
 def test_layout_without_a_table(handle: int) -> None:
     assert shown(Table("none"), handle, 2 * MIB) == [
-        ("boot", 0, 512 / MIB), ("partition", 0, 2),
-    ]  # fmt: skip
+        ("boot", 0, 512 / MIB),
+        ("partition", 0, 2),
+    ]
 
 
 @pytest.mark.parametrize("places", [[(1, 10), (5, 10)], [(1, 10), (1, 10)], [(1, 300)], [(1, 0)]])
@@ -186,8 +210,9 @@ def test_extended_records_in_a_circle(tmp_path: Path) -> None:
         container = TablePartition(2, 2048, 10 * 2048, "5")
         kinds = shown(Table("dos", partitions=(container,)), file.fileno(), 20 * MIB)
     assert [each for each in kinds if each[0] == "ebr"] == [
-        ("ebr", 1, 512 / MIB), ("ebr", 2, 512 / MIB),
-    ]  # fmt: skip
+        ("ebr", 1, 512 / MIB),
+        ("ebr", 2, 512 / MIB),
+    ]
 
 
 def gpt_parts(entries: bytes) -> tuple[bytes, bytes]:
@@ -198,9 +223,9 @@ def gpt_parts(entries: bytes) -> tuple[bytes, bytes]:
     halves = []
     for own, other, table in ((1, 99, 2), (99, 1, 67)):
         header = bytearray(512)
-        struct.pack_into("<8s4sI4s4sQQQQ16sQIII", header, 0, b"EFI PART", b"\0\0\1\0", 92, b"",
-                         b"", own, other, 34, 66, bytes(16), table, 128, 128,
-                         zlib.crc32(entries))  # fmt: skip
+        head = struct.pack("<8s4sI8x", b"EFI PART", b"\0\0\1\0", 92)
+        places = struct.pack("<QQQQ16x", own, other, 34, 66)
+        header[:92] = head + places + struct.pack("<QIII", table, 128, 128, zlib.crc32(entries))
         struct.pack_into("<I", header, 16, zlib.crc32(header[:92]))
         halves.append(bytes(header))
     return bytes(mbr) + halves[0] + entries, entries + halves[1]
@@ -208,8 +233,9 @@ def gpt_parts(entries: bytes) -> tuple[bytes, bytes]:
 
 def check_gpt(boot: bytes, tail: bytes, last: int) -> None:
     for sector, own, other, table in (
-        (boot[512:1024], 1, last, 2), (tail[-512:], last, 1, last - 32)
-    ):  # fmt: skip
+        (boot[512:1024], 1, last, 2),
+        (tail[-512:], last, 1, last - 32),
+    ):
         fields = struct.unpack_from("<QQQQ16xQ", sector, 24)
         assert fields == (own, other, 34, last - 33, table)
         plain = bytearray(sector)

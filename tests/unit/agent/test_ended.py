@@ -25,9 +25,12 @@ def session_file(tmp_path: Path, server: Any) -> Path:
 
 @pytest.fixture
 def ended(
-    tmp_path: Path, session_file: Path, mock_command: Callable[..., Any],
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-) -> Callable[..., str]:  # fmt: skip
+    tmp_path: Path,
+    session_file: Path,
+    mock_command: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Callable[..., str]:
     """Be what systemd starts behind a job's unit; return what goes into the job's log."""
     mock_command("journalctl", "Traceback\nMemoryError\n")
     log = tmp_path / "jobs/job-1.jsonl"
@@ -58,9 +61,12 @@ def test_a_killed_agent_is_told_of(
 ) -> None:
     log = ended("signal", "KILL", {"type": "progress", "done": 1})
     assert last_sent(server) == {
-        "type": "killed", "result": "signal", "status": "KILL", "said": "Traceback MemoryError",
+        "type": "killed",
+        "result": "signal",
+        "status": "KILL",
+        "said": "Traceback MemoryError",
         "job": "job-1",
-    }  # fmt: skip
+    }
     assert json.loads(log.splitlines()[-1])["type"] == "killed"
     jobs = session_file.parent / "jobs"
     assert Console(jobs, session_file).status().startswith("FAILED: the agent was killed (signal K")

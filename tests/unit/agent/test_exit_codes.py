@@ -46,9 +46,14 @@ def at_server(server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> l
 
 @pytest.mark.parametrize(
     ("status", "code", "error"),
-    [(0, 4, "store_unreachable"), (503, 4, "store_unreachable"), (403, 5, "store_refused"),
-     (507, 6, "store_full"), (404, 3, "not_found")],
-)  # fmt: skip
+    [
+        (0, 4, "store_unreachable"),
+        (503, 4, "store_unreachable"),
+        (403, 5, "store_refused"),
+        (507, 6, "store_full"),
+        (404, 3, "not_found"),
+    ],
+)
 def test_answers_of_a_server(
     status: int, code: int, error: str, server: Any, at_server: list[object], failing: Run
 ) -> None:

@@ -72,9 +72,21 @@ def test_other_text_is_refused_or_canonical(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["1", "1+", "+1", "1+0", "0+1 0+1", "1+1  1+1", "1+1+1", "1_0+1", "-1+1", " 1+1",
-             "9" * 30 + "+1"]
-)  # fmt: skip
+    "text",
+    [
+        "1",
+        "1+",
+        "+1",
+        "1+0",
+        "0+1 0+1",
+        "1+1  1+1",
+        "1+1+1",
+        "1_0+1",
+        "-1+1",
+        " 1+1",
+        "9" * 30 + "+1",
+    ],
+)
 def test_refused_text(text: str) -> None:
     with pytest.raises(FormatError):
         Extents.from_text(text, 512)

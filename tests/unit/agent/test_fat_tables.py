@@ -9,9 +9,14 @@ from hypothesis import strategies as st
 from slipway.engine.content.fat_tables import entry, marks, parse_fat
 
 FLOPPY = {
-    "sector": 512, "per_cluster": 1, "reserved": 1, "tables": 2, "root": 224, "total": 2880,
+    "sector": 512,
+    "per_cluster": 1,
+    "reserved": 1,
+    "tables": 2,
+    "root": 224,
+    "total": 2880,
     "table": 9,
-}  # fmt: skip
+}
 DATA = (1 + 2 * 9 + 14) * 512
 CLUSTERS = 2880 - 1 - 18 - 14
 
@@ -21,9 +26,16 @@ def boot(**changed: int) -> bytes:
     field = FLOPPY | changed
     small = field["total"] if field["total"] < 65536 else 0
     head = struct.pack(
-        "<HBHBHHBH", field["sector"], field["per_cluster"], field["reserved"], field["tables"],
-        field["root"], small, 0xF0, field["table"],
-    )  # fmt: skip
+        "<HBHBHHBH",
+        field["sector"],
+        field["per_cluster"],
+        field["reserved"],
+        field["tables"],
+        field["root"],
+        small,
+        0xF0,
+        field["table"],
+    )
     sector = bytearray(512)
     sector[11 : 11 + len(head)] = head
     struct.pack_into("<I", sector, 32, 0 if small else field["total"])
@@ -93,11 +105,20 @@ def test_the_largest_and_the_next() -> None:
 
 @pytest.mark.parametrize(
     "changed",
-    [{"tables": 17}, {"sector": 0}, {"sector": 513}, {"per_cluster": 0}, {"reserved": 0},
-     {"tables": 0},
-     {"root": 0}, {"table": 0}, {"total": 0}, {"total": 33}],
+    [
+        {"tables": 17},
+        {"sector": 0},
+        {"sector": 513},
+        {"per_cluster": 0},
+        {"reserved": 0},
+        {"tables": 0},
+        {"root": 0},
+        {"table": 0},
+        {"total": 0},
+        {"total": 33},
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_boot_sectors_that_describe_no_fat(changed: dict[str, int]) -> None:
     assert parse_fat(boot(**changed)) is None
 

@@ -128,9 +128,11 @@ def test_missing_chunk_stops_publishing(
 
 @pytest.mark.parametrize("call", ["write_bytes", "mkdir"])
 def test_full(
-    call: str, store: FolderStore, image: tuple[Manifest, dict[str, bytes]],
+    call: str,
+    store: FolderStore,
+    image: tuple[Manifest, dict[str, bytes]],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -70,10 +70,13 @@ def test_origin_cow_and_external_origin() -> None:
         'start_extent = 0 extent_count = 5 type = "thin" thin_pool = "p" external_origin = "base"'
     )
     found = whys(
-        volume("root", linear(0, 5, 0)), volume("cow", linear(0, 5, 5)),
-        volume("base", linear(0, 5, 10)), volume("plain", linear(0, 5, 15)),
-        volume("snapshot0", snapshot), volume("t", thin),
-    )  # fmt: skip
+        volume("root", linear(0, 5, 0)),
+        volume("cow", linear(0, 5, 5)),
+        volume("base", linear(0, 5, 10)),
+        volume("plain", linear(0, 5, 15)),
+        volume("snapshot0", snapshot),
+        volume("t", thin),
+    )
     assert set(found) == {"root", "cow", "base", "plain"}
     assert found["plain"] == ""
     assert all("made of it" in found[name] for name in ("root", "cow", "base"))

@@ -39,8 +39,9 @@ def segments(draw: st.DrawFn, number: int, offset: int) -> Segment:
     count = used.count_cells(MIB)
     digests = draw(st.binary(min_size=32 * count, max_size=32 * count))
     lost = used.clip(*sorted(draw(pairs.map(lambda pair: (pair[0] * 512, pair[1] * 512)))))
-    return Segment("partition", offset, size, used, digests, number, "ext4", "used",
-                   draw(WORDS), draw(WORDS), lost)  # fmt: skip
+    words = {"uuid": draw(WORDS), "label": draw(WORDS)}
+    what = (digests, number, "ext4", "used")
+    return Segment("partition", offset, size, used, *what, **words, unreadable=lost)
 
 
 @st.composite
@@ -165,7 +166,7 @@ def part(body: dict[str, Any]) -> dict[str, Any]:
         (lambda b: part(b).update(unreadable=[]), "type str"),
         (lambda b: disk(b)["segments"].append(part(b)), "twice"),
     ],
-)  # fmt: skip
+)
 def test_refused_bodies(change: Callable[[dict[str, Any]], Any], word: str) -> None:
     with pytest.raises(FormatError, match=word):
         parse(changed(change))
@@ -174,10 +175,16 @@ def test_refused_bodies(change: Callable[[dict[str, Any]], Any], word: str) -> N
 @pytest.mark.parametrize(
     "body",
     [
-        b"null", b"[]", b"NaN", b"[" * 100_000, b'{"name":1,"name":2}', b"9" * 5000,
-        b'{"name":"\xff"}', b'"\\ud800"',
+        b"null",
+        b"[]",
+        b"NaN",
+        b"[" * 100_000,
+        b'{"name":1,"name":2}',
+        b"9" * 5000,
+        b'{"name":"\xff"}',
+        b'"\\ud800"',
     ],
-)  # fmt: skip
+)
 def test_hostile_json(body: bytes) -> None:
     with pytest.raises(FormatError):
         parse(sealed(body))

@@ -19,13 +19,21 @@ NOBODY = Identity()
 def image(*disks: tuple[Identity, int, int]) -> Manifest:
     boot = Segment("boot", 0, 4096, Extents.whole(4096), bytes(32))
     return Manifest(
-        "pc", 1 << 20,
+        "pc",
+        1 << 20,
         tuple(
-            Disk(f"disk{i}", identity, size, sector, sector, Table("none"), (
-                boot, Segment("partition", 0, size, Extents.of([]), b"", 0)))
+            Disk(
+                f"disk{i}",
+                identity,
+                size,
+                sector,
+                sector,
+                Table("none"),
+                (boot, Segment("partition", 0, size, Extents.of([]), b"", 0)),
+            )
             for i, (identity, size, sector) in enumerate(disks)
         ),
-    )  # fmt: skip
+    )
 
 
 def seen(name: str, identity: Identity, size: int = GB, sector: int = 512) -> BlockDisk:

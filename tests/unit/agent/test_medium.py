@@ -183,10 +183,14 @@ def disk(name: str, serial: str) -> BlockDisk:
 @pytest.mark.parametrize(
     ("typed", "chosen"),
     [
-        (["keel"], "sdb"), ([" RUDDER "], "sda"), (["sda", "yes", "hull", "keel"], "sdb"),
-        ([""], None), ([None], None), (["anchor", ""], None),
+        (["keel"], "sdb"),
+        ([" RUDDER "], "sda"),
+        (["sda", "yes", "hull", "keel"], "sdb"),
+        ([""], None),
+        ([None], None),
+        (["anchor", ""], None),
     ],
-)  # fmt: skip
+)
 def test_only_the_word_of_a_disk_writes_it(
     image_maker: Callable[..., tuple[Manifest, dict[str, bytes]]],
     typed: list[str | None],
@@ -213,12 +217,14 @@ def test_without_a_disk_nobody_is_asked(
 @pytest.mark.parametrize(
     ("line", "mode"),
     [
-        ("quiet slipway.medium=write systemd.unit=x", "write"), ("slipway.medium=check", "check"),
-        ("slipway.medium=own-disk", "own-disk"), ("quiet", "check"),
+        ("quiet slipway.medium=write systemd.unit=x", "write"),
+        ("slipway.medium=check", "check"),
+        ("slipway.medium=own-disk", "own-disk"),
+        ("quiet", "check"),
         ("slipway.medium=wri", "check"),
         ("xslipway.medium=write", "check"),
     ],
-)  # fmt: skip
+)
 def test_nothing_is_written_unless_the_menu_said_so(line: str, mode: str) -> None:
     assert chosen_mode(line) == mode
 

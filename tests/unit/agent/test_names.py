@@ -26,9 +26,29 @@ GOOD = st.from_regex(r"[a-z0-9][a-z0-9-]{0,62}", fullmatch=True)
 
 @pytest.mark.parametrize(
     "name",
-    ["", "../x", "-oProxyCommand=x", "{{ 1 }}", "all", "localhost", "image_servers", "PC1", "a b",
-     "a/b", "a\n", "ä", "a" * 64, ".", "..", "a.b", "-a", "\u0661", None, 7],
-)  # fmt: skip
+    [
+        "",
+        "../x",
+        "-oProxyCommand=x",
+        "{{ 1 }}",
+        "all",
+        "localhost",
+        "image_servers",
+        "PC1",
+        "a b",
+        "a/b",
+        "a\n",
+        "ä",
+        "a" * 64,
+        ".",
+        "..",
+        "a.b",
+        "-a",
+        "\u0661",
+        None,
+        7,
+    ],
+)
 def test_refused_names(name: object) -> None:
     with pytest.raises(FormatError) as error:
         check_name(name)
@@ -95,9 +115,13 @@ def test_nothing_follows_the_last_version_of_all() -> None:
 
 @pytest.mark.parametrize(
     ("version", "ahead"),
-    [("20260102T010905Z", False), ("20260102T010906Z", True), ("20290101T000000Z-3", True),
-     ("20250101T000000Z", False)],
-)  # fmt: skip
+    [
+        ("20260102T010905Z", False),
+        ("20260102T010906Z", True),
+        ("20290101T000000Z-3", True),
+        ("20250101T000000Z", False),
+    ],
+)
 def test_versions_of_a_time_to_come(version: str, ahead: bool) -> None:
     moment = datetime(2026, 1, 2, 1, 4, 5, tzinfo=UTC)
     assert is_ahead(version, moment) is ahead

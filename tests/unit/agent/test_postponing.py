@@ -43,9 +43,12 @@ def session(folder: Path, postponable: str = "yes") -> Path:
     ],
 )
 def test_the_key_and_no_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: list[str | None], granted: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    keys: list[str | None],
+    granted: bool,
     restarts: int,
-) -> None:  # fmt: skip
+) -> None:
     asked: list[str] = []
 
     def answer(of: Session) -> bool:

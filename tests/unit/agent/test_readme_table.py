@@ -2,14 +2,14 @@
 """The README's table is the one that the storage tests run."""
 
 import ast
-import sys
 from pathlib import Path
 
-STORAGE = Path(__file__).resolve().parents[2] / "storage"
-sys.path.insert(0, str(STORAGE))
+from ...storage import table
+from ...storage.cases import CASES
+from ...storage.checks import CHECKS
+from ...storage.rows import ROWS
 
-import table  # noqa: E402 - lies beside the storage tests
-from cases import CASES, CHECKS, ROWS  # noqa: E402
+STORAGE = Path(__file__).resolve().parents[2] / "storage"
 
 
 def test_the_readme_holds_the_table_of_today() -> None:

@@ -21,6 +21,8 @@ from slipway.net.registration import Registration, Standing
 from slipway.net.site import Site
 from slipway_server.api.models.registrations import RegistrationRequest
 
+from ...fixtures.lsblk import block_device
+
 NONCE = "n" * 32
 
 
@@ -31,9 +33,7 @@ def write(path: Path, text: str) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path, mock_command: Callable[..., Any]) -> Path:
-    disk = {"name": "sda", "path": "/dev/sda", "type": "disk", "size": 1000, "log-sec": 512,
-            "phy-sec": 512, "serial": "D\u001b1", "wwn": None, "model": "M", "rm": False,
-            "ro": False, "tran": "sata", "mountpoints": [None]}  # fmt: skip
+    disk = block_device("sda", 1000, serial="D\u001b1", model="M", tran="sata")
     mock_command("lsblk", json.dumps({"blockdevices": [disk] * 50}))
     root = tmp_path / "root"
     for number in (1, 2):
@@ -76,10 +76,17 @@ def test_answers(server: Any, root: Path) -> None:
     assert registration.standing() is None
     answers: list[tuple[int, Any]] = []
     server.answer = lambda *_: answers.pop(0)
-    answers += [(403, {"message": "not \x1b[2J ours"}), (409, {"message": "waits already"}),
-                (429, {}), (422, {}), (201, {"token": "T"}),
-                (201, {"token": "T", "registration": own("waiting")}),
-                (200, own("approved", machine="pc3")), (401, {}), (404, {})]  # fmt: skip
+    answers += [
+        (403, {"message": "not \x1b[2J ours"}),
+        (409, {"message": "waits already"}),
+        (429, {}),
+        (422, {}),
+        (201, {"token": "T"}),
+        (201, {"token": "T", "registration": own("waiting")}),
+        (200, own("approved", machine="pc3")),
+        (401, {}),
+        (404, {}),
+    ]
     assert registration.report() == Standing("refused", reason="not ?[2J ours")
     for error in (StoreUnreachable, StoreUnreachable, CheckinRefused, StoreUnreachable):
         with pytest.raises(error):
@@ -132,12 +139,26 @@ class Queue:
 def test_it_waits_says_so_and_reboots(mock_command: Callable[..., Any]) -> None:
     systemctl = mock_command("systemctl")
     waiting = Standing("waiting", "pc-s1", waiting=3)
-    queue = Queue(StoreUnreachable("no answer"), waiting, waiting, None, waiting,
-                  Standing("waiting", "pc7"), Standing("approved", machine="pc7"))  # fmt: skip
+    queue = Queue(
+        StoreUnreachable("no answer"),
+        waiting,
+        waiting,
+        None,
+        waiting,
+        Standing("waiting", "pc7"),
+        Standing("approved", machine="pc7"),
+    )
     person, slept = Person(None, None, "PC 7!", "pc7"), []
     assert register(queue, person, "https://127.0.0.1", True, slept.append)  # type: ignore[arg-type]
-    assert queue.asked == ["report", "report", "standing", "standing", "report", "report pc7",
-                           "standing"]  # fmt: skip
+    assert queue.asked == [
+        "report",
+        "report",
+        "standing",
+        "standing",
+        "report",
+        "report pc7",
+        "standing",
+    ]
     said = "\n".join(person.said)
     assert "no answer" in said and "as 2 other PCs do" in said and "approved as pc-s1" in said
     assert "PC 7! can't be" in said
@@ -184,8 +205,10 @@ def test_the_command(
     monkeypatch.setattr(
         register_verb, "Registration", lambda site, nonce: Registration(site, nonce, root)
     )
-    answers = [(201, {"token": "T", "registration": own("waiting")}),
-               (200, own("approved", machine="pc3"))]  # fmt: skip
+    answers = [
+        (201, {"token": "T", "registration": own("waiting")}),
+        (200, own("approved", machine="pc3")),
+    ]
     server.answer = lambda *_: answers.pop(0)
     assert main(["register"]) == 0
     assert "pc3" in capfd.readouterr().out

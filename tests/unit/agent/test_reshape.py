@@ -37,9 +37,15 @@ class Shrinks:
     def shrink(self, segment: Segment, room: int) -> Segment:
         assert room >= self.leasts[segment.partition or 0] * MIB
         return Segment(
-            "partition", segment.offset, room, segment.used, b"", segment.partition,
-            segment.content, "used",
-        )  # fmt: skip
+            "partition",
+            segment.offset,
+            room,
+            segment.used,
+            b"",
+            segment.partition,
+            segment.content,
+            "used",
+        )
 
 
 def disk(*parts: Segment) -> Disk:

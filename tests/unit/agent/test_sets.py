@@ -8,9 +8,14 @@ import pytest
 from slipway.format import FormatError, MediaSet, parse_set, serialize_set
 
 SET = MediaSet(
-    "a" * 64, "pc1", "20261129T100000Z", "b" * 64, 2, ("PC1_1OF3", "PC1_2OF3", "PC1_3OF3"),
+    "a" * 64,
+    "pc1",
+    "20261129T100000Z",
+    "b" * 64,
+    2,
+    ("PC1_1OF3", "PC1_2OF3", "PC1_3OF3"),
     (0, 10, 10),
-)  # fmt: skip
+)
 
 
 def test_it_comes_back() -> None:
@@ -25,14 +30,28 @@ def test_each_chunk_has_its_disc() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"slipway_set": 2}, {"id": "x"}, {"image": "../x"}, {"version": "1"}, {"manifest": 1},
-        {"disc": 0}, {"disc": 4}, {"disc": True}, {"disc": "1"}, {"labels": []},
-        {"labels": ["PC1", "PC1"]}, {"labels": ["a\n", "B", "C"]}, {"labels": "ABC"},
-        {"starts": [0, 5]}, {"starts": [1, 5, 6]}, {"starts": [0, 7, 6]}, {"starts": [0, 1.5, 2]},
-        {"starts": None}, {"more": 1},
+        {"slipway_set": 2},
+        {"id": "x"},
+        {"image": "../x"},
+        {"version": "1"},
+        {"manifest": 1},
+        {"disc": 0},
+        {"disc": 4},
+        {"disc": True},
+        {"disc": "1"},
+        {"labels": []},
+        {"labels": ["PC1", "PC1"]},
+        {"labels": ["a\n", "B", "C"]},
+        {"labels": "ABC"},
+        {"starts": [0, 5]},
+        {"starts": [1, 5, 6]},
+        {"starts": [0, 7, 6]},
+        {"starts": [0, 1.5, 2]},
+        {"starts": None},
+        {"more": 1},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_other_values_are_refused(change: dict[str, Any]) -> None:
     facts = json.loads(serialize_set(SET)) | change
     with pytest.raises(FormatError):

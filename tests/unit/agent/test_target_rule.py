@@ -60,10 +60,12 @@ def test_anything_else_is_a_question(rule: Rule, disks: tuple[BlockDisk, ...], w
 @pytest.mark.parametrize(
     "rule",
     [
-        Rule(only_fixed=True), Rule(model="SSD"), Rule(least_size=100 * GB),
+        Rule(only_fixed=True),
+        Rule(model="SSD"),
+        Rule(least_size=100 * GB),
         Rule("SSD", GB, True, "pc-1", "abcd"),
     ],
-)  # fmt: skip
+)
 def test_a_rule_picks_its_only_disk(rule: Rule) -> None:
     assert certain_targets(IMAGE, (OTHER,), rule, PC) == {"disk0": OTHER}
 

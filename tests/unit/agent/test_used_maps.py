@@ -91,9 +91,12 @@ def test_trees_of_btrfs() -> None:
     assert chunks == [Chunk(1000, 100, (9000000,)), Chunk(2000, 50, (8000000, 7000000))]
     used = placed(Extents.of(extents), chunks, 10_000_000, 10_000_100)
     assert list(used) == [
-        (0, 1 << 20), (7000000, 7000016), (8000000, 8000016), (9000000, 9000060),
+        (0, 1 << 20),
+        (7000000, 7000016),
+        (8000000, 8000016),
+        (9000000, 9000060),
         (10_000_000, 10_000_100),
-    ]  # fmt: skip
+    ]
 
 
 def test_super_blocks_of_btrfs() -> None:

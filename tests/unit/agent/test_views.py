@@ -11,11 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from slipway.cli.console import Console, follow
-from slipway.cli.units import clock, size
 from slipway.cli.views import JsonView, TerminalView, result_lines
 from slipway.engine.errors import TargetRefused
 from slipway.engine.progress import Meter, Record
 from slipway.engine.result import CellCounts, DiskResult, PartitionResult, Result
+from slipway.format.units import clock, size
 
 RECORD = Record("backup", "disk0", "1", 500_000_000, 2_000_000_000, 1, 0, 100_000_000, 15, 5.0)
 
@@ -30,8 +30,12 @@ class Clock:
 
 def test_units() -> None:
     assert [size(each) for each in (0, 999, 1000, 1_460_000_000, 999_999)] == [
-        "0 B", "999 B", "1 kB", "1.46 GB", "1 MB",
-    ]  # fmt: skip
+        "0 B",
+        "999 B",
+        "1 kB",
+        "1.46 GB",
+        "1 MB",
+    ]
     assert [clock(each) for each in (None, 0, 65, 3909)] == ["?", "0:00", "1:05", "1:05:09"]
 
 
@@ -46,8 +50,12 @@ def test_meter_counts_rate_and_time_left() -> None:
             meter.record()
         record = meter.record()
     assert (record.done, record.total, record.sent, record.rate, record.eta) == (
-        400, 1000, 100, 20, 30,
-    )  # fmt: skip
+        400,
+        1000,
+        100,
+        20,
+        30,
+    )
     assert (record.disk, record.partition, record.elapsed) == ("disk0", "2", 20.0)
     assert seen[-1].done == 400
     assert len(seen) == 1
@@ -63,17 +71,43 @@ def test_json_lines() -> None:
     lines = [json.loads(line) for line in out.getvalue().splitlines()]
     assert [line["type"] for line in lines] == ["progress", "warning", "error", "result"]
     assert set(lines[0]) == {
-        "type", "phase", "disk", "partition", "done", "total", "sent", "written", "rate", "eta",
-        "elapsed", "waiting",
-    }  # fmt: skip
+        "type",
+        "phase",
+        "disk",
+        "partition",
+        "done",
+        "total",
+        "sent",
+        "written",
+        "rate",
+        "eta",
+        "elapsed",
+        "waiting",
+    }
     assert lines[2] == {
-        "type": "error", "error": "target_refused", "message": "too small",
-        "remedy": "a larger one", "exit_code": 9,
-    }  # fmt: skip
+        "type": "error",
+        "error": "target_refused",
+        "message": "too small",
+        "remedy": "a larger one",
+        "exit_code": 9,
+    }
     assert set(lines[3]) == {
-        "type", "verb", "changed", "image", "version", "read", "sent", "written", "stored", "cells",
-        "seconds", "disks", "unreadable", "degraded", "boot_entries",
-    }  # fmt: skip
+        "type",
+        "verb",
+        "changed",
+        "image",
+        "version",
+        "read",
+        "sent",
+        "written",
+        "stored",
+        "cells",
+        "seconds",
+        "disks",
+        "unreadable",
+        "degraded",
+        "boot_entries",
+    }
 
 
 def test_lines_into_a_pipe_are_spaced() -> None:

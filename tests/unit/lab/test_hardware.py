@@ -4,10 +4,11 @@
 import json
 
 import yaml
-from matrix import results
-from matrix.results import Row
 from slipway_lab.hardware import BUSES, CARDS
 from slipway_lab.playbook_runs import ROOT
+
+from ...matrix import results
+from ...matrix.results import Row
 
 HOSTS = yaml.safe_load((ROOT / "inventory/matrix/hosts.yml").read_text())["machines"]["hosts"]
 

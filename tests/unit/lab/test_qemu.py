@@ -172,25 +172,12 @@ def test_a_pc_is_on_when_its_own_qemu_lives(lab: Config, settled: Settle) -> Non
     assert qemu.pid(lab, "old") is None
 
 
-def test_kvm_that_opens_but_runs_nothing_is_not_taken(
-    lab: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fake = tmp_path / "bin" / qemu.QEMU
-    fake.parent.mkdir()
-    fake.write_text("#!/bin/sh\necho 'failed to set MSR 0x10a' >&2\nexit 134\n")
-    fake.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
+def test_kvm_that_opens_but_runs_nothing_is_not_taken(mock_command: Callable[..., Any]) -> None:
+    mock_command(qemu.QEMU, "", 134, "failed to set MSR 0x10a\n")
     assert not qemu._kvm_runs()
 
 
-def test_firmware_that_speaks_proves_kvm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake = tmp_path / "bin" / qemu.QEMU
-    fake.parent.mkdir()
-    script = """#!/bin/sh
-for word; do case $word in file:*) echo 'SeaBIOS (version 1.16.2)' > "${word#file:}";; esac; done
-exec sleep 30
-"""
-    fake.write_text(script)
-    fake.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
+def test_firmware_that_speaks_proves_kvm(mock_command: Callable[..., Any]) -> None:
+    said = 'for word; do case $word in file:*) echo SeaBIOS > "${word#file:}";; esac; done'
+    mock_command(qemu.QEMU, body=f"{said}\nexec sleep 30")
     assert qemu._kvm_runs()

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 from slipway.engine.folder_store import FolderStore
-from unit.agent.conftest import make_image
-from unit.server.conftest import Service
+
+from ..agent.conftest import make_image
+from ..server.conftest import Service
 
 pytestmark = pytest.mark.plays
 

@@ -137,8 +137,12 @@ class Run:
         """Run from the first line to where iPXE would leave the script."""
         lines = read(self.script)
         labels = {line.label: place for place, line in reversed(list(enumerate(lines)))}
-        self.settings |= {"platform": self.platform, "netX/mac:hexhyp": "52-54-00-00-00-01",
-                          "net0/mac:hexhyp": "52-54-00-00-00-01", "netX/mac": "MAC"}  # fmt: skip
+        self.settings |= {
+            "platform": self.platform,
+            "netX/mac:hexhyp": "52-54-00-00-00-01",
+            "net0/mac:hexhyp": "52-54-00-00-00-01",
+            "netX/mac": "MAC",
+        }
         place = 0
         for _ in range(500):
             if place >= len(lines) or self.ended:

@@ -37,8 +37,14 @@ def test_every_command_of_grub_is_built_in(name: str) -> None:
         r"_boot_menu_grub_modules: (.*)", (ROOT / "roles/boot_menu/vars/main.yml").read_text()
     )
     assert modules
-    module_of = {"[": "test", "echo": "echo", "regexp": "regexp", "chainloader": "chain",
-                 "boot": "normal", "exit": "minicmd"}  # fmt: skip
+    module_of = {
+        "[": "test",
+        "echo": "echo",
+        "regexp": "regexp",
+        "chainloader": "chain",
+        "boot": "normal",
+        "exit": "minicmd",
+    }
     text = (FILES / name).read_text()
     for command, module in module_of.items():
         assert re.search(rf"(^|\s){re.escape(command)}(\s|;|$)", text, re.MULTILINE), command

@@ -23,9 +23,13 @@ def ansible(playbook: str, inventory: str | Path, *arguments: str) -> str:
     program = str(Path(sys.executable).with_name("ansible-playbook"))
     done = subprocess.run(
         [program, "-i", str(inventory), f"playbooks/{playbook}.yml", *arguments],
-        cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
         check=False,
-    )  # fmt: skip
+    )
     return done.stdout + done.stderr
 
 

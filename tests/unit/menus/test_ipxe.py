@@ -17,12 +17,12 @@ from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_ipxe import 
     first_script,
     render,
 )
-from fixtures.environment_script import environment_script
 from hypothesis import example, given
 from hypothesis import strategies as st
 from slipway_server.base.config import Config
 from slipway_server.sessions import boot_script
 
+from ...fixtures.environment_script import environment_script
 from .conftest import LOCAL, data
 from .ipxe_script import Run, read
 
@@ -55,8 +55,11 @@ def test_what_is_shown() -> None:
     screen = run(menu).screens[0]
     assert screen.title == "Lab room - pc1"
     assert [text for _label, text in screen.rows[:4]] == [
-        "Saturday: no backups", "", "call 4711", "",
-    ]  # fmt: skip
+        "Saturday: no backups",
+        "",
+        "call 4711",
+        "",
+    ]
     assert list(screen.choices) == ["local", *(item for item in IDS if item != "back"), ".more"]
     assert screen.choices["save"] == "Back up this PC"
     assert (screen.default, screen.timeout, screen.keys) == ("local", 5000, {"h": ".more"})
@@ -221,8 +224,11 @@ def test_an_administrator_names_another_card() -> None:
 
 def test_other_cards_load_over_http() -> None:
     first = Run(first_script(SERVER), settings={"netX/chip": "virtio-net"}).play()
-    assert not any("tftp:" in word for line in run(
-        data(*ALL), "save", settings=first.settings).done for word in line)  # fmt: skip
+    assert not any(
+        "tftp:" in word
+        for line in run(data(*ALL), "save", settings=first.settings).done
+        for word in line
+    )
 
 
 def test_colours_are_only_named_when_they_were_chosen() -> None:
@@ -260,10 +266,37 @@ def test_titles_in_any_script_are_shown_as_well_as_can_be(title: str, shown: str
     )
 
 
-CANARIES = ["${net0/mac}", "$${}{net0/mac}", "|| reboot", "&& reboot", "; reboot", "\nreboot",
-            "\r\nreboot", "\\\nreboot", "x\\", "# x", "#", "--", "--gap", "-k x", "--key=x",
-            ":label", "\x1b[31m", "\x00", "'", '"', "{{ 1 }}", "%s%n", "\u2028reboot", "\x85reboot",
-            "goto slw-failed", "}${", "${", "|| ${", "\u202ereboot"]  # fmt: skip
+CANARIES = [
+    "${net0/mac}",
+    "$${}{net0/mac}",
+    "|| reboot",
+    "&& reboot",
+    "; reboot",
+    "\nreboot",
+    "\r\nreboot",
+    "\\\nreboot",
+    "x\\",
+    "# x",
+    "#",
+    "--",
+    "--gap",
+    "-k x",
+    "--key=x",
+    ":label",
+    "\x1b[31m",
+    "\x00",
+    "'",
+    '"',
+    "{{ 1 }}",
+    "%s%n",
+    "\u2028reboot",
+    "\x85reboot",
+    "goto slw-failed",
+    "}${",
+    "${",
+    "|| ${",
+    "\u202ereboot",
+]
 HOSTILE = st.lists(
     st.sampled_from(CANARIES) | st.text(max_size=8) | st.sampled_from(list("${}|&;#\\- \n\t:")),
     min_size=1,

@@ -17,10 +17,17 @@ from .conftest import LOCAL
 
 SERVER = Server("192.0.2.1", "console=tty0")
 OWN: dict[str, Any] = {
-    "title": "Slipway", "banner": "", "timeout": 5, "default": "local", "colours": {},
-    "method": "auto", "items": [LOCAL], "boot_args": "x",
-    "unknown_default": "local", "unknown_items": [LOCAL, {"id": "reg", "action": "register"}],
-}  # fmt: skip
+    "title": "Slipway",
+    "banner": "",
+    "timeout": 5,
+    "default": "local",
+    "colours": {},
+    "method": "auto",
+    "items": [LOCAL],
+    "boot_args": "x",
+    "unknown_default": "local",
+    "unknown_items": [LOCAL, {"id": "reg", "action": "register"}],
+}
 HASH = _password_hash.make("secret")
 
 
@@ -82,21 +89,35 @@ def test_every_card_gets_a_script_and_the_service_what_boots_the_environment() -
     files = _menus.files(menus, SERVER)
     assert menus.problems == ()
     assert sorted(files["menu"]) == [
-        "52-54-00-77-00-0a.ipxe", "52-54-00-77-00-0b.ipxe", "unknown.ipxe",
-    ]  # fmt: skip
+        "52-54-00-77-00-0a.ipxe",
+        "52-54-00-77-00-0b.ipxe",
+        "unknown.ipxe",
+    ]
     assert files["items"] == {"pc1.own.ipxe": {"content": "#!ipxe\necho\n", "label": "pc1"}}
     assert list(files["service"]) == ["pc1.json"]
     assert json.loads(files["service"]["pc1.json"]["content"]) == {
         "machine": "pc1",
         "macs": ["52:54:00:77:00:0a", "52:54:00:77:00:0b"],
         "items": [
-            {"id": "save", "action": "backup", "title": "Back up this PC", "image": "pc1",
-             "images": None, "password_hash": HASH},
-            {"id": "pick", "action": "restore", "title": "Größe", "image": None,
-             "images": ["a", "b"], "password_hash": None},
+            {
+                "id": "save",
+                "action": "backup",
+                "title": "Back up this PC",
+                "image": "pc1",
+                "images": None,
+                "password_hash": HASH,
+            },
+            {
+                "id": "pick",
+                "action": "restore",
+                "title": "Größe",
+                "image": None,
+                "images": ["a", "b"],
+                "password_hash": None,
+            },
         ],
         "others": ["local", "own"],
-    }  # fmt: skip
+    }
     assert sorted(files["grub_menu"]) == [
         "52:54:00:77:00:0a.cfg",
         "52:54:00:77:00:0b.cfg",
@@ -164,12 +185,18 @@ def test_a_preview_is_a_frame_of_80_columns_whatever_it_shows(
                 boot_menu_banner=banner,
                 boot_menu_items=[
                     LOCAL,
-                    {"id": "r", "action": "restore", "image": "lab", "title": item + "x",
-                     "hidden": True, "password_hash": HASH},
+                    {
+                        "id": "r",
+                        "action": "restore",
+                        "image": "lab",
+                        "title": item + "x",
+                        "hidden": True,
+                        "password_hash": HASH,
+                    },
                 ],
             )
         }
-    )  # fmt: skip
+    )
     if menus.problems:
         assert "boot_menu_banner" in menus.problems[0]
         return

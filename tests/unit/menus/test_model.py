@@ -169,10 +169,17 @@ def test_passwords_that_nobody_can_type_are_refused(password: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "scrypt", "scrypt$3$8$1$MDEyMzQ1Njc4OWFiY2RlZg==$MDEyMzQ1Njc4OWFiY2RlZg==",
-     "scrypt$1048576$8$1$MDEyMzQ1Njc4OWFiY2RlZg==$MDEyMzQ1Njc4OWFiY2RlZg==",
-     "scrypt$16384$8$1$!$MDEyMzQ1Njc4OWFiY2RlZg==", HASH[:-30], HASH + "\n", "ssha" + HASH],
-)  # fmt: skip
+    [
+        "",
+        "scrypt",
+        "scrypt$3$8$1$MDEyMzQ1Njc4OWFiY2RlZg==$MDEyMzQ1Njc4OWFiY2RlZg==",
+        "scrypt$1048576$8$1$MDEyMzQ1Njc4OWFiY2RlZg==$MDEyMzQ1Njc4OWFiY2RlZg==",
+        "scrypt$16384$8$1$!$MDEyMzQ1Njc4OWFiY2RlZg==",
+        HASH[:-30],
+        HASH + "\n",
+        "ssha" + HASH,
+    ],
+)
 def test_hashes_that_the_service_would_not_bear_are_refused(text: str) -> None:
     with pytest.raises(SlipwayError):
         _password_hash.check_hash(text)

@@ -67,21 +67,39 @@ def test_what_the_boot_loader_says_goes_to_the_server() -> None:
         ([{"machine_uuid": ONE}, {}], {}, "pc1 and pc2 both have"),
         ([{"machine_uuid": ONE}, {"machine_serial": "x1"}], {}, "pc1 and pc2 both have"),
         ([{"machine_uuid": ONE}, {"machine_uuid": ONE.upper()}], {}, "pc1 and pc2 both have"),
-        ([{"machine_uuid": ONE}, {"machine_uuid": OTHER}, {"machine_uuid": OTHER}], {},
-         "pc2 and pc3 both have"),
-        ([{"machine_uuid": ONE, "machine_ip": "192.0.2.9"}, {"machine_uuid": OTHER}], {},
-         "pc1 shares the card 52:54:00:77:00:d0 with other machines and has a machine_ip"),
-        ([{"machine_uuid": ONE}, {"machine_uuid": OTHER, "machine_boot_loader": "grub"}], {},
-         "pc2 shares the card 52:54:00:77:00:d0 with other machines and starts with GRUB"),
-        ([{"machine_uuid": ONE, "machine_boot_loader": "ipxe"}, {"machine_uuid": OTHER}],
-         {"pxe_server_uefi_loader": "grub"}, "pc2 shares the card"),
-        ([{"machine_uuid": "0" * 8 + "-0000-0000-0000-" + "0" * 12}, {"machine_uuid": ONE}], {},
-         "pc1 and pc2 both have"),
-        ([{"machine_uuid": "of pc1"}, {"machine_uuid": ONE}], {},
-         "as /sys/class/dmi/id/product_uuid"),
+        (
+            [{"machine_uuid": ONE}, {"machine_uuid": OTHER}, {"machine_uuid": OTHER}],
+            {},
+            "pc2 and pc3 both have",
+        ),
+        (
+            [{"machine_uuid": ONE, "machine_ip": "192.0.2.9"}, {"machine_uuid": OTHER}],
+            {},
+            "pc1 shares the card 52:54:00:77:00:d0 with other machines and has a machine_ip",
+        ),
+        (
+            [{"machine_uuid": ONE}, {"machine_uuid": OTHER, "machine_boot_loader": "grub"}],
+            {},
+            "pc2 shares the card 52:54:00:77:00:d0 with other machines and starts with GRUB",
+        ),
+        (
+            [{"machine_uuid": ONE, "machine_boot_loader": "ipxe"}, {"machine_uuid": OTHER}],
+            {"pxe_server_uefi_loader": "grub"},
+            "pc2 shares the card",
+        ),
+        (
+            [{"machine_uuid": "0" * 8 + "-0000-0000-0000-" + "0" * 12}, {"machine_uuid": ONE}],
+            {},
+            "pc1 and pc2 both have",
+        ),
+        (
+            [{"machine_uuid": "of pc1"}, {"machine_uuid": ONE}],
+            {},
+            "as /sys/class/dmi/id/product_uuid",
+        ),
         ([{"machine_serial": "a b"}, {"machine_serial": "${x}"}], {}, "one word of letters"),
     ],
-)  # fmt: skip
+)
 def test_what_keeps_machines_from_sharing_a_card(
     machines: list[dict[str, Any]], server: dict[str, Any], word: str
 ) -> None:

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fake programs on PATH, a service on a unix socket, and modules run as Ansible runs them."""
+"""A service on a unix socket, and modules run as Ansible runs them."""
 
 from __future__ import annotations
 
 import json
-import os
-import shlex
 import socketserver
 import threading
 from collections.abc import Callable, Iterator
@@ -19,38 +17,6 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 
 from .pc import Pc, Site, make_key, running_pc
-
-
-@dataclass
-class FakeCommand:
-    """A program on PATH that records its arguments, and says and does what it was told."""
-
-    folder: Path
-    name: str
-
-    @property
-    def calls(self) -> list[list[str]]:
-        log = self.folder / f"{self.name}.calls"
-        return [shlex.split(row) for row in log.read_text().splitlines()] if log.exists() else []
-
-
-@pytest.fixture
-def mock_command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str, str], FakeCommand]:
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-
-    def make(name: str, body: str = "") -> FakeCommand:
-        log = shlex.quote(str(folder / f"{name}.calls"))
-        script = folder / name
-        record = f"printf '%q ' \"$@\" >> {log}; echo >> {log}"
-        script.write_text(f"#!/bin/bash\n{record}\n{body}\n")
-        script.chmod(0o755)
-        return FakeCommand(folder, name)
-
-    return make
 
 
 @pytest.fixture

@@ -134,11 +134,19 @@ def running_pc(folder: Path, login: Path) -> Iterator[Pc]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     settings = {
-        "Port": port, "ListenAddress": "127.0.0.1", "HostKey": key, "PidFile": "none",
-        "AuthorizedKeysFile": f"{login}.pub", "StrictModes": "no", "PermitRootLogin": "yes",
-        "UsePAM": "no", "ForceCommand": shell, "MaxStartups": "100", "MaxSessions": "100",
+        "Port": port,
+        "ListenAddress": "127.0.0.1",
+        "HostKey": key,
+        "PidFile": "none",
+        "AuthorizedKeysFile": f"{login}.pub",
+        "StrictModes": "no",
+        "PermitRootLogin": "yes",
+        "UsePAM": "no",
+        "ForceCommand": shell,
+        "MaxStartups": "100",
+        "MaxSessions": "100",
         "AcceptEnv": "*",
-    }  # fmt: skip
+    }
     if SSHD.startswith(str(_UNPACKED)):
         settings |= _parts()
     config = folder / "sshd_config"
@@ -210,9 +218,10 @@ class Site:
     def describe(self, **pc: Any) -> None:
         """Write the inventory; `pc` is what it says of the PC beyond what it must."""
         server = {
-            "ansible_connection": "local", "ansible_become": False,
+            "ansible_connection": "local",
+            "ansible_become": False,
             "ansible_python_interpreter": sys.executable,
-        }  # fmt: skip
+        }
         machine = {
             "machine_macs": ["52:54:00:77:00:01"],
             "ansible_ssh_private_key_file": str(self.login),
@@ -233,11 +242,22 @@ class Site:
         `heard` is asked at each look for what the job has said by then: `progress`, `result`.
         """
         seen = {
-            "id": SESSION, "machine": "pc1", "state": "checked_in", "outcome": None,
-            "image": "pc1", "version": VERSION, "boot_script_served": 1, "refused_checkins": 0,
-            "image_check": None, "address": pc.address, "host_key": pc.host_key,
-            "progress": None, "result": None, "last_heard": None, **changes,
-        }  # fmt: skip
+            "id": SESSION,
+            "machine": "pc1",
+            "state": "checked_in",
+            "outcome": None,
+            "image": "pc1",
+            "version": VERSION,
+            "boot_script_served": 1,
+            "refused_checkins": 0,
+            "image_check": None,
+            "address": pc.address,
+            "host_key": pc.host_key,
+            "progress": None,
+            "result": None,
+            "last_heard": None,
+            **changes,
+        }
         path = f"/v1/sessions/{SESSION}"
         self.service.answer("POST", "/v1/sessions", seen)
 

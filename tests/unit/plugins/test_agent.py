@@ -19,7 +19,7 @@ def options(folder: Path, **more: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def agent(mock_command: Callable[..., Any]) -> Any:
-    return mock_command("slipway", f"echo '{json.dumps({'type': 'result', 'disks': PROBED})}'")
+    return mock_command("slipway", json.dumps({"type": "result", "disks": PROBED}))
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_check_mode_says_that_a_backup_would_be_refused(
     refused: dict[str, Any],
 ) -> None:
     answer = {"type": "result", "disks": [{**PROBED[0], **refused}]}
-    mock_command("slipway", f"echo '{json.dumps(answer)}'")
+    mock_command("slipway", json.dumps(answer))
     result = run_module("disk_backup", check_mode=True, **options(tmp_path))
     assert result["error"] == "source_refused"
 
@@ -126,7 +126,7 @@ def test_check_mode_names_all_that_would_be_refused(
         for number, why in (("1", "hibernated"), ("3", "damaged"))
     ]
     answer = {"type": "result", "disks": [{**PROBED[0], "partitions": parts}]}
-    mock_command("slipway", f"echo '{json.dumps(answer)}'")
+    mock_command("slipway", json.dumps(answer))
     result = run_module("disk_backup", check_mode=True, **options(tmp_path))
     for word in ("hibernated", "damaged", "--whole disk0:1", "--whole disk0:3"):
         assert word in result["msg"]
@@ -136,7 +136,7 @@ def test_check_mode_returns_what_the_agent_warns_of(
     mock_command: Callable[..., Any], run_module: Callable[..., Any], tmp_path: Path
 ) -> None:
     answer = {"type": "result", "disks": [{**PROBED[0], "warnings": ["not zero"]}, PROBED[0]]}
-    mock_command("slipway", f"echo '{json.dumps(answer)}'")
+    mock_command("slipway", json.dumps(answer))
     result = run_module("disk_backup", check_mode=True, **options(tmp_path))
     assert result["agent_warnings"] == ["not zero"]
 
@@ -267,7 +267,7 @@ def test_the_agent_understands_its_command_line(
 def test_systemd_says_why_it_starts_nothing(
     agent: Any, mock_command: Callable[..., Any], run_module: Callable[..., Any], tmp_path: Path
 ) -> None:
-    mock_command("systemd-run", "echo 'Unit was already loaded' >&2; exit 1")
+    mock_command("systemd-run", "", 1, "Unit was already loaded\n")
     result = run_module("disk_restore", **options(tmp_path))
     assert result["error"] == "agent_not_started"
     assert "already loaded" in result["msg"]
@@ -288,6 +288,6 @@ def test_a_failed_probe_keeps_the_agents_words(
     mock_command: Callable[..., Any], run_module: Callable[..., Any]
 ) -> None:
     error = {"type": "error", "error": "tool_failed", "message": "no lsblk", "remedy": "add it"}
-    mock_command("slipway", f"echo '{json.dumps(error)}'; exit 11")
+    mock_command("slipway", json.dumps(error), 11)
     result = run_module("disk_info")
     assert (result["error"], result["msg"]) == ("tool_failed", "no lsblk Remedy: add it")

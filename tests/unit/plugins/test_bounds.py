@@ -45,9 +45,12 @@ def test_a_program_that_behaves() -> None:
 
 @pytest.mark.parametrize(
     "code",
-    ["time.sleep(1000)", "os.close(1); os.close(2); time.sleep(1000)",
-     "while True: os.write(1, b'.'); time.sleep(0.05)"],
-)  # fmt: skip
+    [
+        "time.sleep(1000)",
+        "os.close(1); os.close(2); time.sleep(1000)",
+        "while True: os.write(1, b'.'); time.sleep(0.05)",
+    ],
+)
 def test_time_has_an_end(code: str) -> None:
     with pytest.raises(TooLong, match="2 seconds"):
         run(code, b"x" * 10_000_000, seconds=2)
@@ -107,11 +110,18 @@ def connection(
 ) -> Iterator[Any]:
     note_host_key(tmp_path / "keys/pc1", "pc1", " ".join(pc.host_key.split()[:2]))
     options = {
-        "host": pc.address, "port": pc.port, "machine": "pc1", "mark": "0123456789ab",
-        "known_hosts": str(tmp_path / "keys/pc1"), "private_key_file": str(site.login),
-        "control_path_dir": str(tmp_path / "cp"), "host_key_type": "ssh-ed25519",
-        "remote_user": "root", "ssh_executable": "ssh", "ssh_common_args": "",
-    }  # fmt: skip
+        "host": pc.address,
+        "port": pc.port,
+        "machine": "pc1",
+        "mark": "0123456789ab",
+        "known_hosts": str(tmp_path / "keys/pc1"),
+        "private_key_file": str(site.login),
+        "control_path_dir": str(tmp_path / "cp"),
+        "host_key_type": "ssh-ed25519",
+        "remote_user": "root",
+        "ssh_executable": "ssh",
+        "ssh_common_args": "",
+    }
     made = Connection(PlayContext())
     monkeypatch.setattr(made, "get_option", options.get)
     yield made
@@ -147,8 +157,12 @@ def test_folders_of_others_hold_no_control_socket(connection: Any, tmp_path: Pat
 def test_a_farewell_that_hangs_does_not_hold_the_run(site: Site, pc: Pc) -> None:
     pc.module_says({"unit": "slipway-job-1", "changed": True})
     result = {
-        "type": "result", "verb": "backup", "changed": True, "image": "pc1", "version": VERSION,
-    }  # fmt: skip
+        "type": "result",
+        "verb": "backup",
+        "changed": True,
+        "image": "pc1",
+        "version": VERSION,
+    }
     site.serve(pc, lambda: {"result": result})
     pc.answer(farewell={"hang": 100_000})
     done = site.play(pc, "backup")

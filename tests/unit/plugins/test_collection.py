@@ -100,9 +100,17 @@ def test_playbooks_run_from_the_installed_collection(folder: Path) -> None:
     menus = use(folder, "ansible-playbook", "-i", "site", "slipway.imaging.menu_preview")
     assert "Boot the local disk" in menus and "failed=0" in menus
     arguments = (
-        "-i", "site", "-e", f"csv={folder / 'pcs.csv'}", "--check", "--diff",
-        "-e", "pxe_server_interface=lo", "-e", "pxe_server_dhcp_mode=none",
-    )  # fmt: skip
+        "-i",
+        "site",
+        "-e",
+        f"csv={folder / 'pcs.csv'}",
+        "--check",
+        "--diff",
+        "-e",
+        "pxe_server_interface=lo",
+        "-e",
+        "pxe_server_dhcp_mode=none",
+    )
     imported = use(folder, "ansible-playbook", "slipway.imaging.machine_import", *arguments)
     assert "pc77" in imported and "changed=1" in imported
     assert list((folder / "site").rglob("pc77*")) == []

@@ -25,9 +25,17 @@ from .pc import SSHD, VERSION, Pc, Site
 ESCAPES = "\x1b]0;owned\x07\x1b[2J\u202e\u009b31m"
 LIE = f"{ESCAPES}{{{{ lookup('pipe', 'touch {{victim}}/owned') }}}}"
 RESULT = {
-    "type": "result", "verb": "backup", "changed": True, "image": "pc1", "version": VERSION,
-    "read": 1, "sent": 1, "written": 0, "seconds": 1.0, "disks": [],
-}  # fmt: skip
+    "type": "result",
+    "verb": "backup",
+    "changed": True,
+    "image": "pc1",
+    "version": VERSION,
+    "read": 1,
+    "sent": 1,
+    "written": 0,
+    "seconds": 1.0,
+    "disks": [],
+}
 
 
 # --- one answer at a time --------------------------------------------------------------------
@@ -46,9 +54,14 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
     def run(name: str, answer: object, check_mode: bool = False) -> dict[str, Any]:
         module = import_module(f"ansible_collections.slipway.imaging.plugins.action.{name}")
         task = SimpleNamespace(
-            async_val=0, args={"image": "pc1"}, action=name, check_mode=check_mode, diff=True,
-            environment=None, delegate_to="img",
-        )  # fmt: skip
+            async_val=0,
+            args={"image": "pc1"},
+            action=name,
+            check_mode=check_mode,
+            diff=True,
+            environment=None,
+            delegate_to="img",
+        )
         task.args["service"] = {"session": "0123456789abcdef"}
         action = module.ActionModule(task, Sulky(), PlayContext(), None, None, None)
         pc = MachineAction(task, Sulky(), PlayContext(), None, None, None)
@@ -84,9 +97,15 @@ POISON = {
 @pytest.mark.parametrize("name", ["disk_backup", "disk_restore", "disk_compare", "disk_info"])
 @pytest.mark.parametrize(
     "branch",
-    [{}, {"failed": True, "msg": ESCAPES, "error": ESCAPES}, {"failed": True}, {"disks": []},
-     {"failed": True, "msg": ["x"]}, {"failed": "false", "msg": {"a": 1}}],
-)  # fmt: skip
+    [
+        {},
+        {"failed": True, "msg": ESCAPES, "error": ESCAPES},
+        {"failed": True},
+        {"disks": []},
+        {"failed": True, "msg": ["x"]},
+        {"failed": "false", "msg": {"a": 1}},
+    ],
+)
 @pytest.mark.parametrize("check_mode", [False, True])
 def test_only_named_keys_come_back(
     ask: Callable[..., Any], name: str, branch: Mapping[str, Any], check_mode: bool
@@ -188,8 +207,13 @@ def unharmed(site: Site, victim: Path, pc: Pc, done: Any) -> None:
     assert pc.commands[-1][0] == "farewell"
 
 
-RUNS = [("backup", ""), ("backup", "--check"), ("restore", "-e image=pc1"),
-        ("restore", "-e image=pc1 --check --diff"), ("verify", "")]  # fmt: skip
+RUNS = [
+    ("backup", ""),
+    ("backup", "--check"),
+    ("restore", "-e image=pc1"),
+    ("restore", "-e image=pc1 --check --diff"),
+    ("verify", ""),
+]
 
 
 @real
@@ -237,9 +261,13 @@ def test_an_honest_pc_is_believed(site: Site, pc: Pc) -> None:
 
 
 PROGRESS = {
-    "type": "progress", "phase": "backup", "disk": "disk0", "partition": "1", "done": 5,
+    "type": "progress",
+    "phase": "backup",
+    "disk": "disk0",
+    "partition": "1",
+    "done": 5,
     "total": 100,
-}  # fmt: skip
+}
 KILLED = {"type": "killed", "result": "signal", "status": "KILL", "said": f"oops {ESCAPES}"}
 
 

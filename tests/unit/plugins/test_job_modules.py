@@ -16,17 +16,37 @@ from ansible_collections.slipway.imaging.plugins.plugin_utils._job_wait import f
 from slipway_server.api.models.jobs import JOB_OPTIONS
 
 JOB = {
-    "id": "0123456789abcdef", "machine": "pc1", "item": "backup", "image": "pc1",
-    "verb": "backup", "origin": "choice", "by": "", "arrival": "waits", "options": {},
-    "after": "as_found", "session": None, "remedy": "",
-    "state": "running", "outcome": None, "place": 0, "created": "2026-11-25T10:00:00Z",
-    "started_at": "2026-11-25T10:00:01Z", "ended_at": None, "message": "",
-}  # fmt: skip
-ORDER = {
-    "id": "fedcba9876543210", "machine": "pc1", "macs": ["52:54:00:77:00:01"], "item": "restore",
-    "image": None, "created": "2026-11-25T10:00:00Z", "state": "armed", "outcome": None,
+    "id": "0123456789abcdef",
+    "machine": "pc1",
+    "item": "backup",
+    "image": "pc1",
+    "verb": "backup",
+    "origin": "choice",
+    "by": "",
+    "arrival": "waits",
+    "options": {},
+    "after": "as_found",
+    "session": None,
+    "remedy": "",
+    "state": "running",
+    "outcome": None,
+    "place": 0,
+    "created": "2026-11-25T10:00:00Z",
+    "started_at": "2026-11-25T10:00:01Z",
     "ended_at": None,
-}  # fmt: skip
+    "message": "",
+}
+ORDER = {
+    "id": "fedcba9876543210",
+    "machine": "pc1",
+    "macs": ["52:54:00:77:00:01"],
+    "item": "restore",
+    "image": None,
+    "created": "2026-11-25T10:00:00Z",
+    "state": "armed",
+    "outcome": None,
+    "ended_at": None,
+}
 WANTED = {"machine": "pc1", "macs": ["52:54:00:77:00:01"]}
 
 
@@ -106,8 +126,18 @@ def test_the_table() -> None:
     found = {"jobs": [JOB, queued], "next_boots": [ORDER], "runner": False}
     heading, running, waiting, order, runner = job_table(found)
     assert heading.split() == [
-        "JOB", "MACHINE", "WHAT", "IMAGE", "FROM", "BY", "PC", "STATE", "SINCE", "(UTC)", "NOTE",
-    ]  # fmt: skip
+        "JOB",
+        "MACHINE",
+        "WHAT",
+        "IMAGE",
+        "FROM",
+        "BY",
+        "PC",
+        "STATE",
+        "SINCE",
+        "(UTC)",
+        "NOTE",
+    ]
     assert "backup" in running and "choice" in running and "its user" in running
     assert "running" in running and "2026-11-25 10:00:01" in running
     assert "queued, place 4" in waiting and "\x1b" not in waiting
@@ -163,14 +193,18 @@ ENDED = {"image": "pc1", "version": "20260131T235959Z", "verb": "backup", "secon
 
 
 def test_a_job_is_followed_as_other_playbooks_show_it() -> None:
-    looks = iter([
-        seen({"state": "queued", "place": 2}),
-        seen({"state": "queued", "place": 2}),
-        seen({"state": "running"}),
-        seen({"state": "running"}, WAITS),
-        seen({"state": "running"}, WAITS | {"state": "checked_in", "progress": WORKS}),
-        seen({"state": "ended", "outcome": "done"}, WAITS | {"progress": WORKS, "result": ENDED}),
-    ])  # fmt: skip
+    looks = iter(
+        [
+            seen({"state": "queued", "place": 2}),
+            seen({"state": "queued", "place": 2}),
+            seen({"state": "running"}),
+            seen({"state": "running"}, WAITS),
+            seen({"state": "running"}, WAITS | {"state": "checked_in", "progress": WORKS}),
+            seen(
+                {"state": "ended", "outcome": "done"}, WAITS | {"progress": WORKS, "result": ENDED}
+            ),
+        ]
+    )
     shown: list[str] = []
     job = follow("pc1", lambda: next(looks), shown.append, lambda _: None)
     assert job["outcome"] == "done"
@@ -198,8 +232,10 @@ def test_a_jobs_options_have_the_types_that_the_service_wants() -> None:
     line = {"disk_keep_gaps": "yes", "disk_whole": "disk0:2,disk0:3", "disk_patience": "90"}
     more = {"disk_luks_keys": {"disk0:3": "secret"}, "disk_devices": ["/dev/sda"]}
     assert job_options(line | more, "backup") == {
-        "disk_patience": 90, "disk_whole": ["disk0:2", "disk0:3"], "disk_keep_gaps": True,
-    }  # fmt: skip
+        "disk_patience": 90,
+        "disk_whole": ["disk0:2", "disk0:3"],
+        "disk_keep_gaps": True,
+    }
     assert job_options(line, "wake") == {}
     with pytest.raises(AnsibleFilterError, match="disk_patience can't be meant"):
         job_options({"disk_patience": "long"}, "backup")
@@ -212,10 +248,17 @@ def test_controller_and_service_know_the_same_options() -> None:
 
 def test_the_audit_is_read(service: Any, run_module: Callable[..., Any]) -> None:
     line = {
-        "number": 7, "at": "2026-11-25T10:00:00Z", "who": "alice", "role": "administrator",
-        "where": "admin socket", "verb": "cancel a job", "subject": "pc1, job 0123456789abcdef",
-        "outcome": "done", "before": "queued", "after": "\x1b[2Jcancelled",
-    }  # fmt: skip
+        "number": 7,
+        "at": "2026-11-25T10:00:00Z",
+        "who": "alice",
+        "role": "administrator",
+        "where": "admin socket",
+        "verb": "cancel a job",
+        "subject": "pc1, job 0123456789abcdef",
+        "outcome": "done",
+        "before": "queued",
+        "after": "\x1b[2Jcancelled",
+    }
     service.answer("GET", "/v1/audit", {"lines": [line, line | {"subject": "pc2"}]})
     found = run_module("audit_info", admin_socket=service.path, machine="pc1", most=5, before=9)
     assert found["lines"] == [line]
@@ -228,9 +271,15 @@ def test_the_audit_is_read(service: Any, run_module: Callable[..., Any]) -> None
 
 def test_the_table_names_strangers() -> None:
     other = {
-        "kind": "next_boot", "id": "x", "machine": "pc1", "address": "10.0.0.66\x1b[2J",
-        "why": "its card is 52:54:00:00:00:66", "requests": 2, "first": "", "last": "",
-    }  # fmt: skip
+        "kind": "next_boot",
+        "id": "x",
+        "machine": "pc1",
+        "address": "10.0.0.66\x1b[2J",
+        "why": "its card is 52:54:00:00:00:66",
+        "requests": 2,
+        "first": "",
+        "last": "",
+    }
     found = {"jobs": [], "next_boots": [], "runner": True, "strangers": [other]}
     said = job_table(found)[1]
     assert "asked for the next boot of pc1 and was refused: its card is 52:54" in said

@@ -173,9 +173,14 @@ def act(
         if patience is not None:
             arguments["patience"] = str(patience)
         task = SimpleNamespace(
-            async_val=0, args=arguments, action=name, check_mode=check_mode, diff=diff,
-            environment=None, delegate_to=delegate_to,
-        )  # fmt: skip
+            async_val=0,
+            args=arguments,
+            action=name,
+            check_mode=check_mode,
+            diff=diff,
+            environment=None,
+            delegate_to=delegate_to,
+        )
         action = module.ActionModule(task, Connection(server), PlayContext(), None, None, None)
         pc = Pc(started or {"unit": "slipway-job-job", "changed": True}, failure)
         monkeypatch.setattr(action, "machine", lambda *_args: pc)
@@ -511,10 +516,23 @@ def test_a_last_word_that_is_none_is_passed_over(
 
 @pytest.mark.parametrize(
     "lie",
-    [{"changed": "yes"}, {"changed": 1}, {"image": "pc2"}, {"version": "newest"}, {"version": None},
-     {"version": ["x"]}, {"disks": "sda"}, {"read": True}, {"seconds": "1"}, {"read": 10**40},
-     {"cells": []}, {"degraded": "no"}, {"disks": [[[]] * 30_000]}, {"boot_entries": {}}],
-)  # fmt: skip
+    [
+        {"changed": "yes"},
+        {"changed": 1},
+        {"image": "pc2"},
+        {"version": "newest"},
+        {"version": None},
+        {"version": ["x"]},
+        {"disks": "sda"},
+        {"read": True},
+        {"seconds": "1"},
+        {"read": 10**40},
+        {"cells": []},
+        {"degraded": "no"},
+        {"disks": [[[]] * 30_000]},
+        {"boot_entries": {}},
+    ],
+)
 @pytest.mark.parametrize("name", ["disk_backup", "disk_restore", "disk_compare"])
 def test_a_result_that_can_not_be(
     server: Server, act: Callable[..., Any], name: str, lie: dict[str, Any]

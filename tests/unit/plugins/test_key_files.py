@@ -46,7 +46,7 @@ def test_nothing_stays_of_a_job_that_did_not_start(
     mock_command: Callable[..., Any], run_module: Callable[..., Any], tmp_path: Path, folder: Path
 ) -> None:
     mock_command("slipway")
-    mock_command("systemd-run", f"ls {folder}/job-1/0 || exit 7; exit 1")
+    mock_command("systemd-run", body=f"ls {folder}/job-1/0 || exit 7; exit 1")
     result = run_module("disk_backup", **options(tmp_path, luks_keys=KEYS))
     assert result["error"] == "agent_not_started"
     assert list(folder.iterdir()) == []

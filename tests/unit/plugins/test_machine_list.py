@@ -71,11 +71,16 @@ WRITTEN = {
     "Windows": lambda text: ("# B\u00fcro\n" + text).encode("cp1252"),
 }
 MADE = [
-    {"name": "pc5", "groups": ["room_9"],
-     "vars": {"machine_macs": ["52:54:00:77:00:05", "52:54:00:77:00:06"],
-              "machine_ip": "10.0.0.5"}},
+    {
+        "name": "pc5",
+        "groups": ["room_9"],
+        "vars": {
+            "machine_macs": ["52:54:00:77:00:05", "52:54:00:77:00:06"],
+            "machine_ip": "10.0.0.5",
+        },
+    },
     {"name": "pc6", "groups": ["room_1", "lab"], "vars": {"machine_macs": ["52:54:00:77:00:07"]}},
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -93,9 +98,13 @@ def test_every_encoding_says_the_same(written: str) -> None:
 
 def refusal(text: str) -> str:
     known: list[dict[str, Any]] = [
-        {"inventory_hostname": "pc1", "inventory_file": "/i/hosts.yml", "machine_ip": "10.0.0.1",
-         "machine_macs": ["52-54-00-77-00-01"]},
-    ]  # fmt: skip
+        {
+            "inventory_hostname": "pc1",
+            "inventory_file": "/i/hosts.yml",
+            "machine_ip": "10.0.0.1",
+            "machine_macs": ["52-54-00-77-00-01"],
+        },
+    ]
     with pytest.raises(AnsibleFilterError) as failure:
         machine_list(text, known, ["img", "pc1"])
     return str(failure.value)
@@ -183,20 +192,22 @@ def run(inventory: Path, desk: Path) -> Callable[..., subprocess.CompletedProces
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
     }
-    command = [
-        str(Path(sys.executable).with_name("ansible-playbook")),
-        str(ROOT / "playbooks/machine_import.yml"),
-        "-e", "ansible_connection=local", "-e", "ansible_become=false",
-        "-e", "ansible_python_interpreter=/usr/bin/python3", "-e", "pxe_server_interface=lo",
-        "-e", "image_server_address=192.0.2.10",
-        "-e", '{"pxe_server_dhcp_range": {"first": "127.0.0.100", "last": "127.0.0.200"}}',
-    ]  # fmt: skip
+    variables = "ansible_connection=local ansible_become=false pxe_server_interface=lo"
+    variables += " ansible_python_interpreter=/usr/bin/python3 image_server_address=192.0.2.10"
+    dhcp = '{"pxe_server_dhcp_range": {"first": "127.0.0.100", "last": "127.0.0.200"}}'
+    program = str(Path(sys.executable).with_name("ansible-playbook"))
+    playbook = str(ROOT / "playbooks/machine_import.yml")
+    command = [program, playbook, "-e", variables, "-e", dhcp]
 
     def runs(*arguments: str, source: Path = inventory) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*command, "-i", str(source), *arguments], cwd=desk, env=environment,
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            [*command, "-i", str(source), *arguments],
+            cwd=desk,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
     return runs
 

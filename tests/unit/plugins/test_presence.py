@@ -48,7 +48,7 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDm8sF8mDqQOxWNIjRjz1XwTbCcZxnDuYTIFh
 def test_the_environment_is_known_by_its_host_key(
     service: Any, run_module: Callable[..., Any], mock_command: Callable[..., Any], shown: str
 ) -> None:
-    scan = mock_command("ssh-keyscan", f"echo '# 127.0.0.1:22 SSH-2.0'; echo '127.0.0.1 {shown}'")
+    scan = mock_command("ssh-keyscan", f"# 127.0.0.1:22 SSH-2.0\n127.0.0.1 {shown}\n")
     service.answer("GET", "/v1/whereabouts/pc1", {"addresses": ["127.0.0.1"], "host_key": KEY})
     how = {"admin_socket": service.path, "machine": "pc1", "macs": [MAC]}
     found = run_module("machine_presence", **how)
@@ -62,7 +62,7 @@ def test_the_environment_is_known_by_its_host_key(
 def test_one_that_must_be_off_and_is_in_its_own_system(
     service: Any, run_module: Callable[..., Any], mock_command: Callable[..., Any], shown: str
 ) -> None:
-    mock_command("ssh-keyscan", f"echo '127.0.0.1 {shown}'")
+    mock_command("ssh-keyscan", f"127.0.0.1 {shown}\n")
     service.answer("GET", "/v1/whereabouts/pc1", {"addresses": ["127.0.0.1"], "host_key": KEY})
     how = {"admin_socket": service.path, "machine": "pc1", "macs": [MAC], "must_be_off": True}
     found = run_module("machine_presence", **how)
@@ -114,8 +114,11 @@ def test_who_answers(network: tuple[Namespace, Namespace]) -> None:
     assert address == "10.77.0.7" and how.startswith("TCP ")
     # Its packet filter drops everything but RDP.
     rules = "tcp dport { 22, 135, 445 } drop"
-    pcs.run("nft", f"add table ip t; add chain ip t c {{ type filter hook input priority 0; }};"
-                   f" add rule ip t c {rules}")  # fmt: skip
+    pcs.run(
+        "nft",
+        f"add table ip t; add chain ip t c {{ type filter hook input priority 0; }};"
+        f" add rule ip t c {rules}",
+    )
     assert knock("10.77.0.7")[0] == [("10.77.0.7", "TCP 3389")]
     # A card that answers ARP for a PC that is off.
     pcs.run("nft", "add rule ip t c drop")

@@ -111,8 +111,9 @@ def test_renamed_and_grouped_one_by_one() -> None:
     wishes = {"pc-3": "lab1", "pc-4": {"name": "lab2", "groups": ["room_4"], "ip": "10.0.0.9"}}
     made = plan([pc(3), pc(4), pc(5)], approve=wishes, into="room_3", server="img")["approve"]
     assert [(new["name"], new["groups"]) for new in made] == [
-        ("lab1", ["room_3"]), ("lab2", ["room_4"]),
-    ]  # fmt: skip
+        ("lab1", ["room_3"]),
+        ("lab2", ["room_4"]),
+    ]
     assert made[1]["vars"]["machine_ip"] == "10.0.0.9"
     assert made[1]["vars"]["machine_image_server"] == "img"
 
@@ -168,15 +169,19 @@ def test_who_looks_like_a_machine_is_shown_and_never_approved_with_all(
 def test_a_mac_never_gets_a_second_machine_and_a_merge_is_asked_for() -> None:
     waits = [pc(macs=[MAC], uuid=OTHER_UUID)]
     machines = [machine(machine_macs=[MAC], machine_uuid=UUID)]
-    for wishes in ({"approve": "pc-3"}, {"approve": {"pc-3": "pc1"}},
-                   {"approve": "pc-3", "replace": True}):  # fmt: skip
+    for wishes in (
+        {"approve": "pc-3"},
+        {"approve": {"pc-3": "pc1"}},
+        {"approve": "pc-3", "replace": True},
+    ):
         with pytest.raises(AnsibleFilterError, match=r"replace=true.*Nothing was changed"):
             plan(waits, machines, **wishes)
     made = plan(waits, machines, approve={"pc-3": "pc1"}, replace=True)["approve"][0]
     assert (made["replace"], made["vars"]["machine_uuid"]) == (True, OTHER_UUID)
     with pytest.raises(AnsibleFilterError, match="by hand"):
-        plan(waits, [machine(file=False, machine_macs=[MAC])], approve={"pc-3": "pc1"},
-             replace=True)  # fmt: skip
+        plan(
+            waits, [machine(file=False, machine_macs=[MAC])], approve={"pc-3": "pc1"}, replace=True
+        )
 
 
 def test_a_run_that_was_cut_short_goes_on() -> None:
@@ -232,8 +237,12 @@ def test_the_queue_for_a_person() -> None:
 
 def test_files_are_written_once(tmp_path: Path, run_module: Callable[..., dict[str, Any]]) -> None:
     folder = tmp_path / "machines.d"
-    wanted = {"folder": str(folder), "name": "pc3", "groups": ["room_3"],
-              "vars": {"machine_macs": [MAC], "machine_serial": "{{ 7 * 7 }}"}}  # fmt: skip
+    wanted = {
+        "folder": str(folder),
+        "name": "pc3",
+        "groups": ["room_3"],
+        "vars": {"machine_macs": [MAC], "machine_serial": "{{ 7 * 7 }}"},
+    }
     shown = run_module("machine_file", check_mode=True, **wanted)
     assert shown["changed"] and MAC in shown["diff"]["after"] and not folder.exists()
     assert run_module("machine_file", **wanted)["changed"]
@@ -255,9 +264,15 @@ def test_files_are_written_once(tmp_path: Path, run_module: Callable[..., dict[s
 
 @pytest.mark.parametrize(
     "changes",
-    [{"name": "../x"}, {"name": "all"}, {"groups": ["image_servers"]}, {"groups": ["../x"]},
-     {"vars": {"ansible_connection": "local"}}, {"vars": {"machine_macs": ["x"]}}],
-)  # fmt: skip
+    [
+        {"name": "../x"},
+        {"name": "all"},
+        {"groups": ["image_servers"]},
+        {"groups": ["../x"]},
+        {"vars": {"ansible_connection": "local"}},
+        {"vars": {"machine_macs": ["x"]}},
+    ],
+)
 def test_no_file_is_written_that_could_not_be_read(
     changes: dict[str, Any], tmp_path: Path, run_module: Callable[..., dict[str, Any]]
 ) -> None:
@@ -301,21 +316,17 @@ def test_the_playbook_shows_what_it_would_do(
     queue = [pc(serial=hostile, hardware=hardware), pc(4, macs=["52:54:00:77:00:01"])]
     service.answer("GET", "/v1/registrations", {"registrations": queue})
     service.answer("GET", "/v1/identities", {"identities": []})
-    options = [
-        "-i", str(inventory), "-e", f"imaging_session_admin_socket={service.path}",
-        "-e", "ansible_connection=local", "-e", "ansible_become=false",
-        "-e", "ansible_python_interpreter=/usr/bin/python3", "-e", "pxe_server_interface=lo",
-        "-e", "image_server_address=192.0.2.10", "-e", "pxe_server_dhcp_mode=none",
-    ]  # fmt: skip
+    variables = "ansible_connection=local ansible_become=false pxe_server_interface=lo"
+    variables += " ansible_python_interpreter=/usr/bin/python3 image_server_address=192.0.2.10"
+    variables += f" imaging_session_admin_socket={service.path} pxe_server_dhcp_mode=none"
+    options = ["-i", str(inventory), "-e", variables]
     done = run("ansible-playbook", "playbooks/register.yml", *options)
     assert done.returncode == 0, done.stdout + done.stderr
     # YAML folds long lines and doubles quotation marks.
     shown = " ".join(done.stdout.split()).replace("''", "'")
     assert "is pc1 by its MAC" in shown and "lookup('ansible" in shown
-    done = run(
-        "ansible-playbook", "playbooks/register.yml", *options, "--check", "--diff",
-        "-e", "approve=all", "-e", "into=room_3",
-    )  # fmt: skip
+    asked = ("--check", "--diff", "-e", "approve=all into=room_3")
+    done = run("ansible-playbook", "playbooks/register.yml", *options, *asked)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Left alone" in done.stdout and '"room_3"' in done.stdout
     assert not canary.exists()
@@ -338,10 +349,13 @@ def test_a_list_of_machines() -> None:
     )
     made = machine_list(text, [], ["img"], "room_9")
     assert made[0] == {
-        "name": "pc5", "groups": ["room_9"],
-        "vars": {"machine_macs": ["52:54:00:77:00:05", "52:54:00:77:00:06"],
-                 "machine_ip": "10.0.0.5"},
-    }  # fmt: skip
+        "name": "pc5",
+        "groups": ["room_9"],
+        "vars": {
+            "machine_macs": ["52:54:00:77:00:05", "52:54:00:77:00:06"],
+            "machine_ip": "10.0.0.5",
+        },
+    }
     assert made[1]["groups"] == ["room_1", "lab"]
     assert machine_list("name,macs\n", [], []) == []
     # A second run finds them there.
@@ -355,7 +369,7 @@ def test_a_list_of_machines() -> None:
         ("", "first line"),
         ("pc5,52:54:00:77:00:05", "first line"),
         ("name,macs,name\n", "first line"),
-        ("name,macs\n\"pc5,52", "no CSV"),
+        ('name,macs\n"pc5,52', "no CSV"),
         ("name,macs\nPC 5,52:54:00:77:00:05\n", "Line 2: 'PC 5'"),
         ("name,macs\npc5,\n", "no MAC"),
         ("name,macs\npc5\n", "no MAC"),
@@ -368,7 +382,7 @@ def test_a_list_of_machines() -> None:
         ("name,macs,groups\npc5,52:54:00:77:00:05,image_servers\n", "can't be a group"),
         ("name,macs\n" + "x y,\n" * 50, "and 40 more"),
     ],
-)  # fmt: skip
+)
 def test_a_list_with_a_wrong_line_is_refused_as_a_whole(text: str, says: str) -> None:
     known = [machine("pc1", file=False, machine_macs=["52:54:00:77:00:01"])]
     with pytest.raises(AnsibleFilterError) as refusal:

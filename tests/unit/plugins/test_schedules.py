@@ -67,15 +67,31 @@ def test_who_is_woken_by_a_relay() -> None:
 
 
 SCHEDULE: dict[str, Any] = {
-    "name": "nightly", "verb": "backup", "machines": ["pc1", "pc2"], "days": ["mon", "tue"],
-    "from": "20:00", "to": "06:00", "time_zone": "Europe/Berlin", "open": None, "skips": None,
-    "paused_until": None, "every_days": 1, "alarm_days": 3,
+    "name": "nightly",
+    "verb": "backup",
+    "machines": ["pc1", "pc2"],
+    "days": ["mon", "tue"],
+    "from": "20:00",
+    "to": "06:00",
+    "time_zone": "Europe/Berlin",
+    "open": None,
+    "skips": None,
+    "paused_until": None,
+    "every_days": 1,
+    "alarm_days": 3,
     "next": {"key": "2026-12-01", "begins": "2026-12-01T19:00:00Z", "ends": "2026-12-02T05:00:00Z"},
     "windows": [
-        {"key": "2026-11-30", "begins": "2026-11-30T19:00:00Z", "ends": "2026-12-01T05:00:00Z",
-         "by": "", "closed": None, "missed": False, "counts": {"done": 1, "no_answer": 1}},
+        {
+            "key": "2026-11-30",
+            "begins": "2026-11-30T19:00:00Z",
+            "ends": "2026-12-01T05:00:00Z",
+            "by": "",
+            "closed": None,
+            "missed": False,
+            "counts": {"done": 1, "no_answer": 1},
+        },
     ],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(
@@ -119,8 +135,15 @@ def test_the_table(service: Any, run_module: Callable[..., Any]) -> None:
     lines = schedule_table(found)
     assert "20:00-06:00 Europe/Berlin" in lines[1] and "2026-12-01 19:00" in lines[1]
     assert "1 done, 1 no_answer" in lines[-1] and "the plan" in lines[-1]
-    night = {"machine": "pc2", "outcome": "no_answer", "state": "ended", "tries": 2, "job": "0ff",
-             "message": "It did not\x1b[2J come.", "remedy": "Look at it."}  # fmt: skip
+    night = {
+        "machine": "pc2",
+        "outcome": "no_answer",
+        "state": "ended",
+        "tries": 2,
+        "job": "0ff",
+        "message": "It did not\x1b[2J come.",
+        "remedy": "Look at it.",
+    }
     nights = [{"key": "2026-11-30", "machines": [night]}]
     lines = schedule_table([SCHEDULE | {"nights": nights, "paused_until": "2027-01-05T23:00:00Z"}])
     assert "paused until 2027-01-05 23:00" in lines[1]

@@ -76,9 +76,24 @@ def test_a_name_that_nobody_has_is_named(ansible: InventoryManager, limit: str, 
 
 @pytest.mark.parametrize(
     "limit",
-    ["all", "*", "machines", "~.", "!img", "[a-z]*", "room_a,room_b", "all:&machines", "pc*",
-     "machines:!spare", "room_a:room_b[0:]", "", " ", ",", "pc1,pc2,room_*"],
-)  # fmt: skip
+    [
+        "all",
+        "*",
+        "machines",
+        "~.",
+        "!img",
+        "[a-z]*",
+        "room_a,room_b",
+        "all:&machines",
+        "pc*",
+        "machines:!spare",
+        "room_a:room_b[0:]",
+        "",
+        " ",
+        ",",
+        "pc1,pc2,room_*",
+    ],
+)
 def test_everything_is_judged_by_the_result(ansible: InventoryManager, limit: str) -> None:
     assert EVERYTHING in problems(ansible, limit)
     assert problems(ansible, limit, everything=True) == ""
@@ -95,10 +110,25 @@ def test_where_no_limit_means_all_only_names_may_mean_it_too(
 
 @pytest.mark.parametrize(
     "limit",
-    ["pc1", "pc1,pc1", "room_a", "room_a:!pc1", "!room_a", "all:&room_a", "all:!pc1", "room_a[0:1]",
-     "room_a[0]", "~pc2", "pc1?", "pc1,spare", "room_a:!spare", "pc1,img", "pc1,pc2,pc11,pc21,pc22",
-     "pc22 , pc21,pc11 ,pc2,pc1"],
-)  # fmt: skip
+    [
+        "pc1",
+        "pc1,pc1",
+        "room_a",
+        "room_a:!pc1",
+        "!room_a",
+        "all:&room_a",
+        "all:!pc1",
+        "room_a[0:1]",
+        "room_a[0]",
+        "~pc2",
+        "pc1?",
+        "pc1,spare",
+        "room_a:!spare",
+        "pc1,img",
+        "pc1,pc2,pc11,pc21,pc22",
+        "pc22 , pc21,pc11 ,pc2,pc1",
+    ],
+)
 def test_what_means_what_it_says(ansible: InventoryManager, limit: str) -> None:
     assert problems(ansible, limit) == ""
 

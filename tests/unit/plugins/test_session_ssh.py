@@ -43,10 +43,14 @@ FLAGS = "-A -X -Y -K -S /tmp/foreign -L 8080:localhost:80 -R 81:localhost:81 -D 
 
 def target(**changes: Any) -> Target:
     values = {
-        "machine": "pc1", "address": "192.0.2.7", "port": 22, "user": "root",
-        "known_hosts": Path("/tmp/known hosts/pc1"), "key_type": "ssh-ed25519",
+        "machine": "pc1",
+        "address": "192.0.2.7",
+        "port": 22,
+        "user": "root",
+        "known_hosts": Path("/tmp/known hosts/pc1"),
+        "key_type": "ssh-ed25519",
         "control": Path("/tmp/cp/slw-0123456789ab"),
-    }  # fmt: skip
+    }
     return Target(**{**values, **changes})
 
 
@@ -77,11 +81,21 @@ def test_what_an_ssh_configuration_says_changes_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "option",
-    ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "GlobalKnownHostsFile=/x",
-     "HostKeyAlias=other", "KnownHostsCommand=/bin/echo", "VerifyHostKeyDNS=yes",
-     "NoHostAuthenticationForLocalhost=yes", "PermitLocalCommand=yes", "UpdateHostKeys=yes",
-     "IdentitiesOnly=no", "PreferredAuthentications=password", "HostKeyAlgorithms=ssh-rsa"],
-)  # fmt: skip
+    [
+        "StrictHostKeyChecking=no",
+        "UserKnownHostsFile=/dev/null",
+        "GlobalKnownHostsFile=/x",
+        "HostKeyAlias=other",
+        "KnownHostsCommand=/bin/echo",
+        "VerifyHostKeyDNS=yes",
+        "NoHostAuthenticationForLocalhost=yes",
+        "PermitLocalCommand=yes",
+        "UpdateHostKeys=yes",
+        "IdentitiesOnly=no",
+        "PreferredAuthentications=password",
+        "HostKeyAlgorithms=ssh-rsa",
+    ],
+)
 def test_a_program_that_puts_its_own_options_first_is_noticed(option: str) -> None:
     assert problems(target(), told(["-o", option, *arguments(target())]))
 
@@ -196,11 +210,19 @@ def insist(calls: list[list[str]], site: Site) -> None:
     for call in calls:
         rows = told(call).splitlines()
         for row in (
-            "stricthostkeychecking true", f"userknownhostsfile {site.known_hosts_dir}/pc1",
-            "globalknownhostsfile /dev/null", "hostkeyalias pc1", "forwardagent no",
-            "verifyhostkeydns false", "nohostauthenticationforlocalhost no", "forwardx11 no",
-            "permitlocalcommand no", "tunnel false", "identitiesonly yes", "user root",
-        ):  # fmt: skip
+            "stricthostkeychecking true",
+            f"userknownhostsfile {site.known_hosts_dir}/pc1",
+            "globalknownhostsfile /dev/null",
+            "hostkeyalias pc1",
+            "forwardagent no",
+            "verifyhostkeydns false",
+            "nohostauthenticationforlocalhost no",
+            "forwardx11 no",
+            "permitlocalcommand no",
+            "tunnel false",
+            "identitiesonly yes",
+            "user root",
+        ):
             assert row in rows, row
         assert not [row for row in rows if row.startswith(("localforward", "remoteforward"))]
         assert not [row for row in rows if row == "controlpath /tmp/foreign"]

@@ -37,8 +37,10 @@ def test_files_are_written_removed_and_left_alone(run_module: RunModule, tmp_pat
     (tmp_path / "other.md").write_text("kept")
     first = keep(run_module, tmp_path, a_txt="one\n", b_txt="zwei \u00fc\n")
     assert [(change["name"], change["what"]) for change in first["changes"]] == [
-        ("a.txt", "written"), ("b.txt", "written"), ("old.txt", "removed"),
-    ]  # fmt: skip
+        ("a.txt", "written"),
+        ("b.txt", "written"),
+        ("old.txt", "removed"),
+    ]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "b.txt", "other.md"]
     assert (tmp_path / "b.txt").read_text() == "zwei \u00fc\n"
     assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o640

@@ -19,7 +19,6 @@ from ansible_collections.slipway.imaging.plugins.plugin_utils._progress import (
 )
 from hypothesis import example, given
 from hypothesis import strategies as st
-from slipway.cli import units
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGbWJ6bQ0q7Qz5n9V0b8Yy3c1d2e3f4a5b6c7d8e9f0A"
 
@@ -130,12 +129,6 @@ def test_a_lying_machine_gets_no_connection(lie: dict[str, Any]) -> None:
     seen = {"id": "0123", "machine": "pc1", "address": "10.77.0.21", "host_key": KEY, **lie}
     with pytest.raises(AnsibleFilterError):
         session_connection(seen)
-
-
-@given(st.floats(0, 2.0**63) | st.integers(0, 2**63))
-def test_amounts_and_spans_are_those_of_the_agents_own_screen(count: float) -> None:
-    assert size(count) == units.size(count)
-    assert span(count) == units.clock(count)
 
 
 def test_an_old_name_is_taken_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:

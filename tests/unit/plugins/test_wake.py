@@ -145,7 +145,7 @@ def test_the_module_says_what_it_would_send(
             "addr_info": [{"family": "inet", "local": "10.77.0.1", "prefixlen": 24}],
         }
     ]
-    mock_command("ip", f"echo '{json.dumps(links)}'")
+    mock_command("ip", json.dumps(links))
     assert parse_addresses(json.dumps(links)) == [HERE[2]]
     result = run_module("wake", check_mode=True, macs=["52-54-00-77-00-01"])
     assert not result["changed"]

@@ -58,9 +58,13 @@ def run(folder: Path, playbook: str, *arguments: str) -> str:
     }
     command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "hosts.yml", playbook]
     done = subprocess.run(
-        [*command, *arguments], cwd=folder, env=environment, capture_output=True, text=True,
+        [*command, *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
         check=False,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -70,12 +74,18 @@ def render(
 ) -> None:
     """Leave SERVER.FILE for each file that a server would get, or SERVER.refused."""
     inventory = {
-        "all": {"vars": {"ansible_connection": "local", "out": str(folder), "facts": FACTS,
-                         "ansible_python_interpreter": sys.executable,
-                         "image_server_address": "10.77.0.1"}},
+        "all": {
+            "vars": {
+                "ansible_connection": "local",
+                "out": str(folder),
+                "facts": FACTS,
+                "ansible_python_interpreter": sys.executable,
+                "image_server_address": "10.77.0.1",
+            }
+        },
         "image_servers": {"hosts": servers},
         "machines": {"hosts": machines},
-    }  # fmt: skip
+    }
     (folder / "hosts.yml").write_text(yaml.safe_dump(inventory))
     (folder / "play.yml").write_text(PLAY)
     (folder / "templates").symlink_to(ROOT / "roles/pxe_server/templates")

@@ -69,8 +69,12 @@ def ansible(folder: Path, text: str, *arguments: str) -> str:
     command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "img,", *arguments]
     done = subprocess.run(
         [*command, str(folder / "play.yml")],
-        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return done.stdout + done.stderr
 
 

@@ -16,9 +16,9 @@ import yaml
 from ansible.errors import AnsibleFilterError
 from ansible_collections.slipway.imaging.plugins.filter.server_addresses import server_addresses
 from slipway.net.nearest import nearest
-from unit.server.nginx_site import configuration, unpack_nginx
-from unit.server.nginx_site import render as render_site
 
+from ..server.nginx_site import configuration, unpack_nginx
+from ..server.nginx_site import render as render_site
 from .namespace import Namespace, server_and_pcs
 from .rendering import FACTS, ROOT, run
 
@@ -84,18 +84,31 @@ PLAY = """
             mode: "0644"
 """
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "plain": ({"image_server_address": "10.77.0.1"},
-              {"names": ["IP:10.77.0.1", "DNS:img"], "rewrite": False}),
-    "name": ({"image_server_address": "imgserver.room", "pxe_server_interface": "lab0"},
-             {"names": ["DNS:imgserver.room", "DNS:img", "IP:10.77.0.1"], "rewrite": True}),
-    "cards": ({"image_server_address": "10.77.0.1", "pxe_server_interface": "lab0",
-               "pxe_server_subnets": [ROOM]},
-              {"names": ["IP:10.77.0.1", "DNS:img", "IP:10.78.0.1"], "rewrite": True}),
-    "digits": ({"image_server_address": "10.77.0.1", "host": "10234"},
-               {"names": ["IP:10.77.0.1", "DNS:10234"], "rewrite": False}),
-    "long": ({"image_server_address": "a" * 51, "host": "a" * 51},
-             {"names": ["DNS:" + "a" * 51], "rewrite": False}),
-}  # fmt: skip
+    "plain": (
+        {"image_server_address": "10.77.0.1"},
+        {"names": ["IP:10.77.0.1", "DNS:img"], "rewrite": False},
+    ),
+    "name": (
+        {"image_server_address": "imgserver.room", "pxe_server_interface": "lab0"},
+        {"names": ["DNS:imgserver.room", "DNS:img", "IP:10.77.0.1"], "rewrite": True},
+    ),
+    "cards": (
+        {
+            "image_server_address": "10.77.0.1",
+            "pxe_server_interface": "lab0",
+            "pxe_server_subnets": [ROOM],
+        },
+        {"names": ["IP:10.77.0.1", "DNS:img", "IP:10.78.0.1"], "rewrite": True},
+    ),
+    "digits": (
+        {"image_server_address": "10.77.0.1", "host": "10234"},
+        {"names": ["IP:10.77.0.1", "DNS:10234"], "rewrite": False},
+    ),
+    "long": (
+        {"image_server_address": "a" * 51, "host": "a" * 51},
+        {"names": ["DNS:" + "a" * 51], "rewrite": False},
+    ),
+}
 REFUSED = ("fd00::1", "2001:db8::10", "10.77.0.999", "1.2.3", "10.77.0.1:80", "https://img", "Img")
 
 
@@ -156,10 +169,12 @@ def test_each_machine_goes_on_with_the_address_by_which_it_came(
     (tmp_path / "boot").mkdir()
     (tmp_path / "boot/boot.ipxe").write_text(FIRST)
     config = render_site(
-        "etc/nginx/conf.d/slipway.conf.j2", _image_server_boot_root=str(tmp_path / "boot"),
-        _image_server_logs=str(tmp_path), image_server_store_dir=str(tmp_path),
+        "etc/nginx/conf.d/slipway.conf.j2",
+        _image_server_boot_root=str(tmp_path / "boot"),
+        _image_server_logs=str(tmp_path),
+        image_server_store_dir=str(tmp_path),
         _image_server_rewrite=True,
-    )  # fmt: skip
+    )
     # The half in clear alone: the other one needs certificates.
     config = config.rpartition("\nserver {")[0]
     (tmp_path / "nginx.conf").write_text(configuration(tmp_path, config))

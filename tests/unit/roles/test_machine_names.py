@@ -35,10 +35,36 @@ SPELLINGS = [
 ]
 # What dnsmasq would take for a time, an order or a number, and what it would not.
 NAMES = [
-    "10234", "0", "5m", "90s", "12h", "2d", "1w", "infinite", "ignore", "m", "5-m", "m5", "1e5",
-    "0x1f", "0010", "99999999999999999999", "set", "tag", "id", "net", "pc-", "pc--1", "xn--pc",
-    "a" * 63, "pc1", "infinite-1", "on", "null", "items",
-]  # fmt: skip
+    "10234",
+    "0",
+    "5m",
+    "90s",
+    "12h",
+    "2d",
+    "1w",
+    "infinite",
+    "ignore",
+    "m",
+    "5-m",
+    "m5",
+    "1e5",
+    "0x1f",
+    "0010",
+    "99999999999999999999",
+    "set",
+    "tag",
+    "id",
+    "net",
+    "pc-",
+    "pc--1",
+    "xn--pc",
+    "a" * 63,
+    "pc1",
+    "infinite-1",
+    "on",
+    "null",
+    "items",
+]
 PLAY = """
 - hosts: img
   gather_facts: false
@@ -106,9 +132,12 @@ def rendered(folder: Path, hosts: dict[str, Any]) -> list[str]:
     found = [line for line in found if line and not line.startswith("#")]
     config = "".join(f"dhcp-host={line}\n" for line in found)
     test = subprocess.run(
-        [DNSMASQ, "--test", "--conf-file=-"], input=config, text=True, capture_output=True,
+        [DNSMASQ, "--test", "--conf-file=-"],
+        input=config,
+        text=True,
+        capture_output=True,
         check=False,
-    )  # fmt: skip
+    )
     assert test.returncode == 0, test.stderr
     return found
 
@@ -131,22 +160,26 @@ def test_a_card_of_several_has_neither_a_name_nor_an_address(tmp_path: Path) -> 
     dock, uuid = "52:54:00:ab:00:d0", "4c4c4544-0001-100{}-8020-b7c04f202020"
     hosts = {
         "pc1": {"machine_macs": [dock.upper()], "machine_uuid": uuid.format(1)},
-        "pc2": {"machine_macs": ["5254.00ab.00d0", "52:54:00:ab:00:02"],
-                "machine_uuid": uuid.format(2)},
+        "pc2": {
+            "machine_macs": ["5254.00ab.00d0", "52:54:00:ab:00:02"],
+            "machine_uuid": uuid.format(2),
+        },
         "pc3": {"machine_macs": ["52:54:00:ab:00:03"], "machine_ip": "10.9.9.13"},
-    }  # fmt: skip
+    }
     assert rendered(tmp_path, hosts) == [
-        "52:54:00:ab:00:02,pc2", "52:54:00:ab:00:03,10.9.9.13,pc3",
-    ]  # fmt: skip
+        "52:54:00:ab:00:02,pc2",
+        "52:54:00:ab:00:03,10.9.9.13,pc3",
+    ]
 
 
 def test_every_spelling_of_a_mac_address_reaches_dnsmasq_as_one(tmp_path: Path) -> None:
     hosts = {
         f"pc{number}": {
-            "machine_macs": [text.format(number)], "machine_ip": f"10.9.9.{number + 10}"
+            "machine_macs": [text.format(number)],
+            "machine_ip": f"10.9.9.{number + 10}",
         }
         for number, text in enumerate(SPELLINGS)
-    }  # fmt: skip
+    }
     macs = [line.split(",")[0] for line in rendered(tmp_path, hosts)]
     last = len(SPELLINGS) - 1
     wanted = [f"52:54:00:ab:00:{number:02x}" for number in range(last)]
@@ -171,8 +204,10 @@ def test_no_name_is_read_as_anything_else(tmp_path: Path) -> None:
     for number, name in enumerate(NAMES):
         lease = by_mac[f"52:54:00:77:00:{number:02x}"]
         assert (lease["name"], lease["address"], lease["seconds"]) == (
-            name, f"10.9.9.{number + 10}", 3600
-        )  # fmt: skip
+            name,
+            f"10.9.9.{number + 10}",
+            3600,
+        )
 
 
 BAD = {

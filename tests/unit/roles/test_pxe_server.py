@@ -26,15 +26,26 @@ GOOD: dict[str, dict[str, Any]] = {
     "full-rooms": {
         "pxe_server_dhcp_range": RANGE,
         "pxe_server_router": "10.77.0.254",
-        "pxe_server_subnets": [ROOM, {**ROOM, "network": "10.79.0.0/16", "router": "10.79.0.1",
-                                      "range": {"first": "10.79.0.9", "last": "10.79.9.9"}}],
+        "pxe_server_subnets": [
+            ROOM,
+            {
+                **ROOM,
+                "network": "10.79.0.0/16",
+                "router": "10.79.0.1",
+                "range": {"first": "10.79.0.9", "last": "10.79.9.9"},
+            },
+        ],
     },
     "full-cards": {
         "pxe_server_dhcp_range": RANGE,
         "pxe_server_subnets": [
             {"interface": "lab1", "range": {"first": "10.78.0.9", "last": "10.78.0.99"}},
-            {**ROOM, "network": "10.79.0.0/16", "router": "10.79.0.1",
-             "range": {"first": "10.79.0.9", "last": "10.79.9.9"}},
+            {
+                **ROOM,
+                "network": "10.79.0.0/16",
+                "router": "10.79.0.1",
+                "range": {"first": "10.79.0.9", "last": "10.79.9.9"},
+            },
         ],
     },
     "proxy-cards": {"pxe_server_dhcp_mode": "proxy", "pxe_server_subnets": [{"interface": "lab1"}]},
@@ -42,11 +53,13 @@ GOOD: dict[str, dict[str, Any]] = {
     "full-grub": {"pxe_server_dhcp_range": RANGE, "pxe_server_uefi_loader": "grub"},
     "proxy": {"pxe_server_dhcp_mode": "proxy"},
     "proxy-grub": {"pxe_server_dhcp_mode": "proxy", "pxe_server_uefi_loader": "grub"},
-    "proxy-rooms": {"pxe_server_dhcp_mode": "proxy",
-                    "pxe_server_subnets": [{"network": "10.78.0.0/24"}]},
+    "proxy-rooms": {
+        "pxe_server_dhcp_mode": "proxy",
+        "pxe_server_subnets": [{"network": "10.78.0.0/24"}],
+    },
     "none": {"pxe_server_dhcp_mode": "none"},
     "none-grub": {"pxe_server_dhcp_mode": "none", "pxe_server_uefi_loader": "grub"},
-}  # fmt: skip
+}
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "bad-no-range": ({}, "set pxe_server_dhcp_range"),
     "bad-mode": ({"pxe_server_dhcp_mode": "proxi"}, "full, proxy, none"),
@@ -78,12 +91,19 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     servers = {
         name: {"pxe_server_interface": "lab0", **variables} for name, variables in cases.items()
     }
-    render(folder, servers, {
-        "pc1": {"machine_macs": ["52:54:00:77:00:01"], "machine_ip": "10.77.0.21",
-                "machine_image_server": "full"},
-        "pc2": {"machine_macs": ["52:54:00:77:00:02"], "machine_boot_loader": "ipxe"},
-        "pc3": {"machine_macs": ["52:54:00:77:00:0A"], "machine_boot_loader": "grub"},
-    })  # fmt: skip
+    render(
+        folder,
+        servers,
+        {
+            "pc1": {
+                "machine_macs": ["52:54:00:77:00:01"],
+                "machine_ip": "10.77.0.21",
+                "machine_image_server": "full",
+            },
+            "pc2": {"machine_macs": ["52:54:00:77:00:02"], "machine_boot_loader": "ipxe"},
+            "pc3": {"machine_macs": ["52:54:00:77:00:0A"], "machine_boot_loader": "grub"},
+        },
+    )
     return folder
 
 
@@ -233,9 +253,12 @@ def test_every_server_is_told_about_bios_uefi_and_ipxe(kind: str) -> None:
 def test_another_dnsmasq_accepts_its_lines() -> None:
     config = text("dnsmasq") + "\ndhcp-range=10.77.0.100,10.77.0.200\n"
     done = subprocess.run(
-        [DNSMASQ, "--test", "--conf-file=-"], input=config, text=True, capture_output=True,
+        [DNSMASQ, "--test", "--conf-file=-"],
+        input=config,
+        text=True,
+        capture_output=True,
         check=False,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.slipway.imaging.plugins.plugin_utils import _dhcp_options, _udp_ports
-from e2e.foreign import ASK
 
+from ...e2e.foreign import ASK
 from .namespace import Namespace, server_and_pcs
 
 pytestmark = [pytest.mark.plays, pytest.mark.xdist_group("pxe_server")]

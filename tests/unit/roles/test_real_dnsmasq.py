@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.slipway.imaging.plugins.plugin_utils import _udp_ports
-from e2e.foreign import ASK
 
+from ...e2e.foreign import ASK
 from .namespace import Namespace, server_and_pcs
 from .rendering import DNSMASQ, render
 

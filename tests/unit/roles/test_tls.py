@@ -59,8 +59,10 @@ def play(folder: Path, *words: str, address: str = "10.77.0.1") -> str:
 def said(folder: Path, which: str, *words: str) -> str:
     return subprocess.run(
         ["openssl", "x509", "-in", folder / f"tls/{which}.crt", "-noout", *words],
-        check=True, capture_output=True, text=True,
-    ).stdout  # fmt: skip
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
 
 
 def date(folder: Path, which: str, end: str) -> datetime:
@@ -81,8 +83,9 @@ def test_certificates(tmp_path: Path) -> None:
     assert "CA:TRUE, pathlen:0" in said(tmp_path, "ca", "-ext", "basicConstraints")
     names = said(tmp_path, "server", "-ext", "subjectAltName,extendedKeyUsage,basicConstraints")
     assert all(word in names for word in ("IP Address:10.77.0.1, DNS:img", "CA:FALSE", "Server"))
-    subprocess.run(["openssl", "verify", "-CAfile", "ca.crt", "server.crt"],
-                   cwd=tmp_path / "tls", check=True)  # fmt: skip
+    subprocess.run(
+        ["openssl", "verify", "-CAfile", "ca.crt", "server.crt"], cwd=tmp_path / "tls", check=True
+    )
 
     assert re.search(r"changed=0 ", play(tmp_path)), "a second run changes nothing"
     ca, server = said(tmp_path, "ca", "-serial"), said(tmp_path, "server", "-serial")

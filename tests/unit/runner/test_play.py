@@ -15,13 +15,21 @@ from typing import Any
 import pytest
 from slipway_runner.output import Output, tidy
 from slipway_runner.play import Ending, end_leftovers, play, variables
-from slipway_runner.settings import Settings, SettingsError, load
+from slipway_runner.settings import Settings
 
 pytestmark = pytest.mark.plays
 
 # Its own: what a stopped job started is found by the id, and another run of the tests may be here.
-JOB = {"id": secrets.token_hex(8), "machine": "pc1", "verb": "backup", "image": "pc1",
-       "arrival": "waits", "origin": "choice", "options": {}, "after": "as_found"}  # fmt: skip
+JOB = {
+    "id": secrets.token_hex(8),
+    "machine": "pc1",
+    "verb": "backup",
+    "image": "pc1",
+    "arrival": "waits",
+    "origin": "choice",
+    "options": {},
+    "after": "as_found",
+}
 
 
 @pytest.fixture
@@ -166,14 +174,3 @@ def test_the_playbook_neither_wakes_nor_restarts_the_pc(settings: Settings) -> N
     assert told["imaging_session_wake"] is False
     assert told["imaging_session_after"] == "stay"
     assert told["imaging_session_job"] == JOB["id"]
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "[]", "{}", '{"socket": "/s", "project": "/p", "inventory": "/i", "state": "/x", "y": 1}',
-     '{"socket": "/s", "project": "/p", "inventory": "/i", "state": "/x", "limit": 0}'],
-)  # fmt: skip
-def test_settings_that_can_not_be_meant(tmp_path: Path, text: str) -> None:
-    (tmp_path / "runner.json").write_text(text)
-    with pytest.raises(SettingsError):
-        load(tmp_path / "runner.json")

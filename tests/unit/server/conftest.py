@@ -224,11 +224,14 @@ class Service:
         if name not in self._documented:
             routes = getattr(self, name).get("/v1/openapi.json").json()["paths"]
             self._documented[name] = [
-                (method.upper(), re.compile(re.sub(r"{\w+}", "[^/]+", route) + r"\Z"),
-                 set(operation["responses"]))
+                (
+                    method.upper(),
+                    re.compile(re.sub(r"{\w+}", "[^/]+", route) + r"\Z"),
+                    set(operation["responses"]),
+                )
                 for route, operations in routes.items()
                 for method, operation in operations.items()
-            ]  # fmt: skip
+            ]
         for method, pattern, codes in self._documented[name]:
             if method == answer.request.method and pattern.match(path):
                 assert str(answer.status_code) in codes, (method, path, answer.status_code)

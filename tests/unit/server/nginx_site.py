@@ -55,9 +55,11 @@ def render(template: str, **values: Any) -> str:
     """A template of the role, with the role's own variables where a test has no other."""
     kept = yaml.safe_load((ROLE / "vars/main.yml").read_text())
     text = (ROLE / "templates" / template).read_text()
-    return jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(text).render(
-        {"ansible_managed": "test", "image_server_address": "10.77.0.1"} | kept | values
-    )  # fmt: skip
+    return (
+        jinja2.Environment(undefined=jinja2.StrictUndefined)
+        .from_string(text)
+        .render({"ansible_managed": "test", "image_server_address": "10.77.0.1"} | kept | values)
+    )
 
 
 def make_certificates(folder: Path, *names: str, start: str = "", end: str = "") -> None:
@@ -77,15 +79,12 @@ def make_certificates(folder: Path, *names: str, start: str = "", end: str = "")
     for who, how in (("ca", ["-selfsign"]), ("server", ["-cert", "ca.crt"])):
         key = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", f"{who}.key"]
         _openssl(folder, "genpkey", *key)
-        _openssl(
-            folder, "req", "-new", "-config", "openssl.cnf", "-subj", f"/CN={who}",
-            "-key", f"{who}.key", "-out", f"{who}.csr",
-        )  # fmt: skip
-        _openssl(
-            folder, "ca", "-batch", "-notext", "-config", "openssl.cnf",
-            "-name", "authority", "-extensions", who, "-keyfile", "ca.key", *how, *dates,
-            "-in", f"{who}.csr", "-out", f"{who}.crt",
-        )  # fmt: skip
+        config = ["-config", "openssl.cnf"]
+        request = ["-subj", f"/CN={who}", "-key", f"{who}.key", "-out", f"{who}.csr"]
+        _openssl(folder, "req", "-new", *config, *request)
+        sign = ["-name", "authority", "-extensions", who, "-keyfile", "ca.key", *how, *dates]
+        files = ["-in", f"{who}.csr", "-out", f"{who}.crt"]
+        _openssl(folder, "ca", "-batch", "-notext", *config, *sign, *files)
 
 
 def _openssl(folder: Path, *argv: str) -> None:

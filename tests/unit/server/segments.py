@@ -201,15 +201,24 @@ class Segments:
         leases = folder / "service/leases"
         common = ["--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--user=root"]
         self._start(
-            server, "dnsmasq", *common, f"--pid-file={folder}/dhcp.pid", "--dhcp-authoritative",
-            "--dhcp-ignore-clid", "--no-ping", f"--dhcp-leasefile={leases}",
+            server,
+            "dnsmasq",
+            *common,
+            f"--pid-file={folder}/dhcp.pid",
+            "--dhcp-authoritative",
+            "--dhcp-ignore-clid",
+            "--no-ping",
+            f"--dhcp-leasefile={leases}",
             "--dhcp-range=10.99.0.100,10.99.0.120,255.255.255.0,1h",
             "--dhcp-range=10.99.1.100,10.99.1.120,255.255.255.0,1h",
-        )  # fmt: skip
+        )
         self._start(
-            router, "dnsmasq", *common, f"--pid-file={folder}/relay.pid",
+            router,
+            "dnsmasq",
+            *common,
+            f"--pid-file={folder}/relay.pid",
             f"--dhcp-relay={FAR_ROUTER},{SERVER}",
-        )  # fmt: skip
+        )
         service = SegmentService(
             folder / "service",
             server,

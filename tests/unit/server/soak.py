@@ -105,8 +105,14 @@ class Soak:
         made = self._ask("admin", "POST", "/v1/sessions", json=wanted)
         if made.status_code != 201:
             return None
-        report = {"session": made.json()["id"], "macs": [mac], "host_key": HOST_KEY,
-                  "hardware": {}, "agent_version": "0.1.0", "nonce": f"{number:022d}"}  # fmt: skip
+        report = {
+            "session": made.json()["id"],
+            "macs": [mac],
+            "host_key": HOST_KEY,
+            "hardware": {},
+            "agent_version": "0.1.0",
+            "nonce": f"{number:022d}",
+        }
         told = self._ask("http", "POST", "/v1/checkin", json=report, headers={"X-Real-IP": ADDRESS})
         if told.status_code != 200:
             return None

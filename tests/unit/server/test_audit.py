@@ -92,8 +92,15 @@ def test_what_the_user_of_a_pc_does(service: Service) -> None:
 def test_every_root_route_that_acts_leaves_a_line(own_service: Callable[..., Service]) -> None:
     service = own_service()
     name, version = service.image(cell("audit"))
-    values = {"session_id": "0" * 16, "job_id": "0" * 16, "machine": "pc", "key": "0" * 16,
-              "name": name, "version": version, "alias": "lab-base"}  # fmt: skip
+    values = {
+        "session_id": "0" * 16,
+        "job_id": "0" * 16,
+        "machine": "pc",
+        "key": "0" * 16,
+        "name": name,
+        "version": version,
+        "alias": "lab-base",
+    }
     acting = [key for key, rule in APPS["admin"].rules.items() if not key.startswith("GET ")]
     assert len(acting) > 8
     for key in acting:

@@ -26,9 +26,13 @@ def test_first_check_in_binds_and_is_told_its_work(service: Service) -> None:
     pc = service.machine(arrived=False)
     answer = pc.check_in()
     assert answer.json()["session"] == {
-        "id": pc.session, "machine": pc.name, "verb": "backup", "image": pc.name, "version": None,
+        "id": pc.session,
+        "machine": pc.name,
+        "verb": "backup",
+        "image": pc.name,
+        "version": None,
         "postponable": False,
-    }  # fmt: skip
+    }
     assert answer.headers["cache-control"] == "no-store"
     seen = pc.seen()
     assert (seen["state"], seen["address"], seen["host_key"]) == ("checked_in", ADDRESS, HOST_KEY)

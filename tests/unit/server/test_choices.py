@@ -89,8 +89,9 @@ def test_a_pc_with_a_copied_mac_is_recognised(own_service: Callable[..., Service
         runner.end(each)
     for other in ({}, own | {"serial": "SLW-2"}, {"uuid": own["uuid"].replace("b9", "c9")}):
         assert error_of(pc.choose("backup", hardware=other, nonce="r" * 32)) == (
-            403, "another_machine",
-        )  # fmt: skip
+            403,
+            "another_machine",
+        )
     # The administrator has looked at the machine with its new mainboard.
     session = service.ask(machine=pc.name, macs=[pc.mac], verb="verify", image="none")
     assert session.status_code == 404
@@ -190,11 +191,17 @@ def test_the_pause_grows_and_ends() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "x", "scrypt$16$8$1$c2FsdHNhbHQ=", "scrypt$17$8$1$c2FsdHNhbHQ=$" + "QUFB" * 10,
-        "scrypt$1048576$8$1$c2FsdHNhbHQ=$" + "QUFB" * 10, "md5$16$8$1$c2FsdHNhbHQ=$" + "QUFB" * 10,
-        "scrypt$16$8$99$c2FsdHNhbHQ=$" + "QUFB" * 10, "scrypt$16$8$1$QQ==$" + "QUFB" * 10, 7,
+        "",
+        "x",
+        "scrypt$16$8$1$c2FsdHNhbHQ=",
+        "scrypt$17$8$1$c2FsdHNhbHQ=$" + "QUFB" * 10,
+        "scrypt$1048576$8$1$c2FsdHNhbHQ=$" + "QUFB" * 10,
+        "md5$16$8$1$c2FsdHNhbHQ=$" + "QUFB" * 10,
+        "scrypt$16$8$99$c2FsdHNhbHQ=$" + "QUFB" * 10,
+        "scrypt$16$8$1$QQ==$" + "QUFB" * 10,
+        7,
     ],
-)  # fmt: skip
+)
 def test_a_hash_that_costs_too_much_or_is_none(text: object) -> None:
     with pytest.raises(ValueError):
         PasswordHash.parse(text)
@@ -204,15 +211,25 @@ def test_broken_menus_cost_only_their_own_machine(service: Service) -> None:
     pc = make_chooser(service)
     folder = service.folder / "menus"
     broken: dict[str, bytes] = {
-        "empty": b"", "list": b"[]", "half": b'{"machine": "half", "macs": ["52:',
-        "binary": bytes(range(256)), "deep": b"[" * 100_000, "huge": b" " * (1 << 20),
+        "empty": b"",
+        "list": b"[]",
+        "half": b'{"machine": "half", "macs": ["52:',
+        "binary": bytes(range(256)),
+        "deep": b"[" * 100_000,
+        "huge": b" " * (1 << 20),
         "number": b'{"machine": 7, "macs": [], "items": []}',
         "another": json.dumps({"machine": pc.name, "macs": [pc.mac], "items": []}).encode(),
-        "action": json.dumps({"machine": "action", "macs": [pc.mac],
-                              "items": [item("x", "format")]}).encode(),
-        "path": json.dumps({"machine": "path", "macs": [pc.mac],
-                            "items": [item("x", "restore", image="../../etc")]}).encode(),
-    }  # fmt: skip
+        "action": json.dumps(
+            {"machine": "action", "macs": [pc.mac], "items": [item("x", "format")]}
+        ).encode(),
+        "path": json.dumps(
+            {
+                "machine": "path",
+                "macs": [pc.mac],
+                "items": [item("x", "restore", image="../../etc")],
+            }
+        ).encode(),
+    }
     for name, content in broken.items():
         (folder / f"{name}.json").write_bytes(content)
     (folder / "folder.json").mkdir()
@@ -233,9 +250,18 @@ def test_a_new_menu_counts_at_once(service: Service) -> None:
     assert error_of(pc.choose("other")) == (404, "unknown_machine")
 
 
-@pytest.mark.parametrize("sent", [{"password": "x" * 1025}, {"image": "a" * 101}, {"once": "1"},
-                                  {"nonce": "short"}, {"item": "x" * 33}, {"more": 1},
-                                  {"hardware": {"x": "y" * 70_000}}])  # fmt: skip
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"password": "x" * 1025},
+        {"image": "a" * 101},
+        {"once": "1"},
+        {"nonce": "short"},
+        {"item": "x" * 33},
+        {"more": 1},
+        {"hardware": {"x": "y" * 70_000}},
+    ],
+)
 def test_bodies_that_are_too_much(service: Service, sent: dict[str, Any]) -> None:
     assert error_of(make_chooser(service).choose("backup", **sent)) == (422, "bad_request")
 
@@ -369,8 +395,9 @@ def test_the_runner_is_not_the_administrator(service: Service) -> None:
     macs = runner.open_session(job, macs=[other.mac]).json()
     assert macs["macs"] == [pc.mac], "a session of a job is for the machine of the job"
     assert error_of(service.admin.post("/v1/sessions", json=wanted | {"job": "0" * 16})) == (
-        422, "bad_request",
-    )  # fmt: skip
+        422,
+        "bad_request",
+    )
     for each in list(runner.holds):
         runner.end(each)
     assert error_of(runner.open_session(job)) == (403, "wrong_job"), "it has ended"

@@ -212,8 +212,9 @@ def test_a_session_sends_no_more_than_its_quota(own_service: Callable[..., Servi
     assert not service.chunk_path(contents[3]).exists()
     service.restart(signal.SIGKILL)
     assert refused(pc.request("PUT", f"/v1/chunks/{NOBODYS}", content=b"")) == (
-        507, "session_quota",
-    )  # fmt: skip
+        507,
+        "session_quota",
+    )
     assert pc.publish(*contents[:3]).status_code == 201
     service.machine().put(contents[3])
 
@@ -224,9 +225,17 @@ def claims_in(folder: Path, store: ChunkStore, memory: Memory, most: int = 1 << 
 
 def session(**changes: Any) -> Session:
     return Session(
-        id="0" * 16, machine="pc", macs=(), verb="backup", image="pc", version=None, created=0.0,
-        ttl_seconds=60, token_hash="t" * 64, **changes,
-    )  # fmt: skip
+        id="0" * 16,
+        machine="pc",
+        macs=(),
+        verb="backup",
+        image="pc",
+        version=None,
+        created=0.0,
+        ttl_seconds=60,
+        token_hash="t" * 64,
+        **changes,
+    )
 
 
 class WatchedStore(ChunkStore):

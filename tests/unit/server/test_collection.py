@@ -235,8 +235,10 @@ def test_a_bad_chunk_marks_every_version_and_the_next_backup_heals_them(
     assert any(
         "chunks are bad" in each for each in service.admin.get("/v1/status").json()["warnings"]
     )
-    good = {image["name"]: image["versions"][0]["good"]
-            for image in service.admin.get("/v1/images").json()["images"]}  # fmt: skip
+    good = {
+        image["name"]: image["versions"][0]["good"]
+        for image in service.admin.get("/v1/images").json()["images"]
+    }
     assert good == {"pc1": False, "pc2": False, "pc3": True}
     pc = service.machine(image="pc1")
     pc.put(content)
@@ -294,8 +296,10 @@ def test_a_promise_changes_nothing_that_is_known_of_the_file(tmp_path: Path) -> 
     assert promises.keep(path)
     after = path.stat()
     assert (after.st_mtime_ns, after.st_size, after.st_ino) == (
-        before.st_mtime_ns, before.st_size, before.st_ino,
-    )  # fmt: skip
+        before.st_mtime_ns,
+        before.st_size,
+        before.st_ino,
+    )
     assert time.time() - after.st_atime < 60
     assert promises.remove(path, (time.time_ns() // 10**9 - 60) * 10**9) is False
     assert promises.remove(path, time.time_ns() + 10**9) is True

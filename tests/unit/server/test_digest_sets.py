@@ -65,9 +65,15 @@ def add(images: Images, name: str, version: str = VERSION, count: int = 500) -> 
 
 def session(number: int, image: str, verb: str = "restore", version: str = VERSION) -> Session:
     return Session(
-        id=f"{number:016x}", machine=f"pc{number}", macs=(), verb=verb, image=image,
-        version=version, created=0.0, ttl_seconds=60,
-    )  # fmt: skip
+        id=f"{number:016x}",
+        machine=f"pc{number}",
+        macs=(),
+        verb=verb,
+        image=image,
+        version=version,
+        created=0.0,
+        ttl_seconds=60,
+    )
 
 
 def in_a_loop(images: Images, work: Callable[[DigestSets], Awaitable[None]]) -> None:

@@ -36,9 +36,15 @@ class Laptop(Chooser):
         return self.service.http.get(path, params=said, headers={"X-Real-IP": ADDRESS})
 
     def arrive(self, session: str, script: str) -> httpx.Response:
-        report = {"session": session, "macs": [self.mac], "host_key": HOST_KEY,
-                  "agent_version": "0.1.0", "nonce": self.nonce, "hardware": self.hardware,
-                  "ticket": ticket_in(script)}  # fmt: skip
+        report = {
+            "session": session,
+            "macs": [self.mac],
+            "host_key": HOST_KEY,
+            "agent_version": "0.1.0",
+            "nonce": self.nonce,
+            "hardware": self.hardware,
+            "ticket": ticket_in(script),
+        }
         return self.service.http.post("/v1/checkin", json=report, headers={"X-Real-IP": ADDRESS})
 
     def open(self) -> httpx.Response:
@@ -51,8 +57,12 @@ class Laptop(Chooser):
 
 
 def write(laptop: Laptop, **pin: str) -> None:
-    menu = {"machine": laptop.name, "macs": [laptop.mac], **pin,
-            "items": [item("backup", "backup", image=laptop.name)]}  # fmt: skip
+    menu = {
+        "machine": laptop.name,
+        "macs": [laptop.mac],
+        **pin,
+        "items": [item("backup", "backup", image=laptop.name)],
+    }
     (laptop.service.folder / f"menus/{laptop.name}.json").write_text(json.dumps(menu))
 
 
@@ -64,8 +74,13 @@ def dock(own_service: Callable[..., Service], request: pytest.FixtureRequest) ->
     made = []
     for place, name in enumerate(("a", "b", "stranger")):
         uuid = f"4c4c4544-00{number:02d}-10{place:02d}-8020-b7c04f202020"
-        laptop = Laptop(service, f"laptop-{name}{number}", f"52:54:00:d0:00:{number:02x}",
-                        uuid=uuid, serial=f"SN{number}-{place}X")  # fmt: skip
+        laptop = Laptop(
+            service,
+            f"laptop-{name}{number}",
+            f"52:54:00:d0:00:{number:02x}",
+            uuid=uuid,
+            serial=f"SN{number}-{place}X",
+        )
         if request.param == "serial":
             # As of a series whose boards all say the same.
             laptop.uuid = f"4c4c4544-00{number:02d}-1099-8020-b7c04f202020"
@@ -128,8 +143,9 @@ def test_a_machine_with_a_card_of_its_own_may_be_pinned_too(
     own_service: Callable[..., Service],
 ) -> None:
     service = own_service()
-    laptop = Laptop(service, "pinned", "52:54:00:d1:00:01",
-                    uuid="4c4c4544-0001-1099-8020-b7c04f202021")  # fmt: skip
+    laptop = Laptop(
+        service, "pinned", "52:54:00:d1:00:01", uuid="4c4c4544-0001-1099-8020-b7c04f202021"
+    )
     write(laptop, uuid=laptop.uuid)
     service.lease(laptop.mac)
     session = laptop.open().json()["id"]

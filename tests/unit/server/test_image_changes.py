@@ -142,10 +142,15 @@ def test_an_alias_is_good_wherever_an_image_is_read(service: Service) -> None:
         f"office@{DAYS[1]}",
     )
     refused(
-        service.ask(machine="pcx", macs=["52:54:00:cc:01:01"], verb="restore", image="lab-base",
-                    version=DAYS[0]),
+        service.ask(
+            machine="pcx",
+            macs=["52:54:00:cc:01:01"],
+            verb="restore",
+            image="lab-base",
+            version=DAYS[0],
+        ),
         "is_alias",
-    )  # fmt: skip
+    )
     refused(service.admin.post("/v1/aliases/lab-base", json={"image": "office"}), "image_fixed")
     refused(service.admin.delete("/v1/aliases/lab-base"), "image_fixed", "policy_aliases.lab-base")
     refused(service.admin.post("/v1/aliases/office", json={"image": "office"}), "name_taken")
@@ -173,8 +178,10 @@ def test_a_policy_that_cannot_be_used_removes_nothing_and_stops_no_backup(servic
     ("policy", "says"),
     [
         ({"keep": {"last": 0, "daily": 0}}, ["policy_keep: every number is 0"]),
-        ({"keep": {"dialy": 1}, "time_zone": "Europe/Berln"}, ["dialy", "did you mean daily?",
-         "did you mean Europe/Berlin?"]),
+        (
+            {"keep": {"dialy": 1}, "time_zone": "Europe/Berln"},
+            ["dialy", "did you mean daily?", "did you mean Europe/Berlin?"],
+        ),
         ({"keep": {"daily": -1, "weekly": "4"}}, ["policy_keep.daily", "policy_keep.weekly"]),
         ({"kep": {}}, ["policy_kep", "did you mean policy_keep?"]),
         ({"images": {"pc1": {"holds": []}}}, ["policy_images.pc1.holds", "did you mean hold?"]),
@@ -182,13 +189,15 @@ def test_a_policy_that_cannot_be_used_removes_nothing_and_stops_no_backup(servic
         ({"images": {"pc2": {"hold": [DAYS[0]]}}}, ["no image pc2 (did you mean pc1?)"]),
         ({"images": {"Pc 1": {}}}, ["is no image name"]),
         ({"aliases": {"pc1": "office"}}, ["policy_aliases.pc1: there is an image of that name"]),
-        ({"aliases": {"a": "b", "b": "a"}}, ["policy_aliases.a: b is an alias itself",
-         "policy_aliases.b: a is an alias itself"]),
+        (
+            {"aliases": {"a": "b", "b": "a"}},
+            ["policy_aliases.a: b is an alias itself", "policy_aliases.b: a is an alias itself"],
+        ),
         ({"aliases": {"a": f"office@{DAYS[0]}"}}, ["is in the trash"]),
         ({"aliases": {"a": "nosuch"}}, ["There is no image nosuch"]),
         ({"trash_days": -1, "check_days": 0}, ["policy_trash_days", "policy_check_days"]),
     ],
-)  # fmt: skip
+)
 def test_a_policy_that_cannot_be_meant_is_refused_all_at_once(
     holder: Service, policy: dict[str, Any], says: list[str]
 ) -> None:
@@ -211,8 +220,11 @@ def holder(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def test_a_policy_says_what_it_would_change(holder: Service) -> None:
-    policy = {"keep": {"last": 1}, "images": {"pc1": {"note": "Reception"}, "later": {}},
-              "aliases": {"base": "office"}}  # fmt: skip
+    policy = {
+        "keep": {"last": 1},
+        "images": {"pc1": {"note": "Reception"}, "later": {}},
+        "aliases": {"base": "office"},
+    }
     effect = holder.admin.post("/v1/policy/effect", json={"policy": policy}).json()
     assert effect["problems"] == []
     assert effect["warnings"] == ["policy_images.later: there is no image later yet."]

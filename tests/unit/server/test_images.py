@@ -155,8 +155,14 @@ def test_bad_manifests_are_refused(service: Service) -> None:
         hashlib.sha256(raw).hexdigest().encode(),
         raw,
     )
-    for bad in (b"", b"{}", good[:-3], good.replace(b"disk0", b"disk1"), sealed,
-                manifest_of("another", content)):  # fmt: skip
+    for bad in (
+        b"",
+        b"{}",
+        good[:-3],
+        good.replace(b"disk0", b"disk1"),
+        sealed,
+        manifest_of("another", content),
+    ):
         answer = pc.request("POST", f"/v1/images/{pc.name}", content=bad)
         assert error_of(answer) == (422, "bad_manifest")
     answer = pc.request("POST", "/v1/images/..%2fx", content=good)
@@ -183,8 +189,9 @@ def test_a_changed_byte_is_found_named_and_healed_by_the_next_backup(service: Se
     pc = service.machine("restore", image=name, arrived=False)
     seen = service.session(pc.session, wait=10, until="image_checked")["image_check"]
     assert (seen["state"], [problem["digest"] for problem in seen["problems"]]) == (
-        "broken", [digest],
-    )  # fmt: skip
+        "broken",
+        [digest],
+    )
     pc.check_in()
     assert pc.request("GET", "/v1/session").json()["image_check"]["state"] == "broken"
     backup = service.machine()

@@ -54,8 +54,11 @@ class Plays:
             *("-i", str(self._folder / "inventory"), f"playbooks/{name}.yml"),
             *("-e", json.dumps(places), *arguments),
         ]
-        environment = os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "COLUMNS": "5000",
-                                    "ANSIBLE_NOCOLOR": "1"}  # fmt: skip
+        environment = os.environ | {
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "COLUMNS": "5000",
+            "ANSIBLE_NOCOLOR": "1",
+        }
         return subprocess.run(
             command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
         )
@@ -103,8 +106,9 @@ def test_what_prune_would_move_is_what_it_moves_and_comes_back_whole(plays: Play
     assert len(listed(service, "pc1")) == 3
     assert set(re.findall(r"^ +- (\S+@\S+)$", plays.done("prune"), re.MULTILINE)) == doomed
     assert (list(listed(service, "pc1")), list(listed(service, "pc2"))) == (
-        [DAYS[2], DAYS[0]], [DAYS[2], DAYS[1]],
-    )  # fmt: skip
+        [DAYS[2], DAYS[0]],
+        [DAYS[2], DAYS[1]],
+    )
     assert plays.changed(plays.done("prune")) == 0
 
     assert f"pc1@{DAYS[1]}" in plays.done("trash")

@@ -41,8 +41,15 @@ def test_all_faults_of_a_file_are_named_with_its_name_and_their_keys(
     assert menus.of("pc2") is not None, "nobody else suffers"
     said = caplog.text
     assert f"{tmp_path}/pc1.json: " in said and "menus.yml" in said
-    for key in ("macs.0", "items.0.action", "items.1.id", "items.2.image", "items.3", "items.4",
-                "keymap"):  # fmt: skip
+    for key in (
+        "macs.0",
+        "items.0.action",
+        "items.1.id",
+        "items.2.image",
+        "items.3",
+        "items.4",
+        "keymap",
+    ):
         assert f"{key}: " in said, said
     assert secret not in said
 

@@ -102,8 +102,17 @@ def test_in_clear_there_is_what_machines_boot_and_nothing_else(front: Front) -> 
     assert get("/environment.ipxe").text == "#!ipxe environment"
     assert get("/env/vmlinuz").text == "kernel"
     assert get("/items/pc1.own.ipxe").text == "#!ipxe own"
-    for path in ("/", "/env/", "/menu/unknown.ipxe", "/v1/session", "/v1/openapi.json",
-                 "/boot/x.ipxe", "/internal/chunks/x", "/items/", "/items/nosuch"):  # fmt: skip
+    for path in (
+        "/",
+        "/env/",
+        "/menu/unknown.ipxe",
+        "/v1/session",
+        "/v1/openapi.json",
+        "/boot/x.ipxe",
+        "/internal/chunks/x",
+        "/items/",
+        "/items/nosuch",
+    ):
         assert get(path).status_code in (403, 404), path
     assert front.clear.post("/boot.ipxe").status_code == 405
     assert "nginx/" not in get("/").headers["server"]
@@ -183,8 +192,10 @@ def test_bodies_that_are_held_fill_nothing(front: Front) -> None:
     lines = []
     for path in ("/v1/checkin", "/v1/choices", "/v1/registrations"):
         head = f"POST {path} HTTP/1.1\r\nHost: server\r\n"
-        for body in ("Content-Length: 60000\r\n\r\n" + "x" * 59_999,
-                     "Transfer-Encoding: chunked\r\n\r\nea60\r\n" + "x" * 59_999):  # fmt: skip
+        for body in (
+            "Content-Length: 60000\r\n\r\n" + "x" * 59_999,
+            "Transfer-Encoding: chunked\r\n\r\nea60\r\n" + "x" * 59_999,
+        ):
             lines.append(front.raw(head + body))
     pc = front.service.machine()
     head = f"POST /v1/images/{pc.name} HTTP/1.1\r\nHost: server\r\n"

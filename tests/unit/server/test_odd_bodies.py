@@ -46,9 +46,17 @@ BODIES = [
     b'{"session":"\\ud800"}',
     b'{"\\ud800":1}',
 ]
-VALUES = {"session_id": "0" * 16, "job_id": "0" * 16, "digest": "0" * 64, "name": "pc1",
-          "version": "20260101T000000Z", "mac": "52-54-00-00-00-01", "key": "0" * 16,
-          "machine": "pc1", "alias": "lab-base"}  # fmt: skip
+VALUES = {
+    "session_id": "0" * 16,
+    "job_id": "0" * 16,
+    "digest": "0" * 64,
+    "name": "pc1",
+    "version": "20260101T000000Z",
+    "mac": "52-54-00-00-00-01",
+    "key": "0" * 16,
+    "machine": "pc1",
+    "alias": "lab-base",
+}
 
 
 def routes(client: httpx.Client) -> list[tuple[str, str]]:

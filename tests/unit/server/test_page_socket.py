@@ -30,9 +30,15 @@ def test_a_machine_is_shown_with_what_was_saved_of_it(own_service: Callable[...,
     service = own_service()
     pc = make_chooser(service)
     assert shown(service, pc.name) | {"macs": []} == {
-        "name": pc.name, "macs": [], "address": None, "saved": None, "job": None, "session": None,
-        "heard": None, "model": "",
-    }  # fmt: skip
+        "name": pc.name,
+        "macs": [],
+        "address": None,
+        "saved": None,
+        "job": None,
+        "session": None,
+        "heard": None,
+        "model": "",
+    }
     saving = service.machine(machine=pc.name, mac=pc.mac, arrived=False, image=pc.name)
     hardware = {"model": "Canary 9", "disks": [{"serial": "S1"}]}
     assert saving.check_in(hardware=hardware).status_code == 200
@@ -57,8 +63,9 @@ def test_what_the_page_orders_is_the_pages_and_its_users(service: Service) -> No
     made = ask(service, "POST", "/v1/jobs", json=body).json()
     assert (made["origin"], made["by"]) == ("web", "anna")
     assert ask(service, "POST", "/v1/jobs", "viewer", json=body).status_code == 403
-    told = [(each["who"], each["role"], each["where"], each["outcome"])
-            for each in lines(service, 2)]  # fmt: skip
+    told = [
+        (each["who"], each["role"], each["where"], each["outcome"]) for each in lines(service, 2)
+    ]
     assert told == [
         ("anna", "admin", "page, 10.77.0.9", "done"),
         ("anna", "viewer", "page, 10.77.0.9", "wrong_role"),

@@ -90,8 +90,11 @@ def test_the_whole_thread(own_service: Callable[..., Service], tmp_path: Path) -
     collected = service.admin.post("/v1/collect").json()
     assert (collected["removed"], collected["kept"], collected["missing"]) == (1, 3, 0)
     assert not service.chunk_path(contents[1]).exists()
-    sizes = {digest_of(each): service.chunk_path(each).stat().st_size for each in contents
-             if service.chunk_path(each).exists()}  # fmt: skip
+    sizes = {
+        digest_of(each): service.chunk_path(each).stat().st_size
+        for each in contents
+        if service.chunk_path(each).exists()
+    }
     assert collected["kept_bytes"] == sum(sizes.values())
     shown = listed(service, "pc1")
     assert shown[days[0]]["own"] == sizes[digest_of(contents[0])]

@@ -98,9 +98,15 @@ def test_from_the_choice_to_the_end_of_the_playbook(
 
 # What the agent says in the end.
 SAVED = {
-    "type": "result", "verb": "backup", "changed": True, "read": 1, "sent": 1, "written": 0,
-    "seconds": 1.0, "disks": [],
-}  # fmt: skip
+    "type": "result",
+    "verb": "backup",
+    "changed": True,
+    "read": 1,
+    "sent": 1,
+    "written": 0,
+    "seconds": 1.0,
+    "disks": [],
+}
 # Magic packets go nowhere: this host's loopback hears them.
 LOOPBACK = {"imaging_session_wake_interface": "lo", "imaging_session_wake_interval": 1}
 

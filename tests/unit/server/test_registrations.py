@@ -122,9 +122,13 @@ def test_refused_for_a_reason_and_approved_all_the_same(
     key = listed(service)[0]["id"]
     decide(service, key, "refuse", reason="not ours")
     assert own(service, token).json() | {"id": ""} == {
-        "id": "", "name": "pc-s-1", "state": "refused", "machine": None,
-        "reason": "not ours", "waiting": 0,
-    }  # fmt: skip
+        "id": "",
+        "name": "pc-s-1",
+        "state": "refused",
+        "machine": None,
+        "reason": "not ours",
+        "waiting": 0,
+    }
     # It is started again.
     answer = ask(service, report(nonce="x" * 22))
     assert (answer.status_code, answer.json()["error"]) == (403, "registration_refused")
@@ -301,10 +305,17 @@ def test_a_decision_does_not_age_by_a_clock_that_is_set(
 
 @pytest.mark.parametrize(
     "text",
-    ["", "0" * 8 + "-0000-0000-0000-" + "0" * 12, "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF",
-     "03000200-0400-0500-0006-000700080009", "Not Settable", "{{ 7 * 7 }}",
-     "fefefefe-fefe-fefe-fefe-fefefefefefe", None],
-)  # fmt: skip
+    [
+        "",
+        "0" * 8 + "-0000-0000-0000-" + "0" * 12,
+        "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF",
+        "03000200-0400-0500-0006-000700080009",
+        "Not Settable",
+        "{{ 7 * 7 }}",
+        "fefefefe-fefe-fefe-fefe-fefefefefefe",
+        None,
+    ],
+)
 def test_uuids_that_identify_nobody(text: object) -> None:
     assert useful_uuid(text) is None
 
@@ -345,11 +356,29 @@ def test_patterns() -> None:
 # --- bad input ------------------------------------------------------------------------------
 
 HOSTILE = [
-    "{{ lookup('ansible.builtin.pipe', 'touch /tmp/canary') }}", "{% for x in () %}", "!unsafe x",
-    "$(touch /tmp/canary)", "`touch /tmp/canary`", "; touch /tmp/canary #", "${net0/mac}",
-    "#!ipxe", "<script>alert(1)</script>", "' OR 1=1 --", "../../etc/passwd", "x" * 1_000_000,
-    "\x00", "\x1b[2J", "\n", "\u202e", "\ud800", "a\ud800b", "\U0001f600", "\ufffe", "", " ",
-]  # fmt: skip
+    "{{ lookup('ansible.builtin.pipe', 'touch /tmp/canary') }}",
+    "{% for x in () %}",
+    "!unsafe x",
+    "$(touch /tmp/canary)",
+    "`touch /tmp/canary`",
+    "; touch /tmp/canary #",
+    "${net0/mac}",
+    "#!ipxe",
+    "<script>alert(1)</script>",
+    "' OR 1=1 --",
+    "../../etc/passwd",
+    "x" * 1_000_000,
+    "\x00",
+    "\x1b[2J",
+    "\n",
+    "\u202e",
+    "\ud800",
+    "a\ud800b",
+    "\U0001f600",
+    "\ufffe",
+    "",
+    " ",
+]
 _VALUES: st.SearchStrategy[Any] = st.one_of(
     st.sampled_from(HOSTILE[:11] + HOSTILE[12:]),
     st.text(max_size=20),

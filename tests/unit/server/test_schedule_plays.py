@@ -17,9 +17,12 @@ from .test_keeping_plays import Plays
 pytestmark = pytest.mark.plays
 
 NIGHTLY: dict[str, Any] = {
-    "verb": "backup", "machines": "machines:!elsewhere", "days": ["mon", "tue"],
-    "from": "20:00", "to": "06:00",
-}  # fmt: skip
+    "verb": "backup",
+    "machines": "machines:!elsewhere",
+    "days": ["mon", "tue"],
+    "from": "20:00",
+    "to": "06:00",
+}
 
 
 @pytest.fixture
@@ -66,9 +69,15 @@ def test_what_can_not_be_meant_is_refused_all_at_once(plays: Plays) -> None:
     plays.say(pcs, policy_schedules=said, policy_time_zone="Europe/Berln", policy_keep={"dayly": 1})
     refused = plays.play("policy")
     assert refused.returncode != 0
-    for words in ("'room_9' matches no machine", "has no length", "did you mean every_days?",
-                  "both backup", "did you mean Europe/Berlin?", "did you mean daily?",
-                  "Nothing was changed."):  # fmt: skip
+    for words in (
+        "'room_9' matches no machine",
+        "has no length",
+        "did you mean every_days?",
+        "both backup",
+        "did you mean Europe/Berlin?",
+        "did you mean daily?",
+        "Nothing was changed.",
+    ):
         assert words in refused.stdout, words
     assert not (plays.service.folder / "policy/schedules.json").exists()
 

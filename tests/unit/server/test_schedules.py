@@ -173,8 +173,9 @@ def test_a_night_from_its_begin_to_its_end(planned: Service) -> None:
     runner.end(given[names[1]]["id"], "was_on", message="It is on.")
     found = wait_for(lambda: (n := nights(planned))[names[1]]["outcome"] and n)
     assert {name: found[name]["outcome"] for name in names[:2]} == {
-        names[0]: "done", names[1]: "was_on"
-    }  # fmt: skip
+        names[0]: "done",
+        names[1]: "was_on",
+    }
     assert found[names[1]]["message"] == "It is on."
     # The machine that somebody else had gets its turn, and nobody a second.
     planned.admin.delete(f"/v1/jobs/{busy}")

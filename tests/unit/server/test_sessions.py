@@ -71,9 +71,12 @@ def test_restore_names_what_there_is(service: Service) -> None:
     made = service.ask(**wanted).json()
     assert made["version"] == version
     assert service.session(made["id"], wait=10, until="image_checked")["image_check"] == {
-        "state": "sound", "bytes_done": made_bytes(service), "bytes_total": made_bytes(service),
-        "problems": [], "problem_count": 0,
-    }  # fmt: skip
+        "state": "sound",
+        "bytes_done": made_bytes(service),
+        "bytes_total": made_bytes(service),
+        "problems": [],
+        "problem_count": 0,
+    }
     service.admin.delete(f"/v1/sessions/{made['id']}")
 
 
@@ -266,8 +269,9 @@ def test_a_wait_for_the_end_of_a_job(service: Service) -> None:
         say("result", type="result", job="a", changed=True)
         seen = waiting.result()
     assert (seen["result"], seen["state"]) == (
-        {"type": "result", "job": "a", "changed": True}, "checked_in",
-    )  # fmt: skip
+        {"type": "result", "job": "a", "changed": True},
+        "checked_in",
+    )
     say("result", type="killed", job="a")
     say("progress", type="progress", job="a", done=2)
     assert look(25)["result"]["type"] == "result"

@@ -7,8 +7,9 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-from siege.attacks import ATTACKS, Target
-from siege.besieged import Besieged, besieged, withstand
+
+from ...siege.attacks import ATTACKS, Target
+from ...siege.besieged import Besieged, besieged, withstand
 
 pytestmark = [pytest.mark.plays, pytest.mark.xdist_group("siege")]
 

@@ -28,9 +28,14 @@ from slipway_server.jobs.schedules import OUTCOMES, SERVED
 BERLIN = ZoneInfo("Europe/Berlin")
 MACHINES = [f"pc{number}" for number in range(200)]
 NIGHTLY: dict[str, Any] = {
-    "verb": "backup", "machines": MACHINES, "from": "20:00", "to": "06:00", "at_once": 8,
-    "stagger_seconds": 0, "attempts": 2,
-}  # fmt: skip
+    "verb": "backup",
+    "machines": MACHINES,
+    "from": "20:00",
+    "to": "06:00",
+    "at_once": 8,
+    "stagger_seconds": 0,
+    "attempts": 2,
+}
 
 
 class World:
@@ -82,8 +87,16 @@ class World:
         taken = any(each.open and each.machine == wanted.machine for each in self.jobs.values())
         if taken or self.fate(wanted.machine) == "busy":
             raise ServiceError("machine_busy", f"{wanted.machine} is at work already.")
-        job = Job(f"job{len(self.jobs)}", wanted.machine, (), wanted.verb, wanted.machine,
-                  self.now, by=by, not_after=wanted.not_after)  # fmt: skip
+        job = Job(
+            f"job{len(self.jobs)}",
+            wanted.machine,
+            (),
+            wanted.verb,
+            wanted.machine,
+            self.now,
+            by=by,
+            not_after=wanted.not_after,
+        )
         self.jobs[job.id] = job
         return job
 
@@ -168,8 +181,11 @@ def berlin(*parts: int) -> datetime:
 def test_a_year(make: Callable[..., World], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(night_book, "KEPT", 400)
     # Eight at once for ten hours, about 20 minutes each: 240, so a night may not serve everybody.
-    world = make(berlin(2026, 1, 1, 12), days=["mon", "tue", "wed", "thu", "fri"],
-                 **{"except": ["2026-12-24..2027-01-06"]})  # fmt: skip
+    world = make(
+        berlin(2026, 1, 1, 12),
+        days=["mon", "tue", "wed", "thu", "fri"],
+        **{"except": ["2026-12-24..2027-01-06"]},
+    )
     fates = ("done", "no_answer", "failed", "was_on", "busy", "postponed", "degraded")
     world.fate = lambda _: world.random.choices(fates, (75, 8, 5, 5, 3, 2, 2))[0]
     day, end = berlin(2026, 1, 1, 12), berlin(2027, 1, 1, 12)
@@ -317,9 +333,12 @@ def test_what_has_begun_is_finished_and_what_waits_is_not_begun(
     ],
 )
 def test_a_server_that_was_down(
-    make: Callable[..., World], down: tuple[int, int], up: tuple[int, int], missed: list[str],
+    make: Callable[..., World],
+    down: tuple[int, int],
+    up: tuple[int, int],
+    missed: list[str],
     outcome: str,
-) -> None:  # fmt: skip
+) -> None:
     world = make(berlin(2026, 6, 1, 12), machines=["pc0"])
     world.fate = lambda _: "busy" if world.now < berlin(2026, 6, 1, 21, 30).timestamp() else "done"
     world.go(berlin(2026, 6, *down))

@@ -121,8 +121,9 @@ def killed_at(folder: Path, call: str, number: int) -> bool:
     for suffix in ("-wal", "-shm", "-journal"):
         words += ["-P", str(folder / (NAME + suffix))]
     words += ["-e", f"inject={call}:signal=SIGKILL:when={number}"]
-    done = subprocess.run([*words, sys.executable, "-c", OPEN, str(folder)], env=ENVIRONMENT,
-                          check=False)  # fmt: skip
+    done = subprocess.run(
+        [*words, sys.executable, "-c", OPEN, str(folder)], env=ENVIRONMENT, check=False
+    )
     assert done.returncode in (0, 128 + 9, -9)
     return done.returncode != 0
 

@@ -213,8 +213,12 @@ def test_ipv6_neighbours_are_known_too(net: Net) -> None:
     paths = f"{ROOT}/client_image/agent:{ROOT}/roles/image_server/files"
     said = server.run("env", f"PYTHONPATH={paths}", sys.executable, "-c", look).splitlines()
     assert said == [
-        f"Place(near=True, card='{PC}')", "None", "None", "None", "Place(near=False, card=None)",
-    ]  # fmt: skip
+        f"Place(near=True, card='{PC}')",
+        "None",
+        "None",
+        "None",
+        "Place(near=False, card=None)",
+    ]
 
 
 def test_the_server_itself_is_no_machine(net: Net) -> None:

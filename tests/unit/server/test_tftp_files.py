@@ -99,9 +99,15 @@ def test_a_session_whose_file_can_not_be_written_is_refused(service: Service, fo
 
 def test_nothing_but_a_mac_becomes_a_name(folder: Path) -> None:
     session = Session(
-        id="0" * 16, machine="pc1", macs=("../../x",), verb="backup", image="pc1", version=None,
-        created=0.0, ttl_seconds=1,
-    )  # fmt: skip
+        id="0" * 16,
+        machine="pc1",
+        macs=("../../x",),
+        verb="backup",
+        image="pc1",
+        version=None,
+        created=0.0,
+        ttl_seconds=1,
+    )
     with pytest.raises(ValueError, match="not a MAC address"):
         TftpFiles(folder).show([session])
     assert list(folder.iterdir()) == []

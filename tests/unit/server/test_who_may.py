@@ -28,8 +28,17 @@ OPENED_BY: dict[Caller, set[str]] = {
 }
 REFUSED = {"bad_token", "session_ended", "wrong_verb"}
 NOT_HERE = {"no_such_route", "wrong_method"}
-KINDS = ("none", "nonsense", "ended", "backup", "restore", "verify", "service", "job",
-         "registration")  # fmt: skip
+KINDS = (
+    "none",
+    "nonsense",
+    "ended",
+    "backup",
+    "restore",
+    "verify",
+    "service",
+    "job",
+    "registration",
+)
 
 
 class Holders:
@@ -38,9 +47,16 @@ class Holders:
     def __init__(self, service: Service) -> None:
         self.service = service
         name, version = service.image(cell("who may"))
-        self.values = {"name": name, "version": version, "digest": "0" * 64, "job_id": "0" * 16,
-                       "mac": "52-54-00-00-00-01", "key": "0" * 16, "machine": "pc",
-                       "alias": "alias-of-nobody"}  # fmt: skip
+        self.values = {
+            "name": name,
+            "version": version,
+            "digest": "0" * 64,
+            "job_id": "0" * 16,
+            "mac": "52-54-00-00-00-01",
+            "key": "0" * 16,
+            "machine": "pc",
+            "alias": "alias-of-nobody",
+        }
         self.tokens = {"none": "", "nonsense": "nonsense"}
         for verb in ("backup", "restore", "verify", "service"):
             wanted = {"version": version} if verb in ("restore", "verify") else {}

@@ -17,8 +17,9 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
-from unit.server.choosing import password_hash
-from unit.server.conftest import Service
+
+from ..server.choosing import password_hash
+from ..server.conftest import Service
 
 ROOT = Path(__file__).resolve().parents[3]
 ORIGIN = "https://server:8443"
@@ -122,11 +123,19 @@ class Page:
         path = self.folder / "web.json"
         path.write_text(json.dumps(self.config))
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "slipway_web", "--config", str(path), "--socket",
-             str(self.folder / "page")],
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "slipway_web",
+                "--config",
+                str(path),
+                "--socket",
+                str(self.folder / "page"),
+            ],
             env=os.environ | {"PYTHONPATH": str(ROOT / "roles/web_page/files")},
             stderr=(self.folder / "journal").open("ab"),
-        )  # fmt: skip
+        )
         for _ in range(600):
             try:
                 self.client.get("/sign-in")

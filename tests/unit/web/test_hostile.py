@@ -16,20 +16,25 @@ from slipway_web.app import PAGES
 from slipway_web.config import ConfigError, load
 from slipway_web.pages.jobs import progress_of
 from slipway_web.tries import OF_ACCOUNT, OF_ADDRESS, Tries
-from unit.server.choosing import Runner, item, make_chooser, password_hash, write_menu
-from unit.server.conftest import Service, cell
-from unit.server.test_registrations import report
 
+from ..server.choosing import Runner, item, make_chooser, password_hash, write_menu
+from ..server.conftest import Service, cell
+from ..server.test_registrations import report
 from .conftest import ORIGIN, PASSWORDS, Browser, Page
 
 CANARY = "<script>alert(1)</script>{{ 7 * 191 }}{% raw %}\"onload='x'"
 EVIL = [
-    {"Origin": None}, {"Origin": "null"}, {"Origin": "https://evil.example"},
-    {"Origin": "http://server:8443"}, {"Origin": "https://server"},
-    {"Origin": "https://server:8443.evil.example"}, {"Sec_Fetch_Site": "cross-site"},
-    {"Sec_Fetch_Site": "same-site"}, {"Sec_Fetch_Site": "none"},
+    {"Origin": None},
+    {"Origin": "null"},
+    {"Origin": "https://evil.example"},
+    {"Origin": "http://server:8443"},
+    {"Origin": "https://server"},
+    {"Origin": "https://server:8443.evil.example"},
+    {"Sec_Fetch_Site": "cross-site"},
+    {"Sec_Fetch_Site": "same-site"},
+    {"Sec_Fetch_Site": "none"},
     {"Origin": None, "Sec_Fetch_Site": None},
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("headers", EVIL, ids=str)
@@ -77,8 +82,14 @@ def test_a_cookie_from_before_is_worth_nothing(page: Page) -> None:
     assert Browser(page, cookies=before).get("/").status_code == 303
 
 
-ELSEWHERE = ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)",
-             "/a\r\nSet-Cookie: x=y", "/sign-in"]  # fmt: skip
+ELSEWHERE = [
+    "//evil.example",
+    "https://evil.example",
+    "/\\evil.example",
+    "javascript:alert(1)",
+    "/a\r\nSet-Cookie: x=y",
+    "/sign-in",
+]
 
 
 @pytest.mark.parametrize("to", ELSEWHERE)
@@ -133,9 +144,24 @@ def test_pauses_grow_and_sink() -> None:
     assert len(many._counts) <= 20_000
 
 
-NASTY = ["../../x", "..%2f..%2fx", "%2e%2e", "all", "%00", "%ff%fe", "a%0d%0ab", "x" * 3000, "@",
-         "%F0%9F%90%99", "-1", "1e9", "99999999999999999999", "{{7*7}}", "<b>",
-         "%E2%80%AEx"]  # fmt: skip
+NASTY = [
+    "../../x",
+    "..%2f..%2fx",
+    "%2e%2e",
+    "all",
+    "%00",
+    "%ff%fe",
+    "a%0d%0ab",
+    "x" * 3000,
+    "@",
+    "%F0%9F%90%99",
+    "-1",
+    "1e9",
+    "99999999999999999999",
+    "{{7*7}}",
+    "<b>",
+    "%E2%80%AEx",
+]
 
 
 @pytest.mark.parametrize(
@@ -143,8 +169,7 @@ NASTY = ["../../x", "..%2f..%2fx", "%2e%2e", "all", "%00", "%ff%fe", "a%0d%0ab",
 )
 def test_nonsense_is_refused_and_never_a_crash(page: Page, line: str) -> None:
     browser, path = page.browser("anna"), line.partition(" ")[2]
-    names = ("machine", "image", "version", "job", "session", "id",
-             "after", "next")  # fmt: skip
+    names = ("machine", "image", "version", "job", "session", "id", "after", "next")
     for word in NASTY:
         asked = [re.sub("{[a-z]+}", word, path)] if "{" in path else []
         if "{" not in path:
@@ -157,11 +182,20 @@ def test_nonsense_is_refused_and_never_a_crash(page: Page, line: str) -> None:
             assert "<b>" not in answer.text and ">49<" not in answer.text, each
 
 
-@pytest.mark.parametrize("body", [
-    b"x=%ff", b"x=%00", b"x=" + b"a" * 70_000,
-    b"&".join(b"machine=pc%d" % n for n in range(10_000)),
-    b"\xff\xfe", b"", b"key", b"=" * 5000,
-], ids=range(8))  # fmt: skip
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"x=%ff",
+        b"x=%00",
+        b"x=" + b"a" * 70_000,
+        b"&".join(b"machine=pc%d" % n for n in range(10_000)),
+        b"\xff\xfe",
+        b"",
+        b"key",
+        b"=" * 5000,
+    ],
+    ids=range(8),
+)
 def test_a_form_that_is_none_changes_nothing(page: Page, body: bytes) -> None:
     browser = page.browser("otto")
     known = len(jobs(page))
@@ -201,13 +235,26 @@ def test_what_a_pc_says_is_text(page: Page) -> None:
     assert service.http.post("/v1/registrations", json=said).status_code == 201
     job = run_a_job(service)
     tricks = Browser(page)
-    assert tricks.post("/sign-in", {"name": "anna", "password": PASSWORDS["anna"]},
-                       User_Agent=CANARY).status_code == 303  # fmt: skip
-    paths = ["/", "/machines", f"/machines/{pc.name}", "/images", f"/images/{pc.name}",
-             f"/images/{pc.name}/{version}", "/jobs", f"/jobs/{job}", "/registrations", "/store",
-             "/audit", "/account", f"/order?verb=restore&machine={pc.name}", f"/act/delete{about}",
-             f"/order?verb=backup&machine={CANARY}",
-             "/machines?q=" + CANARY.replace("%", "%25")]  # fmt: skip
+    login = {"name": "anna", "password": PASSWORDS["anna"]}
+    assert tricks.post("/sign-in", login, User_Agent=CANARY).status_code == 303
+    paths = [
+        "/",
+        "/machines",
+        f"/machines/{pc.name}",
+        "/images",
+        f"/images/{pc.name}",
+        f"/images/{pc.name}/{version}",
+        "/jobs",
+        f"/jobs/{job}",
+        "/registrations",
+        "/store",
+        "/audit",
+        "/account",
+        f"/order?verb=restore&machine={pc.name}",
+        f"/act/delete{about}",
+        f"/order?verb=backup&machine={CANARY}",
+        "/machines?q=" + CANARY.replace("%", "%25"),
+    ]
     shown = 0
     for path in paths:
         text = browser.get(path.replace("{", "%7B").replace("}", "%7D")).text
@@ -225,10 +272,19 @@ def run_a_job(service: Service) -> str:
     answer = pc.check_in(session)
     assert answer.status_code == 200, answer.text
     token = answer.json()["token"]
-    progress = {"phase": CANARY, "disk": CANARY, "partition": [CANARY], "waiting": CANARY,
-                "done": CANARY, "total": float(10**30), "rate": -1, "eta": {}}  # fmt: skip
-    answer = service.http.post("/v1/session/progress", json=progress,
-                               headers={"Authorization": f"Bearer {token}"})  # fmt: skip
+    progress = {
+        "phase": CANARY,
+        "disk": CANARY,
+        "partition": [CANARY],
+        "waiting": CANARY,
+        "done": CANARY,
+        "total": float(10**30),
+        "rate": -1,
+        "eta": {},
+    }
+    answer = service.http.post(
+        "/v1/session/progress", json=progress, headers={"Authorization": f"Bearer {token}"}
+    )
     assert answer.status_code == 200, answer.text
     other = make_chooser(service)
     assert other.choose("backup").status_code == 201
@@ -300,11 +356,15 @@ def test_configurations_that_can_not_be_are_refused(tmp_path: Path) -> None:
     good = {"name": "a", "role": "admin", "password_hash": password_hash()}
     base = {"service_socket": "/x", "state_dir": "/y"}
     wrong: list[Any] = [
-        [], [good | {"role": "viewer"}], [good, good], [good | {"role": "root"}],
-        [good | {"password_hash": "secret in clear"}], [good | {"name": "a b"}],
+        [],
+        [good | {"role": "viewer"}],
+        [good, good],
+        [good | {"role": "root"}],
+        [good | {"password_hash": "secret in clear"}],
+        [good | {"name": "a b"}],
         [good | {"password_hash": "scrypt$1048576$8$1$c2FsdHNhbHQ=$" + "A" * 44}],
         [good | {"more": 1}],
-    ]  # fmt: skip
+    ]
     path = tmp_path / "web.json"
     for users, number in zip(wrong, itertools.count(), strict=False):
         path.write_text(json.dumps(base | {"users": users}))

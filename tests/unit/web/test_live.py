@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-from unit.server.choosing import make_chooser, order
-from unit.server.conftest import Service
 
+from ..server.choosing import make_chooser, order
+from ..server.conftest import Service
 from .conftest import Browser, Page
 
 

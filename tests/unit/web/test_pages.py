@@ -8,10 +8,10 @@ import re
 import pytest
 from slipway_web.app import PAGES
 from slipway_web.config import ROLES
-from unit.server.choosing import make_chooser, order
-from unit.server.conftest import Service, cell
-from unit.server.test_registrations import report
 
+from ..server.choosing import make_chooser, order
+from ..server.conftest import Service, cell
+from ..server.test_registrations import report
 from .conftest import USERS, Browser, Page, forms
 
 BY_ROLE = {role: name for name, role in USERS.items()}
@@ -41,15 +41,17 @@ def places(page: Page) -> dict[str, str]:
         "/images/{image}/{version}": f"/images/{pc.name}/{version}",
         "/jobs/{job}": f"/jobs/{job}",
         "/order": f"/order?verb=backup&machine={pc.name}",
-        **{f"/act/{name}": f"/act/{name}?{of_version}"
-           for name in ("note", "hold", "release", "delete", "copy", "point")},
+        **{
+            f"/act/{name}": f"/act/{name}?{of_version}"
+            for name in ("note", "hold", "release", "delete", "copy", "point")
+        },
         "/act/rename": f"/act/rename?image={older[0]}",
         "/act/drop-alias": "/act/drop-alias?alias=alias-of-pages",
         "/act/undelete": f"/act/undelete?image={gone[0]}&version={gone[1]}",
         "/act/cancel": f"/act/cancel?job={job}",
         "/act/end-session": f"/act/end-session?session={saved.session}",
         "/act/refuse": f"/act/refuse?id={registration['id']}",
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("role", ["", *ROLES])
@@ -249,7 +251,7 @@ def test_an_image_is_copied_renamed_and_has_an_alias(page: Page) -> None:
 
 def test_a_browser_that_lists_two_thousand_gets_a_hundred(page: Page) -> None:
     service, browser = page.service, page.browser("vera")
-    from unit.server.choosing import write_menu
+    from ..server.choosing import write_menu
 
     for number in range(250):
         write_menu(service, f"room-{number:03}", [f"52:54:00:aa:00:{number:02x}"], [])

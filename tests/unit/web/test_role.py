@@ -21,10 +21,10 @@ import httpx
 import jinja2
 import pytest
 import yaml
-from unit.roles.rendering import run
-from unit.server.choosing import password_hash
-from unit.server.nginx_site import configuration, make_certificates, unpack_nginx
 
+from ..roles.rendering import run
+from ..server.choosing import password_hash
+from ..server.nginx_site import configuration, make_certificates, unpack_nginx
 from .conftest import PASSWORDS, ROOT, Page
 
 ROLE = ROOT / "roles/web_page"
@@ -67,20 +67,17 @@ def test_both_roles_mean_the_same_socket_and_group() -> None:
     assert VARS["_web_page_user"] == SERVER["_image_server_page_group"]
     assert VARS["_web_page_tls"] == SERVER["_image_server_tls"]
     unit = render("etc/systemd/system/slipway-web.service.j2")
-    held = ("User=slipway-web", "StateDirectory=slipway-web", "RestrictAddressFamilies=AF_UNIX",
-            "PrivateNetwork=yes", "CapabilityBoundingSet=", "NoNewPrivileges=yes")  # fmt: skip
+    held = (
+        "User=slipway-web",
+        "StateDirectory=slipway-web",
+        "RestrictAddressFamilies=AF_UNIX",
+        "PrivateNetwork=yes",
+        "CapabilityBoundingSet=",
+        "NoNewPrivileges=yes",
+    )
     for line in held:
         assert f"\n{line}\n" in unit
     assert "Service=slipway-web.service" in render("etc/systemd/system/slipway-page.socket.j2")
-
-
-def test_its_packages_are_those_that_are_tested() -> None:
-    def pins(name: str) -> set[str]:
-        lines = (ROOT / "requirements" / name).read_text().splitlines()
-        return {line.split(" ")[0] for line in lines if "==" in line and line[0] not in "# "}
-
-    assert pins("web.txt") <= pins("server.txt") | pins("runtime.txt")
-    assert pins("web.txt") <= pins("dev.txt")
 
 
 PLAY = """
@@ -110,18 +107,26 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "noadmin": ({"web_page_users": [ADMIN | {"role": "viewer"}]}, "has the role admin"),
     "nobody": ({"web_page_users": []}, "has the role admin"),
     "twice": ({"web_page_users": [ADMIN, ADMIN]}, "must stand there once"),
-    "clear": ({"web_page_users": [ADMIN, {"name": "otto", "role": "viewer",
-                                          "password_hash": "hunter2"}]}, "otto has not"),
+    "clear": (
+        {"web_page_users": [ADMIN, {"name": "otto", "role": "viewer", "password_hash": "hunter2"}]},
+        "otto has not",
+    ),
     "nohash": ({"web_page_users": [ADMIN, {"name": "otto", "role": "viewer"}]}, "otto has not"),
-    "norole": ({"web_page_users": [ADMIN, {"name": "otto", "password_hash": password_hash()}]},
-               "viewer, operator, admin"),
+    "norole": (
+        {"web_page_users": [ADMIN, {"name": "otto", "password_hash": password_hash()}]},
+        "viewer, operator, admin",
+    ),
     "onefile": ({"web_page_certificate": "/etc/ssl/x.pem"}, "two PEM files"),
-    "inject": ({"web_page_certificate": "/x; include /y", "web_page_certificate_key": "/z"},
-               "two PEM files"),
-    "nofile": ({"web_page_certificate": "/nowhere/x.pem", "web_page_certificate_key": "/nowhere/y"},
-               "/nowhere/x.pem and no file /nowhere/y"),
+    "inject": (
+        {"web_page_certificate": "/x; include /y", "web_page_certificate_key": "/z"},
+        "two PEM files",
+    ),
+    "nofile": (
+        {"web_page_certificate": "/nowhere/x.pem", "web_page_certificate_key": "/nowhere/y"},
+        "/nowhere/x.pem and no file /nowhere/y",
+    ),
     "idle": ({"web_page_idle_minutes": 0}, "1 to 720"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.plays
@@ -131,10 +136,14 @@ def test_what_can_not_be_is_refused_and_the_rest_is_written(tmp_path: Path) -> N
     inventory = {
         "image_servers": {
             "hosts": hosts,
-            "vars": {"ansible_connection": "local", "out": str(tmp_path),
-                     "ansible_python_interpreter": sys.executable, "web_page_users": [ADMIN]},
+            "vars": {
+                "ansible_connection": "local",
+                "out": str(tmp_path),
+                "ansible_python_interpreter": sys.executable,
+                "web_page_users": [ADMIN],
+            },
         }
-    }  # fmt: skip
+    }
     (tmp_path / "hosts.yml").write_text(yaml.safe_dump(inventory))
     (tmp_path / "play.yml").write_text(PLAY)
     (tmp_path / "templates").symlink_to(ROLE / "templates")
@@ -152,10 +161,20 @@ def test_what_can_not_be_is_refused_and_the_rest_is_written(tmp_path: Path) -> N
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(data)
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "slipway_web", "--check-config", "--config",
-         str(tmp_path / "good.json")],
-        env=os.environ | {"PYTHONPATH": str(folder)}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-P",
+            "-m",
+            "slipway_web",
+            "--check-config",
+            "--config",
+            str(tmp_path / "good.json"),
+        ],
+        env=os.environ | {"PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from slipway.cli.screen import Screen
-from slipway.cli.units import clock, size
 from slipway.cli.views import progress_line
+from slipway.format.units import clock, size
 
 # Behind one of these comes nothing more.
 LAST_WORDS = ("result", "error", "killed")

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, get_args
 
-from slipway.cli.units import size
 from slipway.cli.views import progress_line
 from slipway.engine.drives import Drives, Medium
 from slipway.engine.errors import ImageDamaged, Interrupted, SlipwayError, UsageError
@@ -24,6 +23,7 @@ from slipway.engine.set_store import SetStore
 from slipway.engine.store import damaged
 from slipway.engine.target_rule import Rule, parse_rule
 from slipway.format import ImageRef, Manifest, MediaSet
+from slipway.format.units import size
 
 End = Literal["off", "restart", "own-disk"]
 Mode = Literal["write", "check", "own-disk"]

@@ -6,11 +6,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 
-from slipway.cli.units import size
 from slipway.engine.devices import BlockDisk, clean
 from slipway.engine.errors import SlipwayError, TargetRefused
 from slipway.engine.run import run
 from slipway.format import Manifest
+from slipway.format.units import size
 
 # One for each disk. None has a letter that lies elsewhere on a keyboard of another country.
 _WORDS = ("rudder", "keel", "tiller", "hull", "bell", "cork", "reef", "knot")

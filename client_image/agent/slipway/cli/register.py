@@ -12,10 +12,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 from slipway.cli.console import own_address
-from slipway.cli.units import size
 from slipway.engine.errors import StoreUnreachable
 from slipway.engine.run import run
 from slipway.format.names import is_name
+from slipway.format.units import size
 from slipway.net.registration import APPROVED, REFUSED, WAITING, Registration, Standing
 
 POLL = 5.0

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Protocol, TextIO
 
-from slipway.cli.units import clock, size
 from slipway.engine.errors import SlipwayError, UsageError
 from slipway.engine.progress import Record
 from slipway.engine.result import PartitionResult, Result
 from slipway.format import FormatError
+from slipway.format.units import clock, size
 
 _PIPE_INTERVAL = 5.0
 
@@ -92,7 +92,7 @@ class JsonView:
 def progress_line(record: dict[str, Any]) -> str:
     """One line about a progress record: phase, place, percent, rate, time left."""
     total, done = record.get("total") or 0, record.get("done") or 0
-    where = " ".join(filter(None, (record.get("disk"), record.get("partition"))))
+    where = ":".join(filter(None, (record.get("disk"), record.get("partition"))))
     words = [f"{record.get('phase', '?'):8}", where]
     if total:
         words += [

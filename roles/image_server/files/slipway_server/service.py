@@ -33,6 +33,7 @@ from .images.checks import Checker
 from .images.collector import Collector
 from .images.effects import Effects
 from .images.images import Images
+from .images.known import Known
 from .images.labels import Labels
 from .images.memory import Memory
 from .images.policy import policy_file
@@ -200,22 +201,19 @@ class Service:
         )
 
     def _connect_upkeep(self, config: Config) -> None:
-        rows, named = Rows(self._state, "upkeep"), self.naming.named
-        self.changes = Changes(
-            self.images, self.catalog, self._labels, self.aliases, self.policy, named, self.run
-        )
-        self.effects = Effects(
-            self.images, self.catalog, self.aliases, self.policy, named, self.run
-        )
-        records = UpkeepRecords(rows)
-        self.pruner = Pruner(
+        rows = Rows(self._state, "upkeep")
+        known = Known(
+            self.images,
             self.catalog,
+            self._labels,
+            self.aliases,
             self.policy,
-            self.changes,
-            named,
-            lambda: records.done_at(PRUNE),
+            self.naming.named,
             self.run,
         )
+        self.changes, self.effects = Changes(known), Effects(known)
+        records = UpkeepRecords(rows)
+        self.pruner = Pruner(known, self.changes, lambda: records.done_at(PRUNE))
         traffic = Traffic(self.sessions.begins_of_backups, self.sessions.reads)
         keep_promises(self._state, rows, self.store.promises, traffic.begins().values())
         scrubber = Scrubber(self.store, self.images, self.memory)

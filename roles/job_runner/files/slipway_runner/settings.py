@@ -3,58 +3,57 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 
 class SettingsError(Exception):
-    """The file can't be used; the text says why."""
+    """The file can't be used; the text names it, each key that is wrong, and why."""
 
 
-@dataclass(frozen=True)
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute():
+        raise ValueError("must be a path that begins with /")
+    return path
+
+
+_Path = Annotated[Path, AfterValidator(_absolute)]
+_Number = Annotated[int, Field(ge=1)]
+
+
+@dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
 class Settings:
     """What the role job_runner decides."""
 
-    socket: Path
-    project: Path
-    inventory: Path
-    state: Path
+    socket: _Path
+    project: _Path
+    inventory: _Path
+    state: _Path
     # Jobs at once.
-    limit: int = 8
+    limit: Annotated[int, Field(ge=1, le=64)] = 8
     # A playbook is stopped after that many seconds.
-    seconds: int = 24 * 3600
+    seconds: _Number = 24 * 3600
     # The output of a job: bytes that are kept, and for how long and how many jobs.
-    output_bytes: int = 1 << 20
-    output_days: int = 30
-    output_files: int = 1000
+    output_bytes: _Number = 1 << 20
+    output_days: _Number = 30
+    output_files: _Number = 1000
 
-    def __post_init__(self) -> None:
-        """Refuse what can't work."""
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.type == "int" and not (isinstance(value, int) and value > 0):
-                raise SettingsError(f"{field.name} must be a whole number above 0")
-        if self.limit > 64:
-            raise SettingsError("limit must be 64 or less")
+
+_SETTINGS = TypeAdapter(Settings)
 
 
 def load(path: Path) -> Settings:
-    """Read the file."""
+    """Read the file; SettingsError says all that is wrong with it at once."""
     try:
-        values: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"can't read {path}: {error}") from error
-    fields = {field.name: str(field.type) for field in dataclasses.fields(Settings)}
-    if not isinstance(values, dict):
-        raise SettingsError(f"{path} must hold a JSON object")
-    if unknown := sorted(set(values) - set(fields)):
-        raise SettingsError(f"{path} has unknown keys: {', '.join(unknown)}")
-    if missing := sorted({"socket", "project", "inventory", "state"} - set(values)):
-        raise SettingsError(f"{path} lacks {', '.join(missing)}")
-    made: dict[str, Any] = {
-        key: Path(value) if fields[key] == "Path" else value for key, value in values.items()
-    }
-    return Settings(**made)
+        return _SETTINGS.validate_json(path.read_bytes())
+    except OSError as error:
+        raise SettingsError(f"can't read {path}: {error.strerror}") from error
+    except ValidationError as error:
+        faults = [
+            f"{'.'.join(str(key) for key in each['loc']) or 'it'}: {each['msg']}"
+            for each in error.errors(include_url=False)
+        ]
+        raise SettingsError(f"{path}: " + "; ".join(faults)) from error

@@ -8,9 +8,9 @@ from dataclasses import asdict
 
 from slipway.cli import groups
 from slipway.cli.arguments import Arguments
-from slipway.cli.units import size
 from slipway.cli.views import JsonView, View
 from slipway.cli.work import at_work
+from slipway.format.units import size
 from slipway.net.client import PATIENCE
 
 HELP = "show images and their versions"

@@ -9,7 +9,6 @@ from dataclasses import asdict
 from slipway import __version__
 from slipway.cli import groups
 from slipway.cli.arguments import Arguments
-from slipway.cli.units import size
 from slipway.cli.views import JsonView, TerminalView, View, error_json
 from slipway.cli.work import chosen, manner
 from slipway.engine import devices
@@ -20,6 +19,7 @@ from slipway.engine.gaps import surveyed
 from slipway.engine.mapping import DiskMap, How, map_disk
 from slipway.engine.preview import previews
 from slipway.engine.progress import Meter
+from slipway.format.units import size
 from slipway.net.facts import firmware
 
 HELP = "show disks and how each partition would be saved"

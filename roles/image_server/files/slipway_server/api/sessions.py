@@ -23,6 +23,15 @@ machine = APIRouter(prefix="/v1")
 admin = APIRouter(prefix="/v1")
 runner = APIRouter(prefix="/v1")
 _UNKNOWN = ("unknown_image", "unknown_version")
+# One session, as the administrator and as the runner asks for it.
+_ANY: dict[str, Any] = {
+    "response_model": models.SessionView,
+    "responses": refusals("no_such_session"),
+}
+_OF_ITS_JOBS = _ANY | {
+    "responses": refusals("no_such_session", "wrong_job"),
+    "dependencies": [OF_A_JOB],
+}
 
 
 def _shown(service: Service, item: Session) -> dict[str, Any]:
@@ -130,17 +139,8 @@ async def list_sessions(service: ServiceDep, state: models.State | None = None) 
     return {"sessions": [_shown(service, item) for item in found]}
 
 
-@admin.get(
-    "/sessions/{session_id}",
-    response_model=models.SessionView,
-    responses=refusals("no_such_session"),
-)
-@runner.get(
-    "/sessions/{session_id}",
-    response_model=models.SessionView,
-    responses=refusals("no_such_session", "wrong_job"),
-    dependencies=[OF_A_JOB],
-)
+@admin.get("/sessions/{session_id}", **_ANY)
+@runner.get("/sessions/{session_id}", **_OF_ITS_JOBS)
 async def get_session(
     session_id: str,
     service: ServiceDep,
@@ -159,17 +159,8 @@ async def get_session(
     return _shown(service, await service.sessions.wait(session_id, reached, wait))
 
 
-@admin.delete(
-    "/sessions/{session_id}",
-    response_model=models.SessionView,
-    responses=refusals("no_such_session"),
-)
-@runner.delete(
-    "/sessions/{session_id}",
-    response_model=models.SessionView,
-    responses=refusals("no_such_session", "wrong_job"),
-    dependencies=[OF_A_JOB],
-)
+@admin.delete("/sessions/{session_id}", **_ANY)
+@runner.delete("/sessions/{session_id}", **_OF_ITS_JOBS)
 async def end_session(
     session_id: str,
     note: NoteDep,

@@ -38,6 +38,11 @@ class Record(Protocol):
 _R = TypeVar("_R", bound=Record)
 
 
+def ended(records: Iterable[_R], before: float) -> list[_R]:
+    """Those that ended before that time, in seconds since the epoch."""
+    return [item for item in records if item.ended_at is not None and item.ended_at < before]
+
+
 class Records(Generic[_R]):
     """Durable before the answer: every awaited save is on disk."""
 
@@ -66,15 +71,11 @@ class Records(Generic[_R]):
         )
         return statement, rows
 
-    async def forget(self, ended_before: float) -> None:
-        """Drop records that ended before that time."""
-        statement = f"DELETE FROM {self._table} WHERE ended_at < ?"
-        await self._state.write((statement, [(ended_before,)]))
-
-    async def delete(self, ids: Iterable[str]) -> None:
+    async def delete(self, records: Sequence[_R]) -> None:
         """Drop these records."""
-        statement = f"DELETE FROM {self._table} WHERE id = ?"
-        await self._state.write((statement, [(each,) for each in ids]))
+        if records:
+            statement = f"DELETE FROM {self._table} WHERE id = ?"
+            await self._state.write((statement, [(item.id,) for item in records]))
 
     def load(self) -> list[_R]:
         """Every stored record, in the order in which they came."""

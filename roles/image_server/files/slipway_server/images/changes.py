@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -18,14 +18,8 @@ from slipway.format.names import ImageRef, version_key
 
 from ..base import files
 from ..base.errors import ServiceError
-from ..base.policy_files import PolicyFile
-from ..base.threads import Run
 from . import copies
-from .aliases import Aliases
-from .catalog import Catalog, Named
-from .images import Images
-from .labels import Labels
-from .policy import Policy
+from .known import Known
 from .trash import Deletion
 
 log = logging.getLogger(__name__)
@@ -36,24 +30,11 @@ _Version = tuple[str, str]
 class Changes:
     """Made inside the running event loop."""
 
-    def __init__(
-        self,
-        images: Images,
-        catalog: Catalog,
-        labels: Labels,
-        aliases: Aliases,
-        policy: PolicyFile[Policy],
-        named: Callable[[], Awaitable[Named]],
-        run: Run,
-    ) -> None:
-        """``named`` says who names what; ``run`` does blocking work in a thread."""
-        self._images = images
-        self._catalog = catalog
-        self._labels = labels
-        self._aliases = aliases
-        self._policy = policy
-        self._named = named
-        self._run = run
+    def __init__(self, known: Known) -> None:
+        """``known``: what there is to change, and what names it."""
+        self._images, self._catalog, self._labels = known.images, known.catalog, known.labels
+        self._aliases, self._policy = known.aliases, known.policy
+        self._named, self._run = known.named, known.run
         # One after the other, and what decides is as it was when it is done.
         self.one = asyncio.Lock()
 

@@ -3,37 +3,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from ..base.policy_files import PolicyFile, did_you_mean
-from ..base.threads import Run
-from .aliases import Aliases
-from .catalog import Catalog, Judged, Named
-from .images import Images
+from ..base.policy_files import did_you_mean
+from .catalog import Judged, Named
+from .known import Known
 from .policy import Policy
 
 
 class Effects:
     """Runs in the event loop."""
 
-    def __init__(
-        self,
-        images: Images,
-        catalog: Catalog,
-        aliases: Aliases,
-        policy: PolicyFile[Policy],
-        named: Callable[[], Awaitable[Named]],
-        run: Run,
-    ) -> None:
-        """``run`` does blocking work in a thread."""
-        self._images = images
-        self._catalog = catalog
-        self._aliases = aliases
-        self._policy = policy
-        self._named = named
-        self._run = run
+    def __init__(self, known: Known) -> None:
+        """``known``: how things are."""
+        self._images, self._catalog = known.images, known.catalog
+        self._aliases, self._policy = known.aliases, known.policy
+        self._named, self._run = known.named, known.run
 
     async def of(self, policy: Policy) -> dict[str, Any]:
         """Problems; or warnings, and how things are before and after."""

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 from slipway.format.codec import parse, serialize
 from slipway.format.errors import FormatError
+from slipway.format.units import size
 
 _OOM_SCORE = Path("/proc/self/oom_score_adj")
 _PIECE = 1 << 20
@@ -52,7 +53,7 @@ def main(body: int, memory_bytes: int, cpu_seconds: int) -> int:
         _say(out, {"error": str(error)})
         return 0
     except MemoryError:
-        _say(out, {"error": f"reading it takes more than {memory_bytes >> 20} MiB of memory"})
+        _say(out, {"error": f"reading it takes more than {size(memory_bytes)} of memory"})
         return 0
     _say(out, {"bytes": len(data)})
     for start in range(0, len(data), _PIECE):

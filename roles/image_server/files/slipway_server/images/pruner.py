@@ -5,17 +5,16 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from ..base.errors import ServiceError
-from ..base.policy_files import PolicyFile
-from ..base.threads import Run
 from ..base.times import iso
-from .catalog import Catalog, Judged, Named
+from .catalog import Catalog, Judged
 from .changes import Changes
+from .known import Known
 from .policy import Policy
 from .trash import Deletion
 
@@ -58,21 +57,13 @@ class Pruner:
     """Made inside the running event loop."""
 
     def __init__(
-        self,
-        catalog: Catalog,
-        policy: PolicyFile[Policy],
-        changes: Changes,
-        named: Callable[[], Awaitable[Named]],
-        last_run: Callable[[], float | None],
-        run: Run,
+        self, known: Known, changes: Changes, last_run: Callable[[], float | None]
     ) -> None:
-        """``last_run``: seconds since the epoch; ``run`` does blocking work in a thread."""
-        self._catalog = catalog
-        self._policy = policy
+        """``last_run``: seconds since the epoch."""
+        self._catalog, self._policy = known.catalog, known.policy
+        self._named, self._run = known.named, known.run
         self._changes = changes
-        self._named = named
         self._last_run = last_run
-        self._run = run
 
     async def plan(self, policy: Policy | None = None) -> Plan:
         """What would go now, by the policy that there is or by another."""

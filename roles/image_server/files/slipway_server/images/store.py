@@ -13,6 +13,7 @@ from typing import IO, NamedTuple
 
 from slipway.format.errors import FormatError, FrameTooLong
 from slipway.format.frames import check_frame, frame_facts
+from slipway.format.units import size
 
 from ..base import files
 from ..base.errors import ServiceError
@@ -161,8 +162,8 @@ class ChunkStore:
         if room.free - len(frame) < self._reserve:
             raise ServiceError(
                 "store_full",
-                f"The image store has {room.free >> 20} MiB left, of which {self._reserve >> 20} "
-                "MiB are kept in reserve: the chunk was not kept.",
+                f"The image store has {size(room.free)} left, of which {size(self._reserve)} are "
+                "kept in reserve: the chunk was not kept.",
             )
         try:
             temporary = files.write_new(self.tmp, frame, sync=False)

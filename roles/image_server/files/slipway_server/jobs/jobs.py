@@ -17,7 +17,7 @@ from typing import Any
 
 from ..base import tokens
 from ..base.errors import ServiceError
-from ..base.records import Records
+from ..base.records import Records, ended
 from ..base.state_file import Change
 from ..base.times import iso
 from . import job as rules
@@ -229,16 +229,13 @@ class Jobs:
 
     async def forget(self, ended_before: float) -> None:
         """Drop jobs that ended long ago, and the oldest of too many."""
-        ended = [item for item in self.all() if not item.open]
-        surplus = {item.id for item in ended[: -self._limits.keep]}
-        old = [
-            item for item in ended if item.id in surplus or (item.ended_at or 0.0) < ended_before
-        ]
+        closed = [item for item in self.all() if not item.open]
+        surplus, rest = closed[: -self._limits.keep], closed[-self._limits.keep :]
+        old = surplus + ended(rest, ended_before)
         for item in old:
             del self._jobs[item.id]
             self._by_token.pop(item.token_hash, None)
-        if old:
-            await self._db.delete(item.id for item in old)
+        await self._db.delete(old)
 
     def release_waiters(self) -> None:
         """Answer a runner that waits, for the service stops."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..base.errors import ServiceError
-from ..base.records import Records
+from ..base.records import Records, ended
 from ..base.times import iso
 
 # From the script to the choice that it leads to: a slow PC takes a minute or two.
@@ -137,16 +137,11 @@ class NextBoots:
 
     async def forget(self, ended_before: float) -> None:
         """Drop orders that ended long ago."""
-        old = [
-            item
-            for item in self._orders.values()
-            if item.ended_at is not None and item.ended_at < ended_before
-        ]
+        old = ended(self.all(), ended_before)
         for item in old:
             del self._orders[item.id]
             self._served.pop(item.id, None)
-        if old:
-            await self._db.delete(item.id for item in old)
+        await self._db.delete(old)
 
     @staticmethod
     def view(item: NextBoot) -> dict[str, Any]:

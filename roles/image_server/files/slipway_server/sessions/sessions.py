@@ -18,7 +18,7 @@ from typing import Any
 
 from ..base import tokens
 from ..base.errors import ServiceError
-from ..base.records import Records
+from ..base.records import Records, ended
 from ..base.state_file import Change
 from ..base.times import iso
 from ..jobs.job import Job
@@ -285,17 +285,12 @@ class Sessions:
 
     async def forget(self, ended_before: float) -> None:
         """Drop sessions that ended long ago."""
-        old = [
-            item
-            for item in self._sessions.values()
-            if item.ended_at is not None and item.ended_at < ended_before
-        ]
+        old = ended(self.all(), ended_before)
         for item in old:
             del self._sessions[item.id]
             self._by_token.pop(item.token_hash or "", None)
             self._dirty.discard(item.id)
-        if old:
-            await self._db.forget(ended_before)
+        await self._db.delete(old)
 
     async def wait(
         self, session_id: str, until: Callable[[Session], bool], seconds: float

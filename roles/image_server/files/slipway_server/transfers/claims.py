@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 
 from slipway.format.proofs import proves
+from slipway.format.units import size
 
 from ..base.errors import ServiceError
 from ..images.memory import Memory
@@ -75,8 +76,8 @@ class Claims:
             return
         raise ServiceError(
             "session_quota",
-            f"The session of {item.machine} has sent {used.sent >> 20} MiB in {used.chunks} chunks "
-            f"and may send no more: {allowed.sent >> 20} MiB in {allowed.chunks} chunks.",
+            f"The session of {item.machine} has sent {size(used.sent)} in {used.chunks} chunks "
+            f"and may send no more: {size(allowed.sent)} in {allowed.chunks} chunks.",
         )
 
     def put(self, item: Session, digest: str, frame: bytes) -> bool:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Numbers for people."""
+"""Amounts and times as people read them, the same on a PC's screen and in the server's words."""
 
 from __future__ import annotations
 
