@@ -75,6 +75,8 @@ def test_what_the_boot_loader_says_goes_to_the_server() -> None:
          "pc2 shares the card 52:54:00:77:00:d0 with other machines and starts with GRUB"),
         ([{"machine_uuid": ONE, "machine_boot_loader": "ipxe"}, {"machine_uuid": OTHER}],
          {"pxe_server_uefi_loader": "grub"}, "pc2 shares the card"),
+        ([{"machine_uuid": ONE, "machine_boot_loader": "ipxe"}, {"machine_uuid": OTHER}],
+         {"pxe_server_bios_loader": "grub"}, "pc2 shares the card"),
         ([{"machine_uuid": "0" * 8 + "-0000-0000-0000-" + "0" * 12}, {"machine_uuid": ONE}], {},
          "pc1 and pc2 both have"),
         ([{"machine_uuid": "of pc1"}, {"machine_uuid": ONE}], {},
