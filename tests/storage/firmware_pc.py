@@ -67,11 +67,15 @@ class FirmwarePc:
             f"user,id=net,restrict=on,tftp={folder},bootfile={program},"
             f"guestfwd=tcp:{SERVER}:80-cmd:{web}"
         )
+        card = "virtio-net-pci,netdev=net,bootindex=1"
+        if uefi and not program.endswith(".ipxe"):
+            # Without iPXE's ROM, the firmware's own PXE loads it.
+            card += ",romfile="
         self._command = [
             "qemu-system-x86_64", "-accel", "tcg", "-m", "512", "-no-reboot", "-display", "none",
             "-vga", "std", "-nodefaults", "-serial", f"file:{self.serial}",
             "-monitor", f"unix:{self._run}/monitor,server=on,wait=off",
-            "-netdev", network, "-device", "virtio-net-pci,netdev=net,bootindex=1", *arguments,
+            "-netdev", network, "-device", card, *arguments,
         ]  # fmt: skip
         if uefi:
             shutil.copy(OVMF / "OVMF_VARS_4M.fd", folder / "vars.fd")

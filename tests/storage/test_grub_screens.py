@@ -20,6 +20,7 @@ from .test_menu_screens import ROLE, boot_disc, disk, menu
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = "grubpc.0"
+SIGNED = Path("/usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed")
 PLAY = """
 - hosts: localhost
   gather_facts: false
@@ -35,7 +36,7 @@ def make_grub(folder: Path, *options: str) -> str:
     """Let the role make it; return what Ansible said."""
     (folder / "play.yml").write_text(PLAY)
     script = {"_pxe_server_tftp_root": str(folder),
-              "_pxe_server_grub_script": str(folder / "grub.cfg"),
+              "_pxe_server_grub_script": str(folder / "grub-bios.cfg"),
               "_pxe_server_addresses": [TFTP_SERVER]}  # fmt: skip
     command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,",
                "-c", "local", "play.yml", "-e", json.dumps(script), *options]  # fmt: skip
@@ -58,15 +59,20 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def pc(folder: Path, made: Path, *arguments: str, **changes: Any) -> FirmwarePc:
     """A PC whose server has the files that the roles write, and the menu with these changes."""
-    items = changes.pop("items", [])
+    serve(folder, **changes)
     shutil.copy(made / PROGRAM, folder / PROGRAM)
+    return FirmwarePc(folder, "", *arguments, program=PROGRAM)
+
+
+def serve(folder: Path, **changes: Any) -> None:
+    """Write what GRUB reads of the server."""
+    items = changes.pop("items", [])
     for name, text in (
         ("grub/grub.cfg", grub.first_script(Server(TFTP_SERVER, "console=ttyS0"))),
         (f"menu/{MAC}.cfg", grub.render(menu(*items, **changes))),
     ):
         (folder / name).parent.mkdir()
         (folder / name).write_text(text)
-    return FirmwarePc(folder, "", *arguments, program=PROGRAM)
 
 
 def hard_disk(folder: Path) -> list[str]:
@@ -84,7 +90,7 @@ def test_it_is_made_anew_only_when_its_parts_changed(made: Path) -> None:
     (made / PROGRAM).write_bytes(b"of last year")
     assert "changed=1 " in make_grub(made)
     assert (made / PROGRAM).read_bytes() == program
-    left = {path.name for path in made.iterdir()} - {"play.yml", "grub.cfg", PROGRAM}
+    left = {path.name for path in made.iterdir()} - {"play.yml", "grub-bios.cfg", PROGRAM}
     assert not {name for name in left if name.startswith(PROGRAM)}
 
 
@@ -106,6 +112,24 @@ def test_neither_editor_nor_command_line_opens(tmp_path: Path, made: Path) -> No
         machine.wait_for("Hidden one")
         machine.press("c")
         machine.wait_for("Enter username:")
+
+
+def test_debians_signed_grub_is_locked_too(tmp_path: Path) -> None:
+    serve(tmp_path, items=[{"id": "rescue", "action": "rescue_shell"}])
+    shutil.copy(SIGNED, tmp_path / "grubx64.efi")
+    with FirmwarePc(tmp_path, "", uefi=True, program="grubx64.efi") as machine:
+
+        def said(text: bytes, times: int) -> None:
+            found = machine.serial.read_bytes
+            machine.wait(lambda: found().count(text) >= times, f"{times} {text!r}", 300)
+
+        said(b"Rescue shell", 1)
+        for number, key in enumerate("ce", 1):
+            machine.press(key)
+            said(b"Enter username", number)
+            machine.press("ret", "ret")
+            said(b"Rescue shell", number + 1)
+    assert b"grub>" not in machine.serial.read_bytes()
 
 
 def test_a_choice_boots_the_environment_with_its_words(tmp_path: Path, made: Path) -> None:

@@ -153,7 +153,7 @@ def test_every_command_is_built_into_the_grub_for_bios() -> None:
     for line in (GRUB_PC / "command.lst").read_text().splitlines():
         command, _, module = line.removeprefix("*").partition(": ")
         module_of[command] = module
-    own = (PXE_SERVER / "templates/etc/slipway/grub-bios/grub.cfg.j2").read_text()
+    own = (PXE_SERVER / "templates/etc/slipway/grub-bios.cfg.j2").read_text()
     register = {"id": "register", "action": "register"}
     menus = (parse(data(*every_item()), "pc1"), parse(data(register), None))
     script = "\n".join((own, grub.first_script(SERVER), *map(grub.render, menus)))

@@ -114,6 +114,27 @@ def test_dnsmasq_accepts_every_mode(rendered: Path, server: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize(
+    ("server", "asks"),
+    [
+        ("full", "10.77.0.1"),
+        ("full-rooms", "10.77.0.1"),
+        ("full-cards", "10.77.0.1 10.78.0.1"),
+        ("proxy-grub-bios", "10.77.0.1 10.78.0.1"),
+        ("none-grub-bios", "10.77.0.1"),
+    ],
+)
+def test_grub_for_bios_is_locked_first_and_knows_the_servers_addresses(
+    rendered: Path, server: str, asks: str
+) -> None:
+    file = rendered / f"{server}.grub-bios.cfg"
+    done = subprocess.run(["grub-script-check", file], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    said = [line for line in file.read_text().splitlines() if not line.startswith("#")]
+    assert said[:2] == ["set superusers=nobody", "export superusers"]
+    assert said.count(f"for slw_server in {asks}; do") == 2
+
+
 @pytest.mark.parametrize("server", GOOD)
 def test_tftp_is_there_and_a_name_server_is_not(rendered: Path, server: str) -> None:
     assert {"port=0", "interface=lab0", "enable-tftp"} <= set(lines(rendered, server))
