@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from ansible_collections.slipway.imaging.plugins.plugin_utils import _menu_grub as grub
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_ipxe import Server
-from fixtures.small_kernel import small_kernel
 
+from ..fixtures.small_kernel import small_kernel
 from .firmware_pc import MAC, TFTP_SERVER, FirmwarePc
 from .test_menu_screens import ROLE, boot_disc, disk, menu
 
