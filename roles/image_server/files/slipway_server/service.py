@@ -216,7 +216,7 @@ class Service:
             lambda: records.done_at(PRUNE),
             self.run,
         )
-        traffic = Traffic(self.sessions.begins_of_backups, self.sessions.reads)
+        traffic = Traffic(self.sessions.begins_of_backups, self.sessions.readers)
         keep_promises(self._state, rows, self.store.promises, traffic.begins().values())
         scrubber = Scrubber(self.store, self.images, self.memory)
         self.checker.on_bad = lambda bad: self._tasks.spawn(self._mark(bad))
@@ -233,6 +233,7 @@ class Service:
             self.store.promises,
             traffic,
             self.run,
+            self._tasks.spawn,
         )
 
     def _plan_rounds(self, config: Config) -> None:

@@ -80,7 +80,7 @@ class Pruner:
 
     async def plan(self, policy: Policy | None = None) -> Plan:
         """What would go now, by the policy that there is or by another."""
-        said = policy or await self._run(self._policy.current)
+        said = await self._run(self._policy.current) if policy is None else policy
         named = await self._named()
         last_run = self._last_run()
 
