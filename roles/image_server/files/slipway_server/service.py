@@ -186,7 +186,9 @@ class Service:
             self.audit,
             self.run,
         )
-        self.nights = Nights(plans, NightBook(self._state), work, self.run)
+        self.nights = Nights(
+            plans, NightBook(self._state), work, self.run, closed=self._window_closed
+        )
         self.night_desk = NightDesk(plans, self.nights, self.menus, self.images, self.run)
         self.arrivals = Arrivals(
             config,
@@ -287,6 +289,9 @@ class Service:
     async def _look_after(self) -> None:
         """In the background: collecting and reading take hours, and rounds go on."""
         self._tasks.spawn(self.upkeep.look_after())
+
+    def _window_closed(self) -> None:
+        self._tasks.spawn(self.upkeep.after_window())
 
     async def _mark(self, bad: set[str]) -> None:
         await self.run(self._scrubber.mark, bad)

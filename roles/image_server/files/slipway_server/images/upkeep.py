@@ -136,6 +136,11 @@ class Upkeep:
             await self._quietly(COLLECTION, self.collect)
         await self._quietly(SCRUB, self._read_a_share)
 
+    async def after_window(self) -> None:
+        """A night has made new versions: those that they take the place of go now."""
+        if self._config.upkeep_seconds:
+            await self._quietly(PRUNE, lambda: self.prune(None))
+
     def _is_due(self, work: str) -> bool:
         last, every = self.records.done_at(work), self._config.upkeep_seconds
         # One of a time to come was noted by a clock that was wrong.
