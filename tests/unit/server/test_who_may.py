@@ -40,7 +40,7 @@ class Holders:
         name, version = service.image(cell("who may"))
         self.values = {"name": name, "version": version, "digest": "0" * 64, "job_id": "0" * 16,
                        "mac": "52-54-00-00-00-01", "key": "0" * 16, "machine": "pc",
-                       "alias": "alias-of-nobody"}  # fmt: skip
+                       "alias": "alias-of-nobody", "sink": "mail"}  # fmt: skip
         self.tokens = {"none": "", "nonsense": "nonsense"}
         for verb in ("backup", "restore", "verify", "service"):
             wanted = {"version": version} if verb in ("restore", "verify") else {}

@@ -12,6 +12,7 @@ from .base.ballast import Ballast
 from .base.clock import SteadyClock
 from .base.config import Config
 from .base.errors import ServiceError
+from .base.outbox import Outbox
 from .base.records import Records
 from .base.rounds import Rounds
 from .base.rows import Rows
@@ -19,6 +20,7 @@ from .base.state_file import StateFile
 from .base.threads import Tasks, Threads
 from .choices.choices import Choices
 from .choices.menu_files import MenuFiles
+from .choices.metrics import Metrics
 from .choices.naming import Naming
 from .choices.night_desk import NightDesk
 from .choices.night_work import NightWork
@@ -26,6 +28,7 @@ from .choices.nights import Nights
 from .choices.ordering import Ordering
 from .choices.orders import Orders
 from .choices.runs import Runs
+from .choices.telling import Telling
 from .images.aliases import Aliases
 from .images.catalog import Catalog
 from .images.changes import Changes
@@ -189,6 +192,32 @@ class Service:
         self.nights = Nights(
             plans, NightBook(self._state), work, self.run, closed=self._window_closed
         )
+        self.outbox = Outbox(self._state)
+        self._telling = Telling(
+            self.outbox,
+            self.nights.book,
+            plans,
+            work.newest,
+            self.upkeep.records,
+            self.jobs,
+            self.sessions,
+            self.registrations,
+            self.store.room,
+            config.store_reserve_bytes,
+            config.tell_seconds,
+            self.run,
+        )
+        self.metrics = Metrics(
+            self.catalog,
+            self.memory,
+            self.store,
+            self.upkeep.records,
+            self.nights.book,
+            self.jobs,
+            self.sessions,
+            self.outbox,
+            self.run,
+        )
         self.night_desk = NightDesk(plans, self.nights, self.menus, self.images, self.run)
         self.arrivals = Arrivals(
             config,
@@ -250,6 +279,7 @@ class Service:
         each(lambda: self.next_boots.forget(self.clock.now() - kept))
         each(self.choices.forget)
         each(self.nights.look)
+        each(self._telling.look)
         each(self._take_care, every=hourly)
         each(lambda: self.sessions.forget(self.clock.now() - kept), every=hourly)
         each(lambda: self.registrations.sweep(kept), every=hourly)
