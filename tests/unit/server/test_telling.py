@@ -136,6 +136,15 @@ def test_a_bad_chunk_is_told_once_and_again_after_it_was_well(teller: Service) -
         wait_for(lambda: len(of_kind(teller, "check_broken")) == times)  # noqa: B023
         said = of_kind(teller, "check_broken")[-1]
         assert "pc1@20260101T000000Z names a bad chunk: its next backup heals it" in said["lines"]
+        # Sound ones that are read meanwhile make nothing well.
+        pc = teller.machine()
+        pc.put(cell(f"sound {times}"))
+        teller.admin.delete(f"/v1/sessions/{pc.session}")
+        teller.admin.post("/v1/scrub", json={"older_than_days": 1})
+        wait_for(lambda: not teller.admin.get("/v1/upkeep").json()["under_way"])
+        assert teller.admin.get("/v1/upkeep").json()["scrub"]["problem"] is None
+        time.sleep(1.5)
+        assert len(of_kind(teller, "check_broken")) == times
         teller.chunk_path(content).write_bytes(sound)
         teller.admin.post("/v1/scrub", json={})
         wait_for(lambda: not teller.admin.get("/v1/upkeep").json()["under_way"])

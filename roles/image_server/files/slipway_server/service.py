@@ -202,6 +202,7 @@ class Service:
             self.jobs,
             self.sessions,
             self.registrations,
+            self.upkeep.bad_chunks,
             self.store.room,
             config.store_reserve_bytes,
             config.tell_seconds,

@@ -52,14 +52,16 @@ class Outbox:
 
     async def tell(self, kind: str, subjects: Iterable[str], events: Iterable[Event]) -> None:
         """Tell, and keep that these subjects are all that is now told of a kind."""
-        self._known[kind] = set(subjects)
+        told = set(subjects)
         rows = [(time.time(), json.dumps(dataclasses.asdict(each))) for each in events]
         changes: list[Change] = [
-            self._told.change(kind, {"subjects": sorted(self._known[kind])}),
+            self._told.change(kind, {"subjects": sorted(told)}),
             ("INSERT INTO outbox (at, body) VALUES (?, ?)", rows),
             ("DELETE FROM outbox WHERE number <= (SELECT max(number) FROM outbox) - ?", [(KEPT,)]),
         ]
         await self._state.write(*changes)
+        # Not before: what a full disk did not take is told at the next look.
+        self._known[kind] = told
         self._last += len(rows)
 
     async def admit(self, sinks: Iterable[str]) -> None:
@@ -78,8 +80,8 @@ class Outbox:
         await self._keep(sink, {"number": reached, "problem": problem, "since": since})
 
     async def _keep(self, sink: str, body: dict[str, Any]) -> None:
-        self.sinks[sink] = body
         await self._sinks.put(sink, body)
+        self.sinks[sink] = body
 
     def waiting(self, sink: str) -> list[dict[str, Any]]:
         """The next events of a sink, oldest first."""

@@ -27,6 +27,7 @@ from ..sessions.sessions import Sessions
 
 _DAY = 86400.0
 _WINDOWS, _STALE, _JOBS, _LOW = "window_done", "stale", "job_failed", "store_low"
+_BROKEN = "check_broken"
 # The ages of backups are looked at once in so many looks, and after each window.
 _STALE_LOOKS = 12
 # Room for so many backups as the reserve holds, or that part of all.
@@ -36,7 +37,7 @@ _MOST_LINES = 100
 _TITLES = {
     _STALE: ("1 machine has no new backup", "{} machines have no new backup"),
     _JOBS: ("1 job failed", "{} jobs failed"),
-    "check_broken": ("the store is damaged", "the store is damaged"),
+    _BROKEN: ("the store is damaged", "the store is damaged"),
     "collection_stopped": ("nothing is freed any more", "nothing is freed any more"),
     "prune_waits": ("a prune waits for a word", "a prune waits for a word"),
     _LOW: ("the store is nearly full", "the store is nearly full"),
@@ -62,13 +63,18 @@ class Telling:
         jobs: Jobs,
         sessions: Sessions,
         registrations: Registrations,
+        bad: Callable[[], Iterable[str] | None],
         room: Callable[[], Room],
         reserve: int,
         every: float,
         run: Run,
         wall: Callable[[], float] = wall,
     ) -> None:
-        """``newest``, ``room`` and ``reserve`` (bytes) are asked ``every`` so many seconds."""
+        """Everything is looked at ``every`` so many seconds.
+
+        ``newest`` says when machines' good versions were made, ``bad`` which chunks are (None: not
+        just now), ``reserve`` how many bytes of the ``room`` are kept free.
+        """
         self._outbox = outbox
         self._book = book
         self._plans = plans
@@ -77,6 +83,7 @@ class Telling:
         self._jobs = jobs
         self._sessions = sessions
         self._registrations = registrations
+        self._bad = bad
         self._room = room
         self._reserve = reserve
         self._every = every
@@ -129,24 +136,28 @@ class Telling:
         if lines:
             one, many = _TITLES[kind]
             title = one if len(lines) == 1 else many.format(len(lines))
-            shown = [plain(each) for each in lines[:_MOST_LINES]]
+            said = lines[:_MOST_LINES] + self._more(kind)[:_MOST_LINES]
+            shown = [plain(each) for each in said]
             events.append(Event(kind, title, tuple(shown)))
         await self._outbox.tell(kind, subjects, events)
 
     def _of_upkeep(self) -> dict[str, dict[str, str]]:
-        found: dict[str, dict[str, str]] = {
-            "check_broken": {}, "collection_stopped": {}, "prune_waits": {}
-        }  # fmt: skip
-        for kind, work in zip(found, (SCRUB, COLLECTION, PRUNE), strict=True):
+        found: dict[str, dict[str, str]] = {"collection_stopped": {}, "prune_waits": {}}
+        for kind, work in zip(found, (COLLECTION, PRUNE), strict=True):
             record = self._records.of(work)
-            if record is None or not record["problem"]:
-                continue
-            # A plan that waits is another one when its digest is.
-            subject = record.get("waits") or record["problem"]
-            found[kind][subject] = f"{iso(record['at'])}: {record['problem']}"
-            for version in record.get("broken", ()):
-                found[kind][version] = f"{version} names a bad chunk: its next backup heals it"
+            if record is not None and record["problem"]:
+                # A plan that waits is another one when its digest is.
+                subject = record.get("waits") or record["problem"]
+                found[kind][subject] = f"{iso(record['at'])}: {record['problem']}"
+        if (bad := self._bad()) is not None:
+            # However many sound ones are read meanwhile, these are bad until they are healed.
+            found[_BROKEN] = {each: f"chunk {each[:16]} is bad" for each in bad}
         return found
+
+    def _more(self, kind: str) -> list[str]:
+        """What is said beside the subjects of a kind."""
+        broken = (self._records.of(SCRUB) or {}).get("broken", []) if kind == _BROKEN else []
+        return [f"{each} names a bad chunk: its next backup heals it" for each in broken]
 
     def _of_machines(self) -> dict[str, dict[str, str]]:
         failed = {

@@ -63,6 +63,10 @@ class Scrubber:
         """Whether there is anything that was not read since."""
         return bool(self._memory.oldest_reads(before, 1))
 
+    def bad(self) -> list[str]:
+        """The chunks that were found bad and were not healed."""
+        return list(self._memory.bad())
+
     def scrub(
         self, before: float, most: int | None, rests: bool, is_busy: Callable[[], bool]
     ) -> dict[str, Any]:

@@ -224,6 +224,10 @@ class Upkeep:
         self._spawn(self._quietly(SCRUB, lambda: reading))
         return self.waits_for()
 
+    def bad_chunks(self) -> list[str] | None:
+        """Those that were not healed; None: their versions are being looked for."""
+        return None if self.is_under_way(SCRUB) else self._scrubber.bad()
+
     def waits_for(self) -> list[str]:
         """What has to end before a scrub goes on, in words."""
         return self._traffic.readers() if self.is_under_way(SCRUB) else []
