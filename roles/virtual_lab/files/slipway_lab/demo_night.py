@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email import message_from_string, policy
 from typing import Any, TypeVar
 
 from slipway_lab.api import Lab
@@ -37,6 +36,11 @@ class Unix(http.client.HTTPConnection):
 link = Unix("localhost")
 link.request("GET", sys.argv[1])
 print(link.getresponse().read().decode())
+"""
+_SUBJECTS = """
+import json, mailbox, sys
+mails = mailbox.Maildir(sys.argv[1])
+print(json.dumps([" ".join(str(each["subject"]).split()) for each in mails]))
 """
 _T = TypeVar("_T")
 
@@ -129,9 +133,9 @@ class Night(Playing):
         return {each["machine"]: each for each in shown["nights"][-1]["machines"]}
 
     def _digest(self) -> str:
-        texts = self.lab.server.succeed(f"cat {_MAILS}/new/* 2>/dev/null || true")
-        mail = message_from_string(texts, policy=policy.default)
-        return str(mail["subject"] or "") if "nightly" in texts else ""
+        words = shlex.join(["python3", "-", _MAILS])
+        subjects: list[str] = json.loads(self.lab.server.succeed(words, stdin=_SUBJECTS))
+        return next((each for each in subjects if "nightly" in each), "")
 
     def _versions(self, image: str) -> list[str]:
         return [each["version"] for each in self._ask(f"/v1/images/{image}")["versions"]]
