@@ -7,7 +7,6 @@ import os
 import re
 import resource
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +24,7 @@ from slipway.net.http_store import HttpStore
 
 from ..unit.server.conftest import CELL, Machine, Service, manifest_of
 from ..unit.server.heavy import children
-from ..unit.server.nginx_site import configuration, make_certificates, render, unpack_nginx
+from ..unit.server.nginx_site import configuration, make_certificates, render, running_nginx
 from .attacks import Target
 
 HOST = "127.0.0.1"
@@ -89,15 +88,12 @@ def besieged(folder: Path, *, confine: Callable[[int], None] | None = None) -> I
     service.start()
     if confine is not None:
         confine(service.pid)
-    nginx = subprocess.Popen([unpack_nginx(), "-c", str(folder / "nginx.conf"), "-p", str(folder)])
     try:
-        _await_port(tls)
-        made = Besieged(folder, service, clear, tls, nginx.pid)
-        made.before = made.processes()
-        yield made
+        with running_nginx(folder, (HOST, tls)) as nginx:
+            made = Besieged(folder, service, clear, tls, nginx.pid)
+            made.before = made.processes()
+            yield made
     finally:
-        nginx.terminate()
-        nginx.wait(20)
         service.close()
 
 
@@ -175,12 +171,3 @@ def _free_port() -> int:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _await_port(port: int) -> None:
-    for _ in range(200):
-        with socket.socket() as probe:
-            if probe.connect_ex((HOST, port)) == 0:
-                return
-        time.sleep(0.05)
-    raise AssertionError("nginx does not answer; see its error.log")

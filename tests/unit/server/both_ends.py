@@ -6,8 +6,6 @@ from __future__ import annotations
 import re
 import secrets
 import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +18,7 @@ from slipway.net.session import Session
 from slipway.net.site import Site
 
 from .conftest import HOST_KEY, Service
-from .nginx_site import configuration, make_certificates, render, unpack_nginx
+from .nginx_site import configuration, make_certificates, render, running_nginx
 
 HERE = "127.0.0.1"
 
@@ -65,15 +63,8 @@ def serving(folder: Path, **config: Any) -> Iterator[Server]:
     site = re.sub(r"listen 80", f"listen unix:{folder}/80.sock", site)
     site = re.sub(r"listen 443", f"listen {HERE}:{port}", site)
     (folder / "nginx.conf").write_text(configuration(folder, site))
-    command = [unpack_nginx(), "-c", str(folder / "nginx.conf"), "-p", str(folder)]
-    with subprocess.Popen(command) as nginx:
-        for _ in range(200):
-            with socket.socket() as probe:
-                if probe.connect_ex((HERE, port)) == 0:
-                    break
-            time.sleep(0.05)
+    with running_nginx(folder, (HERE, port)):
         yield Server(service, Site(f"https://{HERE}:{port}", folder / "ca.crt"))
-        nginx.terminate()
     service.close()
 
 

@@ -33,6 +33,8 @@ HOST_KEY = (
     "ssh-ed25519 " + base64.b64encode(b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + b"k" * 32).decode()
 )
 ADDRESS = "10.77.0.21"
+# Seconds until a program that was started answers; a busy machine needs a few.
+PATIENCE = 60
 _TICKET = re.compile(r"slipway\.ticket=(\S+)")
 _numbers = itertools.count(1)
 # A process that has imported the service already: it starts in a tenth of the time.
@@ -171,7 +173,8 @@ class Service:
             arguments += [f"--{name}-socket", str(self.folder / name)]
         self._process = _FORKS.Process(target=self.main, args=(arguments,))
         self._process.start()
-        for _ in range(200):
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
             try:
                 assert self.admin.get("/v1/status").status_code == 200
                 return self

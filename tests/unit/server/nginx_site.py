@@ -5,18 +5,25 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import yaml
 
+from .conftest import PATIENCE
+from .heavy import children
+
 ROOT = Path(__file__).resolve().parents[3]
 ROLE = ROOT / "roles/image_server"
 _UNPACKED = ROOT / ".cache/nginx"
+WORKERS = 2
 NGINX = shutil.which("nginx") or str(_UNPACKED / "usr/sbin/nginx")
 
 
@@ -46,9 +53,30 @@ def configuration(folder: Path, site: str) -> str:
     (folder / "temp").mkdir(exist_ok=True)
     return (
         f"pid {folder}/pid; error_log {folder}/main-error.log; daemon off; {user}\n"
-        f"worker_processes 2; worker_rlimit_nofile 40000;\n"
+        f"worker_processes {WORKERS}; worker_rlimit_nofile 40000;\n"
         f"events {{ worker_connections 32768; }}\nhttp {{ {temporary}\n{site} }}\n"
     )
+
+
+@contextmanager
+def running_nginx(folder: Path, address: tuple[str, int]) -> Iterator[subprocess.Popen[bytes]]:
+    """nginx as ``folder``'s nginx.conf has it, from when it and its workers are there."""
+    nginx = subprocess.Popen([unpack_nginx(), "-c", folder / "nginx.conf", "-p", folder])
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while len(children(nginx.pid)) < WORKERS or not _answers(address):
+            assert nginx.poll() is None, "nginx takes no such site"
+            assert time.monotonic() < deadline, "nginx does not answer; see its error.log"
+            time.sleep(0.05)
+        yield nginx
+    finally:
+        nginx.terminate()
+        nginx.wait(20)
+
+
+def _answers(address: tuple[str, int]) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(address) == 0
 
 
 def render(template: str, **values: Any) -> str:
