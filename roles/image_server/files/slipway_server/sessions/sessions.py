@@ -24,6 +24,7 @@ from ..base.times import iso
 from ..jobs.job import Job
 from . import session as rules
 from .session import CheckIn, Session
+from .verbs import that
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ class Sessions:
 
     def reads(self) -> bool:
         """Whether a machine reads an image, or is about to."""
-        return any(item.verb in ("restore", "verify") for item in self.open_sessions())
+        return any(item.verb in that("reads") for item in self.open_sessions())
 
     def get(self, session_id: str) -> Session:
         """One session by its id."""
