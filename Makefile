@@ -41,7 +41,7 @@ $(VENV)/.made-from: requirements/dev.txt | apt
 setup: apt $(VENV)/.made-from ## install what the project needs (apt packages, pinned virtual environment)
 
 # --- the lab -------------------------------------------------------------------
-.PHONY: lab lab-down demo
+.PHONY: lab lab-down demo demo-night
 lab: setup ## bring the virtual lab up and leave it up
 	$(LAB) playbooks/lab_up.yml
 	$(LAB) playbooks/site.yml
@@ -51,6 +51,9 @@ lab-down: setup ## take the lab down: no process, namespace, loop device or moun
 
 demo: setup ## the main job on two virtual PCs: back up, wipe, restore, boot (VERBOSE=1: all that Ansible says)
 	@VERBOSE=$(VERBOSE) PYTHONPATH=roles/virtual_lab/files $(PY) -m slipway_lab.demo
+
+demo-night: setup ## a night that works alone: a window over three PCs, its digest by mail, prune and collection
+	@VERBOSE=$(VERBOSE) PYTHONPATH=roles/virtual_lab/files $(PY) -m slipway_lab.demo_night
 
 # Unpacked, not installed: nobody wants a web server or a way in to be started here.
 NGINX := .cache/nginx/usr/sbin/nginx

@@ -69,9 +69,7 @@ def boot_menus(
     """Return the files of all menus, and what is wrong with the inventory."""
     menus = _menus.collect(machines, hostvars, own, server)
     images = (image for menu in menus.all for image in menu.images)
-    loader = str(hostvars[server].get("pxe_server_uefi_loader") or "ipxe")
-    for warning in _menus.warnings(menus, loader):
-        Display().warning(warning)
+    _warn(menus)
     scripts = Server(
         str(hostvars[server]["image_server_address"]),
         str(own["boot_args"]),
@@ -93,12 +91,18 @@ def menu_preview(
 ) -> dict[str, Any]:
     """Return the menu of a machine, or of unknown ones, as its user will see it."""
     menus = _menus.collect([machine] if machine else [], hostvars, own, server)
+    _warn(menus)
     problems = list(menus.problems)
     shown = menus.machines[0].menu if menus.machines else menus.unknown
     if machine and not menus.machines and not problems:
         problems = [f"{machine} has no menu. Remedy: Give it machine_macs."]
     text = "\n".join(preview(shown)) if shown and not problems else ""
     return {"text": text, "problems": problems}
+
+
+def _warn(menus: _menus.Menus) -> None:
+    for warning in _menus.warnings(menus):
+        Display().warning(warning)
 
 
 class FilterModule:

@@ -37,27 +37,27 @@ options:
     type: list
     elements: str
     default: []
-  uefi_loader:
-    description: File that x86-64 UEFI machines load.
-    type: str
-    default: snponly.efi
-  other_loader:
-    description: File that those of O(other_macs) load instead.
-    type: str
-    default: shimx64.efi
-  other_macs:
-    description: MAC addresses, such as V(52:54:00:12:34:56).
-    type: list
-    elements: str
-    default: []
+  bios:
+    description:
+      - What BIOS machines load. The file of C(most), and the file C(other) that those with one of
+        the cards C(other_macs) load instead, such as V(52:54:00:12:34:56).
+    type: dict
+    required: true
+  uefi:
+    description: The same of x86-64 UEFI machines.
+    type: dict
+    required: true
 positional: [server, url, kinds]
 """
 
 EXAMPLES = r"""
 - name: Show the lines for Kea
   ansible.builtin.debug:
-    msg: "{{ networks | slipway.imaging.dhcp_options(address, url, ['kea']) }}"
+    msg: >-
+      {{ networks | slipway.imaging.dhcp_options(address, url, ['kea'], bios=bios, uefi=uefi) }}
   vars:
+    bios: {most: undionly.kpxe, other: grubpc.0, other_macs: []}
+    uefi: {most: snponly.efi, other: shimx64.efi, other_macs: ["52:54:00:12:34:56"]}
     address: 192.0.2.10
     url: http://192.0.2.10/boot.ipxe
 """
@@ -76,13 +76,17 @@ def dhcp_options(
     url: str,
     kinds: Sequence[str] = (),
     *,
-    uefi_loader: str = "snponly.efi",
-    other_loader: str = "shimx64.efi",
-    other_macs: Sequence[str] = (),
+    bios: Mapping[str, Any],
+    uefi: Mapping[str, Any],
 ) -> list[str]:
     """Return the lines of configuration."""
     try:
-        loaders = _dhcp_options.UefiLoaders(uefi_loader, other_loader, tuple(other_macs))
+        loaders = {
+            firmware: _dhcp_options.Loaders(
+                str(told["most"]), str(told["other"]), tuple(told["other_macs"])
+            )
+            for firmware, told in (("bios", bios), ("uefi", uefi))
+        }
         return _dhcp_options.lines(networks, server, url, kinds, loaders)
     except SlipwayError as failure:
         raise AnsibleFilterError(str(failure)) from failure

@@ -260,10 +260,9 @@ class AdminApi:
         """Free what nobody names."""
         return self._request("POST", "/v1/collect", timeout=CHECK_TIMEOUT)
 
-    def scrub(self, older_than_days: float) -> dict[str, Any]:
-        """Read the chunks that were not read for so many days."""
-        wanted = {"older_than_days": older_than_days}
-        return self._request("POST", "/v1/scrub", wanted, timeout=CHECK_TIMEOUT)
+    def begin_scrub(self, older_than_days: float) -> dict[str, Any]:
+        """Begin to read the chunks that were not read for so many days."""
+        return self._request("POST", "/v1/scrub", {"older_than_days": older_than_days})
 
     def manifest(self, name: str, version: str) -> dict[str, Any]:
         """Return the manifest of one version."""

@@ -11,6 +11,7 @@ short_description: Free or read the chunks of the store now
 description:
   - The service does both by itself. This does it now, beside running backups and restores, and
     waits for the end.
+  - Reading the store waits while machines read it. RV(waits_for) says for which.
 version_added: 0.1.0
 author: The Slipway team (@slipway)
 extends_documentation_fragment:
@@ -37,6 +38,14 @@ options:
     description: For V(scrub), chunks that were read lately are left out.
     type: float
     default: 0
+  begin:
+    description: For V(scrub), V(false) begins nothing and waits for what is under way.
+    type: bool
+    default: true
+  wait:
+    description: For V(scrub), V(false) returns as soon as it has begun.
+    type: bool
+    default: true
 """
 
 EXAMPLES = r"""
@@ -49,12 +58,21 @@ EXAMPLES = r"""
 
 RETURN = r"""
 outcome:
-  description: What was done, or in check mode what was done last. Empty if nothing ever was.
+  description:
+    - What was done. In check mode, and without O(wait), what was done last. Empty if nothing ever
+      was.
   type: dict
   returned: success
   sample: {removed: 12, removed_bytes: 24000000, pending: 0, kept: 5000, problem: null}
+waits_for:
+  description: The restores and comparisons that a scrub under way waits for.
+  type: list
+  elements: str
+  returned: success
+  sample: ["restore of pc1 (session 26a9ee4fb8b0edb3)"]
 """
 
+import time
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
@@ -64,16 +82,24 @@ from ansible_collections.slipway.imaging.plugins.module_utils._admin_api import 
 )
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, fail
 
+_LOOK_SECONDS = 1.0
+
 
 def work(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Do the work, or return what was done last."""
     api = AdminApi(params["admin_socket"])
-    if check_mode:
-        return {"changed": False, "outcome": api.upkeep()[params["work"]] or {}}
-    if params["work"] == "scrub":
-        return {"changed": False, "outcome": api.scrub(params["older_than_days"])}
+    scrub = params["work"] == "scrub"
+    if scrub and not check_mode:
+        if params["begin"]:
+            api.begin_scrub(params["older_than_days"])
+        while params["wait"] and "scrub" in api.upkeep()["under_way"]:
+            time.sleep(_LOOK_SECONDS)
+    if scrub or check_mode:
+        now = api.upkeep()
+        outcome = now[params["work"]] or {}
+        return {"changed": False, "outcome": outcome, "waits_for": now["waits_for"]}
     outcome = api.collect()
-    return {"changed": outcome["removed"] > 0, "outcome": outcome}
+    return {"changed": outcome["removed"] > 0, "outcome": outcome, "waits_for": []}
 
 
 def main() -> NoReturn:
@@ -82,6 +108,8 @@ def main() -> NoReturn:
         argument_spec={
             "work": {"type": "str", "choices": ["collection", "scrub"], "required": True},
             "older_than_days": {"type": "float", "default": 0},
+            "begin": {"type": "bool", "default": True},
+            "wait": {"type": "bool", "default": True},
             **ADMIN_ARGUMENTS,
         },
         supports_check_mode=True,

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a DHCP server that is not ours must be told, in the words of each of four.
 
-Every text says the same: a boot loader for BIOS, one for x86-64 UEFI, another one for some UEFI
+Every text says the same: a boot loader for BIOS, one for x86-64 UEFI, another one of each for some
 machines, told by their MAC addresses, and the first script for iPXE. Architectures as in RFC 4578,
 2.1: 0 is BIOS, 7 and 9 are both used for x86-64 UEFI. iPXE calls itself `iPXE` in the user class
 (option 77).
@@ -18,17 +18,23 @@ from typing import cast
 
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError, clean
 
-BIOS_LOADER = "undionly.kpxe"
-UEFI = (7, 9)
+# Architectures by firmware.
+FIRMWARE = {"bios": (0,), "uefi": (7, 9)}
 
 
 @dataclass(frozen=True)
-class UefiLoaders:
-    """What UEFI machines load: most of them, and those with these cards (as aa:bb:cc:dd:ee:ff)."""
+class Loaders:
+    """What machines load: most of them, and those with these cards (as aa:bb:cc:dd:ee:ff)."""
 
-    most: str = "snponly.efi"
-    other: str = "shimx64.efi"
+    most: str
+    other: str
     other_macs: tuple[str, ...] = ()
+
+
+USUAL = {
+    "bios": Loaders("undionly.kpxe", "grubpc.0"),
+    "uefi": Loaders("snponly.efi", "shimx64.efi"),
+}
 
 
 @dataclass(frozen=True)
@@ -38,18 +44,22 @@ class Boot:
     server: str
     url: str
     networks: tuple[str, ...]
-    uefi: UefiLoaders
+    loaders: Mapping[str, Loaders]
+    """By firmware."""
 
 
 def isc(boot: Boot) -> list[str]:
     """Return lines for ISC dhcpd's dhcpd.conf."""
-    uefi = " or ".join(f"option slipway-arch = 00:{arch:02x}" for arch in UEFI)
-    cards = " or\n      ".join(f"hardware = 1:{mac}" for mac in boot.uefi.other_macs)
-    file = [f'    filename "{boot.uefi.most}";']
-    if cards:
-        # One condition in another: dhcpd takes no `and` behind a bracket.
-        other = f'      filename "{boot.uefi.other}";'
-        file = [f"    if {cards} {{", other, "    } else {", f"  {file[0]}", "    }"]
+    cases = []
+    for firmware, loaders in boot.loaders.items():
+        archs = " or ".join(f"option slipway-arch = 00:{arch:02x}" for arch in FIRMWARE[firmware])
+        cards = " or\n      ".join(f"hardware = 1:{mac}" for mac in loaders.other_macs)
+        file = [f'    filename "{loaders.most}";']
+        if cards:
+            # One condition in another: dhcpd takes no `and` behind a bracket.
+            other = f'      filename "{loaders.other}";'
+            file = [f"    if {cards} {{", other, "    } else {", f"  {file[0]}", "    }"]
+        cases += [f"  }} elsif {archs} {{", *file]
     return [
         "option slipway-arch code 93 = unsigned integer 16;",
         'class "slipway" {',
@@ -57,10 +67,7 @@ def isc(boot: Boot) -> list[str]:
         f"  next-server {boot.server};",
         '  if exists user-class and option user-class = "iPXE" {',
         f'    filename "{boot.url}";',
-        "  } elsif option slipway-arch = 00:00 {",
-        f'    filename "{BIOS_LOADER}";',
-        f"  }} elsif {uefi} {{",
-        *file,
+        *cases,
         "  }",
         "}",
     ]
@@ -70,21 +77,17 @@ def kea(boot: Boot) -> list[str]:
     """Return classes for the `Dhcp4` object of Kea's kea-dhcp4.conf."""
     pxe = "substring(option[60].hex,0,9) == 'PXEClient'"
     ipxe = "option[77].exists and substring(option[77].hex,0,4) == 'iPXE'"
-    uefi = " or ".join(f"option[93].hex == 0x{arch:04x}" for arch in UEFI)
-    firmware = f"{pxe} and ({uefi}) and not ({ipxe})"
-    cards = " or ".join(f"pkt4.mac == 0x{mac.replace(':', '')}" for mac in boot.uefi.other_macs)
-    other = "member('slipway-other')"
-    tests = {
-        "slipway-ipxe": (ipxe, boot.url),
-        "slipway-bios": (
-            f"{pxe} and option[93].hex == 0x0000 and not ({ipxe})",
-            BIOS_LOADER,
-        ),
-        "slipway-uefi": (f"{firmware} and not {other}" if cards else firmware, boot.uefi.most),
-    }
-    if cards:
-        tests["slipway-uefi-other"] = (f"{firmware} and {other}", boot.uefi.other)
-    classes = [{"name": "slipway-other", "test": cards}] if cards else []
+    classes, tests = [], {"slipway-ipxe": (ipxe, boot.url)}
+    for firmware, loaders in boot.loaders.items():
+        archs = " or ".join(f"option[93].hex == 0x{arch:04x}" for arch in FIRMWARE[firmware])
+        kind = f"{pxe} and ({archs}) and not ({ipxe})"
+        name = f"slipway-{firmware}"
+        cards = " or ".join(f"pkt4.mac == 0x{mac.replace(':', '')}" for mac in loaders.other_macs)
+        if cards:
+            classes.append({"name": f"{name}-cards", "test": cards})
+            tests[f"{name}-other"] = (f"{kind} and member('{name}-cards')", loaders.other)
+            kind += f" and not member('{name}-cards')"
+        tests[name] = (kind, loaders.most)
     classes += [
         {"name": name, "test": test, "next-server": boot.server, "boot-file-name": file}
         for name, (test, file) in tests.items()
@@ -98,29 +101,26 @@ def windows(boot: Boot) -> list[str]:
 
     No option 60: it belongs only where DHCP and TFTP server are the same machine.
     """
-    kinds = {"BIOS": (0,), "UEFI": UEFI}
     classes = {
-        f"Slipway {kind} {arch}": f"PXEClient:Arch:{arch:05}"
-        for kind, archs in kinds.items()
-        for arch in archs
+        f"Slipway {firmware.upper()} {arch}": (loaders, f"PXEClient:Arch:{arch:05}")
+        for firmware, loaders in boot.loaders.items()
+        for arch in FIRMWARE[firmware]
     }
     lines = ['Add-DhcpServerv4Class -Name "Slipway iPXE" -Type User -Data "iPXE"']
     lines += [
         f'Add-DhcpServerv4Class -Name "{name}" -Type Vendor -Data "{data}"'
-        for name, data in classes.items()
+        for name, (_, data) in classes.items()
     ]
     scopes = ", ".join(f'"{network}"' for network in boot.networks)
     lines.append(f"foreach ($scope in {scopes}) {{")
     policies = [("Slipway iPXE", '-UserClass EQ,"Slipway iPXE"', boot.url)]
-    # The first policy that fits decides.
-    if boot.uefi.other_macs:
-        cards = ",".join(f'"{mac.replace(":", "").upper()}"' for mac in boot.uefi.other_macs)
-        for name in (name for name in classes if "UEFI" in name):
-            match = f'-VendorClass EQ,"{name}*" -UserClass NE,"Slipway iPXE" -MacAddress EQ,{cards}'
-            policies.append((f"{name} other", match, boot.uefi.other))
-    for name in classes:
+    for name, (loaders, _) in classes.items():
         match = f'-VendorClass EQ,"{name}*" -UserClass NE,"Slipway iPXE"'
-        policies.append((name, match, BIOS_LOADER if "BIOS" in name else boot.uefi.most))
+        # The first policy that fits decides.
+        if loaders.other_macs:
+            cards = ",".join(f'"{mac.replace(":", "").upper()}"' for mac in loaders.other_macs)
+            policies.append((f"{name} other", f"{match} -MacAddress EQ,{cards}", loaders.other))
+        policies.append((name, match, loaders.most))
     for name, match, file in policies:
         policy = f'-PolicyName "{name}" -ScopeId $scope'
         lines += [
@@ -134,18 +134,16 @@ def windows(boot: Boot) -> list[str]:
 def dnsmasq(boot: Boot) -> list[str]:
     """Return lines for another dnsmasq's configuration."""
     lines = ["dhcp-match=set:slipway-ipxe,175", "dhcp-userclass=set:slipway-ipxe,iPXE"]
-    lines.append("dhcp-match=set:slipway-bios,option:client-arch,0")
-    lines += [f"dhcp-match=set:slipway-uefi,option:client-arch,{arch}" for arch in UEFI]
-    lines += [f"dhcp-mac=set:slipway-other,{mac}" for mac in boot.uefi.other_macs]
+    told = [("tag:slipway-ipxe", boot.url)]
+    for firmware, loaders in boot.loaders.items():
+        name = f"slipway-{firmware}"
+        lines += [f"dhcp-match=set:{name},option:client-arch,{arch}" for arch in FIRMWARE[firmware]]
+        lines += [f"dhcp-mac=set:{name}-other,{mac}" for mac in loaders.other_macs]
+        tags = f"tag:!slipway-ipxe,tag:{name}"
+        told.append((f"{tags},tag:!{name}-other", loaders.most))
+        told.append((f"{tags},tag:{name}-other", loaders.other))
     # The server's name stays empty: some firmware would try to resolve it.
-    for tags, file in (
-        ("tag:slipway-ipxe", boot.url),
-        ("tag:!slipway-ipxe,tag:slipway-bios", BIOS_LOADER),
-        ("tag:!slipway-ipxe,tag:slipway-uefi,tag:!slipway-other", boot.uefi.most),
-        ("tag:!slipway-ipxe,tag:slipway-uefi,tag:slipway-other", boot.uefi.other),
-    ):
-        lines.append(f"dhcp-boot={tags},{file},,{boot.server}")
-    return lines
+    return lines + [f"dhcp-boot={tags},{file},,{boot.server}" for tags, file in told]
 
 
 SERVERS: dict[str, tuple[str, Callable[[Boot], list[str]]]] = {
@@ -161,7 +159,7 @@ def lines(
     server: str,
     url: str,
     kinds: Sequence[str],
-    uefi: UefiLoaders = UefiLoaders(),
+    loaders: Mapping[str, Loaders] = USUAL,
 ) -> list[str]:
     """Return the texts for some servers, or for all of them, each under its heading."""
     if unknown := [kind for kind in kinds if kind not in SERVERS]:
@@ -178,7 +176,7 @@ def lines(
             "Set pxe_server_address.",
             "bad_address",
         ) from failure
-    boot = Boot(address, url, tuple(_addresses(networks)), uefi)
+    boot = Boot(address, url, tuple(_addresses(networks)), loaders)
     shown = []
     for kind in kinds or SERVERS:
         title, text = SERVERS[kind]

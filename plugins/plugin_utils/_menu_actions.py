@@ -108,7 +108,12 @@ def _floppy_ipxe(place: Place) -> list[str]:
 
 def _floppy_grub(place: Place) -> list[str]:
     return [
-        "echo 'UEFI firmware boots no floppy disks. In BIOS mode, if there is one, it can.'",
+        'if [ "$grub_platform" = pc ]; then',
+        "  slw_drive fd0",
+        "  echo 'There is no floppy disk in the drive that could be booted.'",
+        "else",
+        "  echo 'UEFI firmware boots no floppy disks. In BIOS mode, if there is one, it can.'",
+        "fi",
         "slw_wait",
     ]
 
@@ -123,10 +128,17 @@ def _cdrom_ipxe(place: Place) -> list[str]:
 
 
 def _cdrom_grub(place: Place) -> list[str]:
+    # On BIOS, GRUB knows no CD drive but the one it came from. The program, once it runs, leaves to
+    # the firmware's next boot device where there is no disc.
     return [
-        "for slw_drive in cd0 cd1 cd2; do",
-        '  if [ -f "($slw_drive)/EFI/BOOT/BOOTX64.EFI" ]; then',
-        '    set root="$slw_drive"',
+        'if [ "$grub_platform" = pc ]; then',
+        "  if chainloader /items/cdrom.0; then",
+        "    boot",
+        "  fi",
+        "fi",
+        "for slw_cd in cd0 cd1 cd2; do",
+        '  if [ -f "($slw_cd)/EFI/BOOT/BOOTX64.EFI" ]; then',
+        '    set root="$slw_cd"',
         "    if chainloader /EFI/BOOT/BOOTX64.EFI; then",
         "      boot",
         "    fi",
@@ -148,7 +160,11 @@ def _memtest_ipxe(place: Place) -> list[str]:
 
 def _memtest_grub(place: Place) -> list[str]:
     return [
-        "if chainloader /items/memtest.efi; then",
+        'if [ "$grub_platform" = pc ]; then',
+        "  if linux16 /items/memtest.bin; then",
+        "    boot",
+        "  fi",
+        "elif chainloader /items/memtest.efi; then",
         "  boot",
         "fi",
         "echo 'The memory test did not start. With Secure Boot the firmware refuses it.'",
@@ -165,7 +181,7 @@ def _script_ipxe(place: Place) -> list[str]:
 
 def _script_grub(place: Place) -> list[str]:
     return [
-        "echo 'This script is one of iPXE, which Secure Boot does not start.'",
+        "echo 'This script is one of iPXE, and this PC starts with GRUB.'",
         "slw_wait",
     ]
 
@@ -183,7 +199,7 @@ ACTIONS: Mapping[str, Action] = {
         keys=frozenset({"method"}),
         timed=True,
         ipxe=lambda place: [f"goto local-{place.method}"],
-        # GRUB reads disks on UEFI alone, and leaves to the firmware for `exit`.
+        # GRUB leaves to the firmware for `exit` alone.
         grub=lambda place: [f"slw_local_{place.method}"],
     ),
     "floppy": Action(

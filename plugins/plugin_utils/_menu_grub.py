@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Menus as GRUB scripts, for PCs with Secure Boot: Debian's signed GRUB 2.06 and later, over TFTP.
+"""Menus as GRUB scripts, over TFTP: Debian's GRUB 2.06 and later, on BIOS and, signed, on UEFI.
 
 GRUB's script language is like a shell's. Within single quotes nothing is expanded, continued or
 ended by anything but the next single quote, so every text stands in single quotes and has its own
@@ -79,8 +79,12 @@ function slw_wait {
 }
 
 # Comes back only when no disk has a loader that the firmware takes. Without root, shim would look
-# for its second stage on the card instead of the disk.
+# for its second stage on the card instead of the disk. BIOS starts the first disk, or nothing.
 function slw_disk {
+  if [ "$grub_platform" = pc ]; then
+    slw_drive hd0
+    return
+  fi
   for slw_loader in @LOADERS@; do
     if [ -f "$slw_loader" ]; then
       regexp --set=1:root --set=2:slw_path '^.([^)]*).(.*)$' "$slw_loader"
@@ -90,6 +94,15 @@ function slw_disk {
       set root="$slw_net"
     fi
   done
+}
+
+# BIOS: comes back only when the drive is not there, or not one that boots.
+function slw_drive {
+  set root="$1"
+  if chainloader "($1)+1"; then
+    boot
+  fi
+  set root="$slw_net"
 }
 
 function slw_local_chain {

@@ -73,6 +73,8 @@ class Menus:
     machines: tuple[MachineMenu, ...]
     unknown: Menu | None
     problems: tuple[str, ...]
+    # What machines start with that name no boot loader, by firmware.
+    loaders: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def all(self) -> tuple[Menu, ...]:
@@ -114,9 +116,14 @@ def collect(
         lambda: parse(_unknown(own), None, _keyboard(variables[server])),
     )
     attempt("boot_menu_tftp_cards", lambda: card_names(own.get("tftp_cards")))
-    loader = str(variables[server].get("pxe_server_uefi_loader") or "ipxe")
-    problems += shared({machine.name: machine.marks for machine in read}, loader=loader)
-    return Menus(tuple(read), unknown, tuple(problems))
+    loaders = {
+        firmware: str(variables[server].get(f"pxe_server_{firmware}_loader") or "ipxe")
+        for firmware in ("bios", "uefi")
+    }
+    # The inventory does not know a machine's firmware.
+    any_loader = "grub" if "grub" in loaders.values() else "ipxe"
+    problems += shared({machine.name: machine.marks for machine in read}, loader=any_loader)
+    return Menus(tuple(read), unknown, tuple(problems), loaders)
 
 
 def files(menus: Menus, server: Server) -> dict[str, dict[str, dict[str, str]]]:
@@ -185,12 +192,13 @@ def needs(menus: Menus) -> dict[str, bool]:
     return {**wanted, "grub": wanted["cdrom"] or wanted["disk"]}
 
 
-def warnings(menus: Menus, uefi_loader: str) -> list[str]:
+def warnings(menus: Menus) -> list[str]:
     """Return sentences about what a menu promises and can't hold."""
+    every = "grub" if {*menus.loaders.values()} == {"grub"} else "ipxe"
     open_doors = [
         machine.name
         for machine in menus.machines
-        if (machine.marks.loader or uefi_loader) != "grub"
+        if (machine.marks.loader or every) != "grub"
         and any(item.action == "rescue_shell" and item.password_hash for item in machine.menu.items)
     ]
     if not open_doors:
@@ -198,8 +206,9 @@ def warnings(menus: Menus, uefi_loader: str) -> list[str]:
     shown = ", ".join(open_doors[:_SHOWN]) + (", ..." if len(open_doors) > _SHOWN else "")
     return [
         f"The password of the rescue_shell in the menu of {shown} keeps nobody out who sits at the"
-        " PC: iPXE has a command line of its own, Ctrl-B, which boots the same without it."
-        " machine_boot_loader: grub has none; the README of the role boot_menu says more."
+        " PC: iPXE has a command line of its own, Ctrl-B, which boots the same without it. GRUB has"
+        " one that nobody can open: machine_boot_loader: grub, or pxe_server_bios_loader and"
+        " pxe_server_uefi_loader: grub for all. The README of the role boot_menu says more."
     ]
 
 

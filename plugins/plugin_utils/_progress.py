@@ -34,7 +34,7 @@ def number(record: Mapping[str, Any], key: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 0.0
     # No disk reaches 2^63 bytes; NaN and the infinities fail this comparison too.
-    return float(value) if abs(value) < 2**63 else 0.0
+    return float(value) if 0 <= value < 2**63 else 0.0
 
 
 def line(host: str, record: Mapping[str, Any]) -> str:
@@ -45,7 +45,7 @@ def line(host: str, record: Mapping[str, Any]) -> str:
     parts = [host, f"{clean(record.get('phase', 'work'), 20)} {place(record)}".rstrip()]
     done, total = number(record, "done"), number(record, "total")
     if total:
-        parts += [f"{min(100, int(100 * done / total)):2d} %", f"{size(done)} of {size(total)}"]
+        parts += [f"{int(100 * min(done, total) / total):2d} %", f"{size(done)} of {size(total)}"]
     elif done:
         parts.append(size(done))
     if rate := number(record, "rate"):

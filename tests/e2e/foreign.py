@@ -69,14 +69,15 @@ def foreign_dhcp(lab: Lab, folder: Path) -> Iterator[Foreign]:
         subprocess.run(["ip", "netns", "del", NAMESPACE], check=True)
 
 
-# Asks as PXE firmware or iPXE does, and prints what is offered.
+# Asks as PXE firmware or iPXE does, and prints what is offered. BIOS firmware names a service of a
+# menu that it was offered, here as the hex digits of option 43.
 ASK = r"""
 import json, socket, struct, sys
 
 HEAD = "!4BIHH4s4s4s4s16s64s128s"
 
 
-def packet(kind, arch, ipxe, address, agent):
+def packet(kind, arch, ipxe, address, agent, service):
     flags = 0 if address else 0x8000
     mine = socket.inet_aton(address or "0.0.0.0")
     mac = bytes.fromhex("5254007700aa")
@@ -86,6 +87,8 @@ def packet(kind, arch, ipxe, address, agent):
     )
     options = [(53, bytes([kind])), (60, b"PXEClient:Arch:%05d:UNDI:003016" % arch)]
     options += [(93, struct.pack("!H", arch)), (94, b"\1\3\x10"), (97, bytes(17))]
+    if service:
+        options += [(43, bytes.fromhex(service))]
     if ipxe:
         options += [(77, b"iPXE"), (175, b"\x13\1\1")]
     body = b"".join(bytes([code, len(value)]) + value for code, value in options)
@@ -109,7 +112,7 @@ def offer(data):
 
 server = sys.argv[1]
 found = {}
-for name, kind, arch, ipxe, address, agent, port in json.loads(sys.argv[2]):
+for name, kind, arch, ipxe, address, agent, port, *service in json.loads(sys.argv[2]):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
         asker.settimeout(10)
         # The foreign server listens on port 67 too: an answer to us must find us first.
@@ -117,7 +120,7 @@ for name, kind, arch, ipxe, address, agent, port in json.loads(sys.argv[2]):
             asker.setsockopt(socket.SOL_SOCKET, option, 1)
         asker.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
         asker.bind((agent, 67 if agent else 68))
-        asker.sendto(packet(kind, arch, ipxe, address, agent), (server, port))
+        asker.sendto(packet(kind, arch, ipxe, address, agent, "".join(service)), (server, port))
         found[name] = offer(asker.recv(2048))
 print(json.dumps(found))
 """

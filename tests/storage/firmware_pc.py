@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A virtual PC with real firmware and Debian's iPXE, whose screen and keyboard a test uses.
+"""A virtual PC with real firmware and Debian's iPXE or GRUB, whose screen and keyboard a test uses.
 
 No disk of the environment, no lab and no network: QEMU's own user-mode network is cut off from
 everything but DHCP, TFTP and one small web server, which it starts for each connection.
@@ -18,6 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 SERVER = "10.0.2.100"
+# Of QEMU's own network, and what the card has there unless a test says otherwise.
+TFTP_SERVER = "10.0.2.2"
+MAC = "52:54:00:12:34:56"
 OVMF = Path("/usr/share/OVMF")
 # One connection of a web server, on standard input and output.
 _WEB = """\
@@ -41,8 +44,18 @@ sys.stdout.buffer.flush()
 class FirmwarePc:
     """One run of one PC."""
 
-    def __init__(self, folder: Path, script: str, *arguments: str, uefi: bool = False) -> None:
-        """Prepare a PC that loads ``script`` first; the folder is what its server serves."""
+    def __init__(
+        self,
+        folder: Path,
+        script: str,
+        *arguments: str,
+        uefi: bool = False,
+        program: str = "first.ipxe",
+    ) -> None:
+        """Prepare a PC that loads ``script`` first; the folder is what its server serves.
+
+        With ``program``, a file of the folder, it loads that instead.
+        """
         self.folder = folder
         self.serial = folder / "serial.log"
         (folder / "first.ipxe").write_text(script)
@@ -51,15 +64,33 @@ class FirmwarePc:
         self._run = Path(tempfile.mkdtemp(prefix="slw-"))
         web = f"{sys.executable} {folder}/web.py {folder}"
         network = (
-            f"user,id=net,restrict=on,tftp={folder},bootfile=first.ipxe,"
+            f"user,id=net,restrict=on,tftp={folder},bootfile={program},"
             f"guestfwd=tcp:{SERVER}:80-cmd:{web}"
         )
-        control = f"unix:{self._run}/monitor,server=on,wait=off"
+        card = "virtio-net-pci,netdev=net,bootindex=1"
+        if uefi and not program.endswith(".ipxe"):
+            # Without iPXE's ROM, the firmware's own PXE loads it.
+            card += ",romfile="
         self._command = [
-            *("qemu-system-x86_64", "-accel", "tcg", "-m", "512", "-no-reboot"),
-            *("-nodefaults", "-display", "none", "-vga", "std"),
-            *("-serial", f"file:{self.serial}", "-monitor", control),
-            *("-netdev", network, "-device", "virtio-net-pci,netdev=net,bootindex=1"),
+            "qemu-system-x86_64",
+            "-accel",
+            "tcg",
+            "-m",
+            "512",
+            "-no-reboot",
+            "-display",
+            "none",
+            "-vga",
+            "std",
+            "-nodefaults",
+            "-serial",
+            f"file:{self.serial}",
+            "-monitor",
+            f"unix:{self._run}/monitor,server=on,wait=off",
+            "-netdev",
+            network,
+            "-device",
+            card,
             *arguments,
         ]
         if uefi:

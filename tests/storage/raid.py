@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from .conftest import Agent
 from .disk_builder import MAKERS, MIB, attached, filled, sh
 
@@ -18,6 +20,8 @@ _LEVELS = {"linear": 0xFFFFFFFF}
 _LAYOUTS: dict[int | str, int] = {10: 0x102}
 UUID = bytes(range(16))
 SIZE = 40 * MIB
+# The formats of what md writes about itself; the one that mdadm chooses is always tried.
+METADATA = [*(pytest.param(form, marks=pytest.mark.slow) for form in ("0.90", "1.0", "1.1")), "1.2"]
 
 
 @dataclass(frozen=True)

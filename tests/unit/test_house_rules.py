@@ -15,6 +15,7 @@ AGENT = ROOT / "client_image/agent/slipway"
 SERVER = ROOT / "roles/image_server/files/slipway_server"
 EXPORT = ROOT / "roles/image_server/files/slipway_export"
 WEB = ROOT / "roles/web_page/files/slipway_web"
+TELLER = ROOT / "roles/policy/files/slipway_teller"
 PLUGINS = ROOT / "plugins"
 TESTS = ROOT / "tests"
 ROLES = sorted(path for path in (ROOT / "roles").iterdir() if path.name != "_common")
@@ -75,6 +76,7 @@ def test_the_map_of_the_house_names_files_that_are_there() -> None:
         ROOT / "roles/job_runner/files",
         ROOT / "roles/imaging_session",
         WEB.parent,
+        TELLER.parent,
     )
     assert len(named) > 20
     assert [name for name in named if not any((root / name).exists() for root in roots)] == []
@@ -113,8 +115,25 @@ def test_the_page_knows_neither_the_service_nor_the_agent_nor_ansible() -> None:
     assert [name for name, text in templates.items() if "safe" in text or "style=" in text] == []
 
 
+def test_what_tells_people_knows_its_socket_and_the_standard_library_alone() -> None:
+    forbidden = (
+        "slipway_server",
+        "slipway_export",
+        "slipway_runner",
+        "slipway_web",
+        "slipway",
+        "ansible",
+        "subprocess",
+        "httpx",
+        "pydantic",
+    )
+    assert offenders(TELLER, TELLER.parent, forbidden) == []
+    for folder in (AGENT, SERVER, EXPORT, WEB):
+        assert offenders(folder, folder.parent, ("slipway_teller",)) == []
+
+
 def test_ansible_never_imports_the_agent_or_the_server() -> None:
-    others = ("slipway", "slipway_server", "slipway_export", "slipway_web")
+    others = ("slipway", "slipway_server", "slipway_export", "slipway_web", "slipway_teller")
     assert offenders(PLUGINS, PLUGINS.parent, others) == []
 
 
@@ -194,7 +213,8 @@ def test_no_module_of_the_service_leads_back_to_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    "layer", [AGENT / "format", AGENT / "engine", AGENT / "net", SERVER, EXPORT, WEB, PLUGINS]
+    "layer",
+    [AGENT / "format", AGENT / "engine", AGENT / "net", SERVER, EXPORT, WEB, TELLER, PLUGINS],
 )
 def test_the_rules_above_looked_at_something(layer: Path) -> None:
     assert list(layer.rglob("*.py"))

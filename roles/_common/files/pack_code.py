@@ -2,8 +2,9 @@
 """Pack code on the controller: one deterministic tar, named by its content.
 
 Usage: pack_code.py PROJECT CACHE WHAT. WHAT is `server`, the control service, `export`, what reads
-images beside it, `runner`, the job runner with the playbooks that it runs, `web`, the page, or
-`media`, the builder of restore media. Prints the tar's digest; the tar is CACHE/WHAT-<digest>.tar.
+images beside it, `runner`, the job runner with the playbooks that it runs, `web`, the page,
+`teller`, what tells people, or `media`, the builder of restore media. Prints the tar's digest; the
+tar is CACHE/WHAT-<digest>.tar.
 Copying a folder file by file would take a second each and bring __pycache__ along.
 """
 
@@ -43,6 +44,7 @@ SOURCES = {
         ("roles/web_page/files", "slipway_web/templates/*.html", ""),
         ("roles/web_page/files", "slipway_web/static/**/*.*", ""),
     ),
+    "teller": (("roles/policy/files", "slipway_teller/*.py", ""),),
     # The media carry the agent, and what makes it a part of the environment.
     "media": (
         (".", "client_image/agent/slipway/**/*.py", ""),

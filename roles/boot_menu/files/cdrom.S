@@ -2,7 +2,8 @@
 #
 # iPXE asks the BIOS for the boot catalog of a drive (INT 13h, AH=4Dh), and hardly any BIOS answers for a real drive.
 # This program reads the catalog itself. iPXE loads it as a PXE boot program at 0000:7C00 and gets control back, with
-# an error, when no drive holds such a disc.
+# an error, when no drive holds such a disc. GRUB loads it there as a boot sector, from which nothing comes back: then it
+# says so and leaves to the firmware's next boot device.
 #
 # `make boot-programs` makes cdrom.0 of it; a test compares the two.
 
@@ -25,13 +26,16 @@ _start:
         pushw   %ds
         pushw   %es
         cld
+        movl    %es:(%bx), %ecx         # the first letters of PXENV+, where PXE is who calls
         xorw    %ax, %ax
         movw    %ax, %ds
         movw    %ax, %es
         movw    $0x7c00, %si
         movw    $SELF, %di
+        movl    %ecx, %ebp
         movw    $256, %cx
         rep movsw
+        movl    %ebp, caller
         ljmp    $0, $moved
 
 moved:
@@ -86,10 +90,24 @@ drive:
 next:
         incb    %dl
         jnz     drive
+        cmpl    $0x4e455850, caller     # PXEN
+        jne     leave
         popw    %es
         popw    %ds
         movw    $1, %ax                 # PXENV_EXIT_FAILURE
         lretw
+
+leave:
+        movw    $text, %si
+1:      lodsb
+        testb   %al, %al
+        jz      2f
+        movb    $0x0e, %ah
+        movw    $7, %bx
+        int     $0x10
+        jmp     1b
+2:      int     $0x18
+        ljmp    $0xffff, $0             # a BIOS that has nothing else starts again
 
 # Reads sector EAX of drive DL to BUFFER; carry says that it failed.
 read_sector:
@@ -131,9 +149,14 @@ signature:
         .ascii  "EL TORITO SPECIFICATION"
 signature_end:
 
+text:           .asciz  "There is no CD or DVD in the drive that this PC could boot.\r\n"
 tries:          .byte   0
+caller:         .long   0
 packet:         .byte   16, 0
 packet_count:   .word   0
 packet_offset:  .word   0
 packet_segment: .word   0
 packet_start:   .long   0, 0
+
+        .org    510                     # what GRUB takes for a boot sector
+        .word   0xaa55

@@ -33,6 +33,8 @@ if __name__ == "__main__":
     words = dict(word.partition("=")[::2] for word in Path("/proc/cmdline").read_text().split())
     tests = HERE.with_name(words["guest.tests"])
     arguments = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib", str(tests)]
+    if "guest.slow" not in words:
+        arguments += ["-m", "not slow"]
     pytest.main(
         [*arguments, "-c", "/dev/null", "--rootdir", str(PROJECT)],
         [Reports(Path("/dev/ttyS1"))],

@@ -9,6 +9,7 @@ import pytest
 from ..conftest import Agent
 from ..containers import PASSPHRASE, active, group_of, luks_format, lvm, make_luks
 from ..disk_builder import MIB, attached, contents, filled, mounted, same_ranges, sh, sha256
+from ..raid import METADATA
 
 
 def disk(path: Path, mebibytes: int) -> Path:
@@ -87,6 +88,7 @@ def test_thin_pool(agent: Agent, room: Path, tree: Path) -> None:
         assert files(linked(volumes["thin"], room)) == before
 
 
+@pytest.mark.slow
 def test_striped_over_two_disks(agent: Agent, room: Path, tree: Path) -> None:
     sources = [disk(room / name, 40 + number) for number, name in enumerate(("one", "two"))]
     group = group_of(sources[0])
@@ -116,7 +118,7 @@ def test_striped_over_two_disks(agent: Agent, room: Path, tree: Path) -> None:
     together(targets, "e2fsck", "-fn", f"/dev/{group}/data")
 
 
-@pytest.mark.parametrize("metadata", ["0.90", "1.0", "1.1", "1.2"])
+@pytest.mark.parametrize("metadata", METADATA)
 def test_members_of_linux_raid_are_left_alone(metadata: str, agent: Agent, room: Path) -> None:
     path = disk(room / "member", 32)
     sh("modprobe", "-a", "md-mod", "raid1")

@@ -9,7 +9,15 @@ from ..cases import Case, find
 from ..conftest import Agent
 from ..proof import prove
 
+SLOW = {"exfat", "reiserfs-1k", "luks1", "luks2"}
 
-@pytest.mark.parametrize("case", find(guest=True), ids=lambda case: case.id)
+
+def marks(case: Case) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.slow] if case.id in SLOW else []
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=marks(case), id=case.id) for case in find(guest=True)]
+)
 def test_round_trip(case: Case, agent: Agent, room: Path, tree: Path) -> None:
     prove(case, agent, room, tree)

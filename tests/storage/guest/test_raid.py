@@ -10,7 +10,7 @@ import pytest
 from .. import readers
 from ..conftest import Agent
 from ..disk_builder import MIB, attached, contents, filled, mounted, sh, sha256
-from ..raid import examined
+from ..raid import METADATA, examined
 
 NODE = Path("/dev/md7")
 
@@ -69,7 +69,7 @@ def wiped_and_restored(agent: Agent, paths: Sequence[Path]) -> None:
     assert [examined(path) for path in paths] == before
 
 
-@pytest.mark.parametrize("metadata", ["0.90", "1.0", "1.1", "1.2"])
+@pytest.mark.parametrize("metadata", METADATA)
 def test_mirror(metadata: str, agent: Agent, room: Path, tree: Path) -> None:
     paths = disks(room, 2)
     options = ("--level=1", f"--metadata={metadata}", "--bitmap=internal")
@@ -90,6 +90,7 @@ def test_mirror(metadata: str, agent: Agent, room: Path, tree: Path) -> None:
     assert files(room, paths) == before and len(before) > 40
 
 
+@pytest.mark.slow
 def test_level_5_whole(agent: Agent, room: Path, tree: Path) -> None:
     paths = disks(room, 3, 40)
     with started(paths, "--level=5", "--metadata=1.2") as node:
@@ -120,6 +121,7 @@ def test_mirror_that_lost_a_disk(agent: Agent, room: Path, tree: Path) -> None:
     agent("backup", *paths, "--name", "pc", "--unclean", "whole").ok()
 
 
+@pytest.mark.slow
 def test_container_of_ddf(agent: Agent, room: Path) -> None:
     paths = disks(room, 2, 160)
     sh("modprobe", "-a", "md-mod")

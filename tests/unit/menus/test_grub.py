@@ -7,11 +7,14 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.imaging.plugins.plugin_utils import _menu_grub as grub
 from ansible_collections.slipway.imaging.plugins.plugin_utils import _menu_screen as screen
@@ -24,6 +27,8 @@ from hypothesis import strategies as st
 from .conftest import data
 
 SERVER = Server("10.77.0.1", "console=tty0 console=ttyS0,115200 quiet")
+PXE_SERVER = Path(__file__).resolve().parents[3] / "roles/pxe_server"
+GRUB_PC = Path("/usr/lib/grub/i386-pc")
 HOSTILE = [
     "it's",
     "'; set superusers= ; halt; '",
@@ -91,6 +96,10 @@ def test_every_action_has_its_entry() -> None:
     assert found["Do local_disk"] == ["slw_local_chain"]
     assert "/EFI/BOOT/BOOTX64.EFI;" in found["Do cdrom"]
     assert "/items/memtest.efi;" in found["Do memtest"]
+    # On BIOS.
+    assert "/items/cdrom.0;" in found["Do cdrom"]
+    assert "/items/memtest.bin;" in found["Do memtest"]
+    assert " ".join(found["Do floppy"]).startswith("if [ $grub_platform = pc ]; then slw_drive fd0")
     assert found["Do floppy"][-1] == found["Do ipxe"][-1] == "slw_wait"
 
 
@@ -134,6 +143,26 @@ def test_nobody_edits_an_entry() -> None:
     opened = [words[i + 1] for i, word in enumerate(words) if word in ("menuentry", "submenu")]
     assert set(opened) == {"--unrestricted"}
     assert "set superusers=nobody\nexport superusers\n" in grub.first_script(SERVER)
+
+
+@pytest.mark.skipif(not GRUB_PC.exists(), reason="no GRUB for BIOS here")
+def test_every_command_is_built_into_the_grub_for_bios() -> None:
+    variables = yaml.safe_load((PXE_SERVER / "vars/main.yml").read_text())
+    modules = {*variables["_pxe_server_grub_modules"].split(), "the kernel"}
+    module_of = dict.fromkeys(("set", "insmod"), "the kernel")
+    for line in (GRUB_PC / "command.lst").read_text().splitlines():
+        command, _, module = line.removeprefix("*").partition(": ")
+        module_of[command] = module
+    own = (PXE_SERVER / "templates/etc/slipway/grub-bios.cfg.j2").read_text()
+    register = {"id": "register", "action": "register"}
+    menus = (parse(data(*every_item()), "pc1"), parse(data(register), None))
+    script = "\n".join((own, grub.first_script(SERVER), *map(grub.render, menus)))
+    used = set(re.findall(r"(?m)^ *(?:(?:el)?if +)?([a-z0-9_\[]+)(?= |$)", script))
+    functions = set(re.findall(r"(?m)^function ([a-z_]+)", script))
+    language = {"if", "elif", "else", "fi", "for", "while", "done", "function", "return", "break"}
+    assert {"chainloader", "linux16", "source", "sleep", "["} <= used
+    missing = {name: module_of.get(name) for name in used - functions - language}
+    assert not {name: module for name, module in missing.items() if module not in modules}
 
 
 def test_unknown_machines_are_told_their_card() -> None:

@@ -53,19 +53,25 @@ def test_a_password_that_ipxe_walks_around_is_warned_of() -> None:
     save = {"id": "save", "action": "backup", "password_hash": HASH}
     plain = {"id": "sh", "action": "rescue_shell"}
     grub = {"machine_boot_loader": "grub"}
-    menus = collect(
-        {
-            "pc1": pc(1, boot_menu_items=[LOCAL, shell]),
-            "pc2": pc(2, boot_menu_items=[LOCAL, save, plain]),
-            "pc3": pc(3, boot_menu_items=[LOCAL, shell], **grub),
-        }
-    )
+    machines = {
+        "pc1": pc(1, boot_menu_items=[LOCAL, shell]),
+        "pc2": pc(2, boot_menu_items=[LOCAL, save, plain]),
+        "pc3": pc(3, boot_menu_items=[LOCAL, shell], **grub),
+    }
+    menus = collect(machines)
     assert menus.problems == ()
-    [warning] = _menus.warnings(menus, "ipxe")
+    [warning] = _menus.warnings(menus)
     assert "in the menu of pc1 keeps nobody out" in warning
-    assert _menus.warnings(menus, "grub") == []
+    # Nobody knows whether it is a BIOS PC, or becomes one by a switch of its firmware.
+    bios, uefi = {"pxe_server_bios_loader": "grub"}, {"pxe_server_uefi_loader": "grub"}
+    assert _menus.warnings(collect(machines, **bios)) == [warning]
+    assert _menus.warnings(collect(machines, **uefi)) == [warning]
+    assert _menus.warnings(collect(machines, **bios, **uefi)) == []
+    machines["pc3"]["machine_boot_loader"] = "ipxe"
+    [said] = _menus.warnings(collect(machines, **bios, **uefi))
+    assert "in the menu of pc3 keeps nobody out" in said
     many = collect({f"pc{n}": pc(n, boot_menu_items=[LOCAL, shell]) for n in range(1, 9)})
-    assert "pc5, ... keeps" in _menus.warnings(many, "ipxe")[0]
+    assert "pc5, ... keeps" in _menus.warnings(many)[0]
 
 
 def test_the_service_knows_the_fixed_address() -> None:

@@ -88,6 +88,11 @@ def test_what_the_boot_loader_says_goes_to_the_server() -> None:
             "pc2 shares the card",
         ),
         (
+            [{"machine_uuid": ONE, "machine_boot_loader": "ipxe"}, {"machine_uuid": OTHER}],
+            {"pxe_server_bios_loader": "grub"},
+            "pc2 shares the card",
+        ),
+        (
             [{"machine_uuid": "0" * 8 + "-0000-0000-0000-" + "0" * 12}, {"machine_uuid": ONE}],
             {},
             "pc1 and pc2 both have",

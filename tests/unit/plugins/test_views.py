@@ -49,6 +49,8 @@ keys = st.sampled_from(["phase", "disk", "partition", "done", "total", "rate", "
 @given(st.dictionaries(keys, values))
 @example({"total": 1, "done": 1.797e306})
 @example({"total": 1, "done": 10**400, "eta": float("nan")})
+@example({"total": 5e-324, "done": 1})
+@example({"total": -5e-324, "done": -1})
 def test_no_record_breaks_the_line(record: dict[str, Any]) -> None:
     assert "\n" not in line("pc1", record)
     assert "\x1b" not in summary("pc1", record)

@@ -39,7 +39,7 @@ PLAY = """
             src: "etc/{{ item }}.j2"
             dest: "{{ out }}/{{ inventory_hostname }}.{{ item | basename }}"
             mode: "0644"
-          loop: [slipway/dnsmasq.conf, slipway/dhcp-hosts, slipway/tftp.nft]
+          loop: [slipway/dnsmasq.conf, slipway/dhcp-hosts, slipway/tftp.nft, slipway/grub-bios.cfg]
       rescue:
         - name: Keep the refusal
           ansible.builtin.copy:

@@ -51,18 +51,33 @@ GOOD: dict[str, dict[str, Any]] = {
     "proxy-cards": {"pxe_server_dhcp_mode": "proxy", "pxe_server_subnets": [{"interface": "lab1"}]},
     "none-cards": {"pxe_server_dhcp_mode": "none", "pxe_server_subnets": [{"interface": "lab1"}]},
     "full-grub": {"pxe_server_dhcp_range": RANGE, "pxe_server_uefi_loader": "grub"},
+    "full-grub-all": {
+        "pxe_server_dhcp_range": RANGE,
+        "pxe_server_bios_loader": "grub",
+        "pxe_server_uefi_loader": "grub",
+    },
     "proxy": {"pxe_server_dhcp_mode": "proxy"},
     "proxy-grub": {"pxe_server_dhcp_mode": "proxy", "pxe_server_uefi_loader": "grub"},
+    "proxy-grub-bios": {
+        "pxe_server_dhcp_mode": "proxy",
+        "pxe_server_bios_loader": "grub",
+        "pxe_server_subnets": [{"interface": "lab1"}],
+    },
     "proxy-rooms": {
         "pxe_server_dhcp_mode": "proxy",
         "pxe_server_subnets": [{"network": "10.78.0.0/24"}],
     },
     "none": {"pxe_server_dhcp_mode": "none"},
     "none-grub": {"pxe_server_dhcp_mode": "none", "pxe_server_uefi_loader": "grub"},
+    "none-grub-bios": {"pxe_server_dhcp_mode": "none", "pxe_server_bios_loader": "grub"},
 }
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "bad-no-range": ({}, "set pxe_server_dhcp_range"),
     "bad-mode": ({"pxe_server_dhcp_mode": "proxi"}, "full, proxy, none"),
+    "bad-bios-loader": (
+        {"pxe_server_dhcp_range": RANGE, "pxe_server_bios_loader": "syslinux"},
+        "pxe_server_bios_loader and pxe_server_uefi_loader of bad-bios-loader must be ipxe or grub",
+    ),
     "bad-interface": (
         {"pxe_server_dhcp_range": RANGE, "pxe_server_interface": "eth9"},
         "has no network interface eth9",
@@ -125,6 +140,27 @@ def test_dnsmasq_accepts_every_mode(rendered: Path, server: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize(
+    ("server", "asks"),
+    [
+        ("full", "10.77.0.1"),
+        ("full-rooms", "10.77.0.1"),
+        ("full-cards", "10.77.0.1 10.78.0.1"),
+        ("proxy-grub-bios", "10.77.0.1 10.78.0.1"),
+        ("none-grub-bios", "10.77.0.1"),
+    ],
+)
+def test_grub_for_bios_is_locked_first_and_knows_the_servers_addresses(
+    rendered: Path, server: str, asks: str
+) -> None:
+    file = rendered / f"{server}.grub-bios.cfg"
+    done = subprocess.run(["grub-script-check", file], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    said = [line for line in file.read_text().splitlines() if not line.startswith("#")]
+    assert said[:2] == ["set superusers=nobody", "export superusers"]
+    assert said.count(f"for slw_server in {asks}; do") == 2
+
+
 @pytest.mark.parametrize("server", GOOD)
 def test_tftp_is_there_and_a_name_server_is_not(rendered: Path, server: str) -> None:
     assert {"port=0", "interface=lab0", "enable-tftp"} <= set(lines(rendered, server))
@@ -137,7 +173,7 @@ def test_full_dhcp_hands_out_addresses_and_bids_ipxe_not_to_wait(rendered: Path)
     # Without a router none is told: dnsmasq would name itself.
     assert "dhcp-option=tag:own,option:router" in found
     assert "dhcp-option=tag:ipxe,encap:175,176,1b" in found
-    assert "dhcp-boot=tag:ipxe,http://10.77.0.1/boot.ipxe,,10.77.0.1" in found
+    assert "dhcp-boot=tag:ipxe,tag:!grub,http://10.77.0.1/boot.ipxe,,10.77.0.1" in found
     hosts = (rendered / "full.dhcp-hosts").read_text()
     assert "52:54:00:77:00:01,10.77.0.21,pc1\n" in hosts
 
@@ -162,8 +198,8 @@ def test_each_card_is_served_and_told_its_own_address(rendered: Path) -> None:
     found = lines(rendered, "full-cards")
     assert "dhcp-option=tag:subnet1,option:router" in found
     assert [line for line in found if "boot.ipxe" in line] == [
-        "dhcp-boot=tag:ipxe,tag:!subnet1,http://10.77.0.1/boot.ipxe,,10.77.0.1",
-        "dhcp-boot=tag:ipxe,tag:subnet1,http://10.78.0.1/boot.ipxe,,10.78.0.1",
+        "dhcp-boot=tag:ipxe,tag:!grub,tag:!subnet1,http://10.77.0.1/boot.ipxe,,10.77.0.1",
+        "dhcp-boot=tag:ipxe,tag:!grub,tag:subnet1,http://10.78.0.1/boot.ipxe,,10.78.0.1",
     ]
 
 
@@ -177,39 +213,31 @@ def test_proxy_dhcp_hands_out_no_address_and_lets_ipxe_wait_for_it(
     assert all(",proxy," in line for line in ranges)
     assert len(ranges) == (2 if server == "proxy-rooms" else 1)
     assert [line for line in found if "175,176" in line or "authoritative" in line] == []
-    assert "dhcp-boot=tag:ipxe,http://10.77.0.1/boot.ipxe,,10.77.0.1" in found
+    assert "dhcp-boot=tag:ipxe,tag:!grub,http://10.77.0.1/boot.ipxe,,10.77.0.1" in found
     # Firmware alone is offered a service: for iPXE, a menu would come before its script.
     services = [line for line in found if line.startswith("pxe-service=")]
     kinds = [re.sub(r"tag:[^,]*,", "", line).split(",")[0] for line in services]
-    assert kinds == [f"pxe-service={kind}" for kind in ("x86PC", "7", "7", "9", "9")]
+    assert kinds == [f"pxe-service={kind}" for kind in ("x86PC", "x86PC", "7", "7", "9", "9")]
     assert all(line.startswith("pxe-service=tag:!ipxe,") for line in services)
 
 
+# What a real dnsmasq makes of it: test_real_dnsmasq.py.
 @pytest.mark.parametrize(
-    ("server", "most", "others", "macs"),
+    ("server", "said"),
     [
-        ("full", "snponly.efi", "shimx64.efi", ["52:54:00:77:00:0a"]),
-        ("full-grub", "shimx64.efi", "snponly.efi", ["52:54:00:77:00:02"]),
-        ("proxy", "snponly.efi", "shimx64.efi", ["52:54:00:77:00:0a"]),
-        ("proxy-grub", "shimx64.efi", "snponly.efi", ["52:54:00:77:00:02"]),
+        ("full", ["says-grub,52:54:00:77:00:0a"]),
+        ("full-grub", ["says-grub,52:54:00:77:00:0a", "says-ipxe,52:54:00:77:00:02"]),
+        ("full-grub-all", ["says-ipxe,52:54:00:77:00:02"]),
+        ("proxy-grub-bios", ["says-ipxe,52:54:00:77:00:02", "says-grub,52:54:00:77:00:0a"]),
     ],
 )
-def test_each_uefi_machine_is_told_its_boot_loader(
-    rendered: Path, server: str, most: str, others: str, macs: list[str]
+def test_machines_that_start_with_another_boot_loader_are_named(
+    rendered: Path, server: str, said: list[str]
 ) -> None:
     found = lines(rendered, server)
     assert [line for line in found if line.startswith("dhcp-mac=")] == [
-        f"dhcp-mac=set:other,{mac}" for mac in macs
+        f"dhcp-mac=set:{words}" for words in said
     ]
-    named = [line for line in found if line.endswith((most, others))]
-    assert all("tag:!ipxe" in line for line in named)
-    assert [line for line in named if "tag:!other" in line] == [
-        line for line in named if line.endswith(most)
-    ]
-    assert [line for line in named if "tag:other" in line] == [
-        line for line in named if line.endswith(others)
-    ]
-    assert {line.endswith(others) for line in named} == {True, False}
 
 
 def test_no_dhcp_at_all(rendered: Path) -> None:
@@ -267,10 +295,12 @@ def test_another_dnsmasq_accepts_its_lines() -> None:
     ("server", "most", "other", "mac"),
     [
         ("none", "snponly.efi", "shimx64.efi", "52:54:00:77:00:0a"),
+        ("none", "undionly.kpxe", "grubpc.0", "52:54:00:77:00:0a"),
         ("none-grub", "shimx64.efi", "snponly.efi", "52:54:00:77:00:02"),
+        ("none-grub-bios", "grubpc.0", "undionly.kpxe", "52:54:00:77:00:02"),
     ],
 )
-def test_other_servers_are_told_what_each_uefi_machine_loads(
+def test_other_servers_are_told_what_each_machine_loads(
     told: dict[str, str], kind: str, server: str, most: str, other: str, mac: str
 ) -> None:
     """What real servers make of it: test_real_dhcp_servers.py."""
@@ -288,7 +318,7 @@ def test_other_servers_are_told_what_each_uefi_machine_loads(
 def told(rendered: Path) -> dict[str, str]:
     """What the playbook prints, by server."""
     book, facts = ROOT / "playbooks/dhcp_options.yml", json.dumps({"ansible_facts": FACTS})
-    servers = ("none", "none-grub")
+    servers = ("none", "none-grub", "none-grub-bios")
     return {name: run(rendered, str(book), "-l", name, "-e", facts) for name in servers}
 
 

@@ -23,6 +23,9 @@ NETWORKS = {"own": {"address": "10.77.0.0"}, "subnets": []}
 # The card of e2e.foreign's ASK is the first of these.
 CARDS = ("52:54:00:77:00:aa", "52:54:00:77:00:ab")
 STRANGERS = ("52:54:00:77:00:ac",)
+# What BIOS and UEFI machines load.
+IPXE = ("undionly.kpxe", "snponly.efi")
+GRUB = ("grubpc.0", "shimx64.efi")
 
 PROGRAMS = {"isc": "dhcpd", "kea": "kea-dhcp4", "dnsmasq": "dnsmasq"}
 
@@ -104,26 +107,33 @@ def test_each_of_them_beside_ours_is_named(
 
 @pytest.mark.parametrize("kind", PROGRAMS)
 @pytest.mark.parametrize(
-    ("most", "other", "macs", "uefi"),
+    ("bios", "uefi", "macs", "told"),
     [
-        ("snponly.efi", "shimx64.efi", (), "snponly.efi"),
-        ("shimx64.efi", "snponly.efi", (), "shimx64.efi"),
-        ("snponly.efi", "shimx64.efi", CARDS, "shimx64.efi"),
-        ("shimx64.efi", "snponly.efi", CARDS, "snponly.efi"),
-        ("snponly.efi", "shimx64.efi", STRANGERS, "snponly.efi"),
+        (IPXE[0], IPXE[1], (), IPXE),
+        (GRUB[0], GRUB[1], (), GRUB),
+        (IPXE[0], GRUB[1], (), (IPXE[0], GRUB[1])),
+        (IPXE[0], IPXE[1], CARDS, GRUB),
+        (GRUB[0], GRUB[1], CARDS, IPXE),
+        (GRUB[0], IPXE[1], CARDS, (IPXE[0], GRUB[1])),
+        (IPXE[0], IPXE[1], STRANGERS, IPXE),
     ],
 )
 def test_a_real_server_tells_each_pc_what_it_loads(
     network: tuple[Namespace, Namespace],
     tmp_path: Path,
     kind: str,
-    most: str,
-    other: str,
-    macs: tuple[str, ...],
+    bios: str,
     uefi: str,
+    macs: tuple[str, ...],
+    told: tuple[str, str],
 ) -> None:
     server, pcs = network
-    loaders = _dhcp_options.UefiLoaders(most, other, macs)
+    loaders = {
+        firmware: _dhcp_options.Loaders(most, grub if most == ipxe else ipxe, macs)
+        for firmware, most, ipxe, grub in zip(
+            ("bios", "uefi"), (bios, uefi), IPXE, GRUB, strict=True
+        )
+    }
     _, *lines = _dhcp_options.lines(NETWORKS, "10.77.0.5", URL, [kind], loaders)
     asks = [
         ("bios", 1, 0, False, "", "", 67),
@@ -136,10 +146,10 @@ def test_a_real_server_tells_each_pc_what_it_loads(
         said = pcs.python(ASK.replace('b"eth0"', 'b"pc0"'), "10.77.0.1", json.dumps(asks))
     offers: dict[str, Any] = json.loads(said)
     assert {name: offer["file"] for name, offer in offers.items()} == {
-        "bios": "undionly.kpxe",
+        "bios": told[0],
         "bios ipxe": URL,
-        "uefi 7": uefi,
-        "uefi 9": uefi,
+        "uefi 7": told[1],
+        "uefi 9": told[1],
         "uefi ipxe": URL,
     }
     assert {offer["server"] for offer in offers.values()} == {"10.77.0.5"}

@@ -176,6 +176,25 @@ def offers(pcs: Namespace, card: str, server: str, mine: str = "") -> dict[str, 
         for who, arch in (("bios", 0), ("uefi", 7))
         for ipxe in (False, True)
     ]
+    return asked(pcs, card, server, asks)
+
+
+def proxy_files(pcs: Namespace, card: str, net: str, menu: dict[str, Any]) -> dict[str, Any]:
+    """What a proxyDHCP server names on its second port, to BIOS firmware for the menu's service."""
+    vendor, at = bytes.fromhex(menu["options"]["43"]), 0
+    while vendor[at] != 9:
+        at += 2 + vendor[at + 1]
+    # One service, of two bytes; its length and name follow.
+    assert 4 + len(b"Slipway") - 1 == vendor[at + 1]
+    service = bytes([71, 4, *vendor[at + 2 : at + 4], 0, 0, 255]).hex()
+    asks = [
+        ("bios", 3, 0, False, f"{net}.5", "", 4011, service),
+        ("uefi", 3, 7, False, f"{net}.5", "", 4011),
+    ]
+    return asked(pcs, card, f"{net}.1", asks)
+
+
+def asked(pcs: Namespace, card: str, server: str, asks: list[Any]) -> dict[str, Any]:
     program = ASK.replace('b"eth0"', f'b"{card}"')
     found: dict[str, Any] = json.loads(pcs.python(program, server, json.dumps(asks)))
     return found
@@ -196,6 +215,48 @@ def test_each_of_our_networks_is_told_the_address_that_it_reaches(
                 assert told["bios"]["file"] == "undionly.kpxe"
                 assert {offer["server"] for offer in told.values()} == {f"{net}.1"}
                 assert all(offer["address"].startswith(f"{net}.") for offer in told.values())
+
+
+@pytest.mark.parametrize("mode", ["full", "proxy"])
+@pytest.mark.parametrize(
+    ("bios", "uefi", "says", "told"),
+    [
+        ("ipxe", "ipxe", None, ("undionly.kpxe", "snponly.efi")),
+        ("grub", "grub", None, ("grubpc.0", "shimx64.efi")),
+        ("ipxe", "grub", None, ("undionly.kpxe", "shimx64.efi")),
+        ("ipxe", "ipxe", "grub", ("grubpc.0", "shimx64.efi")),
+        ("grub", "ipxe", "grub", ("grubpc.0", "shimx64.efi")),
+        ("grub", "ipxe", "ipxe", ("undionly.kpxe", "snponly.efi")),
+    ],
+)
+def test_each_machine_is_told_its_boot_loader(
+    network: tuple[Namespace, Namespace],
+    tmp_path: Path,
+    mode: str,
+    bios: str,
+    uefi: str,
+    says: str | None,
+    told: tuple[str, str],
+) -> None:
+    server, pcs = network
+    settings = SERVERS[mode] | {"pxe_server_bios_loader": bios, "pxe_server_uefi_loader": uefi}
+    machine = {"machine_macs": ["52:54:00:77:00:aa"]}
+    machine |= {"machine_boot_loader": says} if says else {}
+    render(tmp_path, {"one": {"pxe_server_interface": "lab0", **settings}}, {"pc1": machine})
+    with slipway(server, tmp_path, "one", tmp_path):
+        for card, net in (("pc0", "10.77.0"), ("pc1", "10.78.0")):
+            found = offers(pcs, card, f"{net}.1", f"{net}.5" if mode == "proxy" else "")
+            if mode == "proxy":
+                found |= proxy_files(pcs, card, net, found["bios"])
+            script = f"http://{net}.1/boot.ipxe"
+            assert {name: offer["file"] for name, offer in found.items()} == {
+                "bios": told[0],
+                "uefi": told[1],
+                # shim does not start from such a ROM.
+                "bios ipxe": told[0] if told[0] == "grubpc.0" else script,
+                "uefi ipxe": script,
+            }
+            assert {offer["server"] for offer in found.values()} == {f"{net}.1"}
 
 
 def test_where_the_server_has_a_name_pcs_are_told_its_address(

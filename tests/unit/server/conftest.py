@@ -25,6 +25,7 @@ from slipway.format.extents import Extents
 from slipway.format.frames import digest_of, make_frame
 from slipway.format.manifest import Disk, Identity, Manifest, Segment, Table
 from slipway_server.__main__ import main
+from slipway_server.server import SOCKETS
 
 ROOT = Path(__file__).resolve().parents[3]
 CELL = 1 << 20
@@ -151,6 +152,8 @@ class Service:
         self.admin = self._client("admin")
         self.runner = self._client("runner")
         self.web = self._client("web")
+        self.teller = self._client("teller")
+        self.metrics = self._client("metrics")
 
     def _client(self, name: str) -> httpx.Client:
         transport = httpx.HTTPTransport(uds=str(self.folder / name))
@@ -164,7 +167,7 @@ class Service:
     def start(self) -> Service:
         """Start the process and wait until it answers."""
         arguments = ["--config", str(self.folder / "server.json")]
-        for name in ("http", "admin", "runner", "web"):
+        for name in SOCKETS:
             arguments += [f"--{name}-socket", str(self.folder / name)]
         self._process = _FORKS.Process(target=self.main, args=(arguments,))
         self._process.start()
@@ -289,6 +292,8 @@ class Service:
         self.admin.close()
         self.runner.close()
         self.web.close()
+        self.teller.close()
+        self.metrics.close()
         if self._process is not None:
             self.stop(signal.SIGKILL)
 

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from slipway_server.server import SOCKETS
 
 from .conftest import ROOT, Service
 from .nginx_site import configuration, make_certificates, render, unpack_nginx
@@ -108,7 +109,7 @@ class SegmentService(Service):
         """Start it and wait until it answers."""
         words = ["ip", "netns", "exec", self._space, sys.executable, "-m", "slipway_server"]
         words += ["--config", str(self.folder / "server.json")]
-        for name in ("http", "admin", "runner", "web"):
+        for name in SOCKETS:
             words += [f"--{name}-socket", str(self.folder / name)]
         paths = [str(ROOT / "client_image/agent"), str(ROOT / "roles/image_server/files")]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from slipway.format.frames import digest_of, make_frame
@@ -229,7 +230,7 @@ def test_a_bad_chunk_marks_every_version_and_the_next_backup_heals_them(
     data = bytearray(service.chunk_path(content).read_bytes())
     data[-6] ^= 255
     service.chunk_path(content).write_bytes(data)
-    done = service.admin.post("/v1/scrub", json={}).json()
+    done = scrubbed(service)
     assert (done["read"], done["bad_count"]) == (4, 1)
     assert done["broken"] == [f"pc1@{MADE}", f"pc2@{MADE}"]
     assert any(
@@ -246,7 +247,41 @@ def test_a_bad_chunk_marks_every_version_and_the_next_backup_heals_them(
         image["versions"][0]["good"] for image in service.admin.get("/v1/images").json()["images"]
     )
     # Those read lately are not read again.
-    assert service.admin.post("/v1/scrub", json={"older_than_days": 1}).json()["read"] == 0
+    assert scrubbed(service, older_than_days=1)["read"] == 0
+
+
+def scrubbed(service: Service, **wanted: Any) -> dict[str, Any]:
+    begun = service.admin.post("/v1/scrub", json=wanted)
+    assert (begun.status_code, begun.json()) == (202, {"waits_for": []})
+    return ended(service)
+
+
+def ended(service: Service) -> dict[str, Any]:
+    deadline = time.monotonic() + 60
+    while (shown := service.admin.get("/v1/upkeep").json())["under_way"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    found: dict[str, Any] = shown["scrub"]
+    return found
+
+
+def test_a_scrub_that_waits_for_a_restore_says_so_at_once(
+    own_service: Callable[..., Service],
+) -> None:
+    service = own_service()
+    name, version = service.image(cell("read by two"))
+    pc = service.machine("restore", image=name, version=version)
+    began = time.monotonic()
+    said = service.admin.post("/v1/scrub", json={}).json()["waits_for"]
+    assert time.monotonic() - began < 10
+    assert said == [f"restore of {pc.name} (session {pc.session})"]
+    shown = service.admin.get("/v1/upkeep").json()
+    assert (shown["under_way"], shown["waits_for"], shown["scrub"]) == (["scrub"], said, None)
+    again = service.admin.post("/v1/scrub", json={})
+    assert (again.status_code, again.json()["error"]) == (409, "already_runs")
+    assert said[0] in again.json()["message"]
+    service.admin.delete(f"/v1/sessions/{pc.session}")
+    assert ended(service)["read"] == 1
 
 
 def test_all_of_it_is_done_by_the_service_itself(

@@ -46,8 +46,8 @@ class Plays:
         }
         (self._folder / "inventory/hosts.yml").write_text(json.dumps(inventory))
 
-    def play(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a playbook."""
+    def begun(self, name: str, *arguments: str) -> subprocess.Popen[str]:
+        """Begin to run a playbook."""
         places = {"_policy_dir": str(self.service.folder / "policy"), "_policy_group": "root"}
         command = [
             str(Path(sys.executable).with_name("ansible-playbook")),
@@ -59,9 +59,20 @@ class Plays:
             "COLUMNS": "5000",
             "ANSIBLE_NOCOLOR": "1",
         }
-        return subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        return subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
+
+    def play(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a playbook."""
+        with self.begun(name, *arguments) as play:
+            said, wrong = play.communicate()
+        return subprocess.CompletedProcess(play.args, play.returncode, said, wrong)
 
     def done(self, name: str, *arguments: str) -> str:
         """Run one that must succeed; return what it says."""
@@ -122,6 +133,19 @@ def test_what_prune_would_move_is_what_it_moves_and_comes_back_whole(plays: Play
     assert "1 chunks" in plays.done("collect")
     assert "1 chunks" in plays.done("collect", "-e", "show=last")
     assert "read" in plays.done("scrub")
+
+
+def test_a_scrub_says_what_it_waits_for_before_it_waits(plays: Plays) -> None:
+    name, version = plays.service.image(cell("read by two"))
+    pc = plays.service.machine("restore", image=name, version=version)
+    with plays.begun("scrub") as play:
+        assert play.stdout is not None
+        waits = f"restore of {pc.name} (session {pc.session})"
+        assert any(waits in line for line in play.stdout)
+        assert play.poll() is None
+        plays.service.admin.delete(f"/v1/sessions/{pc.session}")
+        assert "1 chunks" in play.stdout.read()
+    assert play.returncode == 0
 
 
 def test_image_does_each_thing_once(plays: Plays) -> None:

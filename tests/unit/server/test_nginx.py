@@ -118,6 +118,48 @@ def test_in_clear_there_is_what_machines_boot_and_nothing_else(front: Front) -> 
     assert "nginx/" not in get("/").headers["server"]
 
 
+@pytest.mark.parametrize(
+    ("from_where", "status", "says"),
+    [
+        # As nginx calls who comes over a unix socket.
+        (["unix:", "192.0.2.0/28"], 200, "# EOF"),
+        (["192.0.2.1"], 403, "not_for_you"),
+        ([], 404, "no_such_route"),
+    ],
+)
+def test_the_server_in_numbers_is_for_those_who_are_named(
+    front: Front, tmp_path: Path, from_where: list[str], status: int, says: str
+) -> None:
+    site = render(
+        "etc/nginx/conf.d/slipway.conf.j2",
+        _image_server_http_socket=str(front.folder / "service/http"),
+        _image_server_metrics_socket=str(front.folder / "service/metrics"),
+        _image_server_boot_root=str(front.folder / "boot"),
+        _image_server_tls=str(front.folder),
+        _image_server_logs=str(tmp_path),
+        image_server_store_dir=str(front.service.store),
+        image_server_metrics_from=from_where,
+    )
+    site = re.sub(r"listen (80|443)", rf"listen unix:{tmp_path}/\1.sock", site)
+    (tmp_path / "nginx.conf").write_text(configuration(tmp_path, site))
+    command = [unpack_nginx(), "-c", str(tmp_path / "nginx.conf"), "-p", str(tmp_path)]
+    process = subprocess.Popen(command)
+    try:
+        while not (tmp_path / "443.sock").exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        trusted = ssl.create_default_context(cafile=str(front.folder / "ca.crt"))
+        door = httpx.HTTPTransport(uds=str(tmp_path / "443.sock"), verify=trusted, retries=5)
+        with httpx.Client(transport=door, base_url="https://server", timeout=20) as client:
+            answer = client.get("/metrics")
+        assert (answer.status_code, says in answer.text) == (status, True)
+    finally:
+        process.terminate()
+        process.wait(10)
+    # Machines fetch it nowhere.
+    assert front.clear.get("/metrics").status_code == 404
+
+
 def test_a_pending_session_beats_the_menu(front: Front) -> None:
     assert front.clear.get(f"/boot/{MAC}.ipxe").text == "#!ipxe its menu"
     assert front.clear.get(f"/boot/{OTHER}.ipxe").text == "#!ipxe unknown"

@@ -18,6 +18,7 @@ import pytest
 from slipway_server.base.migrations import MIGRATIONS
 from slipway_server.base.records import Records
 from slipway_server.base.state_file import NAME, StateFile
+from slipway_server.server import SOCKETS
 from slipway_server.sessions.session import Session
 
 from .choosing import Runner, make_chooser
@@ -153,7 +154,7 @@ def run(tmp_path: Path) -> Iterator[Callable[[], subprocess.CompletedProcess[str
     config = tmp_path / "server.json"
     config.write_text(json.dumps(values))
     words = [sys.executable, "-m", "slipway_server", "--config", str(config)]
-    for name in ("http", "admin", "runner", "web"):
+    for name in SOCKETS:
         words += [f"--{name}-socket", str(tmp_path / f"{name}.socket")]
 
     def start() -> subprocess.CompletedProcess[str]:

@@ -56,6 +56,7 @@ class Holders:
             "key": "0" * 16,
             "machine": "pc",
             "alias": "alias-of-nobody",
+            "sink": "mail",
         }
         self.tokens = {"none": "", "nonsense": "nonsense"}
         for verb in ("backup", "restore", "verify", "service"):

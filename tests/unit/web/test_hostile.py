@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from slipway_web.app import PAGES
 from slipway_web.config import ConfigError, load
+from slipway_web.pages.jobs import progress_of
 from slipway_web.tries import OF_ACCOUNT, OF_ADDRESS, Tries
 
 from ..server.choosing import Runner, item, make_chooser, password_hash, write_menu
@@ -288,6 +291,18 @@ def run_a_job(service: Service) -> str:
     [failed] = runner.poll(64)["begin"]
     runner.end(failed["id"], "failed", message=CANARY, remedy=CANARY)
     return str(job["id"])
+
+
+amounts = st.one_of(st.none(), st.text(), st.integers(), st.floats(), st.booleans())
+keys = st.sampled_from(["phase", "disk", "partition", "done", "total", "rate", "eta", "waiting"])
+
+
+@given(st.dictionaries(keys, amounts))
+@example({"total": 5e-324, "done": 1})
+@example({"total": 1, "done": 10**400})
+def test_any_progress_can_be_shown(said: dict[str, Any]) -> None:
+    shown = progress_of({"progress": said})
+    assert shown is not None and shown["percent"] in (None, *range(101))
 
 
 def test_what_the_inventory_takes_away_is_gone_at_once(page: Page, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from slipway.format.errors import FormatError
 
@@ -113,8 +114,13 @@ def _a_second_after(base: str) -> str:
 
 def is_ahead(version: str, moment: datetime) -> bool:
     """Whether a version's time lies after `moment` by more than clocks differ that are right."""
-    limit = moment.astimezone(UTC) + _TOLERANCE
-    return version.partition("-")[0] > limit.strftime(_TIME)
+    return version.partition("-")[0] > _ahead_from(moment)
+
+
+@lru_cache(maxsize=8)
+def _ahead_from(moment: datetime) -> str:
+    """Lists ask for thousands of versions at one moment."""
+    return (moment.astimezone(UTC) + _TOLERANCE).strftime(_TIME)
 
 
 def ahead_warning(name: str, version: str, moment: datetime) -> str | None:

@@ -30,6 +30,7 @@ from .api import (
     schedules,
     sessions,
     status,
+    telling,
     upkeep,
     whereabouts,
 )
@@ -47,7 +48,9 @@ from .api.callers import (
     RUNNER,
     SESSION,
     SESSION_OF_A_JOB,
+    TELLER,
     VIEWER,
+    WATCHER,
     Caller,
     account,
 )
@@ -213,6 +216,21 @@ APPS: dict[str, App] = {
             "GET /v1/sessions/{session_id}": Rule(SESSION_OF_A_JOB),
             "DELETE /v1/sessions/{session_id}": Rule(SESSION_OF_A_JOB),
         },
+    ),
+    # For the process that tells people. It has secrets of mail servers, and the network.
+    "teller": App(
+        "Slipway image server, telling",
+        0o660,
+        (telling.teller,),
+        {
+            "POST /v1/sinks": Rule(TELLER),
+            "GET /v1/sinks/{sink}": Rule(TELLER),
+            "POST /v1/sinks/{sink}": Rule(TELLER),
+        },
+    ),
+    # For nginx, on behalf of the addresses that may see the server in numbers.
+    "metrics": App(
+        "Slipway image server, metrics", 0o660, (telling.watcher,), {"GET /metrics": Rule(WATCHER)}
     ),
     # For the page. It is not the administrator either: whoever takes it over can do what stands
     # here. It says who asks and as what, and the service looks at that once more.

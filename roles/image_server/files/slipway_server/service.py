@@ -12,6 +12,7 @@ from .base.ballast import Ballast
 from .base.clock import SteadyClock
 from .base.config import Config
 from .base.errors import ServiceError
+from .base.outbox import Outbox
 from .base.records import Records
 from .base.rounds import Rounds
 from .base.rows import Rows
@@ -19,6 +20,7 @@ from .base.state_file import StateFile
 from .base.threads import Tasks, Threads
 from .choices.choices import Choices
 from .choices.menu_files import MenuFiles
+from .choices.metrics import Metrics
 from .choices.naming import Naming
 from .choices.night_desk import NightDesk
 from .choices.night_work import NightWork
@@ -26,6 +28,7 @@ from .choices.nights import Nights
 from .choices.ordering import Ordering
 from .choices.orders import Orders
 from .choices.runs import Runs
+from .choices.telling import Telling
 from .images.aliases import Aliases
 from .images.catalog import Catalog
 from .images.changes import Changes
@@ -187,7 +190,36 @@ class Service:
             self.audit,
             self.run,
         )
-        self.nights = Nights(plans, NightBook(self._state), work, self.run)
+        self.nights = Nights(
+            plans, NightBook(self._state), work, self.run, closed=self._window_closed
+        )
+        self.outbox = Outbox(self._state)
+        self._telling = Telling(
+            self.outbox,
+            self.nights.book,
+            plans,
+            work.newest,
+            self.upkeep.records,
+            self.jobs,
+            self.sessions,
+            self.registrations,
+            self.upkeep.bad_chunks,
+            self.store.room,
+            config.store_reserve_bytes,
+            config.tell_seconds,
+            self.run,
+        )
+        self.metrics = Metrics(
+            self.catalog,
+            self.memory,
+            self.store,
+            self.upkeep.records,
+            self.nights.book,
+            self.jobs,
+            self.sessions,
+            self.outbox,
+            self.run,
+        )
         self.night_desk = NightDesk(plans, self.nights, self.menus, self.images, self.run)
         self.arrivals = Arrivals(
             config,
@@ -214,7 +246,7 @@ class Service:
         self.changes, self.effects = Changes(known), Effects(known)
         records = UpkeepRecords(rows)
         self.pruner = Pruner(known, self.changes, lambda: records.done_at(PRUNE))
-        traffic = Traffic(self.sessions.begins_of_backups, self.sessions.reads)
+        traffic = Traffic(self.sessions.begins_of_backups, self.sessions.readers)
         keep_promises(self._state, rows, self.store.promises, traffic.begins().values())
         scrubber = Scrubber(self.store, self.images, self.memory)
         self.checker.on_bad = lambda bad: self._tasks.spawn(self._mark(bad))
@@ -231,6 +263,7 @@ class Service:
             self.store.promises,
             traffic,
             self.run,
+            self._tasks.spawn,
         )
 
     def _plan_rounds(self, config: Config) -> None:
@@ -245,6 +278,7 @@ class Service:
         each(lambda: self.next_boots.forget(self.clock.now() - kept))
         each(self.choices.forget)
         each(self.nights.look)
+        each(self._telling.look)
         each(self._take_care, every=hourly)
         each(lambda: self.sessions.forget(self.clock.now() - kept), every=hourly)
         each(lambda: self.registrations.sweep(kept), every=hourly)
@@ -284,6 +318,9 @@ class Service:
     async def _look_after(self) -> None:
         """In the background: collecting and reading take hours, and rounds go on."""
         self._tasks.spawn(self.upkeep.look_after())
+
+    def _window_closed(self) -> None:
+        self._tasks.spawn(self.upkeep.after_window())
 
     async def _mark(self, bad: set[str]) -> None:
         await self.run(self._scrubber.mark, bad)

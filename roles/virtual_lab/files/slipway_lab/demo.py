@@ -13,12 +13,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from slipway_lab.api import Lab, Pc
 from slipway_lab.demo_view import View
 from slipway_lab.errors import LabError
-from slipway_lab.playbook_runs import ROOT, PlaybookRun, run_playbook
+from slipway_lab.playbook_runs import LAB, ROOT, PlaybookRun, run_playbook
 
 # From a reset to the marker; generous, since software emulation shares its cores with others.
 BOOT_SECONDS = 300
@@ -78,56 +79,27 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-class Demo:
-    """The trip, and the view that shows it."""
+class Playing:
+    """Plays playbooks on the lab, and the view that shows it."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, inventories: Sequence[Path] = (LAB,)) -> None:
         """Nothing is started before `run`."""
         self._view = view
-
-    def run(self) -> list[Row]:
-        """Bring the lab up and make the trip; return what was measured."""
-        with self._step("Bring the lab up: network, image server, two virtual PCs"):
-            built = self._play("lab_up")
-        with self._step("Configure the image server: site.yml"):
-            site = self._play("site")
-        lab = Lab.load()
-        rows = [Row("lab_up.yml", "lab", built.seconds)]
-        rows.append(Row("site.yml", lab.server.name, site.seconds))
-        shut_down(lab)
-        names = ",".join(pc.name for pc in lab.pcs)
-        with self._step(f"Back up {names}, both at the same time"):
-            rows += self._work(lab, "backup", {"imaging_session_after": "poweroff"})
-        with self._step("Overwrite both disks with random bytes, partition tables too"):
-            rows += [_wipe(pc) for pc in lab.pcs]
-        since = {pc.name: pc.console_offset() for pc in lab.pcs}
-        with self._step(f"Wake and restore {names}"):
-            image = {"image": "{{ inventory_hostname }}", "imaging_session_after": "reboot"}
-            rows += self._work(lab, "restore", image)
-        with self._step("Each boots its own disk and says its marker"):
-            with ThreadPoolExecutor(len(lab.pcs)) as threads:
-                rows += threads.map(lambda pc: wait_for_marker(pc, since[pc.name]), lab.pcs)
-            shut_down(lab)
-        return rows
+        self._inventories = inventories
 
     @contextlib.contextmanager
-    def _step(self, title: str) -> Iterator[None]:
+    def step(self, title: str) -> Iterator[None]:
+        """Show what is done inside as one step."""
         self._view.begin(title)
         yield
         self._view.end()
 
-    def _work(self, lab: Lab, verb: str, variables: Mapping[str, object]) -> list[Row]:
-        """Run a verb for every PC; return its time and what each agent measured."""
-        names = ",".join(pc.name for pc in lab.pcs)
-        run = self._play(verb, limit=names, variables=variables)
-        results = [(pc.name, run.results[pc.name][f"disk_{verb}"]) for pc in lab.pcs]
-        agents = [Row.of_agent("  agent", name, result) for name, result in results]
-        return [Row(f"{verb}.yml in all", names, run.seconds), *agents]
-
-    def _play(self, name: str, **arguments: Any) -> PlaybookRun:
+    def play(self, name: str, **arguments: Any) -> PlaybookRun:
         """Run a playbook that must succeed."""
         watch = None if VERBOSE else self._view.event
-        run = run_playbook(name, quiet=not VERBOSE, watch=watch, **arguments)
+        run = run_playbook(
+            name, quiet=not VERBOSE, watch=watch, inventories=self._inventories, **arguments
+        )
         if run.returncode:
             problems = "; ".join(
                 f"{host}: {', '.join(msgs)}" for host, msgs in run.failures.items()
@@ -135,6 +107,43 @@ class Demo:
             where = "Its output stands above." if VERBOSE else f"All that was said: {LOG}"
             raise LabError(f"playbooks/{name}.yml failed. {problems}", where)
         return run
+
+
+class Demo(Playing):
+    """The trip."""
+
+    def run(self) -> list[Row]:
+        """Bring the lab up and make the trip; return what was measured."""
+        with self.step("Bring the lab up: network, image server, two virtual PCs"):
+            built = self.play("lab_up")
+        with self.step("Configure the image server: site.yml"):
+            site = self.play("site")
+        lab = Lab.load()
+        rows = [Row("lab_up.yml", "lab", built.seconds)]
+        rows.append(Row("site.yml", lab.server.name, site.seconds))
+        shut_down(lab)
+        names = ",".join(pc.name for pc in lab.pcs)
+        with self.step(f"Back up {names}, both at the same time"):
+            rows += self._work(lab, "backup", {"imaging_session_after": "poweroff"})
+        with self.step("Overwrite both disks with random bytes, partition tables too"):
+            rows += [_wipe(pc) for pc in lab.pcs]
+        since = {pc.name: pc.console_offset() for pc in lab.pcs}
+        with self.step(f"Wake and restore {names}"):
+            image = {"image": "{{ inventory_hostname }}", "imaging_session_after": "reboot"}
+            rows += self._work(lab, "restore", image)
+        with self.step("Each boots its own disk and says its marker"):
+            with ThreadPoolExecutor(len(lab.pcs)) as threads:
+                rows += threads.map(lambda pc: wait_for_marker(pc, since[pc.name]), lab.pcs)
+            shut_down(lab)
+        return rows
+
+    def _work(self, lab: Lab, verb: str, variables: Mapping[str, object]) -> list[Row]:
+        """Run a verb for every PC; return its time and what each agent measured."""
+        names = ",".join(pc.name for pc in lab.pcs)
+        run = self.play(verb, limit=names, variables=variables)
+        results = [(pc.name, run.results[pc.name][f"disk_{verb}"]) for pc in lab.pcs]
+        agents = [Row.of_agent("  agent", name, result) for name, result in results]
+        return [Row(f"{verb}.yml in all", names, run.seconds), *agents]
 
 
 def _wipe(pc: Pc) -> Row:

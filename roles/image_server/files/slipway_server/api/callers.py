@@ -133,6 +133,8 @@ ANYBODY = Caller("anybody")
 # Who may connect to the socket decides.
 ROOT = Caller("root on the image server")
 RUNNER = Caller("the job runner")
+TELLER = Caller("the process that tells people")
+WATCHER = Caller("who watches the server, by nginx")
 SESSION = Caller("the token of an open session", _current_session)
 BACKUP = Caller("the token of an open session that backs up", _backup)
 READER = Caller("the token of an open session that restores or verifies", _reader)
@@ -148,6 +150,8 @@ CALLERS = (
     *PEOPLE,
     ANYBODY,
     RUNNER,
+    TELLER,
+    WATCHER,
     SESSION,
     BACKUP,
     READER,

@@ -15,7 +15,8 @@ from ..base import files
 from ..base.bodies import Body
 from ..base.errors import ServiceError
 from ..images import aliases
-from ..images.catalog import Named
+from ..images.catalog import Judged, Named
+from ..images.policy import Policy
 from ..service import Service
 from ..sessions.session import Session
 from .callers import BackupDep, ReaderDep, SessionDep
@@ -116,12 +117,27 @@ async def manifest(
 async def list_images(service: ServiceDep) -> Response:
     """All images with all versions, why each is kept, and until when."""
     named = await service.naming.named()
+    return Response(await service.run(_all_as_text, service, named), media_type="application/json")
 
-    def collect() -> bytes:
-        # Made to text here: 20,000 versions would keep the event loop waiting.
-        return json.dumps(_kept(service, named, None)).encode()
 
-    return Response(await service.run(collect), media_type="application/json")
+def _all_as_text(service: Service, named: Named) -> str:
+    """Made to text in a thread, an image at a time: as objects 20,000 versions cost far more."""
+    policy = service.policy.usable()
+    images = ",".join(
+        json.dumps(_image(service, policy, versions[0].name, versions))
+        for versions in service.catalog.judge_all(policy, named, datetime.now(UTC))
+    )
+    known = [aliases.view(name, each) for name, each in service.aliases.under(policy).items()]
+    return f'{{"images":[{images}],"aliases":{json.dumps(known)}}}'
+
+
+def _image(service: Service, policy: Policy, name: str, versions: list[Judged]) -> dict[str, Any]:
+    catalog = service.catalog
+    return {
+        "name": name,
+        "note": catalog.note_of(policy, name),
+        "versions": [catalog.view(policy, each) for each in versions],
+    }
 
 
 @admin.get(
@@ -133,29 +149,13 @@ async def get_image(name: ImageName, service: ServiceDep) -> Any:
     """One image with all versions; an alias shows the image that it stands for."""
     name, _ = await service.run(service.images.find, name, None)
     named = await service.naming.named()
-    found = await service.run(_kept, service, named, name)
-    return found["images"][0]
 
+    def collect() -> dict[str, Any]:
+        policy = service.policy.usable()
+        versions = service.catalog.judge(name, policy, named, datetime.now(UTC))
+        return _image(service, policy, name, versions)
 
-def _kept(service: Service, named: Named, only: str | None) -> dict[str, Any]:
-    policy, now = service.policy.usable(), datetime.now(UTC)
-    catalog, images = service.catalog, dict[str, list[dict[str, Any]]]()
-    judged = (
-        catalog.judge_all(policy, named, now)
-        if only is None
-        else catalog.judge(only, policy, named, now)
-    )
-    for each in judged:
-        images.setdefault(each.name, []).append(catalog.view(policy, each))
-    return {
-        "images": [
-            {"name": name, "note": catalog.note_of(policy, name), "versions": versions}
-            for name, versions in images.items()
-        ],
-        "aliases": [
-            aliases.view(name, each) for name, each in service.aliases.under(policy).items()
-        ],
-    }
+    return await service.run(collect)
 
 
 @admin.get(

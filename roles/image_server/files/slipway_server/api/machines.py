@@ -100,15 +100,16 @@ async def _saved(service: Service) -> _Saved:
     def collect() -> _Saved:
         found: _Saved = {}
         policy = service.policy.usable()
-        for each in service.catalog.judge_all(policy, named, datetime.now(UTC)):
-            machine = each.summary["machine"] or each.name
-            before = found.get(machine)
-            if each.good and (before is None or before["version"] < each.version):
-                found[machine] = {
-                    "image": each.name,
-                    "version": each.version,
-                    "created": each.summary["created"],
-                }
+        for versions in service.catalog.judge_all(policy, named, datetime.now(UTC)):
+            for each in versions:
+                machine = each.summary["machine"] or each.name
+                before = found.get(machine)
+                if each.good and (before is None or before["version"] < each.version):
+                    found[machine] = {
+                        "image": each.name,
+                        "version": each.version,
+                        "created": each.summary["created"],
+                    }
         return found
 
     return await service.run(collect)

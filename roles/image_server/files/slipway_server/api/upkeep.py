@@ -81,6 +81,7 @@ async def upkeep(service: ServiceDep) -> Any:
     return {
         **{work: service.upkeep.records.of(work) for work in works},
         "under_way": [work for work in works if service.upkeep.is_under_way(work)],
+        "waits_for": service.upkeep.waits_for(),
     }
 
 
@@ -94,7 +95,12 @@ async def collect(service: ServiceDep) -> Any:
     return await service.upkeep.collect()
 
 
-@admin.post("/scrub", response_model=models.Work, responses=refusals(*BODY, "already_runs"))
+@admin.post(
+    "/scrub",
+    status_code=202,
+    response_model=models.ScrubBegun,
+    responses=refusals(*BODY, "already_runs"),
+)
 async def scrub(wanted: models.ScrubRequest, service: ServiceDep) -> Any:
-    """Read the store's chunks now; answer when done."""
-    return await service.upkeep.scrub(wanted.older_than_days)
+    """Begin to read the store's chunks; what it waits for and its outcome are shown by upkeep."""
+    return {"waits_for": service.upkeep.begin_scrub(wanted.older_than_days)}

@@ -46,6 +46,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     "unknown_schedule": (404, "List the schedules with schedules.yml."),
     "window_open": (409, "Wait until it has ended: schedules.yml shows how it goes."),
     "no_window": (409, "Look at its days and exceptions in policy_schedules, and run policy.yml."),
+    "unknown_sink": (404, "Run policy.yml again."),
     "already_runs": (409, "Wait until it has ended: upkeep is shown by collect.yml -e show=last."),
     "policy_broken": (409, "Correct the inventory and run policy.yml. Everything is kept so long."),
     "mac_taken": (

@@ -91,11 +91,22 @@ def _schedules(db: sqlite3.Connection, _: Path) -> None:
         db.execute(f"CREATE TABLE {table} (key TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT")
 
 
+def _told(db: sqlite3.Connection, _: Path) -> None:
+    """Form 5: what is to be told, what was told of already, and how far each sink has got."""
+    db.execute(
+        "CREATE TABLE outbox (number INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL,"
+        " body TEXT NOT NULL) STRICT"
+    )
+    for table in ("told", "sinks"):
+        db.execute(f"CREATE TABLE {table} (key TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT")
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection, Path], None], ...] = (
     _one_file,
     _jobs_for_everybody,
     _looked_after,
     _schedules,
+    _told,
 )
 
 

@@ -67,14 +67,19 @@ class Nights:
         run: Run,
         wall: Callable[[], float] = wall,
         clock: Callable[[], float] = time.monotonic,
+        closed: Callable[[], None] = lambda: None,
     ) -> None:
-        """``run`` does blocking work in a thread; ``wall`` says what time it is."""
+        """``run`` does blocking work in a thread; ``wall`` says what time it is.
+
+        ``closed`` is called when every machine of a window has its outcome.
+        """
         self._plans = plans
         self.book = book
         self._work = work
         self._run = run
         self._wall = wall
         self._clock = clock
+        self._closed = closed
         self._plan = Plan()
         self._ages: dict[str, dict[str, float | None]] = {}
         self._judged: dict[str, float] = {}
@@ -281,6 +286,8 @@ class Nights:
             log.info("schedule %s: the window of %s has ended", record.schedule, record.window.key)
         if changed or not works:
             await self.book.keep(record, changed)
+        if not works:
+            self._closed()
 
     async def _let_go(self, name: str, now: float) -> None:
         """Of a schedule that is no longer planned: what works goes on, and its past is kept."""

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any
@@ -51,19 +51,20 @@ class Catalog:
         self._labels = labels
         self._aliases = aliases
 
-    def judge_all(self, policy: Policy, named: Named, now: datetime) -> list[Judged]:
-        """Every version of every image, newest first."""
-        names, zone = self._images.names(), policy.zone
-        all_read, aliases = self._memory.reads()[1], self._by_version(policy)
-        return [
-            each
-            for name in names
-            for each in self._judge(name, policy, named, now, zone, all_read, aliases)
-        ]
+    def judge_all(self, policy: Policy, named: Named, now: datetime) -> Iterator[list[Judged]]:
+        """Every version of every image, newest first, an image at a time.
+
+        Who keeps none of it for long needs the room of one image, and the collector of garbage
+        finds nothing to go through.
+        """
+        zone, all_read, aliases = policy.zone, self._memory.oldest_read(), self._by_version(policy)
+        for name in self._images.folders():
+            if found := self._judge(name, policy, named, now, zone, all_read, aliases):
+                yield found
 
     def judge(self, name: str, policy: Policy, named: Named, now: datetime) -> list[Judged]:
         """Every version of one image, newest first."""
-        zone, all_read = policy.zone, self._memory.reads()[1]
+        zone, all_read = policy.zone, self._memory.oldest_read()
         return self._judge(name, policy, named, now, zone, all_read, self._by_version(policy))
 
     def _by_version(self, policy: Policy) -> dict[tuple[str, str | None], list[str]]:

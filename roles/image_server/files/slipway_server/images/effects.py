@@ -53,7 +53,8 @@ class Effects:
         for name in self._images.names():
             if note := self._catalog.note_of(policy, name):
                 lines.append(f"{name}: {note}")
-        lines += [_line(each) for each in self._catalog.judge_all(policy, named, now)]
+        for versions in self._catalog.judge_all(policy, named, now):
+            lines += map(_line, versions)
         lines.append(f"deleted versions stay in the trash for {policy.trash_days} days")
         lines.append(f"every chunk is read within {policy.check_days} days")
         return lines

@@ -59,8 +59,11 @@ class Images:
 
     def names(self) -> list[str]:
         """All images that have a version."""
-        found = sorted(entry.name for entry in self._root.iterdir() if is_name(entry.name))
-        return [name for name in found if self.versions(name)]
+        return [name for name in self.folders() if self.versions(name)]
+
+    def folders(self) -> list[str]:
+        """All images, those among them that lost their last version."""
+        return sorted(name for name in os.listdir(self._root) if is_name(name))  # noqa: PTH208
 
     def versions(self, name: str) -> list[str]:
         """All versions of an image, newest last."""

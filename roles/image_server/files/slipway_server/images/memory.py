@@ -218,11 +218,17 @@ class Memory:
         with self._lock:
             return [row[0].hex() for row in self._db.execute(query, (before, most))]
 
-    def reads(self) -> tuple[int, float]:
-        """How many chunks are known, and when the one was read that was read the longest ago."""
+    def count(self) -> int:
+        """How many chunks are known. Goes through all of them."""
         with self._lock:
-            count, oldest = self._db.execute("SELECT count(*), min(at) FROM reads").fetchone()
-        return count, oldest or 0.0
+            found: int = self._db.execute("SELECT count(*) FROM reads").fetchone()[0]
+        return found
+
+    def oldest_read(self) -> float:
+        """When the chunk was read that was read the longest ago."""
+        with self._lock:
+            found: float | None = self._db.execute("SELECT min(at) FROM reads").fetchone()[0]
+        return found or 0.0
 
     def bad(self) -> dict[str, Fingerprint]:
         """The files that were found broken."""

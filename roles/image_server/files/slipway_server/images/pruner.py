@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -44,13 +44,17 @@ class Plan:
         return len(self.remove) > self.limit
 
 
-def make_plan(judged: list[Judged], made_since: float | None) -> Plan:
+def make_plan(images: Iterable[list[Judged]], made_since: float | None) -> Plan:
     """Plan by what was judged; ``made_since``: when the last run was, None: there was none."""
-    remove = tuple(each for each in judged if not each.verdict.reasons)
     since = None if made_since is None else iso(made_since)
-    made = 0 if since is None else sum(each.summary["created"] > since for each in judged)
-    limit = made + max(_FREE, len(judged) // _FREE_PART)
-    return Plan(remove, len(judged) - len(remove), limit)
+    remove: list[Judged] = []
+    count = made = 0
+    for versions in images:
+        count += len(versions)
+        remove += [each for each in versions if not each.verdict.reasons]
+        if since is not None:
+            made += sum(each.summary["created"] > since for each in versions)
+    return Plan(tuple(remove), count - len(remove), made + max(_FREE, count // _FREE_PART))
 
 
 class Pruner:
@@ -67,11 +71,14 @@ class Pruner:
 
     async def plan(self, policy: Policy | None = None) -> Plan:
         """What would go now, by the policy that there is or by another."""
-        policy = policy or await self._run(self._policy.current)
+        said = await self._run(self._policy.current) if policy is None else policy
         named = await self._named()
-        now = datetime.now(UTC)
-        judged = await self._run(self._catalog.judge_all, policy, named, now)
-        return make_plan(judged, self._last_run())
+        last_run = self._last_run()
+
+        def judge() -> Plan:
+            return make_plan(self._catalog.judge_all(said, named, datetime.now(UTC)), last_run)
+
+        return await self._run(judge)
 
     async def prune(self, confirm: str | None) -> tuple[Plan, list[str]]:
         """Do it; return the plan, and those of it that went."""

@@ -57,12 +57,15 @@ class Scrubber:
 
     def share(self, hours: float, check_days: int) -> int:
         """How many chunks to read in so many hours: then each is read within the days."""
-        count, _ = self._memory.reads()
-        return math.ceil(2 * count * hours / (check_days * 24))
+        return math.ceil(2 * self._memory.count() * hours / (check_days * 24))
 
     def is_due(self, before: float) -> bool:
         """Whether there is anything that was not read since."""
         return bool(self._memory.oldest_reads(before, 1))
+
+    def bad(self) -> list[str]:
+        """The chunks that were found bad and were not healed."""
+        return list(self._memory.bad())
 
     def scrub(
         self, before: float, most: int | None, rests: bool, is_busy: Callable[[], bool]

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 from ..base.config import Config
@@ -34,10 +34,16 @@ _T = TypeVar("_T")
 class Traffic:
     """What goes on between machines and the store, as `Upkeep` wants to know it."""
 
-    def __init__(self, begins: Callable[[], dict[str, float]], reads: Callable[[], bool]) -> None:
-        """``begins``: of each open backup, by its id; ``reads``: whether a restore is under way."""
+    def __init__(
+        self, begins: Callable[[], dict[str, float]], readers: Callable[[], list[str]]
+    ) -> None:
+        """``begins``: of each open backup, by its id; ``readers``: restores, in words."""
         self.begins = begins
-        self.reads = reads
+        self.readers = readers
+
+    def reads(self) -> bool:
+        """Whether anything is fetched."""
+        return bool(self.readers())
 
     def is_busy(self) -> bool:
         """Whether anything is sent or fetched."""
@@ -99,8 +105,9 @@ class Upkeep:
         promises: Promises,
         traffic: Traffic,
         run: Run,
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
     ) -> None:
-        """``run`` does blocking work that is short in a thread."""
+        """``run`` does blocking work that is short in a thread; ``spawn`` waits for nothing."""
         self._config = config
         self.records = records
         self._policy = policy
@@ -110,6 +117,7 @@ class Upkeep:
         self._promises = promises
         self._traffic = traffic
         self._run = run
+        self._spawn = spawn
         self._under_way: set[str] = set()
         # The open backups that may have been promised something before the clock was set back: at
         # first all of them, for nobody knows what an earlier process has seen.
@@ -128,6 +136,11 @@ class Upkeep:
             await self._quietly(COLLECTION, self.collect)
         await self._quietly(SCRUB, self._read_a_share)
 
+    async def after_window(self) -> None:
+        """A night has made new versions: those that they take the place of go now."""
+        if self._config.upkeep_seconds:
+            await self._quietly(PRUNE, lambda: self.prune(None))
+
     def _is_due(self, work: str) -> bool:
         last, every = self.records.done_at(work), self._config.upkeep_seconds
         # One of a time to come was noted by a clock that was wrong.
@@ -142,10 +155,14 @@ class Upkeep:
             # A full or failing disk: the next hour tries again.
             log.exception("%s failed", work)
 
-    async def _alone(self, work: str, doing: Awaitable[_T]) -> _T:
+    def _take(self, work: str) -> None:
         if work in self._under_way:
-            raise ServiceError("already_runs", f"The {work} is under way.")
+            readers = ", ".join(self.waits_for()) if work == SCRUB else ""
+            waits = f", and waits for: {readers}" if readers else ""
+            raise ServiceError("already_runs", f"The {work} is under way{waits}.")
         self._under_way.add(work)
+
+    async def _taken(self, work: str, doing: Awaitable[_T]) -> _T:
         try:
             return await doing
         finally:
@@ -169,7 +186,8 @@ class Upkeep:
 
     async def collect(self) -> dict[str, Any]:
         """Free what nobody names."""
-        return await self._alone(COLLECTION, self._collect())
+        self._take(COLLECTION)
+        return await self._taken(COLLECTION, self._collect())
 
     async def _collect(self) -> dict[str, Any]:
         begins, now = self._traffic.begins(), time.time()
@@ -198,10 +216,21 @@ class Upkeep:
         if not self._relying:
             self._promises.begin_anew(set_back)
 
-    async def scrub(self, older_than_days: float) -> dict[str, Any]:
-        """Read now what was not read for so many days, however long it takes."""
+    def begin_scrub(self, older_than_days: float) -> list[str]:
+        """Begin to read what was not read for so many days; return what is waited for first."""
         before = time.time() - older_than_days * _DAY
-        return await self._alone(SCRUB, self._scrub(before, None, rests=False))
+        self._take(SCRUB)
+        reading = self._taken(SCRUB, self._scrub(before, None, rests=False))
+        self._spawn(self._quietly(SCRUB, lambda: reading))
+        return self.waits_for()
+
+    def bad_chunks(self) -> list[str] | None:
+        """Those that were not healed; None: their versions are being looked for."""
+        return None if self.is_under_way(SCRUB) else self._scrubber.bad()
+
+    def waits_for(self) -> list[str]:
+        """What has to end before a scrub goes on, in words."""
+        return self._traffic.readers() if self.is_under_way(SCRUB) else []
 
     async def _read_a_share(self) -> None:
         if not self._config.upkeep_seconds:
@@ -210,12 +239,17 @@ class Upkeep:
         most = await self._run(self._scrubber.share, 1.0, days)
         before = time.time() - days * _DAY / 2
         if SCRUB not in self._under_way and await self._run(self._scrubber.is_due, before):
-            await self._alone(SCRUB, self._scrub(before, most, rests=True))
+            self._take(SCRUB)
+            await self._taken(SCRUB, self._scrub(before, most, rests=True))
 
     async def _scrub(self, before: float, most: int | None, rests: bool) -> dict[str, Any]:
-        outcome = await asyncio.to_thread(
-            self._scrubber.scrub, before, most, rests, self._traffic.reads
-        )
+        try:
+            outcome = await asyncio.to_thread(
+                self._scrubber.scrub, before, most, rests, self._traffic.reads
+            )
+        except OSError as error:
+            await self.records.put(SCRUB, f"the store can't be read: {error}")
+            raise
         problem = f"{outcome['bad_count']} chunks are bad" if outcome["bad_count"] else None
         return await self.records.put(SCRUB, problem, done_at=time.time(), **outcome)
 

@@ -24,7 +24,6 @@ from ..base.times import iso
 from ..jobs.job import Job
 from . import session as rules
 from .session import CheckIn, Session
-from .verbs import that
 
 log = logging.getLogger(__name__)
 
@@ -71,9 +70,13 @@ class Sessions:
         """When each backup that has not ended was asked for, in seconds since the epoch."""
         return {item.id: item.created for item in self.open_sessions() if item.verb == "backup"}
 
-    def reads(self) -> bool:
-        """Whether a machine reads an image, or is about to."""
-        return any(item.verb in that("reads") for item in self.open_sessions())
+    def readers(self) -> list[str]:
+        """What reads an image, or is about to, in words."""
+        return [
+            f"{item.verb} of {item.machine} (session {item.id})"
+            for item in self.open_sessions()
+            if item.uses == "reads"
+        ]
 
     def get(self, session_id: str) -> Session:
         """One session by its id."""

@@ -65,7 +65,7 @@ def progress_of(session: dict[str, Any] | None) -> dict[str, Any] | None:
         "place": ":".join(str(each)[:40] for each in names if each),
         "done": done,
         "total": total,
-        "percent": min(100, int(100 * done / total)) if total else None,
+        "percent": int(100 * min(done, total) / total) if total else None,
         "rate": words.number(said.get("rate")),
         "left": words.number(said.get("eta")) if done < total else 0.0,
         "waiting": str(said.get("waiting") or "")[:300],

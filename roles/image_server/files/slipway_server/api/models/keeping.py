@@ -146,6 +146,12 @@ class ScrubRequest(Strict):
     older_than_days: Annotated[float, Field(ge=0, le=36500, strict=False)] = 0
 
 
+class ScrubBegun(BaseModel):
+    """It has begun, or waits."""
+
+    waits_for: list[str] = Field(description="restores that have to end first, in words")
+
+
 class Work(BaseModel):
     """What a work did last; more keys tell what."""
 
@@ -163,3 +169,4 @@ class UpkeepView(BaseModel):
     collection: Work | None
     scrub: Work | None
     under_way: list[str]
+    waits_for: list[str] = Field(description="restores that a scrub under way waits for, in words")
