@@ -1,14 +1,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The plugins' copy of the name rules and the agent's own accept exactly the same."""
+"""Rules and lists that stand in several programs are the same in all of them."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
 
+import yaml
 from ansible_collections.slipway.imaging.plugins.module_utils import _names as plugin_names
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.imaging.plugins.modules import job as job_module
 from hypothesis import example, given
 from hypothesis import strategies as st
 from slipway.format import names as agent_names
 from slipway.format.errors import FormatError
+from slipway_runner.play import PLAYBOOKS
+from slipway_server.jobs.job import Ordered
+from slipway_server.sessions.verbs import VERBS
+from slipway_web.pages import orders
+
+ROOT = Path(__file__).resolve().parents[2]
 
 REFUSED = "refused"
 near_names = st.one_of(
@@ -54,3 +64,21 @@ def test_mac_addresses(text: str) -> None:
 
 def test_reserved_names() -> None:
     assert plugin_names.RESERVED_NAMES == agent_names.RESERVED_NAMES
+
+
+def test_verbs_that_may_be_ordered() -> None:
+    job = yaml.safe_load(job_module.DOCUMENTATION)["options"]["verb"]["choices"]
+    session = yaml.safe_load((ROOT / "roles/imaging_session/vars/main.yml").read_text())
+    known = {
+        "the runner": PLAYBOOKS,
+        "the page": orders.VERBS,
+        "the module job": job,
+        "imaging_session": session["_imaging_session_ordered_verbs"],
+    }
+    wanted = sorted(get_args(Ordered))
+    assert {who: verbs for who, verbs in known.items() if sorted(verbs) != wanted} == {}
+
+
+def test_verbs_of_sessions() -> None:
+    session = yaml.safe_load((ROOT / "roles/imaging_session/vars/main.yml").read_text())
+    assert session["_imaging_session_verbs"] == VERBS

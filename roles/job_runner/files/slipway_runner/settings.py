@@ -54,6 +54,6 @@ def load(path: Path) -> Settings:
     except ValidationError as error:
         faults = [
             f"{'.'.join(str(key) for key in each['loc']) or 'it'}: {each['msg']}"
-            for each in error.errors(include_url=False)
+            for each in error.errors(include_url=False, include_input=False, include_context=False)
         ]
         raise SettingsError(f"{path}: " + "; ".join(faults)) from error

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from .passwords import PasswordHash
@@ -20,6 +20,15 @@ class ConfigError(Exception):
     """The configuration file can't be used; the text says which keys and why."""
 
 
+def _hash(text: str) -> str:
+    try:
+        PasswordHash.parse(text)
+    except ValueError:
+        # Without what was found: it may be a password in clear.
+        raise ValueError("is none as playbooks/menu_password.yml makes it") from None
+    return text
+
+
 @dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
 class User:
     """Who may sign in, as the inventory says."""
@@ -27,11 +36,22 @@ class User:
     # As the service takes accounts in its audit.
     name: Annotated[str, Field(pattern="^[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}$")]
     role: Role
-    password_hash: Annotated[str, Field(max_length=400)]
+    password_hash: Annotated[str, Field(max_length=400), AfterValidator(_hash)]
 
     def may(self, role: Role) -> bool:
         """Whether the user has that role, or one that may more."""
         return ROLES.index(self.role) >= ROLES.index(role)
+
+
+def _together(users: tuple[User, ...]) -> tuple[User, ...]:
+    names = [each.name for each in users]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    found = [f"{name} stands there twice" for name in twice]
+    if not any(each.role == "admin" for each in users):
+        found.append("nobody has the role admin")
+    if found:
+        raise ValueError("; ".join(found))
+    return users
 
 
 @dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
@@ -40,7 +60,9 @@ class Config:
 
     service_socket: Path
     state_dir: Path
-    users: Annotated[tuple[User, ...], Field(min_length=1, max_length=500)]
+    users: Annotated[
+        tuple[User, ...], Field(min_length=1, max_length=500), AfterValidator(_together)
+    ]
     # A sign-in ends after so long without a request, and after so long in any case.
     idle_seconds: Annotated[int, Field(ge=60)] = 3600
     longest_seconds: Annotated[int, Field(ge=60)] = 12 * 3600
@@ -57,25 +79,12 @@ _CONFIG = TypeAdapter(Config)
 def load(path: Path) -> Config:
     """Read it; ConfigError names all that is wrong, and no hash of a password."""
     try:
-        found = _CONFIG.validate_json(path.read_bytes())
+        return _CONFIG.validate_json(path.read_bytes())
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from error
+        raise ConfigError(f"can't read {path}: {error.strerror}") from error
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
-        raise ConfigError(f"{path}: " + "; ".join(lines)) from error
-    if problems := _problems(found):
-        raise ConfigError(f"{path}: " + "; ".join(problems))
-    return found
-
-
-def _problems(config: Config) -> list[str]:
-    names = [each.name for each in config.users]
-    found = [f"users: {name} stands there twice" for name in sorted(names) if names.count(name) > 1]
-    if not any(each.role == "admin" for each in config.users):
-        found.append("users: nobody has the role admin")
-    for each in config.users:
-        try:
-            PasswordHash.parse(each.password_hash)
-        except ValueError as error:
-            found.append(f"users: {each.name}: {error}")
-    return list(dict.fromkeys(found))
+        faults = [
+            f"{'.'.join(map(str, each['loc'])) or 'it'}: {each['msg']}"
+            for each in error.errors(include_url=False, include_input=False, include_context=False)
+        ]
+        raise ConfigError(f"{path}: " + "; ".join(faults)) from None

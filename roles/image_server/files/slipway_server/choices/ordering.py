@@ -20,12 +20,11 @@ from ..images.images import Images
 from ..jobs.job import Job
 from ..jobs.jobs import Jobs
 from ..sessions.sessions import Sessions
+from ..sessions.verbs import that
 from .busy import refuse_busy
 from .menu_files import MachineMenu, MenuFiles
 
 log = logging.getLogger(__name__)
-
-_READING = ("restore", "verify")
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ class Ordering:
         if wanted.verb == "restore" and wanted.image is None:
             raise ServiceError("bad_request", "image: say which one is to be restored.")
         found = parse_image_ref(wanted.image or wanted.machine)
-        if wanted.verb in _READING:
+        if wanted.verb in that("reads"):
             await self._run(self._images.find, found.name, found.version)
         elif found.version is not None:
             raise ServiceError(

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from ..base.names import MAX_TEXT
 
+# What may be ordered or planned for a machine that is off.
+Ordered = Literal["backup", "restore", "verify", "wake"]
 # Who wished, and in this order they are served: people do not wait for what is planned.
 ORIGINS = ("choice", "next_boot", "order", "web", "schedule")
 _PLANNED = ("schedule",)
@@ -28,7 +30,7 @@ class Job:
     id: str
     machine: str
     macs: tuple[str, ...]
-    # backup, restore, verify, wake, or rescue_shell, which needs no playbook.
+    # One that may be ordered, or what a menu offers: rescue_shell, which needs no playbook.
     verb: str
     # NAME or NAME@VERSION; None where the verb needs none.
     image: str | None

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import date, time, tzinfo
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import (
     AfterValidator,
@@ -31,10 +31,10 @@ from ..base.policy_files import (
     faults,
     zone_of,
 )
+from .job import Ordered
 from .windows import Times
 
 FILE = "schedules.json"
-VERBS = ("backup", "restore", "verify", "wake")
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)\Z")
 # How many machines a fault names.
@@ -106,7 +106,7 @@ _Clock = Annotated[time, BeforeValidator(_clock)]
 class Schedule(Strict):
     """A window and an age: see `schedules`."""
 
-    verb: Annotated[str, _one_of(VERBS)]
+    verb: Annotated[str, _one_of(get_args(Ordered))]
     pattern: str = ""
     # Names, which the role made of the inventory's pattern.
     machines: Annotated[list[Annotated[str, AfterValidator(_machine)]], Field(max_length=10_000)]

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_va
 from slipway.format.names import parse_image_ref
 
 from ...base.names import ITEM_PATTERN, MAX_PASSWORD, MAX_TEXT
+from ...jobs.job import Ordered
 from .common import Hardware, HostKey, MachineName, Macs, Nonce, Strict
 from .strangers import Stranger, StrangerView
 
@@ -112,8 +113,8 @@ class NoOptions(Strict):
     """Of a verb that has none."""
 
 
-# What may be ordered for a machine that is off.
-JOB_OPTIONS: dict[str, type[Strict]] = {
+# How each may be done.
+JOB_OPTIONS: dict[Ordered, type[Strict]] = {
     "backup": BackupOptions,
     "restore": RestoreOptions,
     "verify": ReadingOptions,
@@ -125,7 +126,7 @@ class NewJob(Strict):
     """A wish for a machine that is off: it is woken, booted, worked on, and let go."""
 
     machine: MachineName
-    verb: Literal["backup", "restore", "verify", "wake"]
+    verb: Ordered
     image: ImageReference | None = Field(
         default=None, description="NAME or NAME@VERSION; the machine's name if left out"
     )
@@ -148,7 +149,7 @@ class PlannedJob(Strict):
     """What a wish for a machine that is off would be, asked for in a query."""
 
     machine: MachineName
-    verb: Literal["backup", "restore", "verify", "wake"]
+    verb: Ordered
     image: ImageReference | None = None
     after: JobAfter = "as_found"
 
