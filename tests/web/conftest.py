@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 from unit.server.conftest import Service
 from unit.web.conftest import USERS, Page
 from unit.web.front import Front
@@ -55,7 +55,9 @@ def school(tmp_path_factory: pytest.TempPathFactory) -> Iterator[School]:
 
 
 @pytest.fixture(scope="session")
-def house(school: School, chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def house(
+    school: School, chromium: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[House]:
     """The page before that service, behind nginx."""
     page = Page(tmp_path_factory.mktemp("page") / "page", school.service).start()
     front = Front(page, tmp_path_factory.mktemp("front"))

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +18,8 @@ from .school import School
 AXE = (Path(__file__).parent / "vendor/axe.min.js").read_text()
 WIDE: ViewportSize = {"width": 1280, "height": 900}
 PHONE: ViewportSize = {"width": 390, "height": 844}
-_SEE = "document.addEventListener('securitypolicyviolation', each => window.slipwayRefused(each.violatedDirective + ' ' + each.blockedURI))"
+_SEE = """document.addEventListener("securitypolicyviolation",
+  each => window.slipwayRefused(each.violatedDirective + " " + each.blockedURI))"""
 
 
 @dataclass
@@ -71,7 +71,11 @@ class House:
     def visit(self, name: str = "", *, script: bool = True, **options: Any) -> Iterator[Visit]:
         """A browser of its own in which that user is signed in."""
         context = self.chromium.new_context(
-            ignore_https_errors=True, java_script_enabled=script, viewport=WIDE, **options
+            ignore_https_errors=True,
+            java_script_enabled=script,
+            viewport=WIDE,
+            reduced_motion="reduce",
+            **options,
         )
         try:
             yield self._watch(context, name)

@@ -65,6 +65,9 @@ class School:
             "/act/cancel": f"/act/cancel?job={self.running}",
             "/act/end-session": f"/act/end-session?session={self.session}",
             "/act/refuse": f"/act/refuse?id={self.registration}",
+            "/schedules/{schedule}": "/schedules/nightly",
+            **{f"/act/{name}": f"/act/{name}?schedule=nightly"
+               for name in ("run", "pause", "skip")},
         }  # fmt: skip
 
 
@@ -232,7 +235,8 @@ def _nights(chance: random.Random) -> list[tuple[str, dict[str, Any], dict[str, 
                 outcome = chance.choice(["failed", "no_answer", "was_on", "postponed"])
             ended = begins.timestamp() + chance.randint(600, 30000)
             nights[name] = {"outcome": outcome, "message": "", "remedy": "", "tries": 1,
-                            "job": None, "at_work": False, "waits": None, "ended_at": ended}  # fmt: skip
+                            "job": None, "at_work": False, "waits": None,
+                            "ended_at": ended}  # fmt: skip
         found.append((f"nightly/{begins.date().isoformat()}", window, nights))
     return found
 
@@ -267,9 +271,7 @@ def _live(service: Service) -> School:
     service.admin.post(f"/v1/images/{ROOM[0]}/label", json=hold, headers=by)
     jobs = service.admin.get("/v1/jobs").json()["jobs"]
     failed = [each["id"] for each in jobs if each["outcome"] == "failed"]
-    return School(
-        service, names, newest, running, failed[-1], session, registration, (image, gone)
-    )
+    return School(service, names, newest, running, failed[-1], session, registration, (image, gone))
 
 
 def _check_in(service: Service, name: str) -> str:

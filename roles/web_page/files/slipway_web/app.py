@@ -29,6 +29,7 @@ from .pages import (
     orders,
     overview,
     registrations,
+    schedules,
     sign_in,
     store,
 )
@@ -60,6 +61,8 @@ PAGES: dict[str, Page] = {
     "GET /jobs/{job}": Page("viewer", jobs.show),
     "GET /live": Page("viewer", live.stream),
     "GET /registrations": Page("viewer", registrations.show_all),
+    "GET /schedules": Page("viewer", schedules.show_all),
+    "GET /schedules/{schedule}": Page("viewer", schedules.show),
     "GET /store": Page("viewer", store.show),
     "GET /account": Page("viewer", account.show),
     "POST /account/theme": Page("viewer", account.theme),
