@@ -5,19 +5,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 from unit.server.conftest import Service
-from unit.web.conftest import USERS, Page
+from unit.web.conftest import Page
 from unit.web.front import Front
 
 from .house import House
-from .school import School, make_school
+from .school import make_school
 
 CHROMIUM = "/usr/bin/chromium"
-BY_ROLE = {role: name for name, role in USERS.items()}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -41,26 +41,34 @@ def chromium() -> Iterator[Browser]:
         made.close()
 
 
-@pytest.fixture(scope="session")
-def school(tmp_path_factory: pytest.TempPathFactory) -> Iterator[School]:
-    """The service, filled."""
-    folder = tmp_path_factory.mktemp("service")
-    # Nobody heard from its machine and its runner for as long as the tests take.
+@contextmanager
+def open_house(chromium: Browser, folder: Path) -> Iterator[House]:
+    """A school, the page before its service, and nginx before that."""
+    place = folder / "service"
+    place.mkdir()
+    # Nobody hears from its machine and its runner for as long as the tests take.
     patient = {"silent_seconds": 7200, "runner_silent_seconds": 7200, "upkeep_seconds": 0}
-    service = Service(folder, policy_dir=str(folder / "policy"), **patient)
-    try:
-        yield make_school(service)
-    finally:
-        service.close()
+    with ExitStack() as ends:
+        service = Service(place, policy_dir=str(place / "policy"), **patient)
+        ends.callback(service.close)
+        school = make_school(service)
+        page = Page(folder / "page", service).start()
+        ends.callback(page.close)
+        (folder / "front").mkdir()
+        front = Front(page, folder / "front")
+        ends.callback(front.close)
+        yield House(school, page, front, chromium)
 
 
 @pytest.fixture(scope="session")
-def house(
-    school: School, chromium: Browser, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[House]:
-    """The page before that service, behind nginx."""
-    page = Page(tmp_path_factory.mktemp("page") / "page", school.service).start()
-    front = Front(page, tmp_path_factory.mktemp("front"))
-    yield House(school, page, front, chromium)
-    front.close()
-    page.close()
+def house(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """The one that tests only look at."""
+    with open_house(chromium, tmp_path_factory.mktemp("house")) as made:
+        yield made
+
+
+@pytest.fixture
+def own_house(chromium: Browser, tmp_path: Path) -> Iterator[House]:
+    """One that a test may change and break."""
+    with open_house(chromium, tmp_path) as made:
+        yield made

@@ -134,7 +134,7 @@ def _write_images(service: Service, chance: random.Random) -> None:
             continue
         oldest = 40 if name == TOO_OLD else 1
         days = [*range(1, 8), 14, 21, 28, 45, 75] if oldest == 1 else [40, 47, 61]
-        used = chance.randint(14, 38) * GB
+        used = chance.randint(6, 12) * GB
         for days_ago in reversed(days):
             used += chance.randint(-1, 6) * GB // 10
             moment = now - timedelta(days=days_ago, minutes=chance.randint(0, 400))
@@ -149,13 +149,12 @@ def _write_version(
     version = moment.strftime("%Y%m%dT%H%M%SZ")
     vendor, model = vendor_of(name)
     cell = 4 << 20
-    cells = used // cell // 64
+    cells = used // cell
     digest = bytes.fromhex(digest_of(content))
-    # Sparse, so that a manifest is small: 64 cells' worth in each.
     boot = Segment("boot", 0, 1 << 20, Extents.whole(1 << 20), digest, content="table")
     spread = [(number * cell * 4, number * cell * 4 + cell) for number in range(cells)]
     system = Segment(
-        "partition", 1 << 20, 255 << 30 >> 1, Extents.of(spread), digest * cells, 1,
+        "partition", 1 << 20, 230 << 30, Extents.of(spread), digest * cells, 1,
         content="ntfs", method="used", label="Windows",
         unreadable=Extents.of([(0, 4096)] if degraded else []),
     )  # fmt: skip
