@@ -38,7 +38,8 @@ class Visit:
 
     def axe(self) -> list[str]:
         """What axe finds: rule, what it is about, and where."""
-        self.page.evaluate(AXE)
+        if not self.page.evaluate("Boolean(window.axe)"):
+            self.page.evaluate(AXE)
         found: dict[str, Any] = self.page.evaluate(
             "axe.run(document, {resultTypes: ['violations']})"
         )

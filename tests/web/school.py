@@ -7,6 +7,7 @@ import dataclasses
 import json
 import random
 import secrets
+import shutil
 import sqlite3
 import time
 from contextlib import closing
@@ -175,11 +176,13 @@ def _write_version(
 def _write_state(service: Service, chance: random.Random) -> None:
     with closing(sqlite3.connect(service.state / "state.sqlite3")) as db, db:
         for job in _old_jobs(chance):
-            body = json.dumps(dataclasses.asdict(job))
+            text = json.dumps(dataclasses.asdict(job))
             db.execute(
                 "INSERT INTO jobs (id, machine, state, ended_at, body) VALUES (?, ?, ?, ?, ?)",
-                (job.id, job.machine, job.state, job.ended_at, body),
+                (job.id, job.machine, job.state, job.ended_at, text),
             )
+        for key, body in _history(service, chance).items():
+            db.execute("INSERT INTO history VALUES (?, ?)", (key, json.dumps(body)))
         for key, window, nights in _nights(chance):
             db.execute("INSERT INTO windows VALUES (?, ?)", (key, json.dumps(window)))
             for machine, night in nights.items():
@@ -193,6 +196,22 @@ WENT_WRONG = (
     ("The machine did not answer within 300 s of being woken.",
      "Look whether wake-on-LAN is on in its firmware, and the cable is in."),
 )  # fmt: skip
+
+
+def _history(service: Service, chance: random.Random) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    today, room = datetime.now().astimezone().date(), shutil.disk_usage(service.store)
+    share = 1.0
+    for days_ago in range(1, 90):
+        # It grew each night, and a collection freed some now and then.
+        share *= 1.1 if days_ago in (11, 33, 60) else 1 - chance.random() / 80
+        body = {"used": int(room.used * min(share, 1.0)), "total": room.total}
+        found[f"room/{today - timedelta(days=days_ago)}"] = body
+    for name in [*ROOM, *OFFICE]:
+        for path in sorted((service.store / "images" / name).glob("*.json")):
+            body = {"image": name, "version": path.stem, "seconds": chance.randint(170, 420)}
+            found[f"backup/{name}/{path.stem}"] = body
+    return found
 
 
 def _old_jobs(chance: random.Random) -> list[Job]:

@@ -3,9 +3,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 from slipway_web.app import PAGES
 from slipway_web.config import ROLES
@@ -14,7 +11,6 @@ from unit.web.conftest import USERS
 from .house import PHONE, WIDE, House, Visit
 
 BY_ROLE = {role: name for name, role in USERS.items()}
-SCREENS = os.environ.get("SLIPWAY_SCREENS", "")
 
 
 def _paths(house: House, role: str) -> list[str]:
@@ -54,9 +50,6 @@ def _look(visit: Visit, name: str) -> list[str]:
                 "theme => document.documentElement.dataset.bsTheme === theme", arg=theme
             )
             found += [f"{screen} {theme}: {each}" for each in visit.axe()]
-            if SCREENS:
-                file = name.replace("/", "-").partition("?")[0]
-                page.screenshot(path=Path(SCREENS) / f"{file}-{screen}-{theme}.png", full_page=True)
         if (wider := visit.overflow()) > 0:
             found.append(f"{screen}: {wider} pixels wider than the screen")
     said, visit.seen[:] = list(visit.seen), []

@@ -32,6 +32,7 @@ from .images.changes import Changes
 from .images.checks import Checker
 from .images.collector import Collector
 from .images.effects import Effects
+from .images.history import History
 from .images.images import Images
 from .images.labels import Labels
 from .images.memory import Memory
@@ -140,6 +141,7 @@ class Service:
             config.registrations_per_second,
         )
         self.identities = Identities(Rows(state, "identities"))
+        self.history = History(Rows(state, "history"))
 
     def _connect(self, config: Config) -> None:
         self.digest_sets = DigestSets(self.images, self.run)
@@ -248,6 +250,7 @@ class Service:
         each(self.choices.forget)
         each(self.nights.look)
         each(self._take_care, every=hourly)
+        each(self._note_room, every=hourly)
         each(lambda: self.sessions.forget(self.clock.now() - kept), every=hourly)
         each(lambda: self.registrations.sweep(kept), every=hourly)
         each(self._look_after, every=min(hourly, config.upkeep_seconds or hourly))
@@ -258,6 +261,7 @@ class Service:
         await self.publishing.take_up()
         self.openings.take_up()
         await self._take_care()
+        await self._note_room()
         self._tasks.spawn(self.rounds.keep_going())
 
     def release_waiters(self) -> None:
@@ -289,6 +293,10 @@ class Service:
 
     async def _mark(self, bad: set[str]) -> None:
         await self.run(self._scrubber.mark, bad)
+
+    async def _note_room(self) -> None:
+        today = datetime.now().astimezone().date()
+        await self.history.note_room(today, await self.run(self.store.room))
 
     async def _pin_of(self, machine: str) -> Identity | None:
         return await self.run(self.menus.pin, machine)

@@ -16,6 +16,7 @@ from ..choices.ordering import Wanted
 from ..service import Service
 from . import (
     audited,
+    history,
     image_changes,
     images,
     jobs,
@@ -45,6 +46,7 @@ _LENT: tuple[tuple[Caller, APIRouter, tuple[Callable[..., Any], ...]], ...] = (
     (VIEWER, upkeep.admin, (upkeep.prune_plan, upkeep.upkeep)),
     (VIEWER, schedules.admin, (schedules.list_schedules, schedules.get_schedule)),
     (VIEWER, status.admin, (status.status,)),
+    (VIEWER, history.admin, (history.room, history.backups)),
     (ADMIN, audited.admin, (audited.read_audit,)),
     (OPERATOR, jobs.admin, (jobs.cancel_job,)),
     (OPERATOR, sessions.admin, (sessions.end_session,)),

@@ -20,8 +20,7 @@ _FIRST_VISIT = 150_000
 _MEMORY = 150 << 20
 
 
-def test_two_thousand_machines_and_twenty_browsers(own_house: House) -> None:
-    house = own_house
+def test_two_thousand_machines_and_twenty_browsers(house: House) -> None:
     service = house.school.service
     for number in range(16, _MACHINES):
         name = f"hall-pc{number:04}"
