@@ -57,6 +57,7 @@ class School:
             "/images/{image}": f"/images/{image}",
             "/images/{image}/{version}": f"/images/{image}/{self.version}",
             "/jobs/{job}": f"/jobs/{self.running}",
+            "/store/rules": "/store/rules?last=1&daily=3",
             "/order": f"/order?verb=restore&machine={ROOM[1]}",
             **{f"/act/{name}": f"/act/{name}?{about}"
                for name in ("note", "hold", "release", "delete", "copy", "point")},

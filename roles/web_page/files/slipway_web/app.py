@@ -64,6 +64,7 @@ PAGES: dict[str, Page] = {
     "GET /schedules": Page("viewer", schedules.show_all),
     "GET /schedules/{schedule}": Page("viewer", schedules.show),
     "GET /store": Page("viewer", store.show),
+    "GET /store/rules": Page("viewer", store.rules),
     "GET /account": Page("viewer", account.show),
     "POST /account/theme": Page("viewer", account.theme),
     "POST /account/end": Page("viewer", account.end),

@@ -24,6 +24,7 @@ from . import (
     registrations,
     schedules,
     sessions,
+    simulation,
     status,
     upkeep,
 )
@@ -45,6 +46,7 @@ _LENT: tuple[tuple[Caller, APIRouter, tuple[Callable[..., Any], ...]], ...] = (
     (VIEWER, registrations.admin, (registrations.list_registrations,)),
     (VIEWER, upkeep.admin, (upkeep.prune_plan, upkeep.upkeep)),
     (VIEWER, schedules.admin, (schedules.list_schedules, schedules.get_schedule)),
+    (VIEWER, simulation.admin, (simulation.prune_with,)),
     (VIEWER, status.admin, (status.status,)),
     (VIEWER, history.admin, (history.room, history.backups)),
     (ADMIN, audited.admin, (audited.read_audit,)),

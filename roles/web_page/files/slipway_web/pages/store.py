@@ -24,6 +24,7 @@ _COLUMNS = (
 
 
 _DAYS = 90
+RULES = ("last", "daily", "weekly", "monthly", "yearly")
 
 
 async def show(ask: Ask) -> Response:
@@ -66,6 +67,22 @@ def _drawn(days: Sequence[dict[str, Any]]) -> Room | None:
         f"{words.size(newest['used'])} on {newest['day']}"
     )
     return Room(charts.curve(points, _DAYS - 1, most), most, said)
+
+
+async def rules(ask: Ask) -> Response:
+    """What other numbers would remove; nothing is kept of them."""
+    numbers = {name: ask.fields.one(name) for name in RULES}
+    plan, problem = None, ""
+    said = {name: text for name, text in numbers.items() if text}
+    if any(not (text.isascii() and text.isdigit() and len(text) < 5) for text in said.values()):
+        problem = "Say how many: whole numbers from 0 to 9999."
+    elif said:
+        try:
+            plan = await ask.get("/v1/prune/with", **said)
+        except Refused as error:
+            problem = error.message
+    freed = sum(each["own"] or 0 for each in plan["remove"]) if plan else 0
+    return ask.show("rules.html", numbers=numbers, plan=plan, problem=problem, freed=freed)
 
 
 async def _prune(ask: Ask) -> tuple[dict[str, Any] | None, str]:
