@@ -74,7 +74,7 @@ async def state_of(ask: Ask, identifier: str) -> dict[str, Any]:
 def steps_of(job: dict[str, Any], session: dict[str, Any] | None) -> list[tuple[str, str]]:
     """The way of a job: each step `done`, `now`, or nothing yet."""
     there = session is not None and session["state"] != "requested"
-    names = ["Ordered", "Waits for its turn", "The PC is woken", "At work", "Ended"]
+    names = ["Ordered", "In the queue", "PC woken", "At work", "Ended"]
     reached = 1
     if job["started_at"]:
         reached = 3 if there else 2
