@@ -191,6 +191,17 @@ def _write_state(service: Service, chance: random.Random) -> None:
                 db.execute("INSERT INTO nights VALUES (?, ?)", row)
 
 
+OUTPUT = """
+PLAY [Back up] *****************************************************************
+
+TASK [slipway.imaging.imaging_session : Wake the machine] **********************
+changed: [room3-pc03]
+
+TASK [slipway.imaging.imaging_session : Wait until it is there] ****************
+ok: [room3-pc03]
+
+TASK [slipway.imaging.imaging_session : Back up its disks] *********************
+"""
 WENT_WRONG = (
     ("The file system of disk0:2 was not shut down cleanly: Windows hibernates (Fast Startup).",
      "Shut Windows down with `shutdown /s /t 0`, or turn Fast Startup off."),
@@ -322,4 +333,6 @@ def _job_at_work(service: Service, runner: Runner, name: str) -> tuple[str, str]
                 "total": 31_800_000_000, "rate": 214_000_000, "eta": 86}  # fmt: skip
     said = service.http.post("/v1/session/progress", json=progress, headers=token)
     assert said.status_code in (200, 204), said.text
+    says = service.runner.post(f"/v1/jobs/{job['id']}/output", json={"text": OUTPUT})
+    assert says.status_code == 200, says.text
     return str(job["id"]), str(session)

@@ -187,6 +187,7 @@ APPS: dict[str, App] = {
             "GET /v1/jobs": _ROOT,
             "POST /v1/jobs": _root("order a job"),
             "GET /v1/jobs/{job_id}": _ROOT,
+            "GET /v1/jobs/{job_id}/output": _ROOT,
             "DELETE /v1/jobs/{job_id}": _root("cancel a job"),
             "GET /v1/menus/{machine}": _ROOT,
             "GET /v1/next-boots": _ROOT,
@@ -214,6 +215,7 @@ APPS: dict[str, App] = {
         (jobs.runner, sessions.runner, whereabouts.router),
         {
             "POST /v1/jobs/poll": _RUNNER,
+            "POST /v1/jobs/{job_id}/output": _RUNNER,
             "POST /v1/jobs/{job_id}/end": _RUNNER,
             "POST /v1/sessions": _RUNNER,
             "GET /v1/whereabouts/{machine}": _RUNNER,
@@ -232,6 +234,7 @@ APPS: dict[str, App] = {
             "GET /v1/machines/{machine}": _VIEWER,
             "GET /v1/jobs": _VIEWER,
             "GET /v1/jobs/{job_id}": _VIEWER,
+            "GET /v1/jobs/{job_id}/output": _VIEWER,
             "GET /v1/sessions": _VIEWER,
             "GET /v1/sessions/{session_id}": _VIEWER,
             "GET /v1/images": _VIEWER,

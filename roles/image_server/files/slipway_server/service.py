@@ -47,6 +47,7 @@ from .jobs.job import Job
 from .jobs.jobs import Jobs, Limits
 from .jobs.next_boots import NextBoot, NextBoots
 from .jobs.night_book import NightBook
+from .jobs.outputs import Outputs
 from .jobs.schedule_files import plan_file
 from .network.addresses import Addresses
 from .network.strangers import Strangers
@@ -133,6 +134,7 @@ class Service:
                 keep=config.keep_jobs,
             ),
         )
+        self.outputs = Outputs()
         self.next_boots = NextBoots(Records(state, NextBoot, "next_boots"))
         self.registrations = Registrations(
             Rows(state, "registrations"),

@@ -39,7 +39,7 @@ _HOUR = 3600.0
 # Who may ask, whose routes they are, what answers.
 _LENT: tuple[tuple[Caller, APIRouter, tuple[Callable[..., Any], ...]], ...] = (
     (VIEWER, machines.page, (machines.list_machines, machines.get_machine)),
-    (VIEWER, jobs.admin, (jobs.list_jobs, jobs.get_job)),
+    (VIEWER, jobs.admin, (jobs.list_jobs, jobs.get_job, jobs.job_output)),
     (VIEWER, sessions.admin, (sessions.list_sessions, sessions.get_session)),
     (VIEWER, images.admin, (images.list_images, images.get_image)),
     (VIEWER, image_changes.admin, (image_changes.list_trash,)),

@@ -68,6 +68,7 @@ async def state_of(ask: Ask, identifier: str) -> dict[str, Any]:
         "progress": progress_of(session),
         "steps": steps_of(job, session),
         "took": took(job),
+        "output": await ask.get(path("jobs", identifier, "output")),
     }
 
 

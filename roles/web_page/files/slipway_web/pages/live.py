@@ -104,7 +104,9 @@ async def _nothing(ask: Ask) -> _Parts:
 
 
 async def _job(ask: Ask) -> _Parts:
-    return {"job": ask.part("job_state.html", **await state_of(ask, ask.fields.one("job")))}
+    known = await state_of(ask, ask.fields.one("job"))
+    templates = {"job": "job_state.html", "output": "job_output.html"}
+    return {name: ask.part(template, **known) for name, template in templates.items()}
 
 
 async def _running(ask: Ask) -> _Parts:
