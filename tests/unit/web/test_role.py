@@ -111,6 +111,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
                "two PEM files"),
     "nofile": ({"web_page_certificate": "/nowhere/x.pem", "web_page_certificate_key": "/nowhere/y"},
                "/nowhere/x.pem and no file /nowhere/y"),
+    "token": ({"web_page_tokens": [{"name": "robot", "role": "admin", "token_hash": "hunter2"}]},
+              "playbooks/api_token.yml"),
+    "tokenname": ({"web_page_tokens": [{"name": "anna", "role": "admin", "token_hash": "0" * 64}]},
+                  "be no user's"),
     "idle": ({"web_page_idle_minutes": 0}, "1 to 720"),
 }  # fmt: skip
 

@@ -14,7 +14,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from . import views
+from . import api, views
 from .asking import COOKIE, Ask, Site, from_our_page, go, read_form
 from .config import Role
 from .forms import FormError, parse
@@ -86,6 +86,7 @@ def build(site: Site) -> FastAPI:
     for line, page in PAGES.items():
         method, path = line.split(" ")
         app.add_api_route(path, _gate(site, page), methods=[method], response_model=None)
+    api.add_to(app, site)
     app.mount("/static", StaticFiles(directory=views.STATIC))
     app.add_exception_handler(HTTPException, _no_page(site))
     app.add_middleware(_Headers)

@@ -35,6 +35,20 @@ class User:
 
 
 @dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
+class Token:
+    """A program that may ask. Its name stands in the audit, as a user's does."""
+
+    name: Annotated[str, Field(pattern="^[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}$")]
+    role: Role
+    # SHA-256 of the token, which is random: it needs no slow hash.
+    token_hash: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+    def may(self, role: Role) -> bool:
+        """Whether it has that role, or one that may more."""
+        return ROLES.index(self.role) >= ROLES.index(role)
+
+
+@dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
 class Config:
     """What the role web_page decides for the page."""
 
@@ -45,6 +59,7 @@ class Config:
     idle_seconds: Annotated[int, Field(ge=60)] = 3600
     longest_seconds: Annotated[int, Field(ge=60)] = 12 * 3600
     restores: bool = True
+    tokens: Annotated[tuple[Token, ...], Field(max_length=500)] = ()
 
     def user(self, name: str) -> User | None:
         """The user of that name."""
@@ -69,8 +84,12 @@ def load(path: Path) -> Config:
 
 
 def _problems(config: Config) -> list[str]:
-    names = [each.name for each in config.users]
-    found = [f"users: {name} stands there twice" for name in sorted(names) if names.count(name) > 1]
+    names = [each.name for each in config.users] + [each.name for each in config.tokens]
+    found = [
+        f"users, tokens: {name} stands there twice"
+        for name in sorted(names)
+        if names.count(name) > 1
+    ]
     if not any(each.role == "admin" for each in config.users):
         found.append("users: nobody has the role admin")
     for each in config.users:
