@@ -81,11 +81,11 @@ define tier
 	  exit $$status
 	fi
 endef
-.PHONY: test lint test-unit test-plays test-storage test-e2e test-slow fuzz
-test: setup ## everything but the slow tests: lint, unit, storage, plays, e2e
+.PHONY: test lint test-unit test-plays test-web test-storage test-e2e test-slow fuzz
+test: setup ## everything but the slow tests: lint, unit, web, storage, plays, e2e
 	$(MAKE) --no-print-directory lint test-unit
 	# Whole trips mostly wait for PCs that boot: the storage tier has the cores meanwhile.
-	$(MAKE) --no-print-directory -k -j2 --output-sync=target test-e2e test-storage test-plays
+	$(MAKE) --no-print-directory -k -j2 --output-sync=target test-e2e test-storage test-plays test-web
 
 lint: setup ## ruff, mypy, yamllint, ansible-lint
 	ruff format --check .
@@ -100,6 +100,9 @@ test-unit: setup ## fast tests, no root needed; says how much of the code they r
 
 test-plays: setup $(SSHD) ## whole playbooks without a lab, the service killed and under load; no root needed
 	$(call tier,-n auto --dist loadgroup -m plays tests/unit,nice)
+
+test-web: setup $(NGINX) ## the page in a real browser: each page for each role, each action, the keyboard alone; no root needed
+	$(call tier,-m web tests/web,nice)
 
 test-storage: setup $(NGINX) ## real file systems on loop devices, bytes compared (root)
 	$(call tier,-n auto --dist loadgroup -m 'storage and not slow' tests/storage,$(SUDO) env PATH='$(PATH)' nice)

@@ -127,6 +127,11 @@ class AdminApi:
         }
         return self._request("POST", path, how)
 
+    def job_says(self, identifier: str, text: str) -> dict[str, Any]:
+        """Tell what Ansible said in a job since the last time."""
+        path = f"/v1/jobs/{quote(identifier, safe='')}/output"
+        return self._request("POST", path, {"text": text})
+
     def jobs(self) -> dict[str, Any]:
         """Return the jobs that the service remembers, and whether a runner is there."""
         return self._request("GET", "/v1/jobs")

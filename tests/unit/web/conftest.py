@@ -169,7 +169,8 @@ class Page:
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """One page and one service for the tests of a file."""
-    service = Service(tmp_path_factory.mktemp("service")).start()
+    folder = tmp_path_factory.mktemp("service")
+    service = Service(folder, policy_dir=str(folder / "policy")).start()
     made = Page(tmp_path_factory.mktemp("page") / "page", service)
     yield made.start()
     made.close()

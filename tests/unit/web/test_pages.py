@@ -12,6 +12,7 @@ from slipway_web.config import ROLES
 from ..server.choosing import make_chooser, order
 from ..server.conftest import Service, cell
 from ..server.test_registrations import report
+from ..server.test_schedules import write as write_schedules
 from .conftest import USERS, Browser, Page, forms
 
 BY_ROLE = {role: name for name, role in USERS.items()}
@@ -34,12 +35,17 @@ def places(page: Page) -> dict[str, str]:
     body = {"image": older[0]}
     assert service.admin.post("/v1/aliases/alias-of-pages", json=body).status_code == 200
     registration = service.http.post("/v1/registrations", json=report()).json()["registration"]
+    nightly = {"verb": "wake", "machines": [pc.name], "from": "03:00", "to": "03:01"}
+    never = ["2000-01-01..2100-01-01"]
+    write_schedules(service, nightly=nightly | {"except": never})
     of_version = f"image={older[0]}&version={older[1]}"
     return {
         "/machines/{machine}": f"/machines/{pc.name}",
         "/images/{image}": f"/images/{pc.name}",
         "/images/{image}/{version}": f"/images/{pc.name}/{version}",
         "/jobs/{job}": f"/jobs/{job}",
+        "/schedules/{schedule}": "/schedules/nightly",
+        **{f"/act/{name}": f"/act/{name}?schedule=nightly" for name in ("run", "pause", "skip")},
         "/order": f"/order?verb=backup&machine={pc.name}",
         **{
             f"/act/{name}": f"/act/{name}?{of_version}"

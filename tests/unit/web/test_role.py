@@ -18,25 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import jinja2
 import pytest
 import yaml
 
 from ..roles.rendering import run
 from ..server.choosing import password_hash
-from ..server.nginx_site import configuration, make_certificates, unpack_nginx
 from .conftest import PASSWORDS, ROOT, Page
+from .front import ROLE, VARS, Front, render
 
-ROLE = ROOT / "roles/web_page"
-VARS = yaml.safe_load((ROLE / "vars/main.yml").read_text())
 SERVER = yaml.safe_load((ROOT / "roles/image_server/vars/main.yml").read_text())
 ADMIN = {"name": "anna", "role": "admin", "password_hash": password_hash()}
-
-
-def render(template: str, **values: Any) -> str:
-    text = (ROLE / "templates" / template).read_text()
-    made = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(text)
-    return made.render({"ansible_managed": "test"} | VARS | values)
 
 
 def packed() -> dict[str, bytes]:
@@ -125,6 +116,14 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"web_page_certificate": "/nowhere/x.pem", "web_page_certificate_key": "/nowhere/y"},
         "/nowhere/x.pem and no file /nowhere/y",
     ),
+    "token": (
+        {"web_page_tokens": [{"name": "robot", "role": "admin", "token_hash": "hunter2"}]},
+        "playbooks/api_token.yml",
+    ),
+    "tokenname": (
+        {"web_page_tokens": [{"name": "anna", "role": "admin", "token_hash": "0" * 64}]},
+        "be no user's",
+    ),
     "idle": ({"web_page_idle_minutes": 0}, "1 to 720"),
 }
 
@@ -179,44 +178,21 @@ def test_what_can_not_be_is_refused_and_the_rest_is_written(tmp_path: Path) -> N
 
 
 @pytest.fixture(scope="module")
-def front(page: Page, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]:
-    """The role's nginx before the page: its port, and its CA's certificate."""
-    folder = tmp_path_factory.mktemp("front")
-    make_certificates(folder, "DNS:server", "IP:127.0.0.1")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    site = render(
-        "etc/nginx/conf.d/slipway-web.conf.j2",
-        _web_page_port=f"127.0.0.1:{port}",
-        _web_page_socket=str(page.folder / "page"),
-        _web_page_logs=str(folder),
-        _web_page_certificate=str(folder / "server.crt"),
-        _web_page_key=str(folder / "server.key"),
-    )
-    (folder / "nginx.conf").write_text(configuration(folder, site))
-    process = subprocess.Popen([unpack_nginx(), "-c", folder / "nginx.conf"])
-    for _ in range(200):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        assert process.poll() is None, "nginx takes no such site"
-        time.sleep(0.05)
-    yield port, folder / "ca.crt"
-    process.terminate()
-    process.wait(30)
+def front(page: Page, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    made = Front(page, tmp_path_factory.mktemp("front"))
+    yield made
+    made.close()
 
 
-def client(front: tuple[int, Path]) -> httpx.Client:
-    port, authority = front
-    context = ssl.create_default_context(cafile=str(authority))
+def client(front: Front) -> httpx.Client:
+    context = ssl.create_default_context(cafile=str(front.authority))
     # Its dates are as the test made them, and strict checks are for CAs of the world.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    return httpx.Client(verify=context, base_url=f"https://127.0.0.1:{port}", timeout=30)
+    return httpx.Client(verify=context, base_url=front.url, timeout=30)
 
 
-def test_the_page_behind_nginx(page: Page, front: tuple[int, Path]) -> None:
-    port, authority = front
+def test_the_page_behind_nginx(page: Page, front: Front) -> None:
+    port, authority = front.port, front.authority
     with client(front) as browser:
         assert browser.get("/").status_code == 303
         origin = {"Origin": f"https://127.0.0.1:{port}"}
@@ -245,7 +221,7 @@ def test_the_page_behind_nginx(page: Page, front: tuple[int, Path]) -> None:
         assert wrapped.selected_alpn_protocol() == "h2"
 
 
-def test_a_page_that_is_gone_is_said_by_nginx(page: Page, front: tuple[int, Path]) -> None:
+def test_a_page_that_is_gone_is_said_by_nginx(page: Page, front: Front) -> None:
     page.stop()
     try:
         with client(front) as browser:
@@ -258,10 +234,10 @@ def test_a_page_that_is_gone_is_said_by_nginx(page: Page, front: tuple[int, Path
         assert browser.get("/sign-in").status_code == 200
 
 
-def test_no_cookie_and_no_query_is_logged(page: Page, front: tuple[int, Path]) -> None:
+def test_no_cookie_and_no_query_is_logged(page: Page, front: Front) -> None:
     with client(front) as browser:
         browser.get("/machines?q=secret-query", headers={"Cookie": "__Host-slipway=secret-cookie"})
     time.sleep(5.5)
-    said = (front[1].parent / "access.log").read_text()
+    said = (front.authority.parent / "access.log").read_text()
     assert "GET /machines" in said
     assert "secret" not in said

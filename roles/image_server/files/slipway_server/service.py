@@ -35,6 +35,7 @@ from .images.changes import Changes
 from .images.checks import Checker
 from .images.collector import Collector
 from .images.effects import Effects
+from .images.history import History
 from .images.images import Images
 from .images.known import Known
 from .images.labels import Labels
@@ -50,6 +51,7 @@ from .jobs.job import Job
 from .jobs.jobs import Jobs, Limits
 from .jobs.next_boots import NextBoot, NextBoots
 from .jobs.night_book import NightBook
+from .jobs.outputs import Outputs
 from .jobs.schedule_files import plan_file
 from .network.addresses import Addresses
 from .network.strangers import Strangers
@@ -136,6 +138,7 @@ class Service:
                 keep=config.keep_jobs,
             ),
         )
+        self.outputs = Outputs()
         self.next_boots = NextBoots(Records(state, NextBoot, "next_boots"))
         self.registrations = Registrations(
             Rows(state, "registrations"),
@@ -144,6 +147,7 @@ class Service:
             config.registrations_per_second,
         )
         self.identities = Identities(Rows(state, "identities"))
+        self.history = History(Rows(state, "history"))
 
     def _connect(self, config: Config) -> None:
         self.digest_sets = DigestSets(self.images, self.run)
@@ -280,6 +284,7 @@ class Service:
         each(self.nights.look)
         each(self._telling.look)
         each(self._take_care, every=hourly)
+        each(self._note_room, every=hourly)
         each(lambda: self.sessions.forget(self.clock.now() - kept), every=hourly)
         each(lambda: self.registrations.sweep(kept), every=hourly)
         each(self._look_after, every=min(hourly, config.upkeep_seconds or hourly))
@@ -290,6 +295,7 @@ class Service:
         await self.publishing.take_up()
         self.openings.take_up()
         await self._take_care()
+        await self._note_room()
         self._tasks.spawn(self.rounds.keep_going())
 
     def release_waiters(self) -> None:
@@ -324,6 +330,10 @@ class Service:
 
     async def _mark(self, bad: set[str]) -> None:
         await self.run(self._scrubber.mark, bad)
+
+    async def _note_room(self) -> None:
+        today = datetime.now().astimezone().date()
+        await self.history.note_room(today, await self.run(self.store.room))
 
     async def _pin_of(self, machine: str) -> Identity | None:
         return await self.run(self.menus.pin, machine)

@@ -18,6 +18,7 @@ from .output import SUFFIX, Output, tidy
 from .play import Ending, play
 from .runner import Runner
 from .settings import Settings, SettingsError, load
+from .telling import Teller
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -46,21 +47,29 @@ def main(arguments: list[str] | None = None) -> int:
 
 def make(settings: Settings) -> Runner:
     """A runner with its folders."""
-    outputs = settings.state / "output"
+    outputs, service = settings.state / "output", AdminApi(str(settings.socket))
     for folder in (outputs, settings.state / "work", settings.state / "known_hosts"):
         folder.mkdir(mode=0o750, exist_ok=True)
     return Runner(
-        AdminApi(str(settings.socket)),
-        partial(_recorded, settings, outputs),
+        service,
+        partial(_recorded, settings, service, outputs),
         settings.limit,
         partial(tidy, outputs, settings.output_days, settings.output_files),
     )
 
 
 def _recorded(
-    settings: Settings, outputs: Path, job: Mapping[str, Any], stopped: Callable[[], bool]
+    settings: Settings,
+    service: AdminApi,
+    outputs: Path,
+    job: Mapping[str, Any],
+    stopped: Callable[[], bool],
 ) -> Ending:
-    with Output(outputs / f"{job['id']}{SUFFIX}", settings.output_bytes) as output:
+    path = outputs / f"{job['id']}{SUFFIX}"
+    with (
+        Teller(service, job["id"]) as teller,
+        Output(path, settings.output_bytes, teller.add) as output,
+    ):
         ending = play(job, settings, output, stopped)
         output.write(f"\n{ending.outcome}: {ending.message}".rstrip(": "))
         return ending

@@ -17,8 +17,11 @@ SUFFIX = ".txt"
 class Output:
     """The output of one job, written as it comes so that it can be read meanwhile."""
 
-    def __init__(self, path: Path, limit: int) -> None:
-        """Begin the file anew."""
+    def __init__(
+        self, path: Path, limit: int, tell: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """Begin the file anew; what is written is also told."""
+        self._tell = tell
         self._limit = limit
         self._left = limit
         self._file = path.open("w", encoding="utf-8")
@@ -36,6 +39,7 @@ class Output:
         self._left -= len(data)
         self._file.write(plain)
         self._file.flush()
+        self._tell(plain)
 
     def __enter__(self) -> Output:
         """Write within a with block."""

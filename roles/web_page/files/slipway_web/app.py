@@ -14,7 +14,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from . import views
+from . import api, views
 from .asking import COOKIE, Ask, Site, from_our_page, go, read_form
 from .config import Role
 from .forms import FormError, parse
@@ -29,6 +29,7 @@ from .pages import (
     orders,
     overview,
     registrations,
+    schedules,
     sign_in,
     store,
 )
@@ -60,7 +61,10 @@ PAGES: dict[str, Page] = {
     "GET /jobs/{job}": Page("viewer", jobs.show),
     "GET /live": Page("viewer", live.stream),
     "GET /registrations": Page("viewer", registrations.show_all),
+    "GET /schedules": Page("viewer", schedules.show_all),
+    "GET /schedules/{schedule}": Page("viewer", schedules.show),
     "GET /store": Page("viewer", store.show),
+    "GET /store/rules": Page("viewer", store.rules),
     "GET /account": Page("viewer", account.show),
     "POST /account/theme": Page("viewer", account.theme),
     "POST /account/end": Page("viewer", account.end),
@@ -82,6 +86,7 @@ def build(site: Site) -> FastAPI:
     for line, page in PAGES.items():
         method, path = line.split(" ")
         app.add_api_route(path, _gate(site, page), methods=[method], response_model=None)
+    api.add_to(app, site)
     app.mount("/static", StaticFiles(directory=views.STATIC))
     app.add_exception_handler(HTTPException, _no_page(site))
     app.add_middleware(_Headers)

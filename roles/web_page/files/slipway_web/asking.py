@@ -59,9 +59,8 @@ class Ask:
 
     @property
     def address(self) -> str:
-        """The browser's, as nginx saw it: nobody else can reach the socket."""
-        said = self.request.headers.get("x-real-ip", "")
-        return said if said and all(each in "0123456789abcdef.:" for each in said) else "0.0.0.0"
+        """The browser's."""
+        return address_of(self.request)
 
     def at(self, name: str) -> str:
         """A part of the path."""
@@ -109,6 +108,12 @@ class Ask:
         )
 
 
+def address_of(request: Request) -> str:
+    """Who asks, as nginx saw it: nobody else can reach the socket."""
+    said = request.headers.get("x-real-ip", "")
+    return said if said and all(each in "0123456789abcdef.:" for each in said) else "0.0.0.0"
+
+
 def go(to: str) -> Response:
     """Send the browser to a page of ours; after a POST it gets it with GET."""
     return RedirectResponse(to, 303)
@@ -131,6 +136,11 @@ async def read_form(request: Request) -> Fields:
     """The form of a POST; FormError when it is none, too long or too slow."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
         raise FormError("It is no form.")
+    return forms.parse(await read_body(request))
+
+
+async def read_body(request: Request) -> bytes:
+    """What is sent, and of too much a little more than is taken; FormError when it is too slow."""
     body = bytearray()
     try:
         async with asyncio.timeout(_BODY_SECONDS):
@@ -140,4 +150,4 @@ async def read_form(request: Request) -> Fields:
                     break
     except TimeoutError:
         raise FormError("It came too slowly.") from None
-    return forms.parse(bytes(body))
+    return bytes(body)

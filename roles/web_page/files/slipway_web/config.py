@@ -3,10 +3,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 from pydantic.dataclasses import dataclass
 
 from .passwords import PasswordHash
@@ -44,14 +52,30 @@ class User:
 
 
 def _together(users: tuple[User, ...]) -> tuple[User, ...]:
-    names = [each.name for each in users]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    found = [f"{name} stands there twice" for name in twice]
+    found = _twice([each.name for each in users])
     if not any(each.role == "admin" for each in users):
         found.append("nobody has the role admin")
     if found:
         raise ValueError("; ".join(found))
     return users
+
+
+def _twice(names: Sequence[str]) -> list[str]:
+    return [f"{name} stands there twice" for name in sorted({*names}) if names.count(name) > 1]
+
+
+@dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
+class Token:
+    """A program that may ask. Its name stands in the audit, as a user's does."""
+
+    name: Annotated[str, Field(pattern="^[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}$")]
+    role: Role
+    # SHA-256 of the token, which is random: it needs no slow hash.
+    token_hash: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+    def may(self, role: Role) -> bool:
+        """Whether it has that role, or one that may more."""
+        return ROLES.index(self.role) >= ROLES.index(role)
 
 
 @dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
@@ -67,6 +91,15 @@ class Config:
     idle_seconds: Annotated[int, Field(ge=60)] = 3600
     longest_seconds: Annotated[int, Field(ge=60)] = 12 * 3600
     restores: bool = True
+    tokens: Annotated[tuple[Token, ...], Field(max_length=500)] = ()
+
+    @model_validator(mode="after")
+    def _names_of_their_own(self) -> Self:
+        if found := _twice(
+            [each.name for each in self.users] + [each.name for each in self.tokens]
+        ):
+            raise ValueError("users, tokens: " + "; ".join(found))
+        return self
 
     def user(self, name: str) -> User | None:
         """The user of that name."""

@@ -32,6 +32,10 @@ class Fields:
         """A value as it was typed, as a password is."""
         return self._values.get(name, [""])[-1]
 
+    def all(self) -> list[tuple[str, str]]:
+        """Every name with each of its values."""
+        return [(name, value) for name, values in self._values.items() for value in values]
+
     def many(self, name: str) -> list[str]:
         """All values of a name, each once."""
         return list(dict.fromkeys(each.strip() for each in self._values.get(name, [])))

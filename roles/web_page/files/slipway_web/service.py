@@ -10,7 +10,7 @@ import re
 import socket
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,6 +101,18 @@ class Service:
         target = path + (f"?{urlencode(query)}" if query else "")
         status, text = await self._ask(method, target, who, body, _LONG_SECONDS)
         return _checked(status, text)
+
+    async def pass_on(
+        self,
+        method: str,
+        path: str,
+        who: Mapping[str, str],
+        body: Any,
+        query: Sequence[tuple[str, str]],
+    ) -> tuple[int, bytes]:
+        """Status and text of an answer, whatever it is. ServiceDown: there is none."""
+        target = path + (f"?{urlencode(query)}" if query else "")
+        return await self._ask(method, target, who, body, _LONG_SECONDS)
 
     async def _ask(
         self, method: str, target: str, who: Mapping[str, str], body: Any, seconds: float

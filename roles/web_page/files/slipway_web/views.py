@@ -38,7 +38,7 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = (words.size, words.moment, words.age, words.colour, words.number)
+    filters = (words.size, words.moment, words.age, words.colour, words.number, words.span)
     made.filters |= {each.__name__: each for each in filters}
     made.globals["ROLES"] = ROLES
     return made

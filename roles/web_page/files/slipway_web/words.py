@@ -13,8 +13,9 @@ _SPANS = ((86400, "day"), (3600, "hour"), (60, "minute"))
 _COLOURS = {
     "done": "green", "sound": "green", "good": "green", "approved": "green", "checked_in": "azure",
     "running": "azure", "queued": "azure", "requested": "azure", "waiting": "yellow",
-    "degraded": "yellow", "abandoned": "yellow", "cancelled": "secondary", "refused": "secondary",
-    "failed": "red", "broken": "red", "expired": "red",
+    "degraded": "yellow", "abandoned": "yellow", "warning": "yellow", "old": "yellow",
+    "was_on": "yellow", "postponed": "yellow", "no_answer": "red", "not_reached": "red",
+    "failed": "red", "broken": "red", "expired": "red", "missed": "red",
 }  # fmt: skip
 
 
@@ -66,6 +67,16 @@ def age(said: Any) -> str:
             count = int(since // length)
             return f"{count} {name}{'s' if count > 1 else ''} ago"
     return "just now" if since > -60 else "to come"
+
+
+def span(seconds: Any) -> str:
+    """How long something takes: `4 min 10 s`, `2 h 5 min`."""
+    whole = int(number(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def colour(state: Any) -> str:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -75,6 +76,9 @@ async def publish(
             except OSError as error:
                 raise files.as_service_error(error, "The manifest") from error
             image, version, new = await service.publishing.publish(item.id, body, digest)
+    if new and item.checked_in_at is not None:
+        seconds = time.time() - item.checked_in_at
+        await service.history.note_backup(item.machine, image, version, seconds)
     published = {"name": image, "version": version, "warning": _ahead(image, version)}
     return JSONResponse(published, 201 if new else 200)
 

@@ -74,6 +74,26 @@ async def poll(asked: models.PollRequest, service: ServiceDep) -> Any:
     return {"begin": [service.jobs.view(job) for job in begin], "stop": stop}
 
 
+@admin.get(
+    "/jobs/{job_id}/output", response_model=models.JobOutput, responses=refusals("no_such_job")
+)
+async def job_output(job_id: str, service: ServiceDep) -> Any:
+    """The last of what Ansible said in a job since the service was started."""
+    text, cut = service.outputs.of(service.jobs.get(job_id).id)
+    return {"text": text, "cut": cut}
+
+
+@runner.post(
+    "/jobs/{job_id}/output",
+    response_model=models.JobOutput,
+    responses=refusals("no_such_job", *BODY),
+)
+async def job_says(job_id: str, said: models.JobSays, service: ServiceDep) -> Any:
+    """What Ansible said in a job since the last time."""
+    service.outputs.add(service.jobs.get(job_id).id, said.text)
+    return {"text": "", "cut": False}
+
+
 @runner.post(
     "/jobs/{job_id}/end",
     response_model=models.JobView,

@@ -16,12 +16,15 @@ from ..choices.ordering import Wanted
 from ..service import Service
 from . import (
     audited,
+    history,
     image_changes,
     images,
     jobs,
     machines,
     registrations,
+    schedules,
     sessions,
+    simulation,
     status,
     upkeep,
 )
@@ -36,17 +39,25 @@ _HOUR = 3600.0
 # Who may ask, whose routes they are, what answers.
 _LENT: tuple[tuple[Caller, APIRouter, tuple[Callable[..., Any], ...]], ...] = (
     (VIEWER, machines.page, (machines.list_machines, machines.get_machine)),
-    (VIEWER, jobs.admin, (jobs.list_jobs, jobs.get_job)),
+    (VIEWER, jobs.admin, (jobs.list_jobs, jobs.get_job, jobs.job_output)),
     (VIEWER, sessions.admin, (sessions.list_sessions, sessions.get_session)),
     (VIEWER, images.admin, (images.list_images, images.get_image)),
     (VIEWER, image_changes.admin, (image_changes.list_trash,)),
     (VIEWER, registrations.admin, (registrations.list_registrations,)),
     (VIEWER, upkeep.admin, (upkeep.prune_plan, upkeep.upkeep)),
+    (VIEWER, schedules.admin, (schedules.list_schedules, schedules.get_schedule)),
+    (VIEWER, simulation.admin, (simulation.prune_with,)),
     (VIEWER, status.admin, (status.status,)),
+    (VIEWER, history.admin, (history.room, history.backups)),
     (ADMIN, audited.admin, (audited.read_audit,)),
     (OPERATOR, jobs.admin, (jobs.cancel_job,)),
     (OPERATOR, sessions.admin, (sessions.end_session,)),
     (OPERATOR, image_changes.admin, (image_changes.label,)),
+    (
+        OPERATOR,
+        schedules.admin,
+        (schedules.run_schedule, schedules.pause_schedule, schedules.skip_window),
+    ),
     (
         ADMIN,
         image_changes.admin,

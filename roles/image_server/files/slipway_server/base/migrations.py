@@ -101,12 +101,18 @@ def _told(db: sqlite3.Connection, _: Path) -> None:
         db.execute(f"CREATE TABLE {table} (key TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT")
 
 
+def _history(db: sqlite3.Connection, _: Path) -> None:
+    """Form 6: the store's room day by day, and how long backups took."""
+    db.execute("CREATE TABLE history (key TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT")
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection, Path], None], ...] = (
     _one_file,
     _jobs_for_everybody,
     _looked_after,
     _schedules,
     _told,
+    _history,
 )
 
 

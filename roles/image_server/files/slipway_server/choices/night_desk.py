@@ -20,8 +20,9 @@ from ..jobs.windows import Window
 from .menu_files import MenuFiles
 from .nights import Nights
 
-# So many windows are shown of each schedule.
-_SHOWN = 14
+# So many windows are shown of each schedule, and of so many how each machine ended.
+_SHOWN = 30
+_TOLD = 14
 _NAMED = 5
 
 
@@ -55,7 +56,7 @@ class NightDesk:
         """One schedule, with how each machine's night ended."""
         plan, _ = await self._known(name)
         return self._view(plan, name) | {
-            "nights": [_outcomes(each) for each in self._book.records(name)[-_SHOWN:]]
+            "nights": [_outcomes(each) for each in self._book.records(name)[-_TOLD:]]
         }
 
     async def start(self, name: str, by: str) -> dict[str, Any]:

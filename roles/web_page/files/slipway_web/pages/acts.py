@@ -140,6 +140,15 @@ async def _session(ask: Ask) -> Facts:
     return {"Machine": item["machine"], "Verb": item["verb"], "State": item["state"]}
 
 
+async def _schedule(ask: Ask) -> Facts:
+    said = await ask.get(path("schedules", ask.fields.one("schedule")))
+    return {"Schedule": said["name"], "Verb": said["verb"], "Machines": len(said["machines"]),
+            "Window": f"{said['from']} to {said['to']}, {said['time_zone']}",
+            "Open now": said["open"] or "", "Next": (said["next"] or {}).get("key", ""),
+            "Paused until": said["paused_until"] or "",
+            "Left out": said["skips"] or ""}  # fmt: skip
+
+
 async def _registration(ask: Ask) -> Facts:
     for each in (await ask.get(path("registrations")))["registrations"]:
         if each["id"] == ask.fields.one("id"):
@@ -215,6 +224,16 @@ async def _drop_alias(ask: Ask) -> str:
     return "/images"
 
 
+def _of_schedule(verb: str) -> Callable[[Ask], Awaitable[str]]:
+    async def do(ask: Ask) -> str:
+        name, until = ask.fields.one("schedule"), ask.fields.one("text")
+        said = {"until": until or None} if verb == "pause" else None
+        await ask.act("POST", path("schedules", name, verb), said)
+        return f"/schedules/{name}"
+
+    return do
+
+
 async def _prune(ask: Ask) -> str:
     plan = await ask.get(path("prune"))
     # The service looks once more whether it is this one.
@@ -257,6 +276,16 @@ ACTS: dict[str, Act] = {
         Act("end-session", "operator", "End a session",
             "Its token dies at once; what the PC does at that moment ends unfinished.",
             ("session",), _session, _end_session),
+        Act("run", "operator", "Run a schedule now",
+            "A window opens at once, as long as its others. Who is due is woken in turn.",
+            ("schedule",), _schedule, _of_schedule("run")),
+        Act("pause", "operator", "Pause a schedule",
+            "Nothing is ordered until then; what is at work goes on.",
+            ("schedule",), _schedule, _of_schedule("pause"),
+            ("text", "Until, such as 2026-12-24 (empty: go on now)")),
+        Act("skip", "operator", "Leave a window out",
+            "Nothing more is ordered in the window that is open, or nothing in the next.",
+            ("schedule",), _schedule, _of_schedule("skip")),
         Act("refuse", "admin", "Refuse a registration", "The PC is sent away.",
             ("id",), _registration, _refuse, ("text", "Reason, as the PC shows it")),
     )

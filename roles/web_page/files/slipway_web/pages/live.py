@@ -5,26 +5,29 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import ClassVar
 
 from fastapi import Response
 from fastapi.responses import StreamingResponse
 
 from ..asking import COOKIE, Ask
 from ..service import Refused, ServiceDown, path
-from .jobs import state_of
+from .jobs import running_now, state_of
 
 _TICK_SECONDS = 1.0
 # A browser asks again by itself; whether it still may is looked at each time.
 _LONGEST_SECONDS = 600.0
 _QUIET_SECONDS = 15.0
 _MOST = 300
+_Parts = dict[str, str]
 
 
 class _Streams:
-    """How many there are."""
+    """How many there are, and what was made for any of them: all see the same."""
 
     count = 0
+    made: ClassVar[dict[str, tuple[float, asyncio.Task[_Parts]]]] = {}
 
 
 async def stream(ask: Ask) -> Response:
@@ -60,21 +63,54 @@ def _still_signed_in(ask: Ask) -> bool:
     return ask.site.sign_ins.of(ask.request.cookies.get(COOKIE, ""), seen=False) is not None
 
 
-async def _now(ask: Ask) -> dict[str, str]:
-    """The parts of the page as they are now."""
-    ask.stale, found, job = None, {}, ask.fields.one("job")
+async def _now(ask: Ask) -> _Parts:
+    """The parts of the page as they are now; twenty tabs cost what one does."""
+    job, part = ask.fields.one("job"), ask.fields.one("part")
+    wanted: Callable[[Ask], Awaitable[_Parts]] = _nothing
+    if job:
+        wanted = _job
+    elif part == "running":
+        wanted = _running
+    return await _shared(f"{wanted.__name__} {job}", lambda: _parts(ask, wanted))
+
+
+async def _shared(key: str, make: Callable[[], Awaitable[_Parts]]) -> _Parts:
+    now = time.monotonic()
+    for old, (at, _) in list(_Streams.made.items()):
+        if now - at > _TICK_SECONDS / 2:
+            del _Streams.made[old]
+    if key not in _Streams.made:
+        _Streams.made[key] = (now, asyncio.ensure_future(make()))
+    # Who goes away ends his own stream, and not what others wait for.
+    return await asyncio.shield(_Streams.made[key][1])
+
+
+async def _parts(ask: Ask, wanted: Callable[[Ask], Awaitable[_Parts]]) -> _Parts:
+    ask.stale = None
     try:
-        if job:
-            found["job"] = ask.part("job_state.html", **await state_of(ask, job))
-        else:
-            await ask.get(path("upkeep"))
+        found = await wanted(ask)
     except ServiceDown:
-        ask.stale = time.time()
+        ask.stale, found = time.time(), {}
     except Refused:
         # The job was forgotten; the page shows what it was.
-        pass
+        found = {}
     # To the minute, so that it is one event.
     return found | {"banner": ask.part("banner.html")}
+
+
+async def _nothing(ask: Ask) -> _Parts:
+    await ask.get(path("upkeep"))
+    return {}
+
+
+async def _job(ask: Ask) -> _Parts:
+    known = await state_of(ask, ask.fields.one("job"))
+    templates = {"job": "job_state.html", "output": "job_output.html"}
+    return {name: ask.part(template, **known) for name, template in templates.items()}
+
+
+async def _running(ask: Ask) -> _Parts:
+    return {"running": ask.part("running.html", running=await running_now(ask))}
 
 
 def _event(name: str, text: str) -> str:

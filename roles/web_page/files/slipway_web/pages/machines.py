@@ -7,10 +7,10 @@ from typing import Any
 
 from fastapi import Response
 
-from .. import words
+from .. import charts, words
 from ..asking import Ask
 from ..lists import Column, listed
-from ..service import path
+from ..service import Refused, path
 
 _COLUMNS = (
     Column("name", "Machine", lambda row: row["name"]),
@@ -21,10 +21,14 @@ _COLUMNS = (
 )
 
 
+# So many backups are drawn.
+_SHOWN = 30
+
+
 async def show_all(ask: Ask) -> Response:
     """All machines of this server."""
     rows = (await ask.get(path("machines")))["machines"]
-    return ask.show("machines.html", list=listed(rows, _COLUMNS, ask.fields, _text))
+    return ask.show("machines.html", list=listed(rows, _COLUMNS, ask.fields, _text, ["mark"]))
 
 
 def _text(row: dict[str, Any]) -> str:
@@ -38,13 +42,43 @@ async def show(ask: Ask) -> Response:
     jobs = (await ask.get(path("jobs")))["jobs"]
     sessions = (await ask.get(path("sessions")))["sessions"]
     name = machine["name"]
+    versions = await _versions(ask, machine)
+    took = {
+        each["version"]: each["seconds"]
+        for each in (await ask.get(path("backups", name)))["backups"]
+    }
     return ask.show(
         "machine.html",
         machine=machine,
         disks=disks_of(machine),
+        sizes=charts.columns(
+            [
+                (each["bytes"], f"{each['version']}: {words.size(each['bytes'])}")
+                for each in versions
+            ]
+        ),
+        most=max((each["bytes"] for each in versions), default=0),
+        durations=charts.columns(
+            [(seconds, f"{version}: {words.span(seconds)}") for version, seconds in took.items()],
+            "green",
+        ),
+        longest=max(took.values(), default=0.0),
         jobs=[each for each in reversed(jobs) if each["machine"] == name][:20],
         sessions=[each for each in reversed(sessions) if each["machine"] == name][:20],
     )
+
+
+async def _versions(ask: Ask, machine: dict[str, Any]) -> list[dict[str, Any]]:
+    """The last versions of the machine in the image that has its newest, oldest first."""
+    if machine["saved"] is None:
+        return []
+    try:
+        found = (await ask.get(path("images", machine["saved"]["image"])))["versions"]
+    except Refused:
+        return []
+    newest = machine["saved"]["version"]
+    [own] = {each["machine"] for each in found if each["version"] == newest} or {""}
+    return [each for each in reversed(found) if each["machine"] == own][-_SHOWN:]
 
 
 def disks_of(machine: dict[str, Any]) -> list[dict[str, Any]]:

@@ -11,6 +11,8 @@ from fastapi import Response
 from .. import words
 from ..asking import Ask
 from ..service import path
+from .jobs import running_now
+from .schedules import nights_of
 
 # A machine that was not saved for so long is shown.
 _STALE_DAYS = 7
@@ -23,6 +25,7 @@ async def show(ask: Ask) -> Response:
     machines = (await ask.get(path("machines")))["machines"]
     jobs = await ask.get(path("jobs"))
     images = (await ask.get(path("images")))["images"]
+    running = await running_now(ask)
     waiting = (await ask.get(path("registrations")))["registrations"]
     status = await ask.get(path("status"))
     stale = sorted(filter(_is_stale, machines), key=_saved_at)
@@ -38,7 +41,9 @@ async def show(ask: Ask) -> Response:
         stale_count=len(stale),
         stale_days=_STALE_DAYS,
         failed=[each for each in reversed(jobs["jobs"]) if _failed_lately(each)][:_MOST],
-        running=[each for each in jobs["jobs"] if each["state"] != "ended"],
+        running=running,
+        at_work=[each for each in running if each["state"] == "running"],
+        schedules=await nights_of(ask),
         runner=jobs["runner"],
         waiting=[each for each in waiting if each["state"] == "waiting"],
         broken=[each for each in versions if each["problem"] or each["lacking"]][:_MOST],

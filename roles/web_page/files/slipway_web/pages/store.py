@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from fastapi import Response
 
+from .. import charts, words
 from ..asking import Ask
 from ..lists import Column, listed
 from ..service import Refused, path
@@ -19,6 +23,10 @@ _COLUMNS = (
 )
 
 
+_DAYS = 90
+RULES = ("last", "daily", "weekly", "monthly", "yearly")
+
+
 async def show(ask: Ask) -> Response:
     """Everything about room."""
     trash = (await ask.get(path("trash")))["trash"]
@@ -27,10 +35,54 @@ async def show(ask: Ask) -> Response:
         "store.html",
         status=await ask.get(path("status")),
         upkeep=await ask.get(path("upkeep")),
+        room=_drawn((await ask.get(path("room")))["days"]),
         prune=prune,
         problem=problem,
         list=listed(trash, _COLUMNS, ask.fields, _text),
     )
+
+
+@dataclass(frozen=True)
+class Room:
+    """The room in use, drawn over the last days."""
+
+    curve: charts.Curve
+    most: int
+    said: str
+
+
+def _drawn(days: Sequence[dict[str, Any]]) -> Room | None:
+    """None before there are two days: one is no line."""
+    if len(days) < 2:
+        return None
+    last = date.fromisoformat(days[-1]["day"])
+    points = [
+        (float(_DAYS - 1 - (last - date.fromisoformat(each["day"])).days), float(each["used"]))
+        for each in days
+    ]
+    most = max(each["total"] for each in days)
+    first, newest = days[0], days[-1]
+    said = (
+        f"{words.size(first['used'])} in use on {first['day']}, "
+        f"{words.size(newest['used'])} on {newest['day']}"
+    )
+    return Room(charts.curve(points, _DAYS - 1, most), most, said)
+
+
+async def rules(ask: Ask) -> Response:
+    """What other numbers would remove; nothing is kept of them."""
+    numbers = {name: ask.fields.one(name) for name in RULES}
+    plan, problem = None, ""
+    said = {name: text for name, text in numbers.items() if text}
+    if any(not (text.isascii() and text.isdigit() and len(text) < 5) for text in said.values()):
+        problem = "Say how many: whole numbers from 0 to 9999."
+    elif said:
+        try:
+            plan = await ask.get("/v1/prune/with", **said)
+        except Refused as error:
+            problem = error.message
+    freed = sum(each["own"] or 0 for each in plan["remove"]) if plan else 0
+    return ask.show("rules.html", numbers=numbers, plan=plan, problem=problem, freed=freed)
 
 
 async def _prune(ask: Ask) -> tuple[dict[str, Any] | None, str]:

@@ -219,6 +219,19 @@ class JobEnd(Strict):
     remedy: Annotated[str, Field(max_length=4 * MAX_TEXT)] = ""
 
 
+class JobSays(Strict):
+    """What Ansible said in a job since the last time."""
+
+    text: Annotated[str, Field(max_length=64 << 10)]
+
+
+class JobOutput(BaseModel):
+    """The last of what Ansible said in a job."""
+
+    text: str
+    cut: bool = Field(description="whether the beginning is not here any more")
+
+
 class MenuView(BaseModel):
     """The ids of the items in a machine's menu."""
 

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Two thousand machines, and twenty browsers that look at them."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from playwright.sync_api import Response
+
+from ..unit.server.choosing import item, write_menu
+from .house import House
+from .school import mac_of
+
+_MACHINES = 2000
+_BROWSERS = 20
+_FIRST_VISIT = 150_000
+_MEMORY = 150 << 20
+
+
+def test_two_thousand_machines_and_twenty_browsers(house: House) -> None:
+    service = house.school.service
+    for number in range(16, _MACHINES):
+        name = f"hall-pc{number:04}"
+        write_menu(service, name, [mac_of(number)], [item("backup", "backup", image=name)])
+    with ExitStack() as ends:
+        first = ends.enter_context(house.visit("otto"))
+        came: list[Response] = []
+        first.page.on("response", lambda each: came.append(each))
+        first.go("/machines")
+        first.page.get_by_text(f"{_MACHINES} of {_MACHINES}").wait_for()
+        sizes = {
+            each.url: each.request.sizes()["responseBodySize"]
+            for each in came
+            if not each.url.endswith("/live")
+        }
+        assert sum(sizes.values()) < _FIRST_VISIT, sizes
+        assert first.page.get_by_role("row").count() == 101
+        assert first.axe() == []
+        others = [ends.enter_context(house.visit("otto")) for _ in range(_BROWSERS - 1)]
+        for each in others:
+            each.go("/")
+        took = []
+        for _ in range(20):
+            begun = time.monotonic()
+            first.go("/machines?q=hall&sort=-saved&page=3")
+            took.append(time.monotonic() - begun)
+        for each in [first, *others]:
+            assert each.seen == []
+    print(f"median {statistics.median(took) * 1000:.0f} ms; {_memory(house) >> 20} MB")
+    assert _memory(house) < _MEMORY
+
+
+def _memory(house: House) -> int:
+    """What the page's process has at most taken, in bytes."""
+    assert house.page.process is not None
+    lines = Path(f"/proc/{house.page.process.pid}/status").read_text().splitlines()
+    [said] = [line for line in lines if line.startswith("VmHWM")]
+    return int(said.split()[1]) << 10
