@@ -376,7 +376,7 @@ def test_configurations_that_can_not_be_are_refused(tmp_path: Path) -> None:
 
 
 def test_all_that_is_wrong_with_a_configuration_is_said_at_once(tmp_path: Path) -> None:
-    secret = {"name": "anna", "role": "admin", "password_hash": "scrypt$open$sesame$1$x$y"}
+    secret = {"name": "anna", "role": "admin", "password_hash": "scrypt$hush$sesame$1$x$y"}
     users = [secret, secret | {"name": "a b", "role": "root"}]
     path = tmp_path / "web.json"
     path.write_text(json.dumps({"users": users, "idle_seconds": 0, "restores": "no", "typo": 1}))
@@ -387,7 +387,7 @@ def test_all_that_is_wrong_with_a_configuration_is_said_at_once(tmp_path: Path) 
     keys = ["service_socket", "state_dir", "users.0.password_hash", "users.1.name"]
     keys += ["users.1.role", "users.1.password_hash", "idle_seconds", "restores", "typo"]
     assert [key for key in keys if f"{key}: " not in said] == []
-    assert "open" not in said and "sesame" not in said
+    assert "hush" not in said and "sesame" not in said
     good = {"name": "anna", "role": "viewer", "password_hash": password_hash()}
     path.write_text(json.dumps({"service_socket": "/x", "state_dir": "/y", "users": [good, good]}))
     with pytest.raises(ConfigError, match="anna stands there twice; nobody has the role admin"):
