@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from .choosing import make_chooser, order
+from .choosing import item, make_chooser, order
 from .conftest import Service, cell
 from .test_audit import lines
 
@@ -92,3 +92,23 @@ def test_a_deletion_says_who_it_was(service: Service) -> None:
     trash = ask(service, "GET", "/v1/trash").json()["trash"]
     [there] = [each for each in trash if each["name"] == name]
     assert there["by"] == "anna"
+
+
+def test_a_boot_that_the_page_orders_overwrites_no_disk(service: Service) -> None:
+    name, _ = service.image(cell("of a menu"))
+    items = [item("save", "backup", image=name), item("write", "restore", image=name)]
+    pc = make_chooser(service, *items, others=["memory"])
+    path = f"/v1/next-boots/{pc.name}"
+    for wanted in ("save", "memory"):
+        made = ask(service, "POST", path, "operator", json={"item": wanted})
+        assert (made.status_code, made.json().get("by")) == (201, "anna"), made.text
+        assert ask(service, "GET", f"/v1/machines/{pc.name}").json()["armed"] == wanted
+    refused = ask(service, "POST", path, json={"item": "write"})
+    assert (refused.status_code, refused.json()["error"]) == (403, "restores_bounded")
+    assert ask(service, "POST", path, json={"item": "nothing"}).json()["error"] == "no_such_item"
+    assert ask(service, "POST", path, "viewer", json={"item": "save"}).status_code == 403
+    nobody = ask(service, "POST", "/v1/next-boots/nobody-here", json={"item": "save"})
+    assert nobody.json()["error"] == "unknown_machine"
+    assert ask(service, "GET", f"/v1/machines/{pc.name}").json()["armed"] == "memory"
+    assert ask(service, "DELETE", path, "operator").status_code == 200
+    assert ask(service, "GET", f"/v1/machines/{pc.name}").json()["armed"] is None
