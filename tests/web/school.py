@@ -68,6 +68,7 @@ class School:
             "/act/undelete": f"/act/undelete?{gone}",
             "/act/cancel": f"/act/cancel?job={self.running}",
             "/act/end-session": f"/act/end-session?session={self.session}",
+            "/act/approve": f"/act/approve?id={self.registration}",
             "/act/refuse": f"/act/refuse?id={self.registration}",
             "/schedules/{schedule}": "/schedules/nightly",
             **{f"/act/{name}": f"/act/{name}?schedule=nightly"

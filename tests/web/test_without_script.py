@@ -151,6 +151,8 @@ def _of_schedules(person: Person) -> None:
 
 def _of_the_rest(person: Person) -> None:
     person.visit.go("/registrations")
+    person.acts("approve", "Approve", "room3-pc13")
+    person.sees("to be room3-pc13")
     person.acts("refuse", "Refuse", "not ours")
     person.sees("refused")
     person.visit.go("/store")

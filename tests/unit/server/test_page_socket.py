@@ -12,6 +12,7 @@ import pytest
 from .choosing import item, make_chooser, order
 from .conftest import Service, cell
 from .test_audit import lines
+from .test_registrations import hardware, report
 
 
 def ask(service: Service, method: str, path: str, role: str = "admin", **more: Any) -> Any:
@@ -112,3 +113,30 @@ def test_a_boot_that_the_page_orders_overwrites_no_disk(service: Service) -> Non
     assert ask(service, "GET", f"/v1/machines/{pc.name}").json()["armed"] == "memory"
     assert ask(service, "DELETE", path, "operator").status_code == 200
     assert ask(service, "GET", f"/v1/machines/{pc.name}").json()["armed"] is None
+
+
+def test_an_approval_at_the_page_is_a_decision_about_what_was_seen(
+    own_service: Callable[..., Service],
+) -> None:
+    service = own_service()
+
+    def tell(**changes: Any) -> dict[str, Any]:
+        said = service.http.post("/v1/registrations", json=report(9, **changes))
+        assert said.status_code == 201, said.text
+        [found] = ask(service, "GET", "/v1/registrations").json()["registrations"]
+        return dict(found)
+
+    key = tell()["id"]
+    path = f"/v1/registrations/{key}/wish"
+    assert ask(service, "POST", path, "operator", json={"machine": "pc9"}).status_code == 403
+    for name in ("all", "PC 9", "../x"):
+        assert ask(service, "POST", path, json={"machine": name}).status_code == 422, name
+    wished = ask(service, "POST", path, json={"machine": "pc9"}).json()
+    assert (wished["state"], wished["wish"], wished["wished_by"]) == ("waiting", "pc9", "anna")
+    service.restart()
+    assert tell()["wish"] == "pc9", "asking again changes nothing"
+    other = tell(hardware=hardware(serial="of another"))
+    assert (other["id"], other["wish"]) == (key, None), "that is not what anna has seen"
+    service.admin.post(f"/v1/registrations/{key}/refuse", json={"reason": ""})
+    late = ask(service, "POST", path, json={"machine": "pc9"})
+    assert (late.status_code, late.json()["error"]) == (409, "already_decided")

@@ -56,6 +56,7 @@ def places(page: Page) -> dict[str, str]:
         "/act/undelete": f"/act/undelete?image={gone[0]}&version={gone[1]}",
         "/act/cancel": f"/act/cancel?job={job}",
         "/act/end-session": f"/act/end-session?session={saved.session}",
+        "/act/approve": f"/act/approve?id={registration['id']}",
         "/act/refuse": f"/act/refuse?id={registration['id']}",
     }  # fmt: skip
 

@@ -66,6 +66,7 @@ API: dict[str, Role] = {
     "POST /collect": "admin",
     "POST /prune": "admin",
     "POST /registrations/{key}/refuse": "admin",
+    "POST /registrations/{key}/wish": "admin",
 }
 _DESCRIPTION = "/v1/openapi.json"
 _OURS = ("slipway-by", "slipway-role", "slipway-from")

@@ -75,7 +75,7 @@ _LENT: tuple[tuple[Caller, APIRouter, tuple[Callable[..., Any], ...]], ...] = (
         ),
     ),
     (ADMIN, upkeep.admin, (upkeep.prune, upkeep.collect)),
-    (ADMIN, registrations.admin, (registrations.refuse,)),
+    (ADMIN, registrations.admin, (registrations.wish, registrations.refuse)),
 )
 
 

@@ -122,6 +122,13 @@ async def _refuse(ask: Ask) -> str:
     return "/registrations"
 
 
+async def _approve(ask: Ask) -> str:
+    key, facts = ask.fields.one("id"), await subjects.registration(ask)
+    said = {"machine": ask.fields.one("text") or facts["Name"]}
+    await ask.act("POST", path("registrations", key, "wish"), said)
+    return "/registrations"
+
+
 async def _copy(ask: Ask) -> str:
     image, to = ask.fields.one("image"), ask.fields.one("text")
     said = {"version": ask.fields.one("version"), "to": to}
@@ -244,6 +251,11 @@ ACTS: dict[str, Act] = {
         Act("skip", "operator", "Leave a window out",
             "Nothing more is ordered in the window that is open, or nothing in the next.",
             ("schedule",), subjects.schedule, _of_schedule("skip")),
+        Act("approve", "admin", "Approve a registration",
+            "It is noted. On the controller, register.yml -e approve=decided writes the inventory "
+            "and tells the PC.",
+            ("id",), subjects.registration, _approve,
+            ("text", "Name of the machine (empty: the one above)")),
         Act("refuse", "admin", "Refuse a registration", "The PC is sent away.",
             ("id",), subjects.registration, _refuse, ("text", "Reason, as the PC shows it")),
     )

@@ -113,5 +113,6 @@ async def registration(ask: Ask) -> Facts:
     for each in (await ask.get(path("registrations")))["registrations"]:
         if each["id"] == ask.fields.one("id"):
             return {"Name": each["name"], "MACs": ", ".join(each["macs"]), "State": each["state"],
-                    "Address": each["address"] or ""}  # fmt: skip
+                    "Address": each["address"] or "", "Serial number": each["serial"] or "",
+                    "To be approved as": each["wish"] or ""}  # fmt: skip
     raise FormError("There is no such registration.")
