@@ -41,7 +41,8 @@ options:
     required: true
   wishes:
     description: >-
-      C(approve), C(refuse) (V(all), identifiers, names or MAC addresses; C(approve) can be a
+      C(approve), C(refuse) (V(all), identifiers, names or MAC addresses; C(approve) can be
+      V(decided), for what was approved at the page, or a
       dictionary with names, or with C(name), C(groups) and C(ip)), C(into) (groups), C(replace),
       C(reason), C(server).
     type: dict

@@ -48,4 +48,6 @@ def _state(pc: Mapping[str, Any]) -> str:
         return f"approved as {clean(pc['machine'], 63)}"
     if pc["state"] == "refused" and pc["reason"]:
         return f"refused ({clean(pc['reason'], 128)})"
+    if pc["state"] == "waiting" and pc.get("wish"):
+        return f"waiting, to be {clean(pc['wish'], 63)} as {clean(pc['wished_by'], 64)} has decided"
     return clean(pc["state"], 16)

@@ -31,6 +31,8 @@ from ansible_collections.slipway.imaging.plugins.module_utils._names import (
 # What of a PC's report is kept in its machine's file.
 _HARDWARE = ("vendor", "model", "cpu", "cpu_count", "memory", "firmware", "disks", "cards")
 ALL = "all"
+# Those of whom somebody has said at the page what they shall be.
+DECIDED = "decided"
 
 
 @dataclass(frozen=True)
@@ -165,9 +167,19 @@ class _Planner:
         self.groups = tuple(check_group(group) for group in words(wishes.get("into")))
         self.replace = bool(wishes.get("replace"))
         self.server = str(wishes.get("server") or "")
-        self.approve = _wanted(wishes.get("approve"))
+        self.approve = self._with_decided(_wanted(wishes.get("approve")))
         self.refuse = _wanted(wishes.get("refuse"))
         self.reason = clean(wishes.get("reason") or "", 128)
+
+    def _with_decided(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        if DECIDED not in wanted:
+            return wanted
+        decided = {
+            str(pc["id"]): {"name": pc["wish"]}
+            for pc in self.queue
+            if pc["state"] == "waiting" and pc.get("wish")
+        }
+        return decided | {key: each for key, each in wanted.items() if key != DECIDED}
 
     def plan(self) -> Plan:
         plan = Plan()

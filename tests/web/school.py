@@ -62,13 +62,16 @@ class School:
             "/order": f"/order?verb=restore&machine={ROOM[1]}",
             **{
                 f"/act/{name}": f"/act/{name}?{about}"
-                for name in ("note", "hold", "release", "delete", "copy", "point")
+                for name in ("check", "note", "hold", "release", "delete", "copy", "point")
             },
             "/act/rename": f"/act/rename?image={image}",
+            "/act/boot": f"/act/boot?machine={machine}&item=backup",
+            "/act/unboot": f"/act/unboot?machine={machine}",
             "/act/drop-alias": "/act/drop-alias?alias=lab-base",
             "/act/undelete": f"/act/undelete?{gone}",
             "/act/cancel": f"/act/cancel?job={self.running}",
             "/act/end-session": f"/act/end-session?session={self.session}",
+            "/act/approve": f"/act/approve?id={self.registration}",
             "/act/refuse": f"/act/refuse?id={self.registration}",
             "/schedules/{schedule}": "/schedules/nightly",
             **{

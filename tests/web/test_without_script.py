@@ -67,6 +67,7 @@ def test_each_action_once(own_house: House) -> None:
         _of_versions(person, house)
         _of_images(person)
         _of_jobs(person, house)
+        _of_a_boot(person)
         _of_schedules(person)
         _of_the_rest(person)
         assert person.done == set(ACTS)
@@ -98,6 +99,7 @@ def _of_versions(person: Person, house: House) -> None:
     version = versions[4]["version"]
     person.visit.go(f"/images/{image}")
     person.follows(version)
+    person.acts("check", "Check")
     person.acts("note", "Note", "before the update")
     person.sees("before the update")
     person.acts("hold", "Hold", "exams")
@@ -131,6 +133,13 @@ def _of_jobs(person: Person, house: House) -> None:
     person.acts("end-session", "End its session")
 
 
+def _of_a_boot(person: Person) -> None:
+    person.visit.go(f"/machines/{ROOM[11]}")
+    person.acts("boot", "Boot backup once")
+    person.acts("unboot", "Take the boot back")
+    person.sees("its menu")
+
+
 def _of_schedules(person: Person) -> None:
     person.visit.go("/schedules")
     person.follows("check")
@@ -142,9 +151,12 @@ def _of_schedules(person: Person) -> None:
 
 def _of_the_rest(person: Person) -> None:
     person.visit.go("/registrations")
+    person.acts("approve", "Approve", "room3-pc13")
+    person.sees("to be room3-pc13")
     person.acts("refuse", "Refuse", "not ours")
     person.sees("refused")
     person.visit.go("/store")
+    person.acts("collect", "Collect now")
     person.acts("prune", "Prune")
     person.sees("Nothing:")
     person.visit.go("/account")

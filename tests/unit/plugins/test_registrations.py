@@ -66,6 +66,29 @@ def test_nobody_waits() -> None:
     assert plan([], approve="all", refuse="all")["approve"] == []
 
 
+def test_what_was_decided_at_the_page_is_done() -> None:
+    decided = {"wish": "pc9", "wished_by": "anna"}
+    queue = [
+        pc(3, **decided),
+        pc(4),
+        pc(5, state="refused", **decided),
+        pc(6, wish="pc10", wished_by="anna"),
+    ]
+    made = plan(queue, approve="decided", into="room_1")
+    assert [(each["id"], each["name"]) for each in made["approve"]] == [
+        (pc(3)["id"], "pc9"),
+        (pc(6)["id"], "pc10"),
+    ]
+    assert "waiting, to be pc9 as anna has decided" in made["table"][0]
+    assert plan([pc(4)], approve="decided")["approve"] == []
+    both = plan(queue, approve={"decided": None, "pc-4": "pc11"})["approve"]
+    assert [each["name"] for each in both] == ["pc9", "pc10", "pc11"]
+    # What would be a merge is one still, whoever decided it.
+    known = machine("pc1", machine_macs=[pc(3)["macs"][0]])
+    with pytest.raises(AnsibleFilterError, match="Nothing was changed"):
+        plan([pc(3, **decided)], [known], approve="decided")
+
+
 def test_approval_makes_a_file_that_reads_back() -> None:
     queue = [pc(uuid=UUID, serial="S3"), pc(4)]
     made = plan(queue, approve="all", into="room_3,lab")

@@ -9,9 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from .choosing import make_chooser, order
+from .choosing import item, make_chooser, order
 from .conftest import Service, cell
 from .test_audit import lines
+from .test_registrations import hardware, report
 
 
 def ask(service: Service, method: str, path: str, role: str = "admin", **more: Any) -> Any:
@@ -99,3 +100,50 @@ def test_a_deletion_says_who_it_was(service: Service) -> None:
     trash = ask(service, "GET", "/v1/trash").json()["trash"]
     [there] = [each for each in trash if each["name"] == name]
     assert there["by"] == "anna"
+
+
+def test_a_boot_that_the_page_orders_overwrites_no_disk(service: Service) -> None:
+    name, _ = service.image(cell("of a menu"))
+    items = [item("save", "backup", image=name), item("write", "restore", image=name)]
+    pc = make_chooser(service, *items, others=["memory"])
+    path = f"/v1/next-boots/{pc.name}"
+    for wanted in ("save", "memory"):
+        made = ask(service, "POST", path, "operator", json={"item": wanted})
+        assert (made.status_code, made.json().get("by")) == (201, "anna"), made.text
+        assert ask(service, "GET", f"/v1/machines/{pc.name}").json()["armed"] == wanted
+    refused = ask(service, "POST", path, json={"item": "write"})
+    assert (refused.status_code, refused.json()["error"]) == (403, "restores_bounded")
+    assert ask(service, "POST", path, json={"item": "nothing"}).json()["error"] == "no_such_item"
+    assert ask(service, "POST", path, "viewer", json={"item": "save"}).status_code == 403
+    nobody = ask(service, "POST", "/v1/next-boots/nobody-here", json={"item": "save"})
+    assert nobody.json()["error"] == "unknown_machine"
+    assert ask(service, "GET", f"/v1/machines/{pc.name}").json()["armed"] == "memory"
+    assert ask(service, "DELETE", path, "operator").status_code == 200
+    assert ask(service, "GET", f"/v1/machines/{pc.name}").json()["armed"] is None
+
+
+def test_an_approval_at_the_page_is_a_decision_about_what_was_seen(
+    own_service: Callable[..., Service],
+) -> None:
+    service = own_service()
+
+    def tell(**changes: Any) -> dict[str, Any]:
+        said = service.http.post("/v1/registrations", json=report(9, **changes))
+        assert said.status_code == 201, said.text
+        [found] = ask(service, "GET", "/v1/registrations").json()["registrations"]
+        return dict(found)
+
+    key = tell()["id"]
+    path = f"/v1/registrations/{key}/wish"
+    assert ask(service, "POST", path, "operator", json={"machine": "pc9"}).status_code == 403
+    for name in ("all", "PC 9", "../x"):
+        assert ask(service, "POST", path, json={"machine": name}).status_code == 422, name
+    wished = ask(service, "POST", path, json={"machine": "pc9"}).json()
+    assert (wished["state"], wished["wish"], wished["wished_by"]) == ("waiting", "pc9", "anna")
+    service.restart()
+    assert tell()["wish"] == "pc9", "asking again changes nothing"
+    other = tell(hardware=hardware(serial="of another"))
+    assert (other["id"], other["wish"]) == (key, None), "that is not what anna has seen"
+    service.admin.post(f"/v1/registrations/{key}/refuse", json={"reason": ""})
+    late = ask(service, "POST", path, json={"machine": "pc9"})
+    assert (late.status_code, late.json()["error"]) == (409, "already_decided")

@@ -49,13 +49,16 @@ def places(page: Page) -> dict[str, str]:
         "/order": f"/order?verb=backup&machine={pc.name}",
         **{
             f"/act/{name}": f"/act/{name}?{of_version}"
-            for name in ("note", "hold", "release", "delete", "copy", "point")
+            for name in ("check", "note", "hold", "release", "delete", "copy", "point")
         },
         "/act/rename": f"/act/rename?image={older[0]}",
+        "/act/boot": f"/act/boot?machine={pc.name}&item=backup",
+        "/act/unboot": f"/act/unboot?machine={pc.name}",
         "/act/drop-alias": "/act/drop-alias?alias=alias-of-pages",
         "/act/undelete": f"/act/undelete?image={gone[0]}&version={gone[1]}",
         "/act/cancel": f"/act/cancel?job={job}",
         "/act/end-session": f"/act/end-session?session={saved.session}",
+        "/act/approve": f"/act/approve?id={registration['id']}",
         "/act/refuse": f"/act/refuse?id={registration['id']}",
     }
 

@@ -50,6 +50,9 @@ API: dict[str, Role] = {
     "POST /jobs": "operator",
     "DELETE /jobs/{job_id}": "operator",
     "DELETE /sessions/{session_id}": "operator",
+    "POST /next-boots/{machine}": "operator",
+    "DELETE /next-boots/{machine}": "operator",
+    "POST /images/{name}/{version}/check": "operator",
     "POST /schedules/{name}/run": "operator",
     "POST /schedules/{name}/pause": "operator",
     "POST /schedules/{name}/skip": "operator",
@@ -60,8 +63,10 @@ API: dict[str, Role] = {
     "POST /images/{name}/rename": "admin",
     "POST /aliases/{alias}": "admin",
     "DELETE /aliases/{alias}": "admin",
+    "POST /collect": "admin",
     "POST /prune": "admin",
     "POST /registrations/{key}/refuse": "admin",
+    "POST /registrations/{key}/wish": "admin",
 }
 _DESCRIPTION = "/v1/openapi.json"
 _OURS = ("slipway-by", "slipway-role", "slipway-from")

@@ -61,6 +61,7 @@ async def get_machine(machine: MachineName, service: ServiceDep) -> Any:
             {"id": each.id, "title": each.title, "action": each.action, "image": each.image}
             for each in menu.items
         ],
+        "others": list(menu.others),
         "armed": armed.item if armed else None,
     }
 

@@ -21,6 +21,7 @@ from . import (
     images,
     jobs,
     machines,
+    next_boots,
     registrations,
     schedules,
     sessions,
@@ -32,6 +33,7 @@ from .audited import NoteDep
 from .callers import ADMIN, OPERATOR, VIEWER, ByDep, Caller
 from .common import BODY, ServiceDep, refusals
 from .models import jobs as models
+from .models.common import MachineName
 
 router = APIRouter()
 _HOUR = 3600.0
@@ -52,6 +54,8 @@ _LENT: tuple[tuple[Caller, APIRouter, tuple[Callable[..., Any], ...]], ...] = (
     (ADMIN, audited.admin, (audited.read_audit,)),
     (OPERATOR, jobs.admin, (jobs.cancel_job,)),
     (OPERATOR, sessions.admin, (sessions.end_session,)),
+    (OPERATOR, next_boots.admin, (next_boots.cancel_next_boot,)),
+    (OPERATOR, images.admin, (images.check_image,)),
     (OPERATOR, image_changes.admin, (image_changes.label,)),
     (
         OPERATOR,
@@ -70,8 +74,8 @@ _LENT: tuple[tuple[Caller, APIRouter, tuple[Callable[..., Any], ...]], ...] = (
             image_changes.drop_alias,
         ),
     ),
-    (ADMIN, upkeep.admin, (upkeep.prune,)),
-    (ADMIN, registrations.admin, (registrations.refuse,)),
+    (ADMIN, upkeep.admin, (upkeep.prune, upkeep.collect)),
+    (ADMIN, registrations.admin, (registrations.wish, registrations.refuse)),
 )
 
 
@@ -129,6 +133,35 @@ async def order_job(wanted: models.NewJob, by: ByDep, note: NoteDep, service: Se
     """Order a job for a machine that is off, from the page."""
     note.about(wanted.machine, after=f"{wanted.verb} {wanted.image or ''}".rstrip())
     return await _order(service, wanted, by, check=False)
+
+
+@router.post(
+    "/v1/next-boots/{machine}",
+    status_code=201,
+    response_model=models.NextBootView,
+    dependencies=[Depends(OPERATOR.guard)],
+    responses=refusals("wrong_role", "restores_bounded", "unknown_machine", "no_such_item", *BODY),
+)
+async def boot_once(
+    machine: MachineName,
+    wanted: models.MenuItemWanted,
+    by: ByDep,
+    note: NoteDep,
+    service: ServiceDep,
+) -> Any:
+    """Let a machine's next boot lead into an item of its own menu, once."""
+    armed = service.next_boots.armed(machine)
+    note.about(machine, armed.item if armed else None, wanted.item)
+    menu = await service.run(service.menus.of, machine)
+    if menu is None:
+        raise ServiceError("unknown_machine", f"{machine} has no menu on this server.")
+    if wanted.item not in menu.others and menu.item(wanted.item).action == "restore":
+        # Such an order would be neither planned nor counted.
+        raise ServiceError(
+            "restores_bounded", f"{wanted.item} overwrites a disk: order a restore instead."
+        )
+    made = await service.next_boots.set(machine, menu.macs, wanted.item, None, False, by)
+    return service.next_boots.view(made) | {"strangers": []}
 
 
 async def _order(service: Service, wanted: models.NewJob, by: str, *, check: bool) -> Any:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from .audited import NoteDep
-from .callers import RegistrationDep
+from .callers import ByDep, RegistrationDep
 from .common import BODY, NO_STORE, ServiceDep, peer, refusals
 from .models import registrations as models
 
@@ -69,6 +69,19 @@ async def approve(key: str, wanted: models.Approval, note: NoteDep, service: Ser
     # Whoever approves has seen what the PC says that it is.
     await service.identities.saw(wanted.machine, approved.macs, approved.hardware, confirmed=True)
     return service.registrations.view(approved)
+
+
+@admin.post(
+    "/registrations/{key}/wish",
+    response_model=models.RegistrationView,
+    responses=refusals("no_such_registration", "already_decided", *BODY),
+)
+async def wish(
+    key: str, wanted: models.Approval, by: ByDep, note: NoteDep, service: ServiceDep
+) -> Any:
+    """Decide that a PC shall be a machine: the inventory is written by register.yml."""
+    note.about(key, after=wanted.machine)
+    return service.registrations.view(await service.registrations.wish(key, wanted.machine, by))
 
 
 @admin.post(

@@ -90,6 +90,9 @@ class Registration:
     # Reports of other PCs that claimed one of its MACs while it was waiting.
     refused_reports: int = 0
     refused_from: str | None = None
+    # The machine that somebody wants it to be, and who: register.yml makes it that.
+    wish: str | None = None
+    wished_by: str = ""
 
     @property
     def identity(self) -> Identity:

@@ -101,7 +101,10 @@ class Registrations:
             token_hash=tokens.digest_of(token),
         )
         if before is not None:
-            kept = ("state", "machine", "reason", "decided_at", "refused_reports", "refused_from")
+            kept = ["state", "machine", "reason", "decided_at", "refused_reports", "refused_from"]
+            if (macs, hardware) == (before.macs, before.hardware):
+                # Otherwise it is not what somebody has looked at.
+                kept += ["wish", "wished_by"]
             made = dataclasses.replace(made, **{key: getattr(before, key) for key in kept})
             self._by_token.pop(before.token_hash, None)
         self._forget(drop)
@@ -130,6 +133,15 @@ class Registrations:
         if found.state == "approved":
             return found
         return await self._decide(found, state="approved", machine=machine, reason=None)
+
+    async def wish(self, key: str, machine: str, by: str) -> Registration:
+        """Note what somebody wants a PC that waits to be; nothing else changes yet."""
+        found = self.get(key)
+        if found.state != "waiting":
+            raise ServiceError("already_decided", f"The registration is {found.state} already.")
+        wished = dataclasses.replace(found, wish=machine, wished_by=by)
+        await self._keep(wished)
+        return wished
 
     async def refuse(self, key: str, reason: str) -> Registration:
         """Send a PC away. It may be approved all the same later."""

@@ -11,12 +11,10 @@ from fastapi import Response
 
 from ..asking import Ask, go
 from ..config import Role
-from ..forms import FormError
 from ..plans import digest_of, same
 from ..service import path
-from .images import find
-
-Facts = dict[str, Any]
+from . import subjects
+from .subjects import Facts
 
 
 @dataclass(frozen=True)
@@ -84,82 +82,6 @@ def _name(ask: Ask, act: Act) -> str:
     return "@".join(filter(None, _about(ask, act).values()))
 
 
-# --- what each is done to
-
-
-async def _version(ask: Ask) -> Facts:
-    image, version = await find(ask, ask.fields.one("image"), ask.fields.one("version"))
-    return {
-        "Image": image["name"],
-        "Version": version["version"],
-        "Machine": version["machine"],
-        "Note": version["note"],
-        "Held": ", ".join(version["held"]),
-        "Kept because": ", ".join(version["kept_because"]),
-        "Good versions of the image": sum(each["good"] for each in image["versions"]),
-    }
-
-
-async def _trashed(ask: Ask) -> Facts:
-    wanted = ask.fields.one("image"), ask.fields.one("version")
-    for each in (await ask.get(path("trash")))["trash"]:
-        if (each["name"], each["version"]) == wanted:
-            return {"Image": each["name"], "Version": each["version"], "Deleted by": each["by"],
-                    "Why": each["why"]}  # fmt: skip
-    raise FormError("That version is not in the trash.")
-
-
-async def _image(ask: Ask) -> Facts:
-    image = await ask.get(path("images", ask.fields.one("image")))
-    return {"Image": image["name"], "Versions": len(image["versions"]), "Note": image["note"]}
-
-
-async def _alias(ask: Ask) -> Facts:
-    for each in (await ask.get(path("images")))["aliases"]:
-        if each["alias"] == ask.fields.one("alias"):
-            return {"Alias": each["alias"], "Stands for": each["image"],
-                    "Said by": "the inventory" if each["fixed"] else ""}  # fmt: skip
-    raise FormError("There is no such alias.")
-
-
-async def _prune_plan(ask: Ask) -> Facts:
-    plan = await ask.get(path("prune"))
-    names = [f"{each['name']}@{each['version']}" for each in plan["remove"]]
-    return {"Plan": plan["digest"], "Kept": plan["kept"], "To the trash": len(names),
-            "Which": ", ".join(names)}  # fmt: skip
-
-
-async def _job(ask: Ask) -> Facts:
-    job = await ask.get(path("jobs", ask.fields.one("job")))
-    return {"Machine": job["machine"], "Verb": job["verb"], "Image": job["image"] or "",
-            "State": job["outcome"] or job["state"], "By": job["by"]}  # fmt: skip
-
-
-async def _session(ask: Ask) -> Facts:
-    item = await ask.get(path("sessions", ask.fields.one("session")))
-    return {"Machine": item["machine"], "Verb": item["verb"], "State": item["state"]}
-
-
-async def _schedule(ask: Ask) -> Facts:
-    said = await ask.get(path("schedules", ask.fields.one("schedule")))
-    return {"Schedule": said["name"], "Verb": said["verb"], "Machines": len(said["machines"]),
-            "Window": f"{said['from']} to {said['to']}, {said['time_zone']}",
-            "Open now": said["open"] or "", "Next": (said["next"] or {}).get("key", ""),
-            "Paused until": said["paused_until"] or "",
-            "Left out": said["skips"] or ""}  # fmt: skip
-
-
-async def _registration(ask: Ask) -> Facts:
-    for each in (await ask.get(path("registrations")))["registrations"]:
-        if each["id"] == ask.fields.one("id"):
-            return {"Name": each["name"], "MACs": ", ".join(each["macs"]), "State": each["state"],
-                    "Address": each["address"] or ""}  # fmt: skip
-    raise FormError("There is no such registration.")
-
-
-# --- what is done
-
-
 def _label(**said: Any) -> Callable[[Ask], Awaitable[str]]:
     async def do(ask: Ask) -> str:
         image, version = ask.fields.one("image"), ask.fields.one("version")
@@ -200,6 +122,13 @@ async def _refuse(ask: Ask) -> str:
     return "/registrations"
 
 
+async def _approve(ask: Ask) -> str:
+    key, facts = ask.fields.one("id"), await subjects.registration(ask)
+    said = {"machine": ask.fields.one("text") or facts["Name"]}
+    await ask.act("POST", path("registrations", key, "wish"), said)
+    return "/registrations"
+
+
 async def _copy(ask: Ask) -> str:
     image, to = ask.fields.one("image"), ask.fields.one("text")
     said = {"version": ask.fields.one("version"), "to": to}
@@ -224,6 +153,29 @@ async def _drop_alias(ask: Ask) -> str:
     return "/images"
 
 
+async def _boot(ask: Ask) -> str:
+    machine, said = ask.fields.one("machine"), {"item": ask.fields.one("item")}
+    await ask.act("POST", path("next-boots", machine), said)
+    return f"/machines/{machine}"
+
+
+async def _unboot(ask: Ask) -> str:
+    machine = ask.fields.one("machine")
+    await ask.act("DELETE", path("next-boots", machine))
+    return f"/machines/{machine}"
+
+
+async def _check(ask: Ask) -> str:
+    image, version = ask.fields.one("image"), ask.fields.one("version")
+    await ask.act("POST", path("images", image, version, "check"))
+    return f"/images/{image}/{version}"
+
+
+async def _collect(ask: Ask) -> str:
+    await ask.act("POST", path("collect"))
+    return "/store"
+
+
 def _of_schedule(verb: str) -> Callable[[Ask], Awaitable[str]]:
     async def do(ask: Ask) -> str:
         name, until = ask.fields.one("schedule"), ask.fields.one("text")
@@ -246,47 +198,65 @@ ACTS: dict[str, Act] = {
     each.name: each
     for each in (
         Act("note", "operator", "Note something of a version", "Its note becomes this text.",
-            _OF_A_VERSION, _version, _label(), ("text", "Note")),
+            _OF_A_VERSION, subjects.version, _label(), ("text", "Note")),
         Act("hold", "operator", "Hold a version", "No rule and no run removes it while it is held.",
-            _OF_A_VERSION, _version, _label(hold=True), ("text", "Reason")),
+            _OF_A_VERSION, subjects.version, _label(hold=True), ("text", "Reason")),
         Act("release", "operator", "Let a version go",
             "The rules of the policy decide again how long it is kept.",
-            _OF_A_VERSION, _version, _label(hold=False), ("text", "Reason")),
+            _OF_A_VERSION, subjects.version, _label(hold=False), ("text", "Reason")),
         Act("delete", "admin", "Delete a version",
             "It goes to the trash, from where it can be taken back for some days.",
-            _OF_A_VERSION, _version, _delete, ("text", "Reason"), typed=True),
+            _OF_A_VERSION, subjects.version, _delete, ("text", "Reason"), typed=True),
         Act("undelete", "admin", "Take a version back", "It leaves the trash.",
-            _OF_A_VERSION, _trashed, _undelete),
+            _OF_A_VERSION, subjects.trashed, _undelete),
         Act("copy", "admin", "Copy a version", "An image of another name gets this version, too.",
-            _OF_A_VERSION, _version, _copy, ("text", "Name of the other image")),
+            _OF_A_VERSION, subjects.version, _copy, ("text", "Name of the other image")),
         Act("rename", "admin", "Rename an image",
             "All its versions get the new name; under the old one they lie in the trash.",
-            ("image",), _image, _rename, ("text", "New name"), typed=True),
+            ("image",), subjects.image, _rename, ("text", "New name"), typed=True),
         Act("point", "admin", "Point an alias",
             "The alias stands for this version wherever an image is named to be read.",
-            _OF_A_VERSION, _version, _point, ("text", "Alias")),
+            _OF_A_VERSION, subjects.version, _point, ("text", "Alias")),
         Act("drop-alias", "admin", "Remove an alias", "The image that it stands for stays.",
-            ("alias",), _alias, _drop_alias),
+            ("alias",), subjects.alias, _drop_alias),
         Act("prune", "admin", "Prune", "These versions go to the trash, from where they can be "
-            "taken back for some days.", (), _prune_plan, _prune),
+            "taken back for some days.", (), subjects.prune_plan, _prune),
         Act("cancel", "operator", "Cancel a job",
             "Its playbook is stopped and its session ended. A restore that is cut off leaves a "
             "disk that does not boot until it is restored again.",
-            ("job",), _job, _cancel),
+            ("job",), subjects.job, _cancel),
         Act("end-session", "operator", "End a session",
             "Its token dies at once; what the PC does at that moment ends unfinished.",
-            ("session",), _session, _end_session),
+            ("session",), subjects.session, _end_session),
+        Act("check", "operator", "Check a version",
+            "Each of its chunks is read now. The page comes back when that is done: minutes, if it "
+            "is large.",
+            _OF_A_VERSION, subjects.version, _check),
+        Act("collect", "admin", "Collect",
+            "What no version names and nobody was promised lately is freed. The page comes back "
+            "when that is done.",
+            (), subjects.upkeep, _collect),
+        Act("boot", "operator", "Boot into an item once",
+            "The next boot of the PC leads there, and the one after that to its menu again.",
+            ("machine", "item"), subjects.item, _boot),
+        Act("unboot", "operator", "Take a boot back", "The next boot of the PC leads to its menu.",
+            ("machine",), subjects.machine, _unboot),
         Act("run", "operator", "Run a schedule now",
             "A window opens at once, as long as its others. Who is due is woken in turn.",
-            ("schedule",), _schedule, _of_schedule("run")),
+            ("schedule",), subjects.schedule, _of_schedule("run")),
         Act("pause", "operator", "Pause a schedule",
             "Nothing is ordered until then; what is at work goes on.",
-            ("schedule",), _schedule, _of_schedule("pause"),
+            ("schedule",), subjects.schedule, _of_schedule("pause"),
             ("text", "Until, such as 2026-12-24 (empty: go on now)")),
         Act("skip", "operator", "Leave a window out",
             "Nothing more is ordered in the window that is open, or nothing in the next.",
-            ("schedule",), _schedule, _of_schedule("skip")),
+            ("schedule",), subjects.schedule, _of_schedule("skip")),
+        Act("approve", "admin", "Approve a registration",
+            "It is noted. On the controller, register.yml -e approve=decided writes the inventory "
+            "and tells the PC.",
+            ("id",), subjects.registration, _approve,
+            ("text", "Name of the machine (empty: the one above)")),
         Act("refuse", "admin", "Refuse a registration", "The PC is sent away.",
-            ("id",), _registration, _refuse, ("text", "Reason, as the PC shows it")),
+            ("id",), subjects.registration, _refuse, ("text", "Reason, as the PC shows it")),
     )
 }  # fmt: skip

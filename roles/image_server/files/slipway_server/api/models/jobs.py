@@ -249,6 +249,12 @@ class NewNextBoot(Strict):
     without_password: bool = Field(default=False, description="the item's is not asked for")
 
 
+class MenuItemWanted(Strict):
+    """An item of a machine's menu for its next boot."""
+
+    item: ItemId
+
+
 class NextBootView(BaseModel):
     """An order for the next boot."""
 

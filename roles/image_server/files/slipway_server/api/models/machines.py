@@ -61,4 +61,5 @@ class MachineDetails(MachineView):
     serial: str | None
     confirmed: bool
     items: list[ItemView]
+    others: list[str] = Field(description="ids of items that its boot loader starts by itself")
     armed: str | None = Field(description="the item that its next boot leads into")

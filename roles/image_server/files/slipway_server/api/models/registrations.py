@@ -137,6 +137,8 @@ class RegistrationView(BaseModel):
     reason: str | None
     refused_reports: int = Field(description="reports of other PCs with one of its MACs")
     refused_from: str | None
+    wish: str | None = Field(description="the machine that somebody wants it to be")
+    wished_by: str
 
 
 class RegistrationList(BaseModel):
