@@ -85,7 +85,7 @@ class House:
 
     def _watch(self, context: BrowserContext, name: str) -> Visit:
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         made = Visit(self, context, page)
         page.on("console", lambda said: made.seen.append(f"console {said.type}: {said.text}"))
         page.on("pageerror", lambda error: made.seen.append(f"script: {error}"))

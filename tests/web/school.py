@@ -256,7 +256,7 @@ def _history(service: Service, chance: random.Random) -> dict[str, dict[str, Any
     for days_ago in range(1, 90):
         # It grew each night, and a collection freed some now and then.
         share *= 1.1 if days_ago in (11, 33, 60) else 1 - chance.random() / 80
-        body = {"used": int(room.used * min(share, 1.0)), "total": room.total}
+        body = {"used": int((room.total - room.free) * min(share, 1.0)), "total": room.total}
         found[f"room/{today - timedelta(days=days_ago)}"] = body
     for name in [*ROOM, *OFFICE]:
         for path in sorted((service.store / "images" / name).glob("*.json")):

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from slipway_server.base.rows import Rows
 from slipway_server.base.state_file import StateFile
 from slipway_server.images.history import BACKUPS, DAYS, History
@@ -50,6 +51,7 @@ def test_what_is_kept_of_the_room_and_of_backups(tmp_path: Path) -> None:
     state.close()
 
 
+@pytest.mark.plays
 def test_a_backup_is_noted_once_and_outlasts_the_service(
     own_service: Callable[..., Service],
 ) -> None:

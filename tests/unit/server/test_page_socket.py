@@ -122,6 +122,7 @@ def test_a_boot_that_the_page_orders_overwrites_no_disk(service: Service) -> Non
     assert ask(service, "GET", f"/v1/machines/{pc.name}").json()["armed"] is None
 
 
+@pytest.mark.plays
 def test_an_approval_at_the_page_is_a_decision_about_what_was_seen(
     own_service: Callable[..., Service],
 ) -> None:
