@@ -202,7 +202,7 @@ def test_a_server_without_a_word_ends_at_the_local_disk(tmp_path: Path, made: Pa
         machine.wait_for("Boot the local disk")
         machine.press("c")
         machine.wait_for("Enter username:")
-        machine.press("ret")
+        machine.press("ret", "ret")
         machine.wait_for("Boot the local disk")
         machine.press("ret")
         machine.wait_for_serial("THE-DISK-RUNS")
