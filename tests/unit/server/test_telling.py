@@ -68,6 +68,22 @@ def test_forty_machines_of_which_three_fail_are_one_digest() -> None:
     assert not told.quiet
 
 
+def test_machines_that_need_the_same_stand_together_whatever_each_is_called() -> None:
+    more = "Its output says more: playbooks/jobs.yml -e job={}."
+    nights = [
+        Night(name, "failed",
+              f"{name}: {disk} is hibernated. Nothing was changed. Remedy: Shut {name} down fully.",
+              more.format(job * 16))
+        for name, disk, job in (("pc1", "disk0:3", "a"), ("pc2", "disk1:1", "b"))
+    ]  # fmt: skip
+    nights.append(Night("pc3", "failed", "Its disk fails.", more.format("c" * 16)))
+    nights.append(Night("pc4", "failed", "The runner failed.", more.format("d" * 16)))
+    told = digest(record(*nights))
+    groups = [line for line in told.lines if not line.startswith(" ")]
+    assert groups[0] == "failed: pc1, pc2"
+    assert len(told.lines) == 3 * len(groups)
+
+
 def test_a_window_of_nobody_is_a_sign_of_life_and_one_that_was_missed_is_news() -> None:
     assert digest(record()).quiet
     told = digest(record(Night("pc1", "not_reached", "The server was down."), missed=True))

@@ -112,6 +112,10 @@ class Night(Playing):
         since = pc3.console_offset()
         pc3.wait_for_serial(r"backup .* [1-9]\d*\.\d%", since, timeout=BOOT_SECONDS + 120)
         pc3.cut_power()
+        # Somebody switches it on again: then the server knows that nothing more comes of it.
+        since = pc3.console_offset()
+        pc3.power_on()
+        pc3.wait_for_own_disk(since, BOOT_SECONDS)
 
     def _morning(self) -> None:
         pending = [each for each in self._ask("/v1/sessions")["sessions"]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 from ..base.outbox import Event
@@ -12,6 +13,7 @@ from .schedules import OUTCOMES, Night
 
 _NAMED = 40
 _GOOD = "done"
+_ITS_JOB = re.compile(r"\bjob=[0-9a-f]{16}\b")
 
 
 def digest(record: Record) -> Event:
@@ -30,18 +32,27 @@ def digest(record: Record) -> Event:
 
 def _remarks(record: Record) -> list[str]:
     """Those who are not done, together where it is for one reason."""
-    # One remedy may be that of many: what each PC said may differ in the name of its disk.
     groups: dict[tuple[str, str], list[Night]] = {}
     for night in sorted(record.nights.values(), key=lambda each: each.machine):
         outcome = night.outcome or "failed"
         if outcome != _GOOD:
-            groups.setdefault((outcome, night.remedy or night.message), []).append(night)
+            groups.setdefault((outcome, _what_to_do(night)), []).append(night)
     lines = []
     for (outcome, _), nights in sorted(groups.items(), key=lambda each: OUTCOMES.index(each[0][0])):
         lines.append(f"{outcome}: {named([each.machine for each in nights])}")
         texts = (nights[0].message, nights[0].remedy)
         lines += [f"    {plain(text)}" for text in texts if text]
     return lines
+
+
+def _what_to_do(night: Night) -> str:
+    """What those have in common who need the same: neither machine, nor disk, nor job.
+
+    A playbook's last message says what happened, in words of that PC, and then the remedy.
+    """
+    _, found, remedy = night.message.partition("Remedy: ")
+    text = remedy if found else night.remedy or night.message
+    return _ITS_JOB.sub("JOB", re.sub(rf"\b{re.escape(night.machine)}\b", "MACHINE", text))
 
 
 def named(machines: list[str]) -> str:
