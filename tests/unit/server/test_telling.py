@@ -71,11 +71,14 @@ def test_forty_machines_of_which_three_fail_are_one_digest() -> None:
 def test_machines_that_need_the_same_stand_together_whatever_each_is_called() -> None:
     more = "Its output says more: playbooks/jobs.yml -e job={}."
     nights = [
-        Night(name, "failed",
-              f"{name}: {disk} is hibernated. Nothing was changed. Remedy: Shut {name} down fully.",
-              more.format(job * 16))
+        Night(
+            name,
+            "failed",
+            f"{name}: {disk} is hibernated. Nothing was changed. Remedy: Shut {name} down fully.",
+            more.format(job * 16),
+        )
         for name, disk, job in (("pc1", "disk0:3", "a"), ("pc2", "disk1:1", "b"))
-    ]  # fmt: skip
+    ]
     nights.append(Night("pc3", "failed", "Its disk fails.", more.format("c" * 16)))
     nights.append(Night("pc4", "failed", "The runner failed.", more.format("d" * 16)))
     told = digest(record(*nights))
