@@ -107,7 +107,8 @@ def usb(room: Path) -> Iterator[Path]:
 def test_export(server: Server, options: list[str]) -> None:
     exports = server.folder / "exports"
     said = server.done("export", "image=pc", "format=qcow2", "--check", *options)
-    assert "would be made" in said and "changed=1" in said
+    # Ansible folds long messages.
+    assert "would be made" in " ".join(said.split()) and "changed=1" in said
     assert list(exports.iterdir()) == []
     assert "changed=1" in server.done("export", "image=pc", "format=qcow2", *options)
     [path] = exports.iterdir()
