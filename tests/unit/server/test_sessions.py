@@ -196,6 +196,17 @@ def test_time_ends_sessions(own_service: Callable[..., Service]) -> None:
     assert error_of(silent.request("GET", "/v1/session")) == (410, "session_ended")
 
 
+def test_a_machine_that_took_long_to_boot_is_not_silent(
+    own_service: Callable[..., Service],
+) -> None:
+    service = own_service(silent_seconds=2)
+    pc = service.machine(arrived=False)
+    time.sleep(2.2)
+    assert pc.check_in().status_code == 200
+    assert service.session(pc.session, wait=1, until="ended")["state"] == "checked_in"
+    assert service.session(pc.session, wait=5)["outcome"] == "abandoned"
+
+
 def test_a_session_at_work_outlasts_a_broken_line(own_service: Callable[..., Service]) -> None:
     service = own_service(silent_seconds=1)
     pc = service.machine()

@@ -209,6 +209,8 @@ class Sessions:
         if before.token_hash:
             self._by_token.pop(before.token_hash, None)
         self._by_token[tokens.digest_of(token)] = session_id
+        # However long it took to boot, it is heard of now.
+        self._heard[session_id] = self._clock()
         await self._commit(after)
         return after, token
 
