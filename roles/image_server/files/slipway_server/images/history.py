@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 from datetime import date, timedelta
 from typing import Any
 
 from ..base.rows import Rows
 from .store import Room
+
+log = logging.getLogger(__name__)
 
 DAYS = 90
 # Of one machine; what an older one took tells nothing.
@@ -49,7 +53,11 @@ class History:
         return sorted(key for key in self._known if key.startswith(f"{_BACKUP}{machine}/"))
 
     async def _keep(self, key: str, body: dict[str, Any], old: list[str]) -> None:
-        await self._rows.put(key, body, drop=old)
         self._known[key] = body
         for each in old:
             self._known.pop(each, None)
+        try:
+            await self._rows.put(key, body, drop=old)
+        except sqlite3.Error as error:
+            # A full disk costs a point of a chart, and neither the start nor a backup.
+            log.warning("not kept for the charts: %s", error)
