@@ -52,8 +52,10 @@ class Healths:
 
     def survey(self, name: str, version: str, manifest: Manifest) -> Health:
         """Look for every chunk of a version, and note what is lacking."""
-        self.note(name, version, self.lacking(manifest))
-        return self.of_image(name)[version]
+        lacking = self.lacking(manifest)
+        self.note(name, version, lacking)
+        # A full disk takes no note.
+        return self.of_image(name).get(version, Health(tuple(lacking)))
 
     def note(self, name: str, version: str, lacking: Iterable[str]) -> None:
         """Note what a version lacks."""
