@@ -27,7 +27,7 @@ from typing import Any
 import httpx
 from slipway_server.server import SOCKETS
 
-from .conftest import ROOT, Service
+from .conftest import PATIENCE, ROOT, Service
 from .nginx_site import configuration, make_certificates, render, unpack_nginx
 
 _numbers = itertools.count(1)
@@ -115,7 +115,7 @@ class SegmentService(Service):
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
         with (self.folder / "journal").open("ab") as journal:
             self._program = subprocess.Popen(words, env=environment, stderr=journal)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while True:
             try:
                 assert self.admin.get("/v1/status").status_code == 200
@@ -251,7 +251,8 @@ class Segments:
 
     @staticmethod
     def _wait_for_nginx(server: Host) -> None:
-        for _ in range(100):
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
             if server.run("curl", "--silent", f"http://{SERVER}/", check=False):
                 return
             time.sleep(0.1)
