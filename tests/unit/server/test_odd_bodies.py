@@ -57,6 +57,7 @@ VALUES = {
     "key": "0" * 16,
     "machine": "pc1",
     "alias": "lab-base",
+    "sink": "mail",
 }
 
 
