@@ -40,7 +40,7 @@ sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
 sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
 sock.bind(("", 68))
-sock.settimeout(10)
+sock.settimeout(60)
 xid = os.urandom(4)
 def ask(kind, more=b""):
     head = struct.pack("!4B4sHH16s16s192s", 1, 1, 6, 0, xid, 0, 0x8000, bytes(16), mac, bytes(192))
