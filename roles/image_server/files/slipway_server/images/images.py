@@ -63,7 +63,7 @@ class Images:
 
     def folders(self) -> list[str]:
         """All images, those among them that lost their last version."""
-        return sorted(name for name in os.listdir(self._root) if is_name(name))  # noqa: PTH208
+        return sorted(entry.name for entry in self._root.iterdir() if is_name(entry.name))
 
     def versions(self, name: str) -> list[str]:
         """All versions of an image, newest last."""
