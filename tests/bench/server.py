@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..unit.server.conftest import Machine, Service
-from ..unit.server.nginx_site import make_certificates, render, unpack_nginx
+from ..unit.server.nginx_site import free_port, make_certificates, render, unpack_nginx
 
 _ADDRESS = "127.0.0.1"
 
@@ -83,7 +82,7 @@ def serving(folder: Path, address: str = _ADDRESS, inside: Sequence[str] = ()) -
         folder / "service", accel_redirect="/internal/chunks", threads=cores, check_threads=cores
     )
     make_certificates(folder, f"IP:{address}")
-    api, put = _free_port(), _free_port()
+    api, put = free_port(_ADDRESS), free_port(_ADDRESS)
     (folder / "nginx.conf").write_text(_configuration(folder, service.store, address, api, put))
     nginx = Nginx(folder, api, inside)
     try:
@@ -125,10 +124,3 @@ def _configuration(folder: Path, store: Path, address: str, api: int, put: int) 
         f"ssl_certificate {folder}/server.crt; ssl_certificate_key {folder}/server.key;\n"
         f"location / {{ root {folder}/put; dav_methods PUT; client_max_body_size 0; }} }} }}\n"
     )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((_ADDRESS, 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import re
 import resource
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +23,13 @@ from slipway.net.http_store import HttpStore
 
 from ..unit.server.conftest import CELL, Machine, Service, manifest_of
 from ..unit.server.heavy import children
-from ..unit.server.nginx_site import configuration, make_certificates, render, running_nginx
+from ..unit.server.nginx_site import (
+    configuration,
+    free_port,
+    make_certificates,
+    render,
+    running_nginx,
+)
 from .attacks import Target
 
 HOST = "127.0.0.1"
@@ -72,7 +77,7 @@ def besieged(folder: Path, *, confine: Callable[[int], None] | None = None) -> I
         place.chmod(0o755)
     make_certificates(folder, f"IP:{HOST}")
     service = Service(folder / "service", accel_redirect="/internal/chunks")
-    clear, tls = _free_port(), _free_port()
+    clear, tls = free_port(HOST), free_port(HOST)
     site = render(
         "etc/nginx/conf.d/slipway.conf.j2",
         image_server_address=HOST,
@@ -164,10 +169,3 @@ def _assert_as_before(server: Besieged) -> None:
     waiting = [file for file in (server.folder / "temp").rglob("*") if file.is_file()]
     assert sum(file.stat().st_size for file in waiting) == 0
     assert sum(log.stat().st_size for log in server.folder.glob("*.log")) < _LARGEST_LOGS
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port

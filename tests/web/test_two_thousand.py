@@ -6,11 +6,11 @@ from __future__ import annotations
 import statistics
 import time
 from contextlib import ExitStack
-from pathlib import Path
 
 from playwright.sync_api import Response
 
 from ..unit.server.choosing import item, write_menu
+from ..unit.server.heavy import memory_peak
 from .house import House
 from .school import mac_of
 
@@ -49,13 +49,7 @@ def test_two_thousand_machines_and_twenty_browsers(house: House) -> None:
             took.append(time.monotonic() - begun)
         for each in [first, *others]:
             assert each.seen == []
-    print(f"median {statistics.median(took) * 1000:.0f} ms; {_memory(house) >> 20} MB")
-    assert _memory(house) < _MEMORY
-
-
-def _memory(house: House) -> int:
-    """What the page's process has at most taken, in bytes."""
     assert house.page.process is not None
-    lines = Path(f"/proc/{house.page.process.pid}/status").read_text().splitlines()
-    [said] = [line for line in lines if line.startswith("VmHWM")]
-    return int(said.split()[1]) << 10
+    most = memory_peak(house.page.process.pid)
+    print(f"median {statistics.median(took) * 1000:.0f} ms; {most >> 20} MB")
+    assert most < _MEMORY

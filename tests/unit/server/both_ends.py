@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 import secrets
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from slipway.net.session import Session
 from slipway.net.site import Site
 
 from .conftest import HOST_KEY, Service
-from .nginx_site import configuration, make_certificates, render, running_nginx
+from .nginx_site import configuration, free_port, make_certificates, render, running_nginx
 
 HERE = "127.0.0.1"
 
@@ -49,9 +48,7 @@ def serving(folder: Path, **config: Any) -> Iterator[Server]:
         folder / "service", accel_redirect="/internal/chunks", unproven_addresses="accept", **config
     ).start()
     make_certificates(folder, f"IP:{HERE}")
-    with socket.socket() as free:
-        free.bind((HERE, 0))
-        port = free.getsockname()[1]
+    port = free_port(HERE)
     site = render(
         "etc/nginx/conf.d/slipway.conf.j2",
         _image_server_http_socket=str(folder / "service/http"),

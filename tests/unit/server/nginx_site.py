@@ -58,9 +58,22 @@ def configuration(folder: Path, site: str) -> str:
     )
 
 
+def free_port(address: str) -> int:
+    """A TCP port of this machine that nobody has."""
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 @contextmanager
-def running_nginx(folder: Path, address: tuple[str, int]) -> Iterator[subprocess.Popen[bytes]]:
-    """nginx as ``folder``'s nginx.conf has it, from when it and its workers are there."""
+def running_nginx(
+    folder: Path, address: tuple[str, int] | str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """nginx as ``folder``'s nginx.conf has it, from when it and its workers are there.
+
+    It listens at the ``address``: host and port, or the path of a unix socket.
+    """
     nginx = subprocess.Popen([unpack_nginx(), "-c", folder / "nginx.conf", "-p", folder])
     try:
         deadline = time.monotonic() + PATIENCE
@@ -74,8 +87,9 @@ def running_nginx(folder: Path, address: tuple[str, int]) -> Iterator[subprocess
         nginx.wait(20)
 
 
-def _answers(address: tuple[str, int]) -> bool:
-    with socket.socket() as probe:
+def _answers(address: tuple[str, int] | str) -> bool:
+    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+    with socket.socket(family) as probe:
         return probe.connect_ex(address) == 0
 
 

@@ -17,6 +17,7 @@ from slipway_server.base.state_file import NAME, StateFile
 
 from .choosing import Runner, item, make_chooser, order, password_hash
 from .conftest import Service, cell
+from .path_values import filled
 
 ALICE = {"Slipway-By": "alice"}
 
@@ -92,21 +93,12 @@ def test_what_the_user_of_a_pc_does(service: Service) -> None:
 def test_every_root_route_that_acts_leaves_a_line(own_service: Callable[..., Service]) -> None:
     service = own_service()
     name, version = service.image(cell("audit"))
-    values = {
-        "session_id": "0" * 16,
-        "job_id": "0" * 16,
-        "machine": "pc",
-        "key": "0" * 16,
-        "name": name,
-        "version": version,
-        "alias": "lab-base",
-    }
     acting = [key for key, rule in APPS["admin"].rules.items() if not key.startswith("GET ")]
     assert len(acting) > 8
     for key in acting:
         method, path = key.split(" ")
         known = len(lines(service))
-        service.admin.request(method, path.format(**values), json={})
+        service.admin.request(method, filled(path, name=name, version=version), json={})
         assert len(lines(service)) == known + 1, key
         assert lines(service)[-1]["verb"] == APPS["admin"].rules[key].action
 

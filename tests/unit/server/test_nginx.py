@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,7 @@ import pytest
 from slipway.format.frames import MAX_FRAME, decode_frame, digest_of, make_frame
 
 from .conftest import Service, cell, ticket_in
-from .nginx_site import configuration, make_certificates, render, unpack_nginx
+from .nginx_site import configuration, make_certificates, render, running_nginx
 
 MAC, OTHER = "52-54-00-aa-00-01", "52-54-00-aa-00-02"
 
@@ -75,24 +74,16 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     # The same site on unix sockets: no port of the host is touched.
     site = re.sub(r"listen (80|443)", rf"listen unix:{folder}/\1.sock", site)
     (folder / "nginx.conf").write_text(configuration(folder, site))
-    process = subprocess.Popen(
-        [unpack_nginx(), "-c", str(folder / "nginx.conf"), "-p", str(folder)]
-    )
     trusted = ssl.create_default_context(cafile=str(folder / "ca.crt"))
     clear = httpx.HTTPTransport(uds=str(folder / "80.sock"))
     tls = httpx.HTTPTransport(uds=str(folder / "443.sock"), verify=trusted)
-    for _ in range(100):
-        if (folder / "443.sock").exists():
-            break
-        time.sleep(0.05)
-    yield Front(
-        service,
-        httpx.Client(transport=clear, base_url="http://server", timeout=20),
-        httpx.Client(transport=tls, base_url="https://server", timeout=20),
-        folder,
-    )
-    process.terminate()
-    process.wait(10)
+    with running_nginx(folder, str(folder / "443.sock")):
+        yield Front(
+            service,
+            httpx.Client(transport=clear, base_url="http://server", timeout=20),
+            httpx.Client(transport=tls, base_url="https://server", timeout=20),
+            folder,
+        )
     service.close()
 
 
@@ -142,20 +133,14 @@ def test_the_server_in_numbers_is_for_those_who_are_named(
     )
     site = re.sub(r"listen (80|443)", rf"listen unix:{tmp_path}/\1.sock", site)
     (tmp_path / "nginx.conf").write_text(configuration(tmp_path, site))
-    command = [unpack_nginx(), "-c", str(tmp_path / "nginx.conf"), "-p", str(tmp_path)]
-    process = subprocess.Popen(command)
-    try:
-        while not (tmp_path / "443.sock").exists():
-            assert process.poll() is None
-            time.sleep(0.05)
-        trusted = ssl.create_default_context(cafile=str(front.folder / "ca.crt"))
-        door = httpx.HTTPTransport(uds=str(tmp_path / "443.sock"), verify=trusted, retries=5)
-        with httpx.Client(transport=door, base_url="https://server", timeout=20) as client:
-            answer = client.get("/metrics")
+    trusted = ssl.create_default_context(cafile=str(front.folder / "ca.crt"))
+    door = httpx.HTTPTransport(uds=str(tmp_path / "443.sock"), verify=trusted)
+    with (
+        running_nginx(tmp_path, str(tmp_path / "443.sock")),
+        httpx.Client(transport=door, base_url="https://server", timeout=20) as client,
+    ):
+        answer = client.get("/metrics")
         assert (answer.status_code, says in answer.text) == (status, True)
-    finally:
-        process.terminate()
-        process.wait(10)
     # Machines fetch it nowhere.
     assert front.clear.get("/metrics").status_code == 404
 

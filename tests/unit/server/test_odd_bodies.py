@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import httpx
@@ -11,6 +10,7 @@ import pytest
 from slipway_server.apps import APPS
 
 from .conftest import Service
+from .path_values import filled
 
 TYPES = [
     None,
@@ -47,24 +47,12 @@ BODIES = [
     b'{"session":"\\ud800"}',
     b'{"\\ud800":1}',
 ]
-VALUES = {
-    "session_id": "0" * 16,
-    "job_id": "0" * 16,
-    "digest": "0" * 64,
-    "name": "pc1",
-    "version": "20260101T000000Z",
-    "mac": "52-54-00-00-00-01",
-    "key": "0" * 16,
-    "machine": "pc1",
-    "alias": "lab-base",
-    "sink": "mail",
-}
 
 
 def routes(client: httpx.Client) -> list[tuple[str, str]]:
     paths: dict[str, Any] = client.get("/v1/openapi.json").json()["paths"]
     return [
-        (method.upper(), re.sub(r"{(\w+)}", lambda found: VALUES[found[1]], path))
+        (method.upper(), filled(path))
         for path, operations in paths.items()
         for method in operations
     ]

@@ -24,6 +24,7 @@ from slipway_server.jobs.windows import Window
 from .choosing import Runner, make_chooser, order
 from .conftest import Service, cell
 from .test_prune import made, say
+from .test_registrations import report
 from .test_schedules import NIGHTLY, begin, wait_for, window, write
 from .worlds import World
 from .worlds import make as make_world
@@ -130,7 +131,7 @@ def teller(own_service: Callable[..., Service], tmp_path: Path) -> Service:
     return service
 
 
-def test_failed_jobs_and_pcs_that_wait_are_told_once(teller: Service) -> None:
+def test_failed_jobs_pcs_that_wait_and_those_posed_as_are_told_once(teller: Service) -> None:
     time.sleep(1.5)
     pc = make_chooser(teller)
     assert order(teller, pc.name).status_code == 201
@@ -140,9 +141,20 @@ def test_failed_jobs_and_pcs_that_wait_are_told_once(teller: Service) -> None:
     [told] = wait_for(lambda: of_kind(teller, "job_failed"))
     assert told["subject"] == "1 job failed"
     assert told["lines"] == [f"backup of {pc.name}: The  [2Jdisk fails. Replace it."]
+    asks = report()
+    assert teller.http.post("/v1/registrations", json=asks).status_code == 201
+    [told] = wait_for(lambda: of_kind(teller, "registration_waits"))
+    assert told["subject"] == "1 PC waits to be registered"
+    assert told["lines"] == [f"{asks['macs'][0]}: see register.yml"]
+    machine = teller.machine()
+    assert machine.check_in("10.77.0.66").status_code == 409
+    [told] = wait_for(lambda: of_kind(teller, "second_check_in"))
+    assert told["subject"] == "somebody posed as 1 PC"
+    assert told["lines"][0].startswith(f"{machine.name}, from 10.77.0.66: ")
     teller.restart()
     time.sleep(2.5)
-    assert len(of_kind(teller, "job_failed")) == 1
+    for kind in ("job_failed", "registration_waits", "second_check_in"):
+        assert len(of_kind(teller, kind)) == 1, kind
 
 
 def test_a_bad_chunk_is_told_once_and_again_after_it_was_well(teller: Service) -> None:
@@ -178,6 +190,21 @@ def test_a_prune_that_waits_is_told(teller: Service) -> None:
     [told] = wait_for(lambda: of_kind(teller, "prune_waits"))
     assert told["subject"] == "a prune waits for a word"
     assert "digest" in told["lines"][0]
+
+
+def test_a_store_that_frees_nothing_and_is_nearly_full_is_told(teller: Service) -> None:
+    made(teller, "pc1", "20260101T000000Z", cell("full"))
+    odd = teller.store / "images/pc1/copy-of-20260101T000000Z.json"
+    odd.write_bytes((teller.store / "images/pc1/20260101T000000Z.json").read_bytes())
+    assert teller.admin.post("/v1/collect").json()["error"] == "collection_stopped"
+    [told] = wait_for(lambda: of_kind(teller, "collection_stopped"))
+    assert told["subject"] == "nothing is freed any more"
+    assert str(odd) in told["lines"][0]
+    assert of_kind(teller, "store_low") == []
+    teller.reconfigure(store_reserve_bytes=1 << 60)
+    [told] = wait_for(lambda: of_kind(teller, "store_low"))
+    assert told["subject"] == "the store is nearly full"
+    assert len(of_kind(teller, "collection_stopped")) == 1
 
 
 @pytest.fixture

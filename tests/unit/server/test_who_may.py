@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +15,7 @@ from slipway_server.apps import APPS, App, Rule, RuleError, check
 
 from .choosing import Runner, item, make_chooser
 from .conftest import Service, cell
+from .path_values import filled
 from .test_registrations import report
 
 # What each rule's token opens; all that is not named here is refused.
@@ -42,22 +42,12 @@ KINDS = (
 
 
 class Holders:
-    """A service, a token of each kind, and what paths are made of."""
+    """A service, a token of each kind, and an image that paths name."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
         name, version = service.image(cell("who may"))
-        self.values = {
-            "name": name,
-            "version": version,
-            "digest": "0" * 64,
-            "job_id": "0" * 16,
-            "mac": "52-54-00-00-00-01",
-            "key": "0" * 16,
-            "machine": "pc",
-            "alias": "alias-of-nobody",
-            "sink": "mail",
-        }
+        self.values = {"name": name, "version": version}
         self.tokens = {"none": "", "nonsense": "nonsense"}
         for verb in ("backup", "restore", "verify", "service"):
             wanted = {"version": version} if verb in ("restore", "verify") else {}
@@ -75,14 +65,13 @@ class Holders:
     def ask(self, door: str, line: str, kind: str, said: dict[str, str] | None = None) -> str:
         """Ask for what a line of the table names; return the type of the refusal, or nothing."""
         method, path = line.split(" ")
-        path = re.sub(r"{(\w+)}", lambda found: self.values[found[1]], path)
         client: httpx.Client = getattr(self.service, door)
         token = self.tokens[kind]
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         headers |= said or {}
         options: dict[str, Any] = {} if method == "GET" else {"content": b"{}"}
         headers |= {"Content-Type": "application/json"} if options else {}
-        answer = client.request(method, path, headers=headers, **options)
+        answer = client.request(method, filled(path, **self.values), headers=headers, **options)
         assert answer.status_code < 500, answer.text
         return str(answer.json()["error"]) if answer.status_code >= 400 else ""
 

@@ -3,16 +3,14 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import yaml
 
-from ..server.nginx_site import configuration, make_certificates, unpack_nginx
+from ..server.nginx_site import configuration, free_port, make_certificates, running_nginx
 from .conftest import ROOT, Page
 
 ROLE = ROOT / "roles/web_page"
@@ -32,9 +30,7 @@ class Front:
     def __init__(self, page: Page, folder: Path, **values: Any) -> None:
         self.authority = folder / "ca.crt"
         make_certificates(folder, "DNS:server", "IP:127.0.0.1")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port("127.0.0.1")
         site = render(
             "etc/nginx/conf.d/slipway-web.conf.j2",
             _web_page_port=f"127.0.0.1:{self.port}",
@@ -45,13 +41,8 @@ class Front:
             **values,
         )
         (folder / "nginx.conf").write_text(configuration(folder, site))
-        self._process = subprocess.Popen([unpack_nginx(), "-c", folder / "nginx.conf"])
-        for _ in range(200):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    break
-            assert self._process.poll() is None, "nginx takes no such site"
-            time.sleep(0.05)
+        self._ends = ExitStack()
+        self._ends.enter_context(running_nginx(folder, ("127.0.0.1", self.port)))
 
     @property
     def url(self) -> str:
@@ -60,5 +51,4 @@ class Front:
 
     def close(self) -> None:
         """End it."""
-        self._process.terminate()
-        self._process.wait(30)
+        self._ends.close()

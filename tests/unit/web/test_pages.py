@@ -9,7 +9,7 @@ import pytest
 from slipway_web.app import PAGES
 from slipway_web.config import ROLES
 
-from ..server.choosing import make_chooser, order
+from ..server.choosing import make_chooser, order, write_menu
 from ..server.conftest import Service, cell
 from ..server.test_registrations import report
 from ..server.test_schedules import write as write_schedules
@@ -260,8 +260,6 @@ def test_an_image_is_copied_renamed_and_has_an_alias(page: Page) -> None:
 
 def test_a_browser_that_lists_two_thousand_gets_a_hundred(page: Page) -> None:
     service, browser = page.service, page.browser("vera")
-    from ..server.choosing import write_menu
-
     for number in range(250):
         write_menu(service, f"room-{number:03}", [f"52:54:00:aa:00:{number:02x}"], [])
     answer = browser.get("/machines?q=room-&sort=-name")
