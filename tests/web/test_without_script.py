@@ -37,8 +37,8 @@ class Person:
         self.follows(link)
         self.sees(act.effect)
         if text:
-            assert act.text is not None
-            self.types(act.text[1], text)
+            assert act.text
+            self.types(act.text, text)
         if typed:
             self.types(re.compile("to confirm"), typed)
         self.presses(act.title)

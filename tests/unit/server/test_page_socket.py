@@ -54,6 +54,18 @@ def test_a_machine_is_shown_with_what_was_saved_of_it(own_service: Callable[...,
     assert ask(service, "GET", "/v1/machines/nobody").json()["error"] == "unknown_machine"
 
 
+def test_jobs_and_sessions_of_one_machine(service: Service) -> None:
+    first, second = make_chooser(service), make_chooser(service)
+    for pc in (first, second):
+        assert order(service, pc.name, "wake").status_code == 201
+        service.machine(machine=pc.name, mac=pc.mac, arrived=False, image=pc.name)
+    for kind in ("jobs", "sessions"):
+        found = ask(service, "GET", f"/v1/{kind}?machine={first.name}").json()[kind]
+        assert [each["machine"] for each in found] == [first.name]
+        assert ask(service, "GET", f"/v1/{kind}?machine=nobody").json()[kind] == []
+        assert ask(service, "GET", f"/v1/{kind}?machine=a/b").json()["error"] == "bad_request"
+
+
 def test_what_the_page_orders_is_the_pages_and_its_users(service: Service) -> None:
     pc = make_chooser(service)
     before = len(lines(service, 10_000))

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The page is killed while an order is under way: the job is there once, or not at all."""
+"""The page is killed while an order is under way: the job is there once, or not at all.
+
+And a table of sign-ins that a power cut broke is made anew.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from slipway_web.sign_ins import NAME
 
 from ..server.choosing import make_chooser
 from .conftest import Page
@@ -53,3 +57,15 @@ def test_an_order_is_there_once_or_not_at_all(page: Page, tmp_path: Path) -> Non
     finally:
         own.close()
     print(f"{there} of {_KILLS} orders had been taken")
+
+
+def test_a_broken_table_of_sign_ins_is_made_anew(page: Page, tmp_path: Path) -> None:
+    own = Page(tmp_path / "own", page.service)
+    (tmp_path / "own/state" / NAME).write_bytes(b"no table" * 512)
+    try:
+        browser = own.start().browser("vera")
+        own.stop()
+        own.start()
+        assert browser.get("/").status_code == 200, "what was made anew is kept"
+    finally:
+        own.close()

@@ -18,7 +18,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from . import forms
-from .asking import Site, address_of, read_body
+from .asking import Site, address_of, read_body, said_of
 from .config import Role, Token
 from .service import Refused, ServiceDown, path
 
@@ -94,7 +94,7 @@ def _gate(site: Site, role: Role, handler: Handler) -> Handler:
         if not token.may(role):
             said = f"{token.name} is {token.role}; this takes the role {role}."
             return _refuse(403, "wrong_role", said, "Use a token that has that role.")
-        request.state.token = token
+        request.state.who = said_of(token, request)
         try:
             return await handler(request)
         except forms.FormError as error:
@@ -115,15 +115,6 @@ def _token_of(site: Site, request: Request) -> Token | None:
     return known[0] if known and kind.lower() == "bearer" else None
 
 
-def _who(request: Request) -> dict[str, str]:
-    token: Token = request.state.token
-    return {
-        "Slipway-By": token.name,
-        "Slipway-Role": token.role,
-        "Slipway-From": address_of(request)[:45],
-    }
-
-
 def _pass_on(site: Site, template: str) -> Handler:
     parts = template.strip("/").split("/")
 
@@ -131,7 +122,7 @@ def _pass_on(site: Site, template: str) -> Handler:
         named = [request.path_params.get(part.strip("{}"), part) for part in parts]
         query = forms.parse(request.scope["query_string"])
         status, text = await site.service.pass_on(
-            request.method, path(*named), _who(request), await _body(request), query.all()
+            request.method, path(*named), request.state.who, await _body(request), query.all()
         )
         return Response(text, status, media_type="application/json")
 
@@ -152,7 +143,7 @@ async def _body(request: Request) -> Any:
 def _describe(site: Site) -> Handler:
     async def describe(request: Request) -> Response:
         """The service's own description, of what is offered here."""
-        said = await site.service.act("GET", _DESCRIPTION, _who(request))
+        said = await site.service.act("GET", _DESCRIPTION, request.state.who)
         paths: dict[str, dict[str, Any]] = {}
         for line in API:
             method, template = line.split(" ")

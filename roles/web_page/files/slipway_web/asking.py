@@ -13,7 +13,7 @@ from fastapi import Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from . import forms, views
-from .config import Config, User
+from .config import Account, Config, User
 from .forms import Fields, FormError
 from .passwords import Checker
 from .service import Service
@@ -68,11 +68,7 @@ class Ask:
 
     @property
     def _who(self) -> dict[str, str]:
-        return {
-            "Slipway-By": self.user.name,
-            "Slipway-Role": self.user.role,
-            "Slipway-From": self.address[:45],
-        }
+        return said_of(self.user, self.request)
 
     async def get(self, path: str, **query: str) -> Any:
         """Look at something of the service."""
@@ -112,6 +108,15 @@ def address_of(request: Request) -> str:
     """Who asks, as nginx saw it: nobody else can reach the socket."""
     said = request.headers.get("x-real-ip", "")
     return said if said and all(each in "0123456789abcdef.:" for each in said) else "0.0.0.0"
+
+
+def said_of(account: Account, request: Request) -> dict[str, str]:
+    """Who asks, as what, and from where, as the service wants to be told."""
+    return {
+        "Slipway-By": account.name,
+        "Slipway-Role": account.role,
+        "Slipway-From": address_of(request)[:45],
+    }
 
 
 def go(to: str) -> Response:

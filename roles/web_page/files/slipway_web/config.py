@@ -38,17 +38,23 @@ def _hash(text: str) -> str:
 
 
 @dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
-class User:
-    """Who may sign in, as the inventory says."""
+class Account:
+    """Whoever may ask, as the inventory says."""
 
     # As the service takes accounts in its audit.
     name: Annotated[str, Field(pattern="^[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}$")]
     role: Role
-    password_hash: Annotated[str, Field(max_length=400), AfterValidator(_hash)]
 
     def may(self, role: Role) -> bool:
-        """Whether the user has that role, or one that may more."""
+        """Whether it has that role, or one that may more."""
         return ROLES.index(self.role) >= ROLES.index(role)
+
+
+@dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
+class User(Account):
+    """Who may sign in."""
+
+    password_hash: Annotated[str, Field(max_length=400), AfterValidator(_hash)]
 
 
 def _together(users: tuple[User, ...]) -> tuple[User, ...]:
@@ -65,17 +71,11 @@ def _twice(names: Sequence[str]) -> list[str]:
 
 
 @dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
-class Token:
+class Token(Account):
     """A program that may ask. Its name stands in the audit, as a user's does."""
 
-    name: Annotated[str, Field(pattern="^[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}$")]
-    role: Role
     # SHA-256 of the token, which is random: it needs no slow hash.
     token_hash: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-
-    def may(self, role: Role) -> bool:
-        """Whether it has that role, or one that may more."""
-        return ROLES.index(self.role) >= ROLES.index(role)
 
 
 @dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))

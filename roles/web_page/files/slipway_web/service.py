@@ -77,7 +77,7 @@ class Service:
 
     async def get(self, path: str, who: Mapping[str, str], **query: str) -> Known:
         """Look at something. ServiceDown if that is nothing, not even what it was."""
-        target = path + (f"?{urlencode(query)}" if query else "")
+        target = _target(path, list(query.items()))
         # Who may look at it was asked before; what is seen is the same for everybody.
         try:
             status, text = await self._ask("GET", target, who, None, _SECONDS)
@@ -98,9 +98,7 @@ class Service:
         self, method: str, path: str, who: Mapping[str, str], body: Any = None, **query: str
     ) -> Any:
         """Change something. ServiceDown: nobody knows whether it was done."""
-        target = path + (f"?{urlencode(query)}" if query else "")
-        status, text = await self._ask(method, target, who, body, _LONG_SECONDS)
-        return _checked(status, text)
+        return _checked(*await self.pass_on(method, path, who, body, list(query.items())))
 
     async def pass_on(
         self,
@@ -111,8 +109,7 @@ class Service:
         query: Sequence[tuple[str, str]],
     ) -> tuple[int, bytes]:
         """Status and text of an answer, whatever it is. ServiceDown: there is none."""
-        target = path + (f"?{urlencode(query)}" if query else "")
-        return await self._ask(method, target, who, body, _LONG_SECONDS)
+        return await self._ask(method, _target(path, query), who, body, _LONG_SECONDS)
 
     async def _ask(
         self, method: str, target: str, who: Mapping[str, str], body: Any, seconds: float
@@ -140,6 +137,10 @@ class Service:
         if len(text) > _LARGEST:
             raise ServiceDown("the answer is too long")
         return answer.status, text
+
+
+def _target(path: str, query: Sequence[tuple[str, str]]) -> str:
+    return path + (f"?{urlencode(query)}" if query else "")
 
 
 def _checked(status: int, text: bytes) -> Any:

@@ -120,16 +120,13 @@ class SignIns:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    for left in (path, None):
+    db = sqlite3.connect(path)
+    try:
+        db.execute(_TABLE)
+    except sqlite3.DatabaseError:
+        # Nothing is lost but that everybody has to sign in again.
+        db.close()
+        path.unlink()
         db = sqlite3.connect(path)
-        try:
-            db.execute(_TABLE)
-        except sqlite3.DatabaseError:
-            db.close()
-            if left is None:
-                raise
-            # Nothing is lost but that everybody has to sign in again.
-            path.unlink()
-            continue
-        return db
-    raise AssertionError
+        db.execute(_TABLE)
+    return db

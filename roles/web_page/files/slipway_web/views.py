@@ -9,7 +9,6 @@ from typing import Any
 import jinja2
 
 from . import words
-from .config import ROLES
 
 _FOLDER = Path(__file__).parent / "templates"
 STATIC = Path(__file__).parent / "static"
@@ -38,9 +37,8 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = (words.size, words.moment, words.age, words.colour, words.number, words.span)
+    filters = (words.size, words.moment, words.age, words.colour, words.span)
     made.filters |= {each.__name__: each for each in filters}
-    made.globals["ROLES"] = ROLES
     return made
 
 

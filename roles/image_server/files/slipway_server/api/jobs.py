@@ -13,17 +13,26 @@ from .audited import NoteDep
 from .callers import ByDep
 from .common import BODY, ServiceDep, refusals
 from .models import jobs as models
+from .models.common import MachineName
 
 admin = APIRouter(prefix="/v1")
 runner = APIRouter(prefix="/v1")
 
 
 @admin.get("/jobs", response_model=models.JobList, responses=refusals())
-async def list_jobs(service: ServiceDep, state: models.JobState | None = None) -> Any:
+async def list_jobs(
+    service: ServiceDep,
+    state: models.JobState | None = None,
+    machine: MachineName | None = None,
+) -> Any:
     """All jobs of the last days, oldest first."""
-    found = [service.jobs.view(job) for job in service.jobs.all() if state in (None, job.state)]
+    found = [
+        job
+        for job in service.jobs.all()
+        if state in (None, job.state) and machine in (None, job.machine)
+    ]
     return {
-        "jobs": found,
+        "jobs": [service.jobs.view(job) for job in found],
         "runner": service.jobs.runner_is_there,
         "strangers": service.strangers.all(),
     }

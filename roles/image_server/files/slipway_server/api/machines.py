@@ -46,13 +46,13 @@ async def get_machine(machine: MachineName, service: ServiceDep) -> Any:
     menu = await service.run(service.menus.of, machine)
     if menu is None:
         raise ServiceError("unknown_machine", f"This server has no menu of {machine}.")
-    jobs = {each.machine: each for each in service.jobs.all()}
+    job = _last(service.jobs.all()).get(machine)
     sessions = [each for each in service.sessions.all() if each.machine == machine]
     # What the newest session that checked in has told.
     told = next((each.hardware for each in reversed(sessions) if each.hardware), {})
     identity, armed = service.identities.of(machine), service.next_boots.armed(machine)
     saved = await _saved(service)
-    return _shown(menu, saved, jobs.get(machine), sessions[-1] if sessions else None) | {
+    return _shown(menu, saved, job, sessions[-1] if sessions else None) | {
         "hardware": told,
         "uuid": identity.uuid if identity else None,
         "serial": identity.serial if identity else None,

@@ -17,7 +17,7 @@ from .audited import NoteDep
 from .callers import OF_A_JOB, SessionDep
 from .common import AUTH, BODY, ServiceDep, refusals
 from .models import sessions as models
-from .models.common import Empty
+from .models.common import Empty, MachineName
 
 machine = APIRouter(prefix="/v1")
 admin = APIRouter(prefix="/v1")
@@ -133,9 +133,17 @@ async def create_session_of_job(wanted: models.NewSession, service: ServiceDep) 
 
 
 @admin.get("/sessions", response_model=models.SessionList, responses=refusals())
-async def list_sessions(service: ServiceDep, state: models.State | None = None) -> Any:
+async def list_sessions(
+    service: ServiceDep,
+    state: models.State | None = None,
+    machine: MachineName | None = None,
+) -> Any:
     """All sessions of the last days, oldest first."""
-    found = [item for item in service.sessions.all() if state in (None, item.state)]
+    found = [
+        item
+        for item in service.sessions.all()
+        if state in (None, item.state) and machine in (None, item.machine)
+    ]
     return {"sessions": [_shown(service, item) for item in found]}
 
 

@@ -30,20 +30,14 @@ async def policy_effect(wanted: models.PolicyRequest, service: ServiceDep) -> An
     plan = _read(parse_plan, {key: said[key] for key in said if key in Plan.model_fields}, problems)
     if plan is not None:
         problems += await service.night_desk.problems(plan)
+    found = {"problems": []} if policy is None else await service.effects.of(policy)
+    problems = [*found["problems"], *problems]
     if policy is None or plan is None or problems:
-        if policy is not None:
-            problems = [*(await service.effects.of(policy))["problems"], *problems]
         # A time zone that does not exist is a fault of both.
         return {"problems": list(dict.fromkeys(problems))}
-    found = await service.effects.of(policy)
-    if found["problems"]:
-        return found
     found["warnings"] += await service.night_desk.warnings(plan)
-    for key, lines in (
-        ("before", await service.night_desk.before()),
-        ("after", service.night_desk.lines(plan)),
-    ):
-        found[key] += lines
+    found["before"] += await service.night_desk.before()
+    found["after"] += service.night_desk.lines(plan)
     return found
 
 

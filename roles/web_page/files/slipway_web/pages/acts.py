@@ -30,8 +30,8 @@ class Act:
     about: tuple[str, ...]
     look: Callable[[Ask], Awaitable[Facts]]
     do: Callable[[Ask], Awaitable[str]]
-    # A text that may be said with it: its field and what it is called.
-    text: tuple[str, str] | None = None
+    # What the text is called that may be said with it; empty: there is none.
+    text: str = ""
     # Whether the name has to be typed.
     typed: bool = False
 
@@ -198,25 +198,25 @@ ACTS: dict[str, Act] = {
     each.name: each
     for each in (
         Act("note", "operator", "Note something of a version", "Its note becomes this text.",
-            _OF_A_VERSION, subjects.version, _label(), ("text", "Note")),
+            _OF_A_VERSION, subjects.version, _label(), "Note"),
         Act("hold", "operator", "Hold a version", "No rule and no run removes it while it is held.",
-            _OF_A_VERSION, subjects.version, _label(hold=True), ("text", "Reason")),
+            _OF_A_VERSION, subjects.version, _label(hold=True), "Reason"),
         Act("release", "operator", "Let a version go",
             "The rules of the policy decide again how long it is kept.",
-            _OF_A_VERSION, subjects.version, _label(hold=False), ("text", "Reason")),
+            _OF_A_VERSION, subjects.version, _label(hold=False), "Reason"),
         Act("delete", "admin", "Delete a version",
             "It goes to the trash, from where it can be taken back for some days.",
-            _OF_A_VERSION, subjects.version, _delete, ("text", "Reason"), typed=True),
+            _OF_A_VERSION, subjects.version, _delete, "Reason", typed=True),
         Act("undelete", "admin", "Take a version back", "It leaves the trash.",
             _OF_A_VERSION, subjects.trashed, _undelete),
         Act("copy", "admin", "Copy a version", "An image of another name gets this version, too.",
-            _OF_A_VERSION, subjects.version, _copy, ("text", "Name of the other image")),
+            _OF_A_VERSION, subjects.version, _copy, "Name of the other image"),
         Act("rename", "admin", "Rename an image",
             "All its versions get the new name; under the old one they lie in the trash.",
-            ("image",), subjects.image, _rename, ("text", "New name"), typed=True),
+            ("image",), subjects.image, _rename, "New name", typed=True),
         Act("point", "admin", "Point an alias",
             "The alias stands for this version wherever an image is named to be read.",
-            _OF_A_VERSION, subjects.version, _point, ("text", "Alias")),
+            _OF_A_VERSION, subjects.version, _point, "Alias"),
         Act("drop-alias", "admin", "Remove an alias", "The image that it stands for stays.",
             ("alias",), subjects.alias, _drop_alias),
         Act("prune", "admin", "Prune", "These versions go to the trash, from where they can be "
@@ -247,7 +247,7 @@ ACTS: dict[str, Act] = {
         Act("pause", "operator", "Pause a schedule",
             "Nothing is ordered until then; what is at work goes on.",
             ("schedule",), subjects.schedule, _of_schedule("pause"),
-            ("text", "Until, such as 2026-12-24 (empty: go on now)")),
+            "Until, such as 2026-12-24 (empty: go on now)"),
         Act("skip", "operator", "Leave a window out",
             "Nothing more is ordered in the window that is open, or nothing in the next.",
             ("schedule",), subjects.schedule, _of_schedule("skip")),
@@ -255,8 +255,8 @@ ACTS: dict[str, Act] = {
             "It is noted. On the controller, register.yml -e approve=decided writes the inventory "
             "and tells the PC.",
             ("id",), subjects.registration, _approve,
-            ("text", "Name of the machine (empty: the one above)")),
+            "Name of the machine (empty: the one above)"),
         Act("refuse", "admin", "Refuse a registration", "The PC is sent away.",
-            ("id",), subjects.registration, _refuse, ("text", "Reason, as the PC shows it")),
+            ("id",), subjects.registration, _refuse, "Reason, as the PC shows it"),
     )
 }  # fmt: skip

@@ -35,15 +35,15 @@ async def show_all(ask: Ask) -> Response:
         | {
             "newest": each["versions"][0] if each["versions"] else None,
             "stored": sum(version["stored"] for version in each["versions"]),
-            "aliases": [one["alias"] for one in found["aliases"] if each["name"] in _names(one)],
+            "aliases": [one["alias"] for one in found["aliases"] if _image_of(one) == each["name"]],
         }
         for each in found["images"]
     ]
     return ask.show("images.html", list=listed(rows, _COLUMNS, ask.fields, _text))
 
 
-def _names(alias: dict[str, Any]) -> tuple[str]:
-    return (alias["image"].partition("@")[0],)
+def _image_of(alias: dict[str, Any]) -> str:
+    return str(alias["image"].partition("@")[0])
 
 
 def _text(row: dict[str, Any]) -> str:

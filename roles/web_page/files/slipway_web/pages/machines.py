@@ -23,6 +23,8 @@ _COLUMNS = (
 
 # So many backups are drawn.
 _SHOWN = 30
+# So many jobs and sessions are listed, the newest first.
+_LISTED = 20
 
 
 async def show_all(ask: Ask) -> Response:
@@ -39,9 +41,9 @@ def _text(row: dict[str, Any]) -> str:
 async def show(ask: Ask) -> Response:
     """One machine."""
     machine = await ask.get(path("machines", ask.at("machine")))
-    jobs = (await ask.get(path("jobs")))["jobs"]
-    sessions = (await ask.get(path("sessions")))["sessions"]
     name = machine["name"]
+    jobs = (await ask.get(path("jobs"), machine=name))["jobs"]
+    sessions = (await ask.get(path("sessions"), machine=name))["sessions"]
     versions = await _versions(ask, machine)
     took = {
         each["version"]: each["seconds"]
@@ -63,8 +65,8 @@ async def show(ask: Ask) -> Response:
             "green",
         ),
         longest=max(took.values(), default=0.0),
-        jobs=[each for each in reversed(jobs) if each["machine"] == name][:20],
-        sessions=[each for each in reversed(sessions) if each["machine"] == name][:20],
+        jobs=list(reversed(jobs))[:_LISTED],
+        sessions=list(reversed(sessions))[:_LISTED],
     )
 
 

@@ -64,7 +64,7 @@ async def order(ask: Ask) -> Response:
     if len(done) == 1 and done[0]["job"]:
         return go(f"/jobs/{done[0]['job']['id']}")
     status = 200 if any(each["job"] for each in done) else 409
-    return ask.show("ordered.html", status, wanted=wanted, done=done)
+    return ask.show("ordered.html", status, done=done)
 
 
 async def _wanted(ask: Ask) -> Wanted:
@@ -175,5 +175,4 @@ def _show(
         plan=_digest(wanted, rows),
         problem=problem,
         possible=any(not row["why"] for row in rows),
-        after=AFTER,
     )

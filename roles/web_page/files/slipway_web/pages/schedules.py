@@ -11,7 +11,7 @@ from .. import charts
 from ..asking import Ask
 from ..service import Refused, path
 
-NIGHTS = 30
+_NIGHTS = 30
 
 
 async def show_all(ask: Ask) -> Response:
@@ -30,8 +30,9 @@ async def nights_of(ask: Ask) -> list[dict[str, Any]]:
 
 
 def _drawn(schedule: dict[str, Any]) -> dict[str, Any]:
-    columns = charts.nights(schedule["windows"], NIGHTS)
-    return {"columns": columns, "said": columns[-1].title if columns else "none yet"}
+    columns = charts.nights(schedule["windows"], _NIGHTS)
+    said = columns[-1].title if columns else "none yet"
+    return {"columns": columns, "places": _NIGHTS, "said": said}
 
 
 async def show(ask: Ask) -> Response:

@@ -78,7 +78,7 @@ async def rules(ask: Ask) -> Response:
         problem = "Say how many: whole numbers from 0 to 9999."
     elif said:
         try:
-            plan = await ask.get("/v1/prune/with", **said)
+            plan = await ask.get(path("prune", "with"), **said)
         except Refused as error:
             problem = error.message
     freed = sum(each["own"] or 0 for each in plan["remove"]) if plan else 0
