@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from slipway.format.names import is_ahead
@@ -47,12 +47,12 @@ class NightWork:
         self._audit = audit
         self._run = run
 
-    async def newest(self, machines: Iterable[tuple[str, str]]) -> dict[str, float | None]:
-        """When the newest good version of each machine's image was made, whoever made it."""
-        return await self._run(self._newest, list(machines))
+    async def newest(self, machines: Sequence[str]) -> dict[str, float | None]:
+        """When the newest good version of each machine's own image was made, whoever made it."""
+        return await self._run(self._newest, machines)
 
-    def _newest(self, machines: list[tuple[str, str]]) -> dict[str, float | None]:
-        return {machine: self._newest_of(image) for machine, image in machines}
+    def _newest(self, machines: Sequence[str]) -> dict[str, float | None]:
+        return {machine: self._newest_of(machine) for machine in machines}
 
     def _newest_of(self, image: str) -> float | None:
         now = datetime.now(UTC)
