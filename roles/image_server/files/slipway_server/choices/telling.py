@@ -163,7 +163,7 @@ class Telling:
         failed = {
             each.id: f"{each.verb} of {each.machine}: {each.message} {each.remedy}"
             for each in self._jobs.all()
-            if each.outcome in ("failed", "abandoned") and each.origin != "schedule"
+            if each.outcome in ("failed", "abandoned") and not each.planned
         }
         posed = {
             each.id: f"{each.machine}, from {each.refused_from}: a check-in was refused, since the "
