@@ -15,6 +15,7 @@ from ansible_collections.slipway.imaging.plugins.module_utils._machine_file impo
     MachineFile,
     render,
 )
+from ansible_collections.slipway.imaging.plugins.plugin_utils._selection import server_of
 
 DOCUMENTATION = r"""
 name: runner_machines
@@ -80,8 +81,7 @@ def runner_machines(
     files = {}
     for name in map(str, names):
         variables = hostvars[name]
-        servers = list(variables["groups"].get("image_servers", []))
-        if variables.get("machine_image_server", servers[0] if servers else "") != server:
+        if server_of(variables) != server:
             continue
         wanted = {
             key: variables[key]

@@ -48,6 +48,10 @@ class Selection:
         finally:
             self._manager.subset(None)
 
+    def machines(self, pattern: str) -> list[str]:
+        """Return the machines among them."""
+        return [name for name in self.hosts(pattern) if name in self._machines]
+
     def problems(
         self, selected: Collection[str], *, required: bool, everything: bool
     ) -> Iterator[str]:
@@ -135,6 +139,12 @@ class Selection:
 
 def _name(pattern: str) -> str:
     return pattern[1:] if pattern[0] in "!&" else pattern
+
+
+def server_of(variables: Mapping[str, Any]) -> str:
+    """Return the image server of a machine, or nothing where the inventory has none."""
+    servers = list(variables["groups"].get("image_servers", []))
+    return str(variables.get("machine_image_server", servers[0] if servers else ""))
 
 
 def check_limit(limit: str | None, options: Mapping[str, Any], words: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ import dataclasses
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -80,8 +80,8 @@ class World:
     def wall(self) -> float:
         return self.now
 
-    async def newest(self, machines: Iterable[tuple[str, str]]) -> dict[str, float | None]:
-        return {machine: self.made.get(image) for machine, image in machines}
+    async def newest(self, machines: Sequence[str]) -> dict[str, float | None]:
+        return {machine: self.made.get(machine) for machine in machines}
 
     async def order(self, wanted: Wanted, by: str) -> Job:
         taken = any(each.open and each.machine == wanted.machine for each in self.jobs.values())

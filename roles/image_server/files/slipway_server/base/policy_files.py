@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from slipway.format.names import parse_image_ref
 
 from .errors import ServiceError
 
 _MAX_FILE = 16 << 20
+# How many names a fault has.
+_NAMED = 5
 # Known without a data base of time zones.
 _UTC = "UTC"
 _Stamp = tuple[int, int, int]
@@ -44,6 +47,19 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A question in brackets when something is spelled nearly so, else nothing."""
     close = difflib.get_close_matches(word, list(known), n=1)
     return f" (did you mean {close[0]}?)" if close else ""
+
+
+def some_of(names: Sequence[str]) -> str:
+    """A few of many names, for a fault."""
+    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+
+
+def _reference(text: str) -> str:
+    return str(parse_image_ref(text))
+
+
+# An image or a version of one.
+Reference = Annotated[str, AfterValidator(_reference)]
 
 
 def _zone(name: str) -> str:

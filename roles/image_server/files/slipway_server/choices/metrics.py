@@ -14,10 +14,9 @@ from datetime import UTC, datetime
 
 from ..base.outbox import Outbox
 from ..base.threads import Run
-from ..images.catalog import Catalog
+from ..images.catalog import Catalog, newest_good
 from ..images.memory import Memory
 from ..images.policy import Policy
-from ..images.retention import moment_of
 from ..images.store import ChunkStore
 from ..images.upkeep import COLLECTION, PRUNE, SCRUB, Records
 from ..jobs.jobs import Jobs
@@ -103,10 +102,8 @@ class Metrics:
         versions = Family("slipway_image_versions", "Versions of an image.")
         for judged in self._catalog.judge_all(Policy(), {}, datetime.now(UTC)):
             versions.add(len(judged), image=judged[0].name)
-            good = (moment_of(each.version) for each in judged
-                    if each.good and not each.summary["ahead"])  # fmt: skip
-            if (made := next((each for each in good if each is not None), None)) is not None:
-                newest.add(made.timestamp(), image=judged[0].name)
+            if (made := newest_good(judged)) is not None:
+                newest.add(made, image=judged[0].name)
         room, collected = self._store.room(), self._records.of(COLLECTION) or {}
         size = Family("slipway_store_bytes", "Room of the store.")
         size.add(room.free, kind="free")

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from ..base.errors import ServiceError
-from ..base.policy_files import PolicyFile, did_you_mean
+from ..base.policy_files import PolicyFile, did_you_mean, some_of
 from ..base.threads import Run
 from ..base.times import iso, wall
 from ..images.images import Images
@@ -23,7 +23,6 @@ from .nights import Nights
 # So many windows are shown of each schedule, and of so many how each machine ended.
 _SHOWN = 30
 _TOLD = 14
-_NAMED = 5
 
 
 class NightDesk:
@@ -109,10 +108,9 @@ class NightDesk:
         found = []
         for name, said in plan.schedules.items():
             if strange := sorted(set(said.machines) - known):
-                names = ", ".join(strange[:_NAMED]) + (", ..." if len(strange) > _NAMED else "")
                 found.append(
-                    f"policy_schedules.{name}.machines: this server has no menu of {names} yet: "
-                    "run menus.yml."
+                    f"policy_schedules.{name}.machines: this server has no menu of "
+                    f"{some_of(strange)} yet: run menus.yml."
                 )
         return found
 

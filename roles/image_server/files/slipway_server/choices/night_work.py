@@ -4,17 +4,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime
-
-from slipway.format.names import is_ahead
 
 from ..base.audit import Audit, Line
 from ..base.errors import ServiceError
 from ..base.threads import Run
-from ..images.catalog import Catalog
+from ..images.catalog import Catalog, newest_good
 from ..images.policy import Policy
-from ..images.retention import moment_of
 from ..jobs.job import Job
 from ..jobs.jobs import Jobs
 from ..sessions.session import Session
@@ -47,21 +44,13 @@ class NightWork:
         self._audit = audit
         self._run = run
 
-    async def newest(self, machines: Iterable[tuple[str, str]]) -> dict[str, float | None]:
-        """When the newest good version of each machine's image was made, whoever made it."""
-        return await self._run(self._newest, list(machines))
+    async def newest(self, machines: Sequence[str]) -> dict[str, float | None]:
+        """When the newest good version of each machine's own image was made, whoever made it."""
+        return await self._run(self._newest, machines)
 
-    def _newest(self, machines: list[tuple[str, str]]) -> dict[str, float | None]:
-        return {machine: self._newest_of(image) for machine, image in machines}
-
-    def _newest_of(self, image: str) -> float | None:
-        now = datetime.now(UTC)
-        for each in self._catalog.judge(image, Policy(), {}, now):
-            # One of a time to come says nothing of its age.
-            made = moment_of(each.version)
-            if each.good and made is not None and not is_ahead(each.version, now):
-                return made.timestamp()
-        return None
+    def _newest(self, machines: Sequence[str]) -> dict[str, float | None]:
+        policy, now = Policy(), datetime.now(UTC)
+        return {each: newest_good(self._catalog.judge(each, policy, {}, now)) for each in machines}
 
     async def order(self, wanted: Wanted, by: str) -> Job:
         """Order a job; refusals, too, are lines of the audit."""

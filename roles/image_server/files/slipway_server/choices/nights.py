@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ..base.errors import ServiceError
@@ -37,8 +37,8 @@ _NOT_COME = "It had not come when the window ended."
 class Work(Protocol):
     """What the clockwork asks for and about: `NightWork`."""
 
-    async def newest(self, machines: Iterable[tuple[str, str]]) -> dict[str, float | None]:
-        """When the newest good version of each machine's image was made."""
+    async def newest(self, machines: Sequence[str]) -> dict[str, float | None]:
+        """When the newest good version of each machine's own image was made."""
 
     async def order(self, wanted: Wanted, by: str) -> Job:
         """Order a job; ServiceError when it can't be."""
@@ -174,14 +174,12 @@ class Nights:
         await self.book.forget(record.schedule, now)
         return record
 
-    async def _judge(self, name: str, schedule: Schedule, only: str | None = None) -> None:
+    async def _judge(self, name: str, schedule: Schedule) -> None:
         """Look when machines were last served."""
-        machines = schedule.machines if only is None else [only]
         if schedule.verb == "backup":
-            found = await self._work.newest([(each, each) for each in machines])
+            self._ages[name] = await self._work.newest(schedule.machines)
         else:
-            found = {each: self.book.served_at(name, each) for each in machines}
-        self._ages.setdefault(name, {}).update(found)
+            self._ages[name] = {each: self.book.served_at(name, each) for each in schedule.machines}
 
     def _is_due(self, name: str, machine: str, since: float) -> bool:
         return rules.is_due(self._ages.get(name, {}).get(machine), since)

@@ -8,7 +8,7 @@ one look is one event, so that a room that fails is one mail.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from ..base.errors import ServiceError
 from ..base.outbox import Event, Outbox
@@ -47,7 +47,7 @@ _TITLES = {
 # Of what was before anybody looked, nobody is told.
 _PAST = (_WINDOWS, _JOBS, "second_check_in")
 
-Newest = Callable[[Iterable[tuple[str, str]]], Awaitable[dict[str, float | None]]]
+Newest = Callable[[Sequence[str]], Awaitable[dict[str, float | None]]]
 
 
 class Telling:
@@ -163,7 +163,7 @@ class Telling:
         failed = {
             each.id: f"{each.verb} of {each.machine}: {each.message} {each.remedy}"
             for each in self._jobs.all()
-            if each.outcome in ("failed", "abandoned") and each.origin != "schedule"
+            if each.outcome in ("failed", "abandoned") and not each.planned
         }
         posed = {
             each.id: f"{each.machine}, from {each.refused_from}: a check-in was refused, since the "
@@ -201,7 +201,7 @@ class Telling:
             if schedule.verb != "backup" or standing is None:
                 continue
             oldest = now - schedule.alarm_days * _DAY
-            newest = await self._newest([(each, each) for each in schedule.machines])
+            newest = await self._newest(schedule.machines)
             for machine, made in newest.items():
                 # One that never was saved is too old once there was time for it.
                 if (standing.since if made is None else made) < oldest:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any
@@ -19,7 +19,7 @@ from .images import Images
 from .labels import Labels
 from .memory import Memory
 from .policy import Policy
-from .retention import Facts, Verdict, decide
+from .retention import Facts, Verdict, decide, moment_of
 
 # Who names a version; with None, the newest of an image.
 Named = Mapping[tuple[str, str | None], Sequence[str]]
@@ -39,6 +39,16 @@ class Judged:
     def version(self) -> str:
         """Its version."""
         return self.verdict.version
+
+
+def newest_good(versions: Iterable[Judged]) -> float | None:
+    """When it was made, of versions newest first, in seconds since the epoch; None: none was."""
+    for each in versions:
+        made = moment_of(each.version)
+        # One of a time to come says nothing of its age.
+        if each.good and made is not None and not each.summary["ahead"]:
+            return made.timestamp()
+    return None
 
 
 class Catalog:

@@ -15,7 +15,15 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from slipway.format.names import check_name, check_version, parse_image_ref
 
-from ..base.policy_files import PolicyError, PolicyFile, Strict, TimeZone, faults, zone_of
+from ..base.policy_files import (
+    PolicyError,
+    PolicyFile,
+    Reference,
+    Strict,
+    TimeZone,
+    faults,
+    zone_of,
+)
 
 FILE = "images.json"
 MAX_NOTE = 500
@@ -33,10 +41,6 @@ def _note(text: str) -> str:
     if not text.isprintable():
         raise ValueError("must be one line of printable text")
     return text
-
-
-def _reference(text: str) -> str:
-    return str(parse_image_ref(text))
 
 
 ImageName = Annotated[str, AfterValidator(check_name)]
@@ -81,9 +85,7 @@ class Policy(Strict):
     trash_days: Annotated[int, Field(ge=0, le=_MAX_DAYS)] = 7
     check_days: Annotated[int, Field(ge=1, le=_MAX_DAYS)] = 30
     images: dict[ImageName, ImagePolicy] = Field(default_factory=dict)
-    aliases: dict[ImageName, Annotated[str, AfterValidator(_reference)]] = Field(
-        default_factory=dict
-    )
+    aliases: dict[ImageName, Reference] = Field(default_factory=dict)
 
     @property
     def zone(self) -> tzinfo:

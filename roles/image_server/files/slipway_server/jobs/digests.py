@@ -39,7 +39,7 @@ def _remarks(record: Record) -> list[str]:
             groups.setdefault((outcome, _what_to_do(night)), []).append(night)
     lines = []
     for (outcome, _), nights in sorted(groups.items(), key=lambda each: OUTCOMES.index(each[0][0])):
-        lines.append(f"{outcome}: {named([each.machine for each in nights])}")
+        lines.append(f"{outcome}: {_named([each.machine for each in nights])}")
         texts = (nights[0].message, nights[0].remedy)
         lines += [f"    {plain(text)}" for text in texts if text]
     return lines
@@ -55,7 +55,7 @@ def _what_to_do(night: Night) -> str:
     return _ITS_JOB.sub("JOB", re.sub(rf"\b{re.escape(night.machine)}\b", "MACHINE", text))
 
 
-def named(machines: list[str]) -> str:
+def _named(machines: list[str]) -> str:
     """Some names, and how many there are more."""
     more = len(machines) - _NAMED
     return ", ".join(machines[:_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -20,15 +20,17 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
-from slipway.format.names import check_name, parse_image_ref
+from slipway.format.names import check_name
 
 from ..base.policy_files import (
     PolicyError,
     PolicyFile,
+    Reference,
     Strict,
     TimeZone,
     did_you_mean,
     faults,
+    some_of,
     zone_of,
 )
 from .job import Ordered
@@ -37,8 +39,6 @@ from .windows import Times
 FILE = "schedules.json"
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)\Z")
-# How many machines a fault names.
-_NAMED = 5
 
 
 def _one_of(known: Sequence[str]) -> BeforeValidator:
@@ -88,10 +88,6 @@ def _machine(text: str) -> str:
     return check_name(text, "machine")
 
 
-def _reference(text: str) -> str:
-    return str(parse_image_ref(text))
-
-
 def _once(value: list[str]) -> list[str]:
     twice = sorted({each for each in value if value.count(each) > 1}) if len(value) < 100 else []
     if twice:
@@ -125,9 +121,7 @@ class Schedule(Strict):
     if_on: Annotated[str, _one_of(("skip", "wait"))] = "skip"
     after: Annotated[str, _one_of(("as_found", "poweroff", "reboot"))] = "as_found"
     alarm_days: Annotated[int, Field(ge=1, le=366)] = 3
-    image: Annotated[str, AfterValidator(_reference)] | None = Field(
-        default=None, validate_default=True
-    )
+    image: Reference | None = Field(default=None, validate_default=True)
 
     # Each looks at its own field, so that all faults are told at once.
     @field_validator("machines")
@@ -223,7 +217,7 @@ def _clashes(plan: Plan) -> Iterator[str]:
         both = sorted(set(first.machines) & set(second.machines))
         if not both:
             continue
-        names = ", ".join(both[:_NAMED]) + (", ..." if len(both) > _NAMED else "")
+        names = some_of(both)
         if first.verb == second.verb:
             yield f"policy_schedules: {one} and {two} both {first.verb} {names}: leave it to one."
         elif first.times(plan.zone).clashes(second.times(plan.zone)):
