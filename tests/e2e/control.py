@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from slipway_lab.api import Lab, Server
-from slipway_lab.playbook_runs import ROOT
+from slipway_lab.playbook_runs import ROOT, run_playbook
 
 ASK = """
 import http.client, socket, sys
@@ -58,6 +58,17 @@ def versions(server: Server, image: str) -> list[str]:
     """Return the versions of an image that the service lists."""
     status, answer = admin(server, "GET", f"/v1/images/{image}")
     return [each["version"] for each in answer["versions"]] if status == 200 else []
+
+
+def assert_sound(image: str) -> None:
+    """Read an image through on the server."""
+    check = run_playbook("images", variables={"image": image, "check": "true"}, quiet=True)
+    assert check.returncode == 0, check.output
+
+
+def turned_on(lab: Lab, since: int) -> set[str | None]:
+    """Return the PCs that were turned on since an offset of the power log."""
+    return {event.pc for event in lab.power_events(since) if event.action == "turned on"}
 
 
 @dataclass

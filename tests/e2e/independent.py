@@ -198,3 +198,11 @@ def check_file_systems(disk: Path) -> list[str]:
         if done.returncode:
             complaints.append(f"partition {part.number} ({part.kind}): {done.stdout}")
     return complaints
+
+
+def assert_came_back(original: Path, restored: Path) -> None:
+    """Whatever the original's file systems use is the same on a copy of the restored disk."""
+    ranges = used_ranges(original)
+    assert sum(length for _, length in ranges) > 100 << 20
+    assert differing(original, restored, ranges) == []
+    assert check_file_systems(restored) == []

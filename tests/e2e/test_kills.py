@@ -15,6 +15,7 @@ from slipway_lab.api import Lab, Server
 from . import independent
 from .control import Bench, admin, kill, versions
 
+pytestmark = pytest.mark.slow
 AGENT_KILLS = 5
 SERVICE_KILLS = 4
 MIB = 1 << 20

@@ -5,10 +5,12 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
 from slipway_lab.api import Lab, Pc, Server
 
 from .control import SPACE, Bench, admin, plug_in
 
+pytestmark = pytest.mark.slow
 BOOT_SECONDS = 300
 
 

@@ -3,22 +3,20 @@
 
 The tests of this file run in their order: each begins with the disks and images that the one
 before left. Booting is what takes the time, so trips take both PCs at once, and a PC that can
-stays in the imaging environment for the next one; pc2 is the one whose plug is pulled.
+stays in the imaging environment for the next one.
 """
 
 import subprocess
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from slipway_lab.api import Lab, Pc, Server
-from slipway_lab.playbook_runs import PlaybookRun, run_playbook
+from slipway_lab.playbook_runs import run_playbook
 
 from . import independent
-from .control import versions
+from .control import admin, assert_sound, turned_on, versions
 from .disk_files import copy, sha256
+from .ordering import open_sessions, order, outcomes, wait_until_ended
 
 BOOT_SECONDS = 300
 OFF = {"imaging_session_after": "poweroff"}
@@ -44,38 +42,14 @@ def blocks_of_a_file(pc: Pc, partition: independent.Part) -> int:
     raise AssertionError("libcrypto has no 64 KiB in one piece")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def originals(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Copies of the disks as they were made."""
     folder = tmp_path_factory.mktemp("originals")
     return {pc.name: copy(pc.disk_path, folder) for pc in lab.pcs}
 
 
-@contextmanager
-def running(playbook: str, limit: str, variables: dict[str, str]) -> Iterator[Future[PlaybookRun]]:
-    """Run a playbook beside the test; a machine that is silent for two minutes is given up."""
-    variables = variables | {"disk_patience": "2"}
-    with ThreadPoolExecutor(1) as thread:
-        yield thread.submit(run_playbook, playbook, limit=limit, variables=variables, quiet=True)
-
-
-def pull_the_plug(pc: Pc, verb: str, since: int) -> None:
-    """Cut a PC's power when it is some way into its work, as its own screen says."""
-    pc.wait_for_serial(rf"{verb} .* [1-9]\d\.\d%", since, timeout=400)
-    pc.cut_power()
-
-
-def assert_sound(image: str) -> None:
-    check = run_playbook("images", variables={"image": image, "check": "true"}, quiet=True)
-    assert check.returncode == 0, check.output
-
-
-def turned_on(lab: Lab, since: int) -> set[str | None]:
-    """Return the PCs that were turned on since an offset of the power log."""
-    return {event.pc for event in lab.power_events(since) if event.action == "turned on"}
-
-
-@pytest.mark.parametrize("options", ["", "--check --diff"])
+@pytest.mark.parametrize("options", ["", pytest.param("--check --diff", marks=pytest.mark.slow)])
 def test_configuring_twice_changes_nothing(lab: Lab, options: str) -> None:
     run = run_playbook("site", options=options, quiet=True)
     assert run.returncode == 0, run.output
@@ -83,42 +57,41 @@ def test_configuring_twice_changes_nothing(lab: Lab, options: str) -> None:
     assert run.changed == {}
 
 
-def test_a_power_cut_costs_that_backup_and_no_other(
-    lab: Lab, server: Server, pc1: Pc, pc2: Pc, originals: dict[str, Path]
-) -> None:
+def test_two_pcs_that_are_off_are_saved_and_off_again(lab: Lab, server: Server) -> None:
     known = {pc.name: versions(server, pc.name) for pc in lab.pcs}
-    before = {pc.name: sha256(pc.disk_path) for pc in lab.pcs}
-    since = lab.power_log_offset(), pc2.console_offset()
-    with running("backup", "pc1,pc2", STAY) as future:
-        pull_the_plug(pc2, "backup", since[1])
-    run = future.result()
-    assert turned_on(lab, since[0]) == {"pc1", "pc2"}
-
-    assert run.returncode != 0
-    assert "was lost while the agent worked" in " ".join(run.failures["pc2"])
-    assert versions(server, "pc2") == known["pc2"]
-
-    assert "pc1" not in run.failures
-    result = run.results["pc1"]["disk_backup"]
-    assert result["changed"] and result["image"] == "pc1"
-    assert result["read"] > 100 * MIB
-    assert len(versions(server, "pc1")) == len(known["pc1"]) + 1
+    power = lab.power_log_offset()
+    order("backup")
+    # Whoever orders need not stay; whoever stays is shown what happens.
+    followed = run_playbook(
+        "order", limit="pc1,pc2", variables={"verb": "backup", "follow": "true"}, quiet=True
+    )
+    assert followed.returncode == 0, followed.output
+    assert followed.changed == {}, "the same order is no second one"
+    assert "pc1  backup" in followed.output and "pc2  backup done" in followed.output
+    found = wait_until_ended(server)
+    assert outcomes(found) == {"pc1": "done", "pc2": "done"}, found
+    for job in found.values():
+        assert (job["origin"], job["arrival"], job["by"]) == ("order", "wakes", "root")
+    assert turned_on(lab, power) == {"pc1", "pc2"}
     for pc in lab.pcs:
-        assert sha256(pc.disk_path) == before[pc.name], "a backup wrote to its source"
+        pc.wait_until_off()
+        assert len(versions(server, pc.name)) == len(known[pc.name]) + 1
+    assert open_sessions(server) == []
+    _, answer = admin(server, "GET", "/v1/audit?most=100")
+    said = [(each["who"], each["verb"], each["subject"]) for each in answer["lines"]]
+    assert ("root", "order a job", "pc1") in said and ("root", "order a job", "pc2") in said
+    shown = run_playbook("jobs", quiet=True).output
+    assert "order" in shown and "wakes" in shown
 
 
-@pytest.mark.goes_on
-def test_the_next_backup_sends_only_what_is_missing(
-    lab: Lab, server: Server, pc1: Pc, pc2: Pc
-) -> None:
+def test_the_next_backup_sends_only_what_is_missing(lab: Lab, server: Server) -> None:
     known = {pc.name: versions(server, pc.name) for pc in lab.pcs}
     before = {pc.name: sha256(pc.disk_path) for pc in lab.pcs}
     since = {pc.name: pc.console_offset() for pc in lab.pcs}
     power = lab.power_log_offset()
     run = run_playbook("backup", limit="pc1,pc2", variables=STAY, quiet=True)
     assert run.returncode == 0, run.output
-    # pc1 stayed in the environment and took its next session there.
-    assert turned_on(lab, power) == {"pc2"}
+    assert turned_on(lab, power) == {"pc1", "pc2"}
     for pc in lab.pcs:
         assert sha256(pc.disk_path) == before[pc.name], "a backup wrote to its source"
         assert len(versions(server, pc.name)) == len(known[pc.name]) + 1
@@ -127,10 +100,10 @@ def test_the_next_backup_sends_only_what_is_missing(
         # A line per machine every few seconds, and the PC's own screen says what goes on, too.
         assert f"{pc.name}  backup" in run.output
         assert "backup" in pc.console(since[pc.name]).lower()
-    saved = {pc.name: run.results[pc.name]["disk_backup"] for pc in lab.pcs}
-    assert saved["pc1"]["sent"] * 100 < saved["pc1"]["stored"]
-    # Of pc2, the backup that lost its power had left chunks here.
-    assert saved["pc2"]["sent"] < saved["pc2"]["stored"]
+        saved = run.results[pc.name]["disk_backup"]
+        assert saved["changed"] and saved["image"] == pc.name
+        assert saved["read"] > 100 * MIB
+        assert saved["sent"] * 100 < saved["stored"]
 
 
 @pytest.mark.goes_on
@@ -163,7 +136,8 @@ def test_damage_is_shown_and_nothing_is_written(lab: Lab, pc1: Pc, pc2: Pc) -> N
 @pytest.mark.goes_on
 def test_only_what_differs_is_written(lab: Lab, pc1: Pc, pc2: Pc) -> None:
     before = sha256(pc2.disk_path)
-    run = run_playbook("restore", limit="pc1,pc2", variables=EACH_ITS_OWN | STAY, quiet=True)
+    power = lab.power_log_offset()
+    run = run_playbook("restore", limit="pc1,pc2", variables=EACH_ITS_OWN | OFF, quiet=True)
     assert run.returncode == 0, run.output
     mended = run.results["pc1"]["disk_restore"]
     assert mended["changed"] is True
@@ -172,38 +146,21 @@ def test_only_what_differs_is_written(lab: Lab, pc1: Pc, pc2: Pc) -> None:
     assert same["changed"] is False and same["written"] == 0
     assert "pc2" not in run.changed
     assert sha256(pc2.disk_path) == before
+    assert turned_on(lab, power) == set(), "they took this session where they were"
+    for pc in lab.pcs:
+        pc.wait_until_off()
 
 
-@pytest.mark.goes_on
-def test_a_power_cut_leaves_no_half_system_that_boots(pc1: Pc, pc2: Pc) -> None:
-    pc2.cut_power()
-    pc2.overwrite_disk()
-    since = pc2.console_offset()
-    with running("restore", "pc2", EACH_ITS_OWN) as restoring:
-        # Meanwhile the mended pc1 is compared with its image, by a playbook of its own.
-        with running("verify", "pc1", OFF) as verifying:
-            pull_the_plug(pc2, "restore", since)
-        assert verifying.result().returncode == 0, verifying.result().output
-    assert restoring.result().returncode != 0
-    assert "was lost while the agent worked" in " ".join(restoring.result().failures["pc2"])
-    assert not independent.can_boot(pc2.disk_path)
-    pc1.wait_until_off()
-
-
-def test_wiped_and_half_restored_pcs_come_back_byte_for_byte(
-    lab: Lab, pc1: Pc, originals: dict[str, Path], tmp_path: Path
+def test_wiped_pcs_come_back_byte_for_byte(
+    lab: Lab, originals: dict[str, Path], tmp_path: Path
 ) -> None:
-    pc1.overwrite_disk()
+    for pc in lab.pcs:
+        pc.overwrite_disk()
     run = run_playbook("restore", limit="pc1,pc2", variables=EACH_ITS_OWN | OFF, quiet=True)
     assert run.returncode == 0, run.output
     for pc in lab.pcs:
         pc.wait_until_off()
-        original = originals[pc.name]
-        ranges = independent.used_ranges(original)
-        assert sum(length for _, length in ranges) > 100 * MIB
-        assert independent.differing(original, pc.disk_path, ranges) == []
-        restored = copy(pc.disk_path, tmp_path)
-        assert independent.check_file_systems(restored) == []
+        independent.assert_came_back(originals[pc.name], copy(pc.disk_path, tmp_path))
 
 
 def test_restored_pcs_boot_their_own_disk_while_the_service_is_stopped(

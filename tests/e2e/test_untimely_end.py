@@ -15,6 +15,7 @@ import pytest
 from slipway_lab.api import Lab
 from slipway_lab.playbook_runs import ROOT, run_playbook
 
+pytestmark = pytest.mark.slow
 WAKE_SECONDS = 300
 
 
