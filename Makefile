@@ -75,7 +75,7 @@ define tier
 	eval "$$again" || status=$$?
 	if [ $$status = 1 ]; then
 	  echo "==== make $@: what failed runs once more, alone ===="
-	  eval "$$again -n 0 -v --maxfail 4 --last-failed --last-failed-no-failures none"
+	  eval "$$again -n 0 -v --maxfail 4 --last-failed --last-failed-no-failures none $(AGAIN)"
 	  echo "==== make $@: NOT STEADY, passed alone: see the failures above ===="
 	else
 	  exit $$status
@@ -94,6 +94,7 @@ lint: setup ## ruff, mypy, yamllint, ansible-lint
 	yamllint --strict .
 	ansible-lint --offline --profile production
 
+test-unit: AGAIN := --cov-append
 test-unit: setup ## fast tests, no root needed; says how much of the code they run
 	@trap 'echo "make $@ ran $$($(PY) -m coverage report --format=total) % of the code"' EXIT
 	$(call tier,-n auto -m 'not plays' tests/unit --cov --cov-report=)

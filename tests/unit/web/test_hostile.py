@@ -22,7 +22,7 @@ from ..server.conftest import Service, cell
 from ..server.test_registrations import report
 from .conftest import ORIGIN, PASSWORDS, Browser, Page
 
-CANARY = "<script>alert(1)</script>{{ 7 * 191 }}{% raw %}\"onload='x'"
+CANARY = "<script>alert(1)</script>{{ 7654321 * 7654321 }}{% raw %}\"onload='x'"
 EVIL = [
     {"Origin": None},
     {"Origin": "null"},
@@ -258,7 +258,7 @@ def test_what_a_pc_says_is_text(page: Page) -> None:
     shown = 0
     for path in paths:
         text = browser.get(path.replace("{", "%7B").replace("}", "%7D")).text
-        assert "<script>alert" not in text and "1337" not in text and "'x'" not in text, path
+        assert not [bad for bad in ("<script>alert", "58588629771041", "'x'") if bad in text], path
         shown += "&lt;script&gt;alert" in text
     assert shown >= 11, "the canary was there"
 

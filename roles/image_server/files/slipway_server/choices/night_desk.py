@@ -60,6 +60,10 @@ class NightDesk:
 
     async def start(self, name: str, by: str) -> dict[str, Any]:
         """Begin a window now, as long as its others, but not beyond the begin of the next."""
+        async with self._nights.turn:
+            return await self._start(name, by)
+
+    async def _start(self, name: str, by: str) -> dict[str, Any]:
         plan, schedule = await self._known(name)
         now, times = self._wall(), schedule.times(plan.zone)
         if (current := self._open(name, now)) is not None:
@@ -80,8 +84,9 @@ class NightDesk:
         moment = None if until is None else _moment(until, plan)
         if moment is not None and moment <= self._wall():
             raise ServiceError("bad_request", f"until: {until} is over.")
-        standing = self._standing(plan, name)
-        await self._book.stand(name, dataclasses.replace(standing, paused_until=moment))
+        async with self._nights.turn:
+            standing = self._standing(plan, name)
+            await self._book.stand(name, dataclasses.replace(standing, paused_until=moment))
         return self._view(plan, name)
 
     async def skip(self, name: str) -> dict[str, Any]:
@@ -91,8 +96,9 @@ class NightDesk:
         window = times.at(now) or times.after(now)
         if window is None:
             raise ServiceError("no_window", f"{name} has no window within a year.")
-        standing = self._standing(plan, name)
-        await self._book.stand(name, dataclasses.replace(standing, skipped=window.key))
+        async with self._nights.turn:
+            standing = self._standing(plan, name)
+            await self._book.stand(name, dataclasses.replace(standing, skipped=window.key))
         return self._view(plan, name)
 
     async def problems(self, plan: Plan) -> list[str]:

@@ -7,6 +7,7 @@ Nothing is ordered outside a window, and what is ordered is not begun outside of
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import logging
 import time
@@ -85,10 +86,16 @@ class Nights:
         self._judged: dict[str, float] = {}
         self._not_before: dict[tuple[str, str], float] = {}
         self._next_order: dict[str, float] = {}
+        # Whose turn it is: a look at what is due is of one moment, and must not end a window that
+        # somebody asks for while it works.
+        self.turn = asyncio.Lock()
 
     async def look(self) -> None:
         """Do what is due now."""
-        now = self._wall()
+        async with self.turn:
+            await self._look(self._wall())
+
+    async def _look(self, now: float) -> None:
         try:
             self._plan = plan = await self._run(self._plans.current)
         except ServiceError:
