@@ -138,9 +138,11 @@ matrix: setup ## every network card and disk controller of QEMU (root; ROWS="tul
 .PHONY: bench
 bench: SIZE := 2G
 bench: ROUNDS := 3
-bench: setup $(NGINX) ## speed beside Clonezilla, FOG and a plain pipe (root; SIZE=2G ROUNDS=3)
+bench: BEFORE :=
+bench: setup $(NGINX) ## speed beside Clonezilla, FOG and a plain pipe, and beside our own of a REVISION (root; SIZE=2G ROUNDS=3 BEFORE=)
 	@$(SUDO) env PATH="$$PATH" PYTHONPATH=client_image/agent:roles/image_server/files \
-	  $(PY) -m tests.bench --size $(SIZE) --rounds $(ROUNDS)
+	  $(PY) -m tests.bench --size $(SIZE) --rounds $(ROUNDS) \
+	  $(if $(BEFORE),--before $(BEFORE))
 
 .PHONY: changelog
 changelog: setup ## a release of galaxy.yml's version: its fragments become CHANGELOG.rst

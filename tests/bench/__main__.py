@@ -7,6 +7,7 @@ import argparse
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -15,6 +16,7 @@ from .cases import CASES, Round
 from .disks import Disks
 from .results import TOOLS, Results
 from .room import NoRoom, memory_folder, parse_size
+from .tools import AGENT
 
 
 def main() -> int:
@@ -24,6 +26,7 @@ def main() -> int:
     parser.add_argument("--tree", type=Path, default=Path("/usr"), help="files of a real system")
     parser.add_argument("--cases", default=",".join(CASES), help="a part of them, with commas")
     parser.add_argument("--tools", default=",".join(TOOLS), help="a part of them, with commas")
+    parser.add_argument("--before", help="a revision of this repository, its agent beside ours")
     arguments = parser.parse_args()
     for text, known in ((arguments.cases, CASES), (arguments.tools, TOOLS)):
         if unknown := sorted(set(text.split(",")) - set(known)):
@@ -51,12 +54,23 @@ def _run(arguments: argparse.Namespace, results: Results) -> None:
         used = disks.used_bytes(disks.source)
         cores = len(os.sched_getaffinity(0))
         _say(f"{disks.file_bytes >> 20} MiB of files, {used >> 20} MiB used, {cores} cores")
+        before = _agent_of(arguments.before, memory) if arguments.before else None
         for turn in range(arguments.rounds):
             _say(f"round {turn + 1} of {arguments.rounds}, load average {os.getloadavg()[0]:.1f}")
             folder = Path(tempfile.mkdtemp(dir=memory))
             folder.chmod(0o755)
-            Round(disks, folder, results, _say).run(cases, tools, turn)
+            Round(disks, folder, results, _say, before).run(cases, tools, turn)
             shutil.rmtree(folder)
+
+
+def _agent_of(revision: str, folder: Path) -> Path:
+    """The agent as it was."""
+    packed = ["git", "-C", str(AGENT), "archive", revision, "."]
+    agent = folder / "before"
+    agent.mkdir()
+    archive = subprocess.run(packed, check=True, stdout=subprocess.PIPE).stdout
+    subprocess.run(["tar", "-x", "-C", str(agent)], input=archive, check=True)
+    return agent
 
 
 def _say(text: str) -> None:

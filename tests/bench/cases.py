@@ -30,15 +30,23 @@ class Round:
     """One round of the cases over fresh stores."""
 
     def __init__(
-        self, disks: Disks, folder: Path, results: Results, say: Callable[[str], None]
+        self,
+        disks: Disks,
+        folder: Path,
+        results: Results,
+        say: Callable[[str], None],
+        before: Path | None = None,
     ) -> None:
-        """All tools, in the order of their table."""
+        """All tools, in the order of their table; `before` is the agent of an older revision."""
         self.disks = disks
         self.folder = folder
         self.results = results
         self.say = say
         own = Slipway(["--store", str(folder / "store")], folder / "store")
         self.tools: list[Tool] = [own, *peers(folder)]
+        if before is not None:
+            store = folder / "store-before"
+            self.tools.append(Slipway(["--store", str(store)], store, "before", before))
 
     def run(self, cases: Sequence[str], tools: Sequence[str], turn: int) -> None:
         """`first` is always run: the other cases build on it.

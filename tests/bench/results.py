@@ -9,7 +9,7 @@ from statistics import median
 
 from .tools import Cost
 
-TOOLS = ("slipway", "clonezilla", "fog3", "fog6", "pipe", "floor", "read")
+TOOLS = ("slipway", "before", "clonezilla", "fog3", "fog6", "pipe", "floor", "read")
 CASES = ("first", "unchanged", "changed", "twin", "restore", "restore_changed", "service")
 
 

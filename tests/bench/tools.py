@@ -133,13 +133,14 @@ def peers(folder: Path) -> list[Peer]:
 class Slipway:
     """The agent's command line with one store."""
 
-    name = "slipway"
-
-    def __init__(self, store: list[str], folder: Path, program: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, store: list[str], folder: Path, name: str = "slipway", agent: Path = AGENT
+    ) -> None:
         """`store` are the arguments that name it, `folder` is where its chunks lie."""
+        self.name = name
         self.store = store
         self.folder = folder
-        self.program = program or ("-m", "slipway")
+        self.agent = agent
         self._versions: dict[str, tuple[str, int]] = {}
 
     def save(self, device: Path, label: str) -> Cost:
@@ -158,8 +159,8 @@ class Slipway:
 
     def _run(self, verb: str, *arguments: object) -> tuple[dict[str, Any], Cost]:
         words = [str(each) for each in arguments]
-        argv = [sys.executable, *self.program, verb, *words, *self.store, "--json"]
-        output, cost = measured(argv, os.environ | {"PYTHONPATH": str(AGENT)})
+        argv = [sys.executable, "-m", "slipway", verb, *words, *self.store, "--json"]
+        output, cost = measured(argv, os.environ | {"PYTHONPATH": str(self.agent)})
         return json.loads(output.splitlines()[-1]), cost
 
 
