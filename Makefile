@@ -9,6 +9,8 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 VENV := .venv
 PY := $(VENV)/bin/python
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# Tests wait for programs, services and clocks more than they compute.
+WORKERS ?= $(shell expr 2 '*' $$(nproc))
 LAB := ansible-playbook -i inventory/lab
 
 .PHONY: help
@@ -97,23 +99,24 @@ lint: setup ## ruff, mypy, yamllint, ansible-lint
 test-unit: AGAIN := --cov-append
 test-unit: setup ## fast tests, no root needed; says how much of the code they run
 	@trap 'echo "make $@ ran $$($(PY) -m coverage report --format=total) % of the code"' EXIT
-	$(call tier,-n auto -m 'not plays' tests/unit --cov --cov-report=)
+	$(call tier,-n $(WORKERS) -m 'not plays' tests/unit --cov --cov-report=)
 
 test-plays: setup $(SSHD) ## whole playbooks without a lab, the service killed and under load; no root needed
-	$(call tier,-n auto --dist loadgroup -m plays tests/unit,nice)
+	$(call tier,-n $(WORKERS) --dist loadgroup -m 'plays and not slow' tests/unit,nice)
 
 test-web: setup $(NGINX) ## the page in a real browser: each page for each role, each action, the keyboard alone; no root needed
 	$(call tier,-m web tests/web,nice)
 
 test-storage: setup $(NGINX) ## real file systems on loop devices, bytes compared (root)
-	$(call tier,-n auto --dist loadgroup -m 'storage and not slow' tests/storage,$(SUDO) env PATH='$(PATH)' nice)
+	$(call tier,-n $(WORKERS) --dist loadgroup -m 'storage and not slow' tests/storage,$(SUDO) env PATH='$(PATH)' nice)
 
 test-e2e: setup ## whole trips in the virtual lab (root)
 	$(call tier,-m 'e2e and not slow' tests/e2e,$(SUDO) env PATH='$(PATH)')
 
-test-slow: setup $(NGINX) ## trips that take long: menus, registration, power cuts, other networks, Secure Boot, a broken line, large disks (root)
+test-slow: setup $(NGINX) $(SSHD) ## trips that take long: menus, registration, power cuts, other networks, Secure Boot, a broken line, large disks (root)
 	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m slow tests/e2e --durations=20
-	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m slow tests/storage
+	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m slow -n auto --dist loadgroup tests/storage
+	$(PY) -m pytest -q -m slow -n auto --dist loadgroup tests/unit
 
 fuzz: COUNT := 100000
 fuzz: setup ## hostile registrations and menus, COUNT=100000 of each kind (half an hour)

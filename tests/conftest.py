@@ -1,7 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What all tests share."""
 
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
 LONG = 60
+_STORAGE = Path(__file__).parent / "storage"
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
@@ -11,3 +17,22 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     from random bytes.
     """
     return argname if isinstance(val, str | bytes) and len(val) > LONG else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of a long table of cases, `make test` tries the ends; `make test-slow` the rest.
+
+    So it is where a case takes seconds: with real disks and with whole playbooks. Where each case
+    is a capability of its own the test is marked `every_case`.
+    """
+    tables: dict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        if _takes_seconds(item) and item.get_closest_marker("every_case") is None:
+            tables[item.nodeid.partition("[")[0]].append(item)
+    for cases in tables.values():
+        for item in cases[1:-1]:
+            item.add_marker(pytest.mark.slow)
+
+
+def _takes_seconds(item: pytest.Item) -> bool:
+    return _STORAGE in item.path.parents or item.get_closest_marker("plays") is not None

@@ -34,6 +34,7 @@ def restored(agent: Agent, source: Path, room: Path) -> Path:
     return target
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize("shape", ["mbr", "gpt", "gpt4k"])
 def test_three_formats_are_what_a_restore_writes(
     shape: str, golden: Golden, agent: Agent, exporter: Exporter, room: Path

@@ -10,6 +10,7 @@ from .conftest import Agent
 from .proof import prove
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize("case", find(guest=False), ids=lambda case: case.id)
 def test_round_trip(case: Case, agent: Agent, room: Path, tree: Path) -> None:
     prove(case, agent, room, tree)

@@ -61,6 +61,7 @@ def test_it_says_what_there_is(images: Exporter) -> None:
     }
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_files_are_those_of_the_source(
     system: str, images: Exporter, tree: Path, room: Path

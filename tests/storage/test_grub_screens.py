@@ -178,6 +178,7 @@ def test_a_pending_session_comes_before_the_menu(tmp_path: Path, made: Path) -> 
         machine.wait_for_serial(wish)
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize("method", ["auto", "exit", "chain"])
 def test_the_local_disk_boots_when_the_time_is_up(tmp_path: Path, made: Path, method: str) -> None:
     with pc(tmp_path, made, *hard_disk(tmp_path), timeout=2, method=method) as machine:

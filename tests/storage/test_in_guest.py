@@ -34,6 +34,7 @@ def all_reports(space: Path) -> dict[str, dict[str, Any]]:
 
 
 # One worker boots the guest once for all of them, and, as the largest group, first.
+@pytest.mark.every_case
 @pytest.mark.xdist_group("guest")
 @pytest.mark.timeout(SECONDS + 900)
 @pytest.mark.parametrize("name", list(names(slow=False)))
@@ -42,6 +43,7 @@ def test_in_guest(name: str, reports: dict[str, dict[str, Any]]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("all of the guest")
 @pytest.mark.timeout(SECONDS + 900)
 @pytest.mark.parametrize("name", list(names(slow=True)))
 def test_all_in_guest(name: str, all_reports: dict[str, dict[str, Any]]) -> None:

@@ -190,6 +190,7 @@ def efi_volume(path: Path, program: Path, place: str, disc: bool) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "place", "device"),
     [

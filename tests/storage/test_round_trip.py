@@ -34,6 +34,7 @@ def same_disk(source: Disk, target: Path, room: Path, tree: Path) -> None:
         check(restored.extract(part, room / "restored"), part.content, source.sector, tree)
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize("shape", ["mbr", "gpt", "gpt4k"])
 def test_disk_comes_back(shape: str, golden: Golden, agent: Agent, room: Path, tree: Path) -> None:
     source = golden(shape)

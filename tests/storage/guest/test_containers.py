@@ -68,6 +68,7 @@ def test_origin_of_a_snapshot(agent: Agent, room: Path, tree: Path) -> None:
     assert after == before
 
 
+@pytest.mark.slow
 def test_thin_pool(agent: Agent, room: Path, tree: Path) -> None:
     source = disk(room / "source", 72)
     group = group_of(source)
@@ -118,6 +119,7 @@ def test_striped_over_two_disks(agent: Agent, room: Path, tree: Path) -> None:
     together(targets, "e2fsck", "-fn", f"/dev/{group}/data")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metadata", METADATA)
 def test_members_of_linux_raid_are_left_alone(metadata: str, agent: Agent, room: Path) -> None:
     path = disk(room / "member", 32)
@@ -147,6 +149,7 @@ def test_members_of_linux_raid_are_left_alone(metadata: str, agent: Agent, room:
     assert sha256(target) == sha256(path)
 
 
+@pytest.mark.slow
 def test_wrong_passphrase(agent: Agent, room: Path) -> None:
     path = disk(room / "luks", 20)
     luks_format(path)

@@ -105,6 +105,7 @@ def test_level_5_whole(agent: Agent, room: Path, tree: Path) -> None:
     assert files(room, paths) == before
 
 
+@pytest.mark.slow
 def test_mirror_that_lost_a_disk(agent: Agent, room: Path, tree: Path) -> None:
     """Both are there, and one is stale."""
     paths = disks(room, 2)

@@ -1,15 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Places on a disk of another size, and a segment's content under change: arithmetic alone."""
 
-import random
 import struct
 from collections.abc import Callable
 
 import pytest
-from slipway.engine.errors import ImageDamaged, TargetRefused
-from slipway.engine.lazy import Overlay
-from slipway.engine.memory_store import MemoryStore
-from slipway.engine.progress import Meter
+from slipway.engine.errors import TargetRefused
 from slipway.engine.reshape import at_place, end_of, squeezed
 from slipway.format import Disk, Extents, Identity, Manifest, Segment, Table
 
@@ -95,31 +91,3 @@ def test_the_place_in_a_boot_sector_follows_where_it_was_right() -> None:
         struct.pack_into("<I", head, 512 * sector + 28, 2048)
     moved = at_place(bytes(head), 2048, 6144)
     assert [moved.count(struct.pack("<I", each)) for each in (2048, 6144)] == [0, 2]
-
-
-def test_changes_lie_over_the_content(image_maker: Maker) -> None:
-    content = random.Random(3).randbytes(8 * MIB)
-    manifest, chunks = image_maker(content, [(MIB, 6 * MIB, [(0, 3 * MIB)])])
-    store = MemoryStore()
-    store.chunks = chunks
-    segment = next(each for each in manifest.disks[0].segments if each.kind == "partition")
-    meter = Meter()
-    overlay = Overlay(segment, store, manifest.cell_size, meter)
-    overlay.limit = 4 * 4096
-    expected = bytearray(content[MIB : 4 * MIB].ljust(6 * MIB, b"\0"))
-    for at, data in ((100, b"x" * 5000), (3 * MIB - 7, b"y" * 20)):
-        overlay.write(at, data)
-        expected[at : at + len(data)] = data
-    for at, size in ((0, 9000), (3 * MIB - 4096, 8192), (5 * MIB, MIB)):
-        assert overlay.read(at, size) == expected[at : at + size]
-    assert (overlay.touched(0, 4096), overlay.touched(8192, MIB)) == (True, False)
-    assert overlay.held == overlay.limit
-    with pytest.raises(OSError, match="No space left"):
-        overlay.write(2 * MIB, b"z")
-    assert overlay.full
-    overlay, store.chunks = Overlay(segment, store, manifest.cell_size, meter), {}
-    with pytest.raises(OSError):
-        overlay.read(2 * MIB, 10)
-    assert isinstance(overlay.problem, ImageDamaged)
-    with pytest.raises(ImageDamaged):
-        overlay.look(2 * MIB, 10)

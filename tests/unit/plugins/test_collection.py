@@ -116,6 +116,7 @@ def test_playbooks_run_from_the_installed_collection(folder: Path) -> None:
     assert list((folder / "site").rglob("pc77*")) == []
 
 
+@pytest.mark.slow
 def test_sanity(folder: Path) -> None:
     collection = folder / "sanity/ansible_collections/slipway/imaging"
     shutil.copytree(folder / "installed/ansible_collections/slipway/imaging", collection)

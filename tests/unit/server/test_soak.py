@@ -40,6 +40,7 @@ def soaked(folder: Path, seconds: float, *, promising: bool) -> soak.Soak:
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(SECONDS + 900)
 def test_nothing_is_refused_and_nothing_is_lost(tmp_path: Path) -> None:
     run = soaked(tmp_path, SECONDS, promising=True)

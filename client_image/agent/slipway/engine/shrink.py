@@ -19,7 +19,8 @@ from slipway.engine.cells import digest_of_cell
 from slipway.engine.content.base import Decision
 from slipway.engine.content.registry import open_volume, used_map
 from slipway.engine.errors import SlipwayError, TargetRefused, ToolError
-from slipway.engine.lazy import Overlay, free_memory, mounted
+from slipway.engine.lazy import free_memory, mounted
+from slipway.engine.overlay import Overlay
 from slipway.engine.progress import Meter
 from slipway.engine.run import PACKAGES
 from slipway.engine.shrink_tools import TOOLS, Tool
@@ -184,7 +185,7 @@ def _why(name: str, segment: Segment, overlay: Overlay, error: ToolError) -> Sli
         return overlay.problem
     if overlay.full:
         return TargetRefused(
-            f"{name} of the image can't be made smaller here: moving its files takes more than "
+            f"{name} of the image can't be made smaller here: what changes in it takes more than "
             f"{overlay.limit} bytes of memory; nothing was written",
             "use a larger disk, or a PC with more memory",
         )
