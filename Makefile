@@ -85,7 +85,7 @@ define tier
 endef
 .PHONY: test lint test-unit test-plays test-web test-storage test-e2e test-slow fuzz
 test: setup ## everything but the slow tests: lint, unit, web, storage, plays, e2e
-	$(MAKE) --no-print-directory lint test-unit
+	$(MAKE) --no-print-directory -k -j2 --output-sync=target lint test-unit
 	# Whole trips mostly wait for PCs that boot: the storage tier has the cores meanwhile.
 	$(MAKE) --no-print-directory -k -j2 --output-sync=target test-e2e test-storage test-plays test-web
 
