@@ -13,7 +13,7 @@ from ansible_collections.slipway.imaging.plugins.filter.job_options import OPTIO
 from ansible_collections.slipway.imaging.plugins.filter.job_table import job_table
 from ansible_collections.slipway.imaging.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.imaging.plugins.plugin_utils._job_wait import follow
-from slipway_server.api.models.jobs import JOB_OPTIONS
+from slipway_server.jobs.options import JOB_OPTIONS
 
 JOB = {
     "id": "0123456789abcdef",

@@ -42,6 +42,20 @@ FAULTS = {
     "something else after": ({"after": "stay"}, "must be one of as_found, poweroff, reboot"),
     "an image to save": ({"image": "pc1"}, "policy_schedules.nightly.image: backup takes none"),
     "a restore of nothing": ({"verb": "restore"}, "say which one is to be restored"),
+    "an option that is none": ({"disk_patient": 5}, "(did you mean disk_patience?)"),
+    "an option of no night": ({"disk_luks_keys": {}}, "disk_luks_keys: there is no such key"),
+    "no patience": ({"disk_patience": 0}, "policy_schedules.nightly.disk_patience"),
+    "patience in words": ({"disk_patience": "5 min"}, "policy_schedules.nightly.disk_patience"),
+    "an option's value that is none": ({"disk_unclean": "hole"}, "(did you mean whole?)"),
+    "a place that is none": ({"disk_whole": ["sda1"]}, "policy_schedules.nightly.disk_whole.0"),
+    "another verb's option": (
+        {"disk_read_back": True},
+        "policy_schedules.nightly.disk_read_back: backup takes disk_patience, disk_whole,",
+    ),
+    "an option of a wake": (
+        {"verb": "wake", "disk_patience": 5},
+        "policy_schedules.nightly.disk_patience: wake takes no options",
+    ),
     "no machines": ({"machines": "pc1"}, "policy_schedules.nightly.machines"),
 }
 
@@ -188,6 +202,32 @@ def test_a_night_from_its_begin_to_its_end(planned: Service) -> None:
     [shown] = planned.admin.get("/v1/schedules").json()["schedules"]
     assert shown["open"] and shown["next"]["key"] > shown["open"]
     assert shown["windows"][-1]["counts"]["done"] == 1
+
+
+@pytest.mark.parametrize(
+    ("verb", "options"),
+    [
+        ("backup", {"disk_patience": 30, "disk_unclean": "whole", "disk_whole": ["disk0:2"]}),
+        ("restore", {"disk_patience": 30, "disk_only": ["disk0"], "disk_read_back": True}),
+        ("verify", {"disk_read_first": "always"}),
+    ],
+)
+def test_each_job_is_told_the_options_of_its_schedule(
+    planned: Service, verb: str, options: dict[str, Any]
+) -> None:
+    pc = make_chooser(planned)
+    image = {} if verb == "backup" else {"image": planned.image(cell("told"))[0]}
+    said = NIGHTLY | window() | {"verb": verb, "machines": [pc.name]} | image | options
+    write(planned, nightly=said)
+    [job] = begin(Runner(planned))
+    assert job["options"] == options
+    [shown] = planned.admin.get("/v1/schedules").json()["schedules"]
+    assert shown["options"] == options
+    effect = planned.admin.post(
+        "/v1/policy/effect", json={"policy": {"schedules": {"nightly": said}}}
+    ).json()
+    [line] = [each for each in effect["after"] if each.startswith("schedule")]
+    assert all(f"{name} {json.dumps(value)}" in line for name, value in options.items())
 
 
 def test_a_job_that_waits_is_not_begun_after_its_window(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 from slipway.format.names import parse_image_ref
 
 from .errors import ServiceError
@@ -47,6 +47,18 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A question in brackets when something is spelled nearly so, else nothing."""
     close = difflib.get_close_matches(word, list(known), n=1)
     return f" (did you mean {close[0]}?)" if close else ""
+
+
+def one_of(known: Sequence[str]) -> BeforeValidator:
+    """A check that a value is one of these; what was meant is asked."""
+
+    def check(value: Any) -> Any:
+        if not isinstance(value, str) or value not in known:
+            meant = did_you_mean(value, known) if isinstance(value, str) else ""
+            raise ValueError(f"must be one of {', '.join(known)}{meant}")
+        return value
+
+    return BeforeValidator(check)
 
 
 def some_of(names: Sequence[str]) -> str:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
@@ -135,7 +136,7 @@ class NightDesk:
         """A plan as lines to compare."""
         return [
             f"schedule {name}: {said.verb} of {machine}, {' '.join(said.days)} "
-            f"{said.begin:%H:%M} to {said.end:%H:%M} ({plan.time_zone})"
+            f"{said.begin:%H:%M} to {said.end:%H:%M} ({plan.time_zone}){_told(said.options)}"
             for name, said in plan.schedules.items()
             for machine in said.machines
         ]
@@ -174,6 +175,7 @@ class NightDesk:
             "image": said.image,
             "machines": said.machines,
             "pattern": said.pattern,
+            "options": said.options,
             "days": said.days,
             "from": f"{said.begin:%H:%M}",
             "to": f"{said.end:%H:%M}",
@@ -185,6 +187,10 @@ class NightDesk:
             "skips": standing.skipped if standing is not None else None,
             "windows": [_record(each) for each in shown],
         }
+
+
+def _told(options: dict[str, Any]) -> str:
+    return "".join(f", {name} {json.dumps(value)}" for name, value in options.items())
 
 
 def _moment(text: str, plan: Plan) -> float:

@@ -236,6 +236,7 @@ class Nights:
             night.machine,
             schedule.verb,
             None if schedule.verb in ("backup", "wake") else schedule.image_of(night.machine),
+            options=schedule.options,
             after=schedule.after,
             not_after=record.window.ends,
         )

@@ -28,27 +28,18 @@ from ..base.policy_files import (
     Reference,
     Strict,
     TimeZone,
-    did_you_mean,
     faults,
+    one_of,
     some_of,
     zone_of,
 )
-from .job import Ordered
+from .job import AFTER, Ordered
+from .options import JOB_OPTIONS, BackupOptions, RestoreOptions
 from .windows import Times
 
 FILE = "schedules.json"
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)\Z")
-
-
-def _one_of(known: Sequence[str]) -> BeforeValidator:
-    def check(value: Any) -> Any:
-        if not isinstance(value, str) or value not in known:
-            meant = did_you_mean(value, known) if isinstance(value, str) else ""
-            raise ValueError(f"must be one of {', '.join(known)}{meant}")
-        return value
-
-    return BeforeValidator(check)
 
 
 def _clock(value: Any) -> time:
@@ -97,18 +88,24 @@ def _once(value: list[str]) -> list[str]:
 
 _Number = Annotated[int, Field(ge=1, le=1000)]
 _Clock = Annotated[time, BeforeValidator(_clock)]
+_OPTIONS = {name for each in JOB_OPTIONS.values() for name in each.model_fields}
 
 
-class Schedule(Strict):
-    """A window and an age: see `schedules`."""
+class _Verb(Strict):
+    """What is looked at before options, which are the verb's."""
 
-    verb: Annotated[str, _one_of(get_args(Ordered))]
+    verb: Annotated[str, one_of(get_args(Ordered))]
+
+
+class Schedule(RestoreOptions, BackupOptions, _Verb):
+    """A window and an age: see `schedules`. Each job of it is told the options."""
+
     pattern: str = ""
     # Names, which the role made of the inventory's pattern.
     machines: Annotated[list[Annotated[str, AfterValidator(_machine)]], Field(max_length=10_000)]
     begin: _Clock = Field(alias="from")
     end: _Clock = Field(alias="to")
-    days: Annotated[list[Annotated[str, _one_of(DAYS)]], AfterValidator(_once)] = Field(
+    days: Annotated[list[Annotated[str, one_of(DAYS)]], AfterValidator(_once)] = Field(
         default=list(DAYS), min_length=1
     )
     but: list[Annotated[tuple[date, date], BeforeValidator(_dates)]] = Field(
@@ -118,12 +115,21 @@ class Schedule(Strict):
     at_once: _Number = 4
     stagger_seconds: Annotated[int, Field(ge=0, le=3600)] = 5
     attempts: Annotated[int, Field(ge=1, le=20)] = 2
-    if_on: Annotated[str, _one_of(("skip", "wait"))] = "skip"
-    after: Annotated[str, _one_of(("as_found", "poweroff", "reboot"))] = "as_found"
+    if_on: Annotated[str, one_of(("skip", "wait"))] = "skip"
+    after: Annotated[str, one_of(AFTER)] = "as_found"
     alarm_days: Annotated[int, Field(ge=1, le=366)] = 3
     image: Reference | None = Field(default=None, validate_default=True)
 
     # Each looks at its own field, so that all faults are told at once.
+    @field_validator(*_OPTIONS)
+    @classmethod
+    def _of_its_verb(cls, value: Any, info: ValidationInfo) -> Any:
+        verb = info.data.get("verb")
+        if verb in JOB_OPTIONS and info.field_name not in JOB_OPTIONS[verb].model_fields:
+            takes = ", ".join(JOB_OPTIONS[verb].model_fields)
+            raise ValueError(f"{verb} takes {takes or 'no options'}")
+        return value
+
     @field_validator("machines")
     @classmethod
     def _somebody(cls, value: list[str], info: ValidationInfo) -> list[str]:
@@ -147,6 +153,11 @@ class Schedule(Strict):
         if verb in ("backup", "wake") and value is not None:
             raise ValueError(f"{verb} takes none")
         return value
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What each job is told beside its verb."""
+        return self.model_dump(include=_OPTIONS, exclude_none=True)
 
     def times(self, zone: tzinfo) -> Times:
         """When its windows are."""

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -47,6 +47,7 @@ class ScheduleView(BaseModel):
     image: str | None
     machines: list[str]
     pattern: str
+    options: dict[str, Any] = Field(description="what each job is told beside its verb")
     days: list[str]
     begin: str = Field(alias="from")
     end: str = Field(alias="to")
