@@ -127,8 +127,9 @@ def make_plan(order: Order, work: Path) -> Plan:
     content = file.read_bytes()
     members = overlay.members()
     chunks, sizes = _chunks(order, manifest)
+    name = order.name or manifest.name
     plan = Plan(
-        order, _set_id(order, content, members), order.name or manifest.name, manifest, content,
+        order, _set_id(order, name, content, members), name, manifest, content,
         members, chunks, sizes, (spanning.Disc(0, len(chunks), ()),), (0, 0), limit,
     )  # fmt: skip
     base = _base(plan, work)
@@ -192,7 +193,7 @@ def _chunks(order: Order, manifest: Manifest) -> tuple[tuple[iso.Chunk, ...], tu
     return tuple(chunks), tuple(sizes)
 
 
-def _set_id(order: Order, manifest: bytes, members: list[cpio.Member]) -> str:
+def _set_id(order: Order, name: str, manifest: bytes, members: list[cpio.Member]) -> str:
     """The digest of all that the bytes of the discs depend on."""
     files = [order.environment / "vmlinuz", order.environment / "initrd.img"]
     files += [grub.BOOT_HYBRID, *grub.PACKAGES]
@@ -201,7 +202,7 @@ def _set_id(order: Order, manifest: bytes, members: list[cpio.Member]) -> str:
         "manifest": hashlib.sha256(manifest).hexdigest(),
         "overlay": overlay.digest(members),
         "files": [_digest(path) for path in files],
-        "name": order.name,
+        "name": name,
         "medium": order.medium,
         "unattended": order.unattended,
         "countdown": order.countdown,
