@@ -27,14 +27,17 @@ RECORD: dict[str, Any] = {
 }
 
 
-def keep(folder: Path, name: str, text: str) -> None:
+def keep(folder: Path, name: str, text: str, *sizes: int) -> None:
+    """A set as the builder leaves it, with discs of so many bytes."""
     (folder / name).mkdir()
     (folder / name / "media.json").write_text(text)
+    for number, size in enumerate(sizes, 1):
+        (folder / name / f"pc12-{number}of2.iso").write_bytes(bytes(size))
 
 
 def test_each_set_stands_with_its_version(tmp_path: Path) -> None:
     for name, version in (("pc13", "1"), ("pc12", "2"), ("pc11", "2")):
-        keep(tmp_path, name, json.dumps(RECORD | {"name": name, "version": version}))
+        keep(tmp_path, name, json.dumps(RECORD | {"name": name, "version": version}), 20, 10)
     found = MediaFolder(tmp_path).by_version()
     names = {key: [each.name for each in made] for key, made in found.items()}
     assert names == {("pc1", "1"): ["pc13"], ("pc1", "2"): ["pc11", "pc12"]}
@@ -58,9 +61,11 @@ def test_each_set_stands_with_its_version(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_record_is_left_out(tmp_path: Path, text: str) -> None:
-    keep(tmp_path, "pc12", text)
-    keep(tmp_path, ".pc13.new", json.dumps(RECORD | {"name": ".pc13.new"}))
-    keep(tmp_path, "pc14", json.dumps(RECORD | {"name": "pc14"}))
+    keep(tmp_path, "pc12", text, 20, 10)
+    keep(tmp_path, ".pc13.new", json.dumps(RECORD | {"name": ".pc13.new"}), 20, 10)
+    keep(tmp_path, "pc14", json.dumps(RECORD | {"name": "pc14"}), 20, 10)
+    keep(tmp_path, "pc15", json.dumps(RECORD | {"name": "pc15"}), 20, 9)
+    keep(tmp_path, "pc16", json.dumps(RECORD | {"name": "pc16"}), 20)
     assert [each.name for each in MediaFolder(tmp_path).all()] == ["pc14"]
 
 

@@ -19,6 +19,7 @@ from .base.rows import Rows
 from .base.state_file import StateFile
 from .base.threads import Tasks, Threads
 from .choices.choices import Choices
+from .choices.media_clock import MediaClock
 from .choices.menu_files import MenuFiles
 from .choices.metrics import Metrics
 from .choices.naming import Naming
@@ -40,6 +41,7 @@ from .images.images import Images
 from .images.known import Known
 from .images.labels import Labels
 from .images.media import MediaFolder
+from .images.media_policy import media_file
 from .images.memory import Memory
 from .images.policy import policy_file
 from .images.pruner import Pruner
@@ -184,7 +186,19 @@ class Service:
         )
         self.ordering = Ordering(self.menus, self.images, self.jobs, self.sessions, self.run)
         plans = plan_file(config.policy_dir)
-        self.naming = Naming(self.menus, self.next_boots, self.jobs, self.sessions, plans, self.run)
+        media = media_file(config.policy_dir)
+        self.naming = Naming(
+            self.menus, self.next_boots, self.jobs, self.sessions, plans, media, self.run
+        )
+        self.media_clock = MediaClock(
+            media,
+            self.media,
+            config.state_dir / "media-orders",
+            self.images,
+            self.catalog,
+            self.identities,
+            self.run,
+        )
         self._connect_upkeep(config)
         self.runs = Runs(self.jobs, self.sessions, self.openings.open_session)
         work = NightWork(
@@ -210,6 +224,7 @@ class Service:
             self.sessions,
             self.registrations,
             self.upkeep.bad_chunks,
+            self.media_clock.problems,
             self.store.room,
             config.store_reserve_bytes,
             config.tell_seconds,
@@ -284,6 +299,7 @@ class Service:
         each(lambda: self.next_boots.forget(self.clock.now() - kept))
         each(self.choices.forget)
         each(self.nights.look)
+        each(self.media_clock.look, every=config.media_seconds)
         each(self._telling.look)
         each(self._take_care, every=hourly)
         each(self._note_room, every=hourly)

@@ -94,6 +94,8 @@ class Config:
     collect_margin_seconds: _Count = 300
     # How often the service looks after images by itself; 0: when it is told to.
     upkeep_seconds: _Count = 86400
+    # How often it is looked which media are to be made.
+    media_seconds: _Number = 900
     # How often it is looked whether there is something to tell people.
     tell_seconds: _Number = 300
     # A job ends after that long: without a sign of the runner, in the queue, at work.
