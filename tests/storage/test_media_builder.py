@@ -200,6 +200,42 @@ def test_a_version_deleted_meanwhile_makes_no_half_medium(
     assert not (room / "media/pc").exists()
 
 
+# What fills the disk while a disc is made: before it, behind it, and by the last file of all.
+FILLS = {
+    "while": 'dd if=/dev/zero of="$media/full" bs=1M 2>/dev/null; "$real" "$@"',
+    "behind": '"$real" "$@"; dd if=/dev/zero of="$media/full" bs=1k 2>/dev/null',
+}
+
+
+@pytest.mark.parametrize("when", FILLS)
+def test_a_disk_that_gets_full_leaves_the_set_of_before(
+    store: Path, env: Path, room: Path, when: str
+) -> None:
+    """A program in xorriso's place fills the disk, beside being xorriso."""
+    media, fake = room / "media", room / "bin"
+    media.mkdir()
+    fake.mkdir()
+    program = f'real={shutil.which("xorriso")}; media={media}\ncase "$*" in *" -o "*) '
+    program += f'{FILLS[when]};; *) exec "$real" "$@";; esac\n'
+    (fake / "xorriso").write_text(f"#!/bin/sh\n{program}")
+    (fake / "xorriso").chmod(0o755)
+    sh("mount", "-t", "tmpfs", "-o", "size=160M", "none", media)
+    try:
+        before = build(store, env, media, *SMALL)
+        environ = BUILDER | {"PATH": f"{fake}:/usr/sbin:/usr/bin:/sbin:/bin"}
+        words = command(store, env, media, *SMALL, "--countdown", 5)
+        done = subprocess.run(words, env=environ, capture_output=True, text=True)
+        assert done.returncode == 1 and "Remedy: " in done.stderr, done.stderr
+        assert "Traceback" not in done.stderr
+        (media / "full").unlink()
+        [iso] = files(before, media)
+        assert sha256(iso) == before["discs"][0]["sha256"]
+        assert sorted(path.name for path in media.iterdir()) == [".lock", "pc"]
+        assert build(store, env, media, *SMALL) == before | {"changed": False}
+    finally:
+        sh("umount", media)
+
+
 def test_an_alias_that_moves_meanwhile_changes_nothing(store: Path, env: Path, room: Path) -> None:
     """NAME is one version from the first look on: a newer one makes another set later."""
     first = build(store, env, room / "media", *SMALL)

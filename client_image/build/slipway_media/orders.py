@@ -80,8 +80,6 @@ def _problem(make: Callable[[], None]) -> str | None:
         make()
     except restore.REFUSALS as error:
         return restore.words(error)
-    except OSError as error:
-        return f"The media could not be written: {error.strerror}. Remedy: look at that disk."
     return None
 
 

@@ -29,7 +29,7 @@ from slipway_media.plan import Order, Plan, make_plan
 
 RECORD = "media.json"
 # What says that no medium was made; `words` are for people.
-REFUSALS = (MediaError, SlipwayError, FormatError)
+REFUSALS = (MediaError, SlipwayError, FormatError, OSError)
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,11 @@ def words(error: Exception) -> str:
     """Why no medium was made, and what to do."""
     if isinstance(error, SlipwayError):
         return f"{error.message}. Remedy: {error.remedy}."
+    if isinstance(error, OSError):
+        return (
+            f"The media could not be made: {error.strerror} ({error.filename}); those of before "
+            "are as they were. Remedy: look at the room on that disk, and at the disk."
+        )
     return str(error) if isinstance(error, MediaError) else f"{error}. Remedy: correct the name."
 
 
