@@ -200,38 +200,36 @@ def test_a_version_deleted_meanwhile_makes_no_half_medium(
     assert not (room / "media/pc").exists()
 
 
-# What fills the disk while a disc is made: before it, behind it, and by the last file of all.
-FILLS = {
-    "while": 'dd if=/dev/zero of="$media/full" bs=1M 2>/dev/null; "$real" "$@"',
-    "behind": '"$real" "$@"; dd if=/dev/zero of="$media/full" bs=1k 2>/dev/null',
-}
-
-
-@pytest.mark.parametrize("when", FILLS)
+@pytest.mark.parametrize("when", ["before the disc", "before the record"])
 def test_a_disk_that_gets_full_leaves_the_set_of_before(
     store: Path, env: Path, room: Path, when: str
 ) -> None:
-    """A program in xorriso's place fills the disk, beside being xorriso."""
-    media, fake = room / "media", room / "bin"
+    """A program in the place of one of the builder's fills the disk, beside being that program."""
+    media, fake, key = room / "media", room / "bin", room / "key"
     media.mkdir()
     fake.mkdir()
-    program = f'real={shutil.which("xorriso")}; media={media}\ncase "$*" in *" -o "*) '
-    program += f'{FILLS[when]};; *) exec "$real" "$@";; esac\n'
-    (fake / "xorriso").write_text(f"#!/bin/sh\n{program}")
-    (fake / "xorriso").chmod(0o755)
+    sh("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)
+    name = "xorriso" if when == "before the disc" else "ssh-keygen"
+    fill = f"dd if=/dev/zero of={media}/full bs=1k 2>/dev/null"
+    real = f'{shutil.which(name)} "$@"'
+    both = f"{fill}; exec {real}" if name == "xorriso" else f"{real} || exit; {fill}; exit 0"
+    program = f'case "$*" in *" -o "*|*sign*) {both};; *) exec {real};; esac'
+    (fake / name).write_text(f"#!/bin/sh\n{program}\n")
+    (fake / name).chmod(0o755)
     sh("mount", "-t", "tmpfs", "-o", "size=160M", "none", media)
     try:
-        before = build(store, env, media, *SMALL)
+        small = (*SMALL, "--sign-key", key)
+        before = build(store, env, media, *small)
         environ = BUILDER | {"PATH": f"{fake}:/usr/sbin:/usr/bin:/sbin:/bin"}
-        words = command(store, env, media, *SMALL, "--countdown", 5)
+        words = command(store, env, media, *small, "--countdown", 5)
         done = subprocess.run(words, env=environ, capture_output=True, text=True)
         assert done.returncode == 1 and "Remedy: " in done.stderr, done.stderr
-        assert "Traceback" not in done.stderr
+        assert "Traceback" not in done.stderr and (media / "full").exists()
         (media / "full").unlink()
         [iso] = files(before, media)
         assert sha256(iso) == before["discs"][0]["sha256"]
         assert sorted(path.name for path in media.iterdir()) == [".lock", "pc"]
-        assert build(store, env, media, *SMALL) == before | {"changed": False}
+        assert build(store, env, media, *small) == before | {"changed": False}
     finally:
         sh("umount", media)
 
