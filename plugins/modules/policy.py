@@ -12,7 +12,7 @@ description:
   - The service looks at all of it first, and names everything that can't be meant; then nothing is
     written. It reads the file anew when it changed.
   - In check mode and in diff mode it says for each version whether it is kept, and why, and which
-    machines are in which schedule, before and after.
+    machines are in which schedule, and which media are made, before and after.
 version_added: 0.1.0
 author: The Slipway team (@slipway)
 extends_documentation_fragment:
@@ -76,8 +76,9 @@ from ansible_collections.slipway.imaging.plugins.module_utils._text_folder impor
     plan,
 )
 
-# The schedules have a file of their own, for the service reads them in another room.
+# Schedules and media have files of their own, for the service reads them in other rooms.
 _SCHEDULES = "schedules"
+_MEDIA = "media"
 _OF_BOTH = "time_zone"
 
 
@@ -116,10 +117,12 @@ def hand_over(module: AnsibleModule) -> dict[str, Any]:
 
 def files_of(policy: Mapping[str, Any]) -> dict[str, Wanted]:
     """Return the files of a policy."""
-    images = {key: policy[key] for key in policy if key != _SCHEDULES}
+    images = {key: policy[key] for key in policy if key not in (_SCHEDULES, _MEDIA)}
     found = {"images.json": _file(images, "policy of images")}
     shared = {key: policy[key] for key in (_SCHEDULES, _OF_BOTH) if key in policy}
     found["schedules.json"] = _file(shared, "schedules")
+    media = {key: policy[key] for key in (_MEDIA,) if key in policy}
+    found["media.json"] = _file(media, "media that are made by themselves")
     return found
 
 

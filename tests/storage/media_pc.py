@@ -162,7 +162,11 @@ class MediaPc:
     def _listen(self) -> None:
         self._line.settimeout(0.3)
         try:
-            self._heard += self._line.recv(65536)
+            said = self._line.recv(65536)
+            self._heard += said
+            # What a run that is ended from outside has said, too.
+            with (self.folder / "console.log").open("ab") as log:
+                log.write(said)
         except TimeoutError:
             return
         except OSError:

@@ -200,6 +200,40 @@ def test_a_version_deleted_meanwhile_makes_no_half_medium(
     assert not (room / "media/pc").exists()
 
 
+@pytest.mark.parametrize("when", ["before the disc", "before the record"])
+def test_a_disk_that_gets_full_leaves_the_set_of_before(
+    store: Path, env: Path, room: Path, when: str
+) -> None:
+    """A program in the place of one of the builder's fills the disk, beside being that program."""
+    media, fake, key = room / "media", room / "bin", room / "key"
+    media.mkdir()
+    fake.mkdir()
+    sh("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)
+    name = "xorriso" if when == "before the disc" else "ssh-keygen"
+    fill = f"dd if=/dev/zero of={media}/full bs=1k 2>/dev/null"
+    real = f'{shutil.which(name)} "$@"'
+    both = f"{fill}; exec {real}" if name == "xorriso" else f"{real} || exit; {fill}; exit 0"
+    program = f'case "$*" in *" -o "*|*sign*) {both};; *) exec {real};; esac'
+    (fake / name).write_text(f"#!/bin/sh\n{program}\n")
+    (fake / name).chmod(0o755)
+    sh("mount", "-t", "tmpfs", "-o", "size=160M", "none", media)
+    try:
+        small = (*SMALL, "--sign-key", key)
+        before = build(store, env, media, *small)
+        environ = BUILDER | {"PATH": f"{fake}:/usr/sbin:/usr/bin:/sbin:/bin"}
+        words = command(store, env, media, *small, "--countdown", 5)
+        done = subprocess.run(words, env=environ, capture_output=True, text=True)
+        assert done.returncode == 1 and "Remedy: " in done.stderr, done.stderr
+        assert "Traceback" not in done.stderr and (media / "full").exists()
+        (media / "full").unlink()
+        [iso] = files(before, media)
+        assert sha256(iso) == before["discs"][0]["sha256"]
+        assert sorted(path.name for path in media.iterdir()) == [".lock", "pc"]
+        assert build(store, env, media, *small) == before | {"changed": False}
+    finally:
+        sh("umount", media)
+
+
 def test_an_alias_that_moves_meanwhile_changes_nothing(store: Path, env: Path, room: Path) -> None:
     """NAME is one version from the first look on: a newer one makes another set later."""
     first = build(store, env, room / "media", *SMALL)

@@ -6,7 +6,8 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from slipway.format import ImageRef, MediaSet
 
 from .conftest import Agent, Outcome
 from .disk_builder import FILL, MIB, filled, same_ranges, sh, sha256
+from .failing_disk import FailingDisk
 from .media_sets import a_chunk, build, environment, files, flip, make_disk, unpacked
 
 CAPACITY = 42_000_000
@@ -212,6 +214,46 @@ def test_a_byte_of_disc_1_stops_it_before_the_first_write(
     with pytest.raises(ImageDamaged):
         drive.restore(target)
     assert sha256(target) == before and drive.asked == []
+
+
+@contextmanager
+def unreadable(chunk: Path, room: Path) -> Iterator[None]:
+    """Let a drive find a sector of a chunk unreadable: the kernel says EIO."""
+    content = room / chunk.name
+    chunk.rename(content)
+    with FailingDisk(content, room) as failing:
+        failing.faults(bad=[[20_000, 22_048]])
+        chunk.symlink_to(failing.path)
+        yield
+        chunk.unlink()
+    content.rename(chunk)
+
+
+def test_unreadable_sectors_of_disc_1_stop_it_before_the_first_write(
+    made: Made, discs: list[Path], target: Path, room: Path
+) -> None:
+    before = sha256(target)
+    drive = Drive(room, discs)
+    with unreadable(a_chunk(discs[0]), room), pytest.raises(ImageDamaged, match="chunk"):
+        drive.restore(target)
+    assert sha256(target) == before and drive.asked == []
+    drive.restore(target)
+    assert whole(made, target)
+
+
+def test_unreadable_sectors_of_disc_2_stop_there_and_a_cleaned_disc_finishes(
+    made: Made, discs: list[Path], target: Path, room: Path
+) -> None:
+    drive = Drive(room, discs)
+    with (
+        unreadable(a_chunk(discs[1]), room),
+        pytest.raises(ImageDamaged, match=r"disc 2 of 3.*Input/output error") as found,
+    ):
+        drive.restore(target)
+    assert "clean the disc" in found.value.remedy
+    assert not bootable(target) and drive.asked == [2]
+    drive.restore(target)
+    assert drive.asked == [2, 3] and whole(made, target) and bootable(target)
 
 
 @pytest.mark.parametrize("number", [2, 3])

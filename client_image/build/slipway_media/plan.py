@@ -12,7 +12,14 @@ from typing import Any
 
 from slipway.engine.folder_store import FolderStore
 from slipway.engine.target_rule import parse_rule
-from slipway.format import Manifest, MediaSet, parse_image_ref, repeated_chunks, serialize_set
+from slipway.format import (
+    STICK,
+    Manifest,
+    MediaSet,
+    parse_image_ref,
+    repeated_chunks,
+    serialize_set,
+)
 from slipway_image import cpio
 
 from slipway_media import grub, iso, overlay, spanning, tools
@@ -20,7 +27,6 @@ from slipway_media.errors import MediaError
 
 # Bytes for a set.json of a thousand discs, and for what it is off when a size was asked for.
 _SLACK = 256 << 10
-_MEDIUM_FOR_ANY = "usb"
 # What sets are made with: another recipe gives other sets.
 _RECIPE = 1
 _RULES = frozenset({"model", "least_size", "only_fixed", "machine_serial", "machine_uuid"})
@@ -112,7 +118,7 @@ class Plan:
 def make_plan(order: Order, work: Path) -> Plan:
     """Look at the store and the environment, and spread the image over discs. Makes no disc."""
     _check(order)
-    limit = 0 if order.medium == _MEDIUM_FOR_ANY else spanning.capacity(order.medium)
+    limit = 0 if order.medium == STICK else spanning.capacity(order.medium)
     tools.check_for_discs()
     grub.check_installed()
     store = FolderStore(order.store)
@@ -127,8 +133,9 @@ def make_plan(order: Order, work: Path) -> Plan:
     content = file.read_bytes()
     members = overlay.members()
     chunks, sizes = _chunks(order, manifest)
+    name = order.name or manifest.name
     plan = Plan(
-        order, _set_id(order, content, members), order.name or manifest.name, manifest, content,
+        order, _set_id(order, name, content, members), name, manifest, content,
         members, chunks, sizes, (spanning.Disc(0, len(chunks), ()),), (0, 0), limit,
     )  # fmt: skip
     base = _base(plan, work)
@@ -192,7 +199,7 @@ def _chunks(order: Order, manifest: Manifest) -> tuple[tuple[iso.Chunk, ...], tu
     return tuple(chunks), tuple(sizes)
 
 
-def _set_id(order: Order, manifest: bytes, members: list[cpio.Member]) -> str:
+def _set_id(order: Order, name: str, manifest: bytes, members: list[cpio.Member]) -> str:
     """The digest of all that the bytes of the discs depend on."""
     files = [order.environment / "vmlinuz", order.environment / "initrd.img"]
     files += [grub.BOOT_HYBRID, *grub.PACKAGES]
@@ -201,7 +208,7 @@ def _set_id(order: Order, manifest: bytes, members: list[cpio.Member]) -> str:
         "manifest": hashlib.sha256(manifest).hexdigest(),
         "overlay": overlay.digest(members),
         "files": [_digest(path) for path in files],
-        "name": order.name,
+        "name": name,
         "medium": order.medium,
         "unattended": order.unattended,
         "countdown": order.countdown,

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,37 +23,52 @@ from typing import Any
 from slipway.engine.errors import SlipwayError
 from slipway.format import FormatError, check_name
 
-from slipway_media import media_set
+from slipway_media import media_set, signing
 from slipway_media.errors import MediaError
 from slipway_media.plan import Order, Plan, make_plan
 
 RECORD = "media.json"
+# What says that no medium was made; `words` are for people.
+REFUSALS = (MediaError, SlipwayError, FormatError, OSError)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where media are kept, each set by its name; `reserve`: bytes that stay free there."""
+
+    folder: Path
+    reserve: int
+    sign_key: Path | None
 
 
 def main(argv: list[str] | None = None) -> int:
     """Make what is missing or different; print JSON, or one message and exit code 1."""
     args = _parser().parse_args(argv)
     try:
-        made = make(args)
+        made = make(_order_of(args), place_of(args), check=args.check)
         print(json.dumps(made | {"says": says(made, args.check)}))
-    except MediaError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except SlipwayError as error:
-        print(f"{error.message}. Remedy: {error.remedy}.", file=sys.stderr)
-        return 1
-    except FormatError as error:
-        print(f"{error}. Remedy: correct the name.", file=sys.stderr)
+    except REFUSALS as error:
+        print(words(error), file=sys.stderr)
         return 1
     return 0
 
 
+def words(error: Exception) -> str:
+    """Why no medium was made, and what to do."""
+    if isinstance(error, SlipwayError):
+        return f"{error.message}. Remedy: {error.remedy}."
+    if isinstance(error, OSError):
+        return (
+            f"The media could not be made: {error.strerror} ({error.filename}); those of before "
+            "are as they were. Remedy: look at the room on that disk, and at the disk."
+        )
+    return str(error) if isinstance(error, MediaError) else f"{error}. Remedy: correct the name."
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="slipway_media.restore", description=__doc__)
+    add_places(parser)
     add = parser.add_argument
-    add("--store", type=Path, required=True, help="the image store")
-    add("--environment", type=Path, required=True, help="folder of vmlinuz and initrd.img")
-    add("--folder", type=Path, required=True, help="where media are kept, each set by its name")
     add("--image", required=True, metavar="NAME[@VERSION]")
     add("--name", default="", help="of the media; default: the image's")
     add("--medium", required=True, metavar="cd|dvd|dvd-dl|bd|bd-dl|usb|BYTES")
@@ -60,38 +76,55 @@ def _parser() -> argparse.ArgumentParser:
     add("--countdown", type=int, default=30, metavar="S", help="seconds before that")
     add("--rule", type=json.loads, default={}, metavar="JSON", help="which disk is the target")
     add("--shell", action="store_true", help="offer a root shell in the menu")
-    add("--reserve", type=int, default=1 << 30, metavar="BYTES", help="what stays free")
     add("--check", action="store_true", help="make nothing, say what would be made")
     return parser
 
 
-def make(args: argparse.Namespace) -> dict[str, Any]:
-    """Make one set of media, and return what it is and whether anything changed."""
+def add_places(parser: argparse.ArgumentParser) -> None:
+    """Ask for what is the same for all media of a server."""
+    add = parser.add_argument
+    add("--store", type=Path, required=True, help="the image store")
+    add("--environment", type=Path, required=True, help="folder of vmlinuz and initrd.img")
+    add("--folder", type=Path, required=True, help="where media are kept, each set by its name")
+    add("--reserve", type=int, default=1 << 30, metavar="BYTES", help="what stays free")
+    add("--sign-key", type=Path, metavar="FILE", help="a private SSH key that signs SHA256SUMS")
+
+
+def place_of(args: argparse.Namespace) -> Place:
+    """What `add_places` asked for, beside store and environment."""
+    return Place(args.folder, args.reserve, args.sign_key)
+
+
+def _order_of(args: argparse.Namespace) -> Order:
+    return Order(
+        store=args.store,
+        environment=args.environment,
+        image=args.image,
+        name=check_name(args.name, "medium") if args.name else "",
+        medium=args.medium,
+        unattended=args.unattended,
+        countdown=args.countdown,
+        rule=args.rule,
+        shell=args.shell,
+    )
+
+
+def make(order: Order, place: Place, *, check: bool = False) -> dict[str, Any]:
+    """Make one set of media, and return what it is and whether anything changed.
+
+    With `check` nothing is made. Raises one of REFUSALS.
+    """
     with tempfile.TemporaryDirectory(prefix="slipway-media-") as work:
-        order = Order(
-            store=args.store,
-            environment=args.environment,
-            image=args.image,
-            name=check_name(args.name, "medium") if args.name else "",
-            medium=args.medium,
-            unattended=args.unattended,
-            countdown=args.countdown,
-            rule=args.rule,
-            shell=args.shell,
-        )
         plan = make_plan(order, Path(work))
-        folder = args.folder / plan.name
-        before = _record(folder)
-        if before.get("set") == plan.id and _whole(folder, before):
+        if (before := _before(plan, place)) is not None:
             return before | {"changed": False}
-        if args.check:
+        if check:
             return plan.facts | {"changed": True}
-        with _alone(args.folder):
-            before = _record(folder)
-            if before.get("set") == plan.id and _whole(folder, before):
+        with _alone(place.folder):
+            if (before := _before(plan, place)) is not None:
                 return before | {"changed": False}
-            _check_room(args.folder, plan, args.reserve)
-            return _made(plan, args.folder) | {"changed": True}
+            _check_room(place.folder, plan, place.reserve)
+            return _made(plan, place) | {"changed": True}
 
 
 def says(made: dict[str, Any], planned: bool) -> list[str]:
@@ -111,13 +144,15 @@ def says(made: dict[str, Any], planned: bool) -> list[str]:
     return lines
 
 
-def _made(plan: Plan, folder: Path) -> dict[str, Any]:
+def _made(plan: Plan, place: Place) -> dict[str, Any]:
     """Make a set beside the one that it replaces, then put it in its place."""
+    folder = place.folder
     half = folder / f".{plan.name}.new"
     shutil.rmtree(half, ignore_errors=True)
     half.mkdir(mode=0o750)
     try:
         discs = media_set.make(plan, half)
+        signing.sign(half, discs, place.sign_key)
         total = sum(disc["bytes"] for disc in discs)
         record = plan.facts | {"discs": discs, "bytes": total, "made": _now()}
         # One line: playbooks/images.yml shows the sets that there are.
@@ -141,12 +176,17 @@ def _record(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _whole(folder: Path, record: dict[str, Any]) -> bool:
-    """Whether the files are there and as long as they were."""
+def _before(plan: Plan, place: Place) -> dict[str, Any] | None:
+    """The record of the same set, if its files are there and as long as they were."""
+    folder = place.folder / plan.name
+    record = _record(folder)
     try:
-        return all((folder / d["file"]).stat().st_size == d["bytes"] for d in record["discs"])
+        sizes = [(folder / disc["file"]).stat().st_size for disc in record["discs"]]
+        whole = sizes == [disc["bytes"] for disc in record["discs"]]
     except (OSError, KeyError):
-        return False
+        return None
+    signed = all((folder / name).is_file() for name in signing.names(place.sign_key))
+    return record if whole and signed and record.get("set") == plan.id else None
 
 
 @contextmanager

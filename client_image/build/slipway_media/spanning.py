@@ -7,8 +7,10 @@ first write or after the last one lie on every disc.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+
+from slipway.format import CAPACITIES, STICK
 
 from slipway_media.errors import MediaError
 
@@ -21,13 +23,6 @@ FOLDERS = 256 * 2 * (SECTOR + 512)
 RESERVE = 4 << 20
 # With less left for chunks a set has more discs than anybody wants to insert.
 LEAST = 16 << 20
-CAPACITIES: Mapping[str, int] = {
-    "cd": 737_280_000,
-    "dvd": 4_700_372_992,
-    "dvd-dl": 8_547_991_552,
-    "bd": 25_025_314_816,
-    "bd-dl": 50_050_629_632,
-}
 
 
 @dataclass(frozen=True)
@@ -52,7 +47,7 @@ def capacity(medium: str) -> int:
         return int(medium) - RESERVE
     raise MediaError(
         f"{medium!r} is no medium.",
-        f"Use {', '.join(CAPACITIES)}, or the number of its bytes; usb for a stick of any size.",
+        f"Use {', '.join(CAPACITIES)}, or its bytes; {STICK} for a stick of any size.",
     )
 
 

@@ -41,7 +41,8 @@ def check_installed(files: Iterable[Path]) -> None:
 
 def check_for_discs() -> None:
     """The same for restore media, whose boot loaders are GRUB's."""
-    needed = {"grub-mkimage": "grub-common", "mformat": "mtools", "xorriso": "xorriso"}
+    needed = {"grub-mkimage": "grub-common", "mformat": "mtools", "xorriso": "xorriso",
+              "ssh-keygen": "openssh-client"}  # fmt: skip
     if missing := sorted(needed[name] for name in needed if shutil.which(name) is None):
         raise MediaError(
             f"Debian's {', '.join(missing)} is not installed.",

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from slipway.engine.folder_store import FolderStore
 
 from ..agent.conftest import make_image
@@ -23,6 +24,25 @@ pytestmark = pytest.mark.plays
 
 ROOT = Path(__file__).resolve().parents[3]
 DISK = random.Random(5).randbytes(4 << 20)
+
+
+# What of installing needs no systemd.
+INSTALL = """
+- hosts: image_servers
+  gather_facts: false
+  tasks:
+    - ansible.builtin.include_role:
+        name: slipway.imaging.restore_media
+        tasks_from: "{{ item }}"
+        public: true
+      loop: [key, folder]
+    - ansible.builtin.template:
+        src: "{{ role }}/templates/etc/systemd/system/{{ item }}.j2"
+        dest: "{{ _restore_media_etc }}/{{ item }}"
+      loop: [slipway-media.service, slipway-media.path]
+      vars:
+        role: ROLE
+""".replace("ROLE", str(ROOT / "roles/restore_media"))
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +70,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     facts = {
         "_restore_media_prefix": str(folder),
         "_restore_media_environment": str(folder / "env"),
+        "_restore_media_etc": str(folder / "etc"),
         "_restore_media_store": str(folder / "store"),
         "_restore_media_user": getpass.getuser(),
         "_restore_media_job": ["env", f"PYTHONPATH={paths}", "PYTHONDONTWRITEBYTECODE=1"],
@@ -62,6 +83,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     host = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
     host |= {"image_server_address": "192.0.2.1", "ansible_become": False}
     (folder / "hosts.yml").write_text(json.dumps({"image_servers": {"hosts": {"img": host}}}))
+    (folder / "install.yml").write_text(INSTALL)
+    done = play(folder, playbook=folder / "install")
+    assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
 
@@ -74,12 +98,12 @@ def service(tmp_path: Path) -> Iterator[Service]:
 
 
 def play(
-    place: Path, *arguments: str, playbook: str = "restore_media"
+    place: Path, *arguments: str, playbook: str | Path = "restore_media"
 ) -> subprocess.CompletedProcess[str]:
     program = str(Path(sys.executable).with_name("ansible-playbook"))
     words = ["-i", str(place / "hosts.yml"), "-e", f"@{place}/vars.json"]
     return subprocess.run(
-        [program, *words, f"playbooks/{playbook}.yml", *arguments],
+        [program, *words, ROOT / "playbooks" / f"{playbook}.yml", *arguments],
         cwd=ROOT,
         env={**os.environ, "ANSIBLE_NOCOLOR": "1", "COLUMNS": "5000"},
         capture_output=True,
@@ -109,21 +133,84 @@ def test_planned_made_fetched_and_then_nothing_changes(place: Path) -> None:
     subprocess.run(check, cwd=place / "out", check=True)
 
 
-def test_the_list_of_checksums_is_signed_once(place: Path) -> None:
-    key = place / "key"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
-    words = ("-e", "image=pc1", "-e", "medium=usb", "-e", f"restore_media_sign_key={key}")
+def test_what_was_made_stands_with_its_version(place: Path, tmp_path: Path) -> None:
+    words = ("-e", "image=pc1", "-e", "medium=dvd", "-e", "machine=pc8")
+    assert play(place, *words).returncode == 0
+    record = json.loads((place / "media/pc8/media.json").read_text())
+    service = Service(tmp_path, store_dir=str(place / "store"), media_dir=str(place / "media"))
+    service.start()
+    try:
+        socket = ("-e", f"imaging_session_admin_socket={service.folder / 'admin'}")
+        shown = play(place, *socket, playbook="images").stdout
+        line = f"pc1@{record['version']}: one medium for dvd, pc8, "
+        assert line in shown, shown
+        made = record["made"][:10]
+        assert made in shown[shown.index(line) :] and record["shim"] in shown[shown.index(line) :]
+        shown = play(place, *socket, "-e", "json=true", playbook="images").stdout
+        assert '"medium": "dvd"' in shown.replace("\\", "") and record["shim"] in shown
+        [image] = service.admin.get("/v1/images").json()["images"]
+        found = {each["name"]: each for each in image["versions"][0]["media"]}["pc8"]
+        assert found == {key: record[key] for key in found} | {
+            "discs": [{"file": "pc8.iso", "bytes": record["discs"][0]["bytes"]}]
+        }
+    finally:
+        service.close()
+
+
+def verified(sums: Path, signers: Path) -> bool:
+    """Whether a list is what one of them has signed, as the README says to look."""
+    verify = ["ssh-keygen", "-Y", "verify", "-n", "slipway-media", "-I", "slipway"]
+    with sums.open() as text:
+        done = subprocess.run(
+            [*verify, "-f", signers, "-s", f"{sums}.sig"], stdin=text, capture_output=True
+        )
+    return done.returncode == 0
+
+
+def test_the_list_of_checksums_is_signed_by_the_servers_key_or_by_ones_own(place: Path) -> None:
+    words = ("-e", "image=pc1", "-e", "medium=usb")
     done = play(place, *words)
     assert done.returncode == 0, done.stdout + done.stderr
-    sums = place / "out/pc1.SHA256SUMS"
-    public = (place / "key.pub").read_text()
-    allowed = place / "allowed"
-    allowed.write_text(f"site {public}")
-    verify = ["ssh-keygen", "-Y", "verify", "-n", "slipway-media", "-I", "site", "-f", allowed]
-    with sums.open() as text:
-        subprocess.run([*verify, "-s", f"{sums}.sig"], stdin=text, check=True)
+    sums, signers = place / "out/pc1.SHA256SUMS", place / "out/slipway-media.signers"
+    assert verified(sums, signers)
+    assert "PRIVATE" not in signers.read_text()
+    assert (place / "etc/key").stat().st_mode & 0o777 == 0o400
     assert "changed=0" in play(place, *words).stdout
+    key = place / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    own = (*words, "-e", f"restore_media_sign_key={key}")
+    done = play(place, *own)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (place / "allowed").write_text(f"slipway {(place / 'key.pub').read_text()}")
+    assert verified(sums, place / "allowed") and not verified(sums, signers)
+    assert "changed=0" in play(place, *own).stdout
+    sums.write_text(sums.read_text().replace("0", "1", 1))
+    assert not verified(sums, place / "allowed")
     assert b"PRIVATE KEY" not in (place / "out/pc1.iso").read_bytes()[-(1 << 20) :]
+
+
+def test_the_unit_of_media_that_are_due_is_the_same_job(place: Path) -> None:
+    """What bounds a set that is made by hand bounds one that is made by itself."""
+    unit = (place / "etc/slipway-media.service").read_text()
+    said = yaml.safe_load((ROOT / "roles/restore_media/vars/main.yml").read_text())
+    bounds = [each for each in said["_restore_media_properties"] if "{" not in each]
+    assert len(bounds) > 10
+    assert [each for each in bounds if f"\n{each}\n" not in unit] == []
+    assert f"\nReadWritePaths=-{place}/media\n" in unit and "RuntimeMaxSec=21600" in unit
+    assert " -m slipway_media.orders --orders /var/lib/slipway/state/media-orders " in unit
+    server = yaml.safe_load((ROOT / "roles/image_server/vars/main.yml").read_text())
+    watched = f"PathChanged={server['_image_server_state_dir']}/media-orders"
+    assert f"\n{watched}\n" in (place / "etc/slipway-media.path").read_text()
+    # Its program takes the words that stand there.
+    [line] = [each for each in unit.splitlines() if each.startswith("ExecStart=")]
+    words = line.removeprefix("ExecStart=").split()
+    orders = words.index("--orders") + 1
+    words[orders] = str(place / "no-orders")
+    paths = dict(each.split("=", 1) for each in unit.splitlines() if "=" in each)
+    assert paths["Group"]
+    lib = ":".join(str(ROOT / "client_image" / each) for each in ("agent", "build", "image"))
+    done = subprocess.run(words, env={**os.environ, "PYTHONPATH": lib}, capture_output=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_for_a_machine_that_the_server_knows(place: Path, service: Service) -> None:

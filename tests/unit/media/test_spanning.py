@@ -4,8 +4,9 @@
 import random
 
 import pytest
+from slipway.format import CAPACITIES
 from slipway_media.errors import MediaError
-from slipway_media.spanning import CAPACITIES, FILE, FOLDERS, RESERVE, Disc, capacity, cost, span
+from slipway_media.spanning import FILE, FOLDERS, RESERVE, Disc, capacity, cost, span
 
 MIB = 1 << 20
 

@@ -16,7 +16,7 @@ from typing import Literal, Protocol, get_args
 
 from slipway.cli.views import progress_line
 from slipway.engine.drives import Drives, Medium
-from slipway.engine.errors import ImageDamaged, Interrupted, SlipwayError, UsageError
+from slipway.engine.errors import ImageDamaged, Interrupted, SlipwayError, TargetRefused, UsageError
 from slipway.engine.lazy import free_memory
 from slipway.engine.progress import Meter, Record
 from slipway.engine.set_store import SetStore
@@ -29,6 +29,7 @@ End = Literal["off", "restart", "own-disk"]
 Mode = Literal["write", "check", "own-disk"]
 
 _POLL = 1.0
+_UNTOUCHED = "nothing was written"
 _READ_FAILED = 600.0
 
 
@@ -99,8 +100,11 @@ class MediumTalk:
         except Interrupted:
             raise
         except SlipwayError as error:
+            # Who is refused as a target was not written; others may say so themselves.
+            untouched = isinstance(error, TargetRefused) and _UNTOUCHED not in error.message
+            said = f"{error.message}; {_UNTOUCHED}" if untouched else error.message
             self.show(
-                f"It did not work: {error.message}.",
+                f"It did not work: {said}.",
                 "",
                 f"What helps: {error.remedy}.",
                 "",

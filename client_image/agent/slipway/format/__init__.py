@@ -41,7 +41,10 @@ from slipway.format.names import (
 )
 from slipway.format.proofs import digest_and_key, make_proof
 from slipway.format.sets import (
+    CAPACITIES,
     MAX_SET,
+    MEDIA,
+    STICK,
     MediaSet,
     parse_set,
     repeated_chunks,
@@ -49,12 +52,15 @@ from slipway.format.sets import (
 )
 
 __all__ = [
+    "CAPACITIES",
     "FORMAT_VERSION",
     "MAX_CELL",
     "MAX_FRAME",
     "MAX_MANIFEST",
     "MAX_SET",
+    "MEDIA",
     "MIN_CELL",
+    "STICK",
     "BootEntry",
     "Cell",
     "Disk",

@@ -21,6 +21,16 @@ from slipway.format.names import check_digest, check_name, check_version, clip
 SET_VERSION = 1
 MAX_SET = 1 << 20
 MAX_DISCS = 1000
+# Media by name with their bytes, and what stands for one of any size.
+CAPACITIES: Mapping[str, int] = {
+    "cd": 737_280_000,
+    "dvd": 4_700_372_992,
+    "dvd-dl": 8_547_991_552,
+    "bd": 25_025_314_816,
+    "bd-dl": 50_050_629_632,
+}
+STICK = "usb"
+MEDIA = (*CAPACITIES, STICK)
 # What ISO 9660 allows for the name of a volume.
 _LABEL = re.compile(r"[A-Z0-9_]{1,32}")
 _KEYS = frozenset({"slipway_set", "id", "image", "version", "manifest", "disc", "labels", "starts"})

@@ -20,6 +20,7 @@ from .base.state_file import StateFile
 from .base.threads import Tasks, Threads
 from .choices.choices import Choices
 from .choices.guesses import Guesses
+from .choices.media_clock import MediaClock
 from .choices.menu_files import MenuFiles
 from .choices.metrics import Metrics
 from .choices.naming import Naming
@@ -40,6 +41,8 @@ from .images.history import History
 from .images.images import Images
 from .images.known import Known
 from .images.labels import Labels
+from .images.media import MediaFolder
+from .images.media_policy import media_file
 from .images.memory import Memory
 from .images.policy import policy_file
 from .images.pruner import Pruner
@@ -112,6 +115,7 @@ class Service:
             self.memory.keep_key,
         )
         self.images = Images(self.store, self.memory)
+        self.media = MediaFolder(config.media_dir)
         self.policy = policy_file(config.policy_dir)
         self.aliases = Aliases(Rows(self._state, "aliases"), self.policy)
         self.images.alias = self.aliases.target
@@ -186,7 +190,19 @@ class Service:
         )
         self.ordering = Ordering(self.menus, self.images, self.jobs, self.sessions, self.run)
         plans = plan_file(config.policy_dir)
-        self.naming = Naming(self.menus, self.next_boots, self.jobs, self.sessions, plans, self.run)
+        media = media_file(config.policy_dir)
+        self.naming = Naming(
+            self.menus, self.next_boots, self.jobs, self.sessions, plans, media, self.run
+        )
+        self.media_clock = MediaClock(
+            media,
+            self.media,
+            config.state_dir / "media-orders",
+            self.images,
+            self.catalog,
+            self.identities,
+            self.run,
+        )
         self._connect_upkeep(config)
         self.runs = Runs(self.jobs, self.sessions, self.openings.open_session)
         work = NightWork(
@@ -212,6 +228,7 @@ class Service:
             self.registrations,
             self.guesses,
             self.upkeep.bad_chunks,
+            self.media_clock.problems,
             self.store.room,
             config.store_reserve_bytes,
             config.tell_seconds,
@@ -286,6 +303,7 @@ class Service:
         each(lambda: self.next_boots.forget(self.clock.now() - kept))
         each(self.choices.forget)
         each(self.nights.look)
+        each(self.media_clock.look, every=config.media_seconds)
         each(self._telling.look)
         each(self._take_care, every=hourly)
         each(self._note_room, every=hourly)

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from fastapi import APIRouter
 
 from ..base.policy_files import PolicyError
-from ..images import pruner
-from ..images.policy import parse
+from ..images import media_policy, pruner
+from ..images.policy import ELSEWHERE, parse
 from ..images.upkeep import COLLECTION, PRUNE, SCRUB
 from ..jobs.schedule_files import Plan
 from ..jobs.schedule_files import parse as parse_plan
@@ -26,18 +26,24 @@ async def policy_effect(wanted: models.PolicyRequest, service: ServiceDep) -> An
     """What a policy would change, and what of it can't be meant. Changes nothing."""
     said = wanted.policy
     problems: list[str] = []
-    policy = _read(parse, {key: said[key] for key in said if key != "schedules"}, problems)
+    policy = _read(parse, {key: said[key] for key in said if key not in ELSEWHERE}, problems)
     plan = _read(parse_plan, {key: said[key] for key in said if key in Plan.model_fields}, problems)
+    media = _read(media_policy.parse, {key: said[key] for key in said if key == "media"}, problems)
+    warnings: list[str] = []
     if plan is not None:
         problems += await service.night_desk.problems(plan)
+    if media is not None:
+        faults, warnings = await service.media_clock.faults(media)
+        problems += faults
     found = {"problems": []} if policy is None else await service.effects.of(policy)
     problems = [*found["problems"], *problems]
-    if policy is None or plan is None or problems:
+    if policy is None or plan is None or media is None or problems:
         # A time zone that does not exist is a fault of both.
         return {"problems": list(dict.fromkeys(problems))}
-    found["warnings"] += await service.night_desk.warnings(plan)
-    found["before"] += await service.night_desk.before()
-    found["after"] += service.night_desk.lines(plan)
+    before = await service.run(service.media_clock.file.usable)
+    found["warnings"] += [*await service.night_desk.warnings(plan), *warnings]
+    found["before"] += [*await service.night_desk.before(), *media_policy.lines(before)]
+    found["after"] += [*service.night_desk.lines(plan), *media_policy.lines(media)]
     return found
 
 

@@ -87,11 +87,15 @@ class Config:
     menu_dir: _Folder = Path("/etc/slipway/menus")
     # What the inventory says of images, as the role policy writes it.
     policy_dir: _Folder = Path("/etc/slipway/policy")
+    # Where restore media are made, each set in a folder of its name.
+    media_dir: _Folder = Path("/var/lib/slipway-media")
     # A chunk that nothing names is removed once nobody was promised it for so long, and a little.
     collect_after_seconds: _Count = 86400
     collect_margin_seconds: _Count = 300
     # How often the service looks after images by itself; 0: when it is told to.
     upkeep_seconds: _Count = 86400
+    # How often it is looked which media are to be made.
+    media_seconds: _Number = 900
     # How often it is looked whether there is something to tell people.
     tell_seconds: _Number = 300
     # A job ends after that long: without a sign of the runner, in the queue, at work.

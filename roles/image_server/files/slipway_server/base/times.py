@@ -12,6 +12,14 @@ def wall() -> float:
     return time.time()
 
 
+def seconds(text: str) -> float | None:
+    """What `iso` made, as seconds since the epoch; None: it is no time."""
+    try:
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
+
+
 def iso(moment: float) -> str:
     """Seconds since the epoch in UTC, to the second."""
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

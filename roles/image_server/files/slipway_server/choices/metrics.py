@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from ..base.outbox import Outbox
 from ..base.threads import Run
-from ..images.catalog import Catalog, newest_good
+from ..images.catalog import Catalog, made_at, newest_good
 from ..images.memory import Memory
 from ..images.policy import Policy
 from ..images.store import ChunkStore
@@ -102,7 +102,7 @@ class Metrics:
         versions = Family("slipway_image_versions", "Versions of an image.")
         for judged in self._catalog.judge_all(Policy(), {}, datetime.now(UTC)):
             versions.add(len(judged), image=judged[0].name)
-            if (made := newest_good(judged)) is not None:
+            if (made := made_at(newest_good(judged))) is not None:
                 newest.add(made, image=judged[0].name)
         room, collected = self._store.room(), self._records.of(COLLECTION) or {}
         size = Family("slipway_store_bytes", "Room of the store.")

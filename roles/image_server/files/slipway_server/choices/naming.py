@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Who names an image or a version, which stays while they do.
 
-That is menus, orders, jobs, sessions and schedules.
+That is menus, orders, jobs, sessions, schedules and media that are made by themselves.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from slipway.format.names import parse_image_ref
 
 from ..base.policy_files import PolicyFile
 from ..base.threads import Run
+from ..images.media_policy import MediaPolicy
 from ..jobs.jobs import Jobs
 from ..jobs.next_boots import NextBoots
 from ..jobs.schedule_files import Plan
@@ -29,6 +30,7 @@ class Naming:
         jobs: Jobs,
         sessions: Sessions,
         plans: PolicyFile[Plan],
+        media: PolicyFile[MediaPolicy],
         run: Run,
     ) -> None:
         """``run`` does blocking work in a thread."""
@@ -37,6 +39,7 @@ class Naming:
         self._jobs = jobs
         self._sessions = sessions
         self._plans = plans
+        self._media = media
         self._run = run
 
     async def named(self) -> _Names:
@@ -64,6 +67,11 @@ class Naming:
         planned = [
             (said.image, f"schedule {name}")
             for name, said in self._plans.usable().schedules.items()
+            if said.image is not None
+        ]
+        planned += [
+            (said.image, f"media {name}")
+            for name, said in self._media.usable().media.items()
             if said.image is not None
         ]
         return planned + [

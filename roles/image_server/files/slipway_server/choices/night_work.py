@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from ..base.audit import Audit, Line
 from ..base.errors import ServiceError
 from ..base.threads import Run
-from ..images.catalog import Catalog, newest_good
+from ..images.catalog import Catalog, made_at, newest_good
 from ..images.policy import Policy
 from ..jobs.job import Job
 from ..jobs.jobs import Jobs
@@ -50,7 +50,10 @@ class NightWork:
 
     def _newest(self, machines: Sequence[str]) -> dict[str, float | None]:
         policy, now = Policy(), datetime.now(UTC)
-        return {each: newest_good(self._catalog.judge(each, policy, {}, now)) for each in machines}
+        return {
+            each: made_at(newest_good(self._catalog.judge(each, policy, {}, now)))
+            for each in machines
+        }
 
     async def order(self, wanted: Wanted, by: str) -> Job:
         """Order a job; refusals, too, are lines of the audit."""

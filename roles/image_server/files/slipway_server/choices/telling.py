@@ -28,7 +28,7 @@ from .guesses import Guesses
 
 _DAY = 86400.0
 _WINDOWS, _STALE, _JOBS, _LOW = "window_done", "stale", "job_failed", "store_low"
-_BROKEN = "check_broken"
+_BROKEN, _MEDIA = "check_broken", "media_failed"
 GUESSED = "login_paused"
 # The ages of backups are looked at once in so many looks, and after each window.
 _STALE_LOOKS = 12
@@ -42,6 +42,7 @@ _TITLES = {
     _BROKEN: ("the store is damaged", "the store is damaged"),
     "collection_stopped": ("nothing is freed any more", "nothing is freed any more"),
     "prune_waits": ("a prune waits for a word", "a prune waits for a word"),
+    _MEDIA: ("1 set of media was not made", "{} sets of media were not made"),
     _LOW: ("the store is nearly full", "the store is nearly full"),
     "registration_waits": ("1 PC waits to be registered", "{} PCs wait to be registered"),
     GUESSED: ("somebody guesses passwords", "somebody guesses passwords"),
@@ -68,6 +69,7 @@ class Telling:
         registrations: Registrations,
         guesses: Guesses,
         bad: Callable[[], Iterable[str] | None],
+        media: Callable[[], Mapping[str, str] | None],
         room: Callable[[], Room],
         reserve: int,
         every: float,
@@ -77,7 +79,8 @@ class Telling:
         """Everything is looked at ``every`` so many seconds.
 
         ``newest`` says when machines' good versions were made, ``bad`` which chunks are (None: not
-        just now), ``reserve`` how many bytes of the ``room`` are kept free.
+        just now), ``media`` which sets were not made, and why, ``reserve`` how many bytes of the
+        ``room`` are kept free.
         """
         self._outbox = outbox
         self._book = book
@@ -89,6 +92,7 @@ class Telling:
         self._registrations = registrations
         self._guesses = guesses
         self._bad = bad
+        self._media = media
         self._room = room
         self._reserve = reserve
         self._every = every
@@ -107,6 +111,8 @@ class Telling:
         self._next_look = time.monotonic() + self._every
         found = {**self._of_upkeep(), **self._of_machines(), _LOW: await self._low()}
         found[GUESSED] = self._guesses.slowed()
+        if (media := self._media()) is not None:
+            found[_MEDIA] = dict(media)
         if self._looks_to_stale == 0:
             self._looks_to_stale = _STALE_LOOKS
             if (stale := await self._stale()) is not None:

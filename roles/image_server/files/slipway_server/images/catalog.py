@@ -41,14 +41,19 @@ class Judged:
         return self.verdict.version
 
 
-def newest_good(versions: Iterable[Judged]) -> float | None:
-    """When it was made, of versions newest first, in seconds since the epoch; None: none was."""
+def newest_good(versions: Iterable[Judged]) -> Judged | None:
+    """The first good one of versions newest first; None: there is none."""
     for each in versions:
-        made = moment_of(each.version)
         # One of a time to come says nothing of its age.
-        if each.good and made is not None and not each.summary["ahead"]:
-            return made.timestamp()
+        if each.good and moment_of(each.version) is not None and not each.summary["ahead"]:
+            return each
     return None
+
+
+def made_at(judged: Judged | None) -> float | None:
+    """When a version was made, in seconds since the epoch; None: that is unknown."""
+    made = None if judged is None else moment_of(judged.version)
+    return None if made is None else made.timestamp()
 
 
 class Catalog:

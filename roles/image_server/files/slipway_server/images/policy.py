@@ -30,7 +30,7 @@ MAX_NOTE = 500
 _MAX_COUNT = 9999
 _MAX_DAYS = 36500
 # What has a file of its own beside this one.
-_ELSEWHERE = ["schedules"]
+ELSEWHERE = ("schedules", "media")
 
 
 def _nothing_for_empty(value: Any) -> Any:
@@ -117,7 +117,7 @@ def parse(value: Any) -> Policy:
 def _fields_at(where: Sequence[str]) -> list[str]:
     """The keys that a place in the policy may have."""
     if len(where) == 1:
-        return [*Policy.model_fields, *_ELSEWHERE]
+        return [*Policy.model_fields, *ELSEWHERE]
     return list(Keep.model_fields if where[-2] == "keep" else ImagePolicy.model_fields)
 
 
