@@ -18,6 +18,7 @@ from fastapi.routing import APIRoute
 from .api import (
     arrivals,
     audited,
+    checks,
     choices,
     chunks,
     history,
@@ -142,6 +143,7 @@ APPS: dict[str, App] = {
         (
             sessions.admin,
             images.admin,
+            checks.admin,
             image_changes.admin,
             upkeep.admin,
             schedules.admin,
@@ -164,6 +166,7 @@ APPS: dict[str, App] = {
             "GET /v1/images/{name}": _ROOT,
             "GET /v1/images/{name}/{version}": _ROOT,
             "POST /v1/images/{name}/{version}/check": _root("check an image"),
+            "GET /v1/images/{name}/{version}/check": _ROOT,
             "DELETE /v1/images/{name}": _root("delete an image"),
             "DELETE /v1/images/{name}/{version}": _root("delete a version"),
             "POST /v1/images/{name}/label": _root("say something of an image"),
@@ -258,6 +261,7 @@ APPS: dict[str, App] = {
             "GET /v1/sessions/{session_id}": _VIEWER,
             "GET /v1/images": _VIEWER,
             "GET /v1/images/{name}": _VIEWER,
+            "GET /v1/images/{name}/{version}/check": _VIEWER,
             "GET /v1/trash": _VIEWER,
             "GET /v1/registrations": _VIEWER,
             "GET /v1/prune": _VIEWER,

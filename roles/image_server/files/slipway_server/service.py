@@ -40,6 +40,7 @@ from .images.images import Images
 from .images.known import Known
 from .images.labels import Labels
 from .images.memory import Memory
+from .images.ordered_checks import OrderedChecks
 from .images.policy import policy_file
 from .images.pruner import Pruner
 from .images.scrubber import Scrubber
@@ -251,6 +252,7 @@ class Service:
         records = UpkeepRecords(rows)
         self.pruner = Pruner(known, self.changes, lambda: records.done_at(PRUNE))
         traffic = Traffic(self.sessions.begins_of_backups, self.sessions.readers)
+        self.ordered_checks = OrderedChecks(self.checker, rows, self._tasks.spawn)
         keep_promises(self._state, rows, self.store.promises, traffic.begins().values())
         scrubber = Scrubber(self.store, self.images, self.memory)
         self.checker.on_bad = lambda bad: self._tasks.spawn(self._mark(bad))

@@ -35,6 +35,7 @@ API: dict[str, Role] = {
     "GET /sessions/{session_id}": "viewer",
     "GET /images": "viewer",
     "GET /images/{name}": "viewer",
+    "GET /images/{name}/{version}/check": "viewer",
     "GET /trash": "viewer",
     "GET /registrations": "viewer",
     "GET /prune": "viewer",

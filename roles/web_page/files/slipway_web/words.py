@@ -15,6 +15,7 @@ _COLOURS = {
     "running": "azure", "queued": "azure", "requested": "azure", "waiting": "yellow",
     "degraded": "yellow", "abandoned": "yellow", "warning": "yellow", "old": "yellow",
     "was_on": "yellow", "postponed": "yellow", "no_answer": "red", "not_reached": "red",
+    "cut off": "yellow",
     "failed": "red", "broken": "red", "expired": "red", "missed": "red",
 }  # fmt: skip
 

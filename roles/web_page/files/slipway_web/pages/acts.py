@@ -229,12 +229,12 @@ ACTS: dict[str, Act] = {
             "Its token dies at once; what the PC does at that moment ends unfinished.",
             ("session",), subjects.session, _end_session),
         Act("check", "operator", "Check a version",
-            "Each of its chunks is read now. The page comes back when that is done: minutes, if it "
-            "is large.",
+            "Each of its chunks is read now, in the background. Its page shows how that goes and "
+            "what it found.",
             _OF_A_VERSION, subjects.version, _check),
         Act("collect", "admin", "Collect",
-            "What no version names and nobody was promised lately is freed. The page comes back "
-            "when that is done.",
+            "What no version names and nobody was promised lately is freed, in the background. The "
+            "store's page shows how that goes.",
             (), subjects.upkeep, _collect),
         Act("boot", "operator", "Boot into an item once",
             "The next boot of the PC leads there, and the one after that to its menu again.",

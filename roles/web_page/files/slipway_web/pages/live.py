@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import ClassVar
 
 from fastapi import Response
@@ -13,6 +14,7 @@ from fastapi.responses import StreamingResponse
 
 from ..asking import COOKIE, Ask
 from ..service import Refused, ServiceDown, path
+from .images import check_of
 from .jobs import running_now, state_of
 
 _TICK_SECONDS = 1.0
@@ -21,6 +23,7 @@ _LONGEST_SECONDS = 600.0
 _QUIET_SECONDS = 15.0
 _MOST = 300
 _Parts = dict[str, str]
+_Wanted = Callable[[Ask], Awaitable[_Parts]]
 
 
 class _Streams:
@@ -65,13 +68,11 @@ def _still_signed_in(ask: Ask) -> bool:
 
 async def _now(ask: Ask) -> _Parts:
     """The parts of the page as they are now; twenty tabs cost what one does."""
-    job, part = ask.fields.one("job"), ask.fields.one("part")
-    wanted: Callable[[Ask], Awaitable[_Parts]] = _nothing
-    if job:
-        wanted = _job
-    elif part == "running":
-        wanted = _running
-    return await _shared(f"{wanted.__name__} {job}", lambda: _parts(ask, wanted))
+    for name, wanted in _WANTED.items():
+        if about := ask.fields.one(name):
+            return await _shared(f"{name} {about}", partial(_parts, ask, wanted))
+    wanted = _OF_PAGES.get(ask.fields.one("part"), _nothing)
+    return await _shared(wanted.__name__, partial(_parts, ask, wanted))
 
 
 async def _shared(key: str, make: Callable[[], Awaitable[_Parts]]) -> _Parts:
@@ -85,7 +86,7 @@ async def _shared(key: str, make: Callable[[], Awaitable[_Parts]]) -> _Parts:
     return await asyncio.shield(_Streams.made[key][1])
 
 
-async def _parts(ask: Ask, wanted: Callable[[Ask], Awaitable[_Parts]]) -> _Parts:
+async def _parts(ask: Ask, wanted: _Wanted) -> _Parts:
     ask.stale = None
     try:
         found = await wanted(ask)
@@ -111,6 +112,25 @@ async def _job(ask: Ask) -> _Parts:
 
 async def _running(ask: Ask) -> _Parts:
     return {"running": ask.part("running.html", running=await running_now(ask))}
+
+
+async def _check(ask: Ask) -> _Parts:
+    reference = ask.fields.one("check")
+    found = await check_of(ask, reference)
+    return (
+        {}
+        if found is None
+        else {"check": ask.part("check_state.html", check=found, reference=reference)}
+    )
+
+
+async def _store(ask: Ask) -> _Parts:
+    return {"upkeep": ask.part("upkeep_state.html", upkeep=await ask.get(path("upkeep")))}
+
+
+# What a page may follow: something that it names, or what goes on as a whole.
+_WANTED: dict[str, _Wanted] = {"job": _job, "check": _check}
+_OF_PAGES: dict[str, _Wanted] = {"running": _running, "store": _store}
 
 
 def _event(name: str, text: str) -> str:
