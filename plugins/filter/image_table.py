@@ -18,7 +18,8 @@ version_added: 0.1.0
 author: The Slipway team (@slipway)
 description:
   - One line for each version, the newest of each image first, with what the version holds and what
-    it alone has on disk, why it is kept and until when; then aliases and notes.
+    it alone has on disk, why it is kept and until when; then aliases, notes, and the media that
+    were made of versions.
 options:
   _input:
     description: The images that M(slipway.imaging.image_info) returned.
@@ -71,7 +72,23 @@ def image_table(
         for alias in aliases
     ]
     lines += [f"{image['name']}: {clean(image['note'])}" for image in images if image.get("note")]
+    lines += [
+        _made(image["name"], entry["version"], media)
+        for image in images
+        for entry in reversed(image["versions"])
+        for media in entry.get("media", [])
+    ]
     return lines
+
+
+def _made(name: str, version: str, media: Mapping[str, Any]) -> str:
+    discs = len(media["discs"])
+    what = "one medium" if discs == 1 else f"{discs} discs"
+    return (
+        f"{clean(name, 63)}@{clean(version, 30)}: {what} for {clean(media['medium'], 20)}, "
+        f"{clean(media['name'], 63)}, {size(number(media, 'bytes'))}, made {_time(media['made'])}, "
+        f"shim {clean(media['shim'], 40)}"
+    )
 
 
 def _row(name: str, entry: Mapping[str, Any]) -> tuple[str, ...]:

@@ -63,7 +63,8 @@ images:
       C(bytes) of the disks, C(stored) bytes of its chunks, C(own) bytes of chunks that no other
       version has (by the last collection), C(checked) since when each chunk was read and found
       sound, C(kept_because) and C(goes_when), the first day on which no reason is left if each day
-      brings a good version.
+      brings a good version, and C(media), the discs and sticks that were made of it, each with
+      C(name), C(medium), C(bytes), C(discs), C(made) and the version of C(shim) that starts them.
   type: list
   elements: dict
   returned: success

@@ -109,6 +109,30 @@ def test_planned_made_fetched_and_then_nothing_changes(place: Path) -> None:
     subprocess.run(check, cwd=place / "out", check=True)
 
 
+def test_what_was_made_stands_with_its_version(place: Path, tmp_path: Path) -> None:
+    words = ("-e", "image=pc1", "-e", "medium=dvd", "-e", "machine=pc8")
+    assert play(place, *words).returncode == 0
+    record = json.loads((place / "media/pc8/media.json").read_text())
+    service = Service(tmp_path, store_dir=str(place / "store"), media_dir=str(place / "media"))
+    service.start()
+    try:
+        socket = ("-e", f"imaging_session_admin_socket={service.folder / 'admin'}")
+        shown = play(place, *socket, playbook="images").stdout
+        line = f"pc1@{record['version']}: one medium for dvd, pc8, "
+        assert line in shown, shown
+        made = record["made"][:10]
+        assert made in shown[shown.index(line) :] and record["shim"] in shown[shown.index(line) :]
+        shown = play(place, *socket, "-e", "json=true", playbook="images").stdout
+        assert '"medium": "dvd"' in shown.replace("\\", "") and record["shim"] in shown
+        [image] = service.admin.get("/v1/images").json()["images"]
+        found = {each["name"]: each for each in image["versions"][0]["media"]}["pc8"]
+        assert found == {key: record[key] for key in found} | {
+            "discs": [{"file": "pc8.iso", "bytes": record["discs"][0]["bytes"]}]
+        }
+    finally:
+        service.close()
+
+
 def test_the_list_of_checksums_is_signed_once(place: Path) -> None:
     key = place / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)

@@ -39,6 +39,7 @@ from .images.history import History
 from .images.images import Images
 from .images.known import Known
 from .images.labels import Labels
+from .images.media import MediaFolder
 from .images.memory import Memory
 from .images.ordered_checks import OrderedChecks
 from .images.policy import policy_file
@@ -112,6 +113,7 @@ class Service:
             self.memory.keep_key,
         )
         self.images = Images(self.store, self.memory)
+        self.media = MediaFolder(config.media_dir)
         self.policy = policy_file(config.policy_dir)
         self.aliases = Aliases(Rows(self._state, "aliases"), self.policy)
         self.images.alias = self.aliases.target

@@ -17,6 +17,7 @@ from ..base.bodies import Body
 from ..base.errors import ServiceError
 from ..images import aliases
 from ..images.catalog import Judged, Named
+from ..images.media import Made
 from ..images.policy import Policy
 from ..service import Service
 from ..sessions.session import Session
@@ -126,21 +127,27 @@ async def list_images(service: ServiceDep) -> Response:
 
 def _all_as_text(service: Service, named: Named) -> str:
     """Made to text in a thread, an image at a time: as objects 20,000 versions cost far more."""
-    policy = service.policy.usable()
+    policy, made = service.policy.usable(), service.media.by_version()
     images = ",".join(
-        json.dumps(_image(service, policy, versions[0].name, versions))
+        json.dumps(_image(service, policy, versions[0].name, versions, made))
         for versions in service.catalog.judge_all(policy, named, datetime.now(UTC))
     )
     known = [aliases.view(name, each) for name, each in service.aliases.under(policy).items()]
     return f'{{"images":[{images}],"aliases":{json.dumps(known)}}}'
 
 
-def _image(service: Service, policy: Policy, name: str, versions: list[Judged]) -> dict[str, Any]:
+def _image(
+    service: Service, policy: Policy, name: str, versions: list[Judged], made: Made
+) -> dict[str, Any]:
     catalog = service.catalog
     return {
         "name": name,
         "note": catalog.note_of(policy, name),
-        "versions": [catalog.view(policy, each) for each in versions],
+        "versions": [
+            catalog.view(policy, each)
+            | {"media": [media.model_dump() for media in made.get((name, each.version), ())]}
+            for each in versions
+        ],
     }
 
 
@@ -157,7 +164,7 @@ async def get_image(name: ImageName, service: ServiceDep) -> Any:
     def collect() -> dict[str, Any]:
         policy = service.policy.usable()
         versions = service.catalog.judge(name, policy, named, datetime.now(UTC))
-        return _image(service, policy, name, versions)
+        return _image(service, policy, name, versions, service.media.by_version())
 
     return await service.run(collect)
 

@@ -87,6 +87,8 @@ class Config:
     menu_dir: _Folder = Path("/etc/slipway/menus")
     # What the inventory says of images, as the role policy writes it.
     policy_dir: _Folder = Path("/etc/slipway/policy")
+    # Where restore media are made, each set in a folder of its name.
+    media_dir: _Folder = Path("/var/lib/slipway-media")
     # A chunk that nothing names is removed once nobody was promised it for so long, and a little.
     collect_after_seconds: _Count = 86400
     collect_margin_seconds: _Count = 300

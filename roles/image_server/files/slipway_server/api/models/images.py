@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
+from ...images.media import Media
 from .common import Digest, Strict
 
 MAX_QUERY = 4096
@@ -147,12 +148,18 @@ class KeptVersion(VersionSummary):
     )
 
 
+class ListedVersion(KeptVersion):
+    """A version in the list of images."""
+
+    media: list[Media] = Field(description="discs and sticks that were made of it, by name")
+
+
 class KeptImage(BaseModel):
     """An image as the administrator sees it, newest version first."""
 
     name: str
     note: str
-    versions: list[KeptVersion]
+    versions: list[ListedVersion]
 
 
 class AliasView(BaseModel):
