@@ -49,7 +49,8 @@ def open_house(chromium: Browser, folder: Path) -> Iterator[House]:
     # Nobody hears from its machine and its runner for as long as the tests take.
     patient = {"silent_seconds": 7200, "runner_silent_seconds": 7200, "upkeep_seconds": 0}
     with ExitStack() as ends:
-        service = Service(place, policy_dir=str(place / "policy"), **patient)
+        places = {"policy_dir": str(place / "policy"), "media_dir": str(place / "media")}
+        service = Service(place, **places, **patient)
         ends.callback(service.close)
         school = make_school(service)
         page = Page(folder / "page", service).start()

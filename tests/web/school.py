@@ -359,11 +359,31 @@ def _live(service: Service) -> School:
         f"/v1/images/{image}/{gone}", params={"reason": "before the new projector"}, headers=by
     )
     newest = service.admin.get(f"/v1/images/{ROOM[0]}").json()["versions"][0]["version"]
+    write_media(service, ROOM[0], newest)
     hold = {"version": newest, "hold": True, "reason": "exams"}
     service.admin.post(f"/v1/images/{ROOM[0]}/label", json=hold, headers=by)
     jobs = service.admin.get("/v1/jobs").json()["jobs"]
     failed = [each["id"] for each in jobs if each["outcome"] == "failed"]
     return School(service, names, newest, running, failed[-1], session, registration, (image, gone))
+
+
+def write_media(service: Service, image: str, version: str) -> None:
+    """As if somebody had made a stick of it."""
+    folder = service.folder / "media" / image
+    folder.mkdir(parents=True)
+    disc = {"file": f"{image}.iso", "bytes": 9 * GB}
+    record = {
+        "name": image,
+        "image": image,
+        "version": version,
+        "medium": "usb",
+        "unattended": False,
+        "bytes": 9 * GB,
+        "discs": [disc],
+        "made": "2026-11-02T09:30:00Z",
+        "shim": "15.8-1~deb12u1",
+    }
+    (folder / "media.json").write_text(json.dumps(record))
 
 
 def _check_in(service: Service, name: str) -> str:

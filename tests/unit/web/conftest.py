@@ -170,7 +170,8 @@ class Page:
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """One page and one service for the tests of a file."""
     folder = tmp_path_factory.mktemp("service")
-    service = Service(folder, policy_dir=str(folder / "policy")).start()
+    places = {"policy_dir": str(folder / "policy"), "media_dir": str(folder / "media")}
+    service = Service(folder, **places).start()
     made = Page(tmp_path_factory.mktemp("page") / "page", service)
     yield made.start()
     made.close()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -11,6 +12,8 @@ from slipway_web.config import ROLES
 
 from ..server.choosing import make_chooser, order, write_menu
 from ..server.conftest import Service, cell
+from ..server.test_contents import save
+from ..server.test_media import RECORD as MEDIA
 from ..server.test_registrations import report
 from ..server.test_schedules import write as write_schedules
 from .conftest import USERS, Browser, Page, forms
@@ -231,6 +234,28 @@ def test_a_version_is_noted_held_deleted_and_taken_back(page: Page) -> None:
     assert browser.get(f"/images/{name}/{first}").status_code == 200
     told = browser.get(f"/audit?q={name}").text
     assert all(each in told for each in ("delete a version", "undelete", "image_named", "anna"))
+
+
+def test_a_version_shows_its_partitions_where_it_is_used_and_its_media(page: Page) -> None:
+    service, browser = page.service, page.browser("vera")
+    name, version = save(service, "<b>Windows</b>")
+    bare = browser.get(f"/images/{name}/{version}").text
+    for shown in ("disk0:1", "&lt;b&gt;Windows&lt;/b&gt;", "ntfs", "swap", "4.19 MB", "4.1 kB"):
+        assert shown in bare
+    assert "No menu, alias, order" in bare and "Restore media" not in bare
+    assert service.admin.post("/v1/aliases/used", json={"image": name}).status_code == 200
+    record = MEDIA | {"name": name, "image": name, "version": version}
+    folder = service.folder / "media" / name
+    folder.mkdir(parents=True)
+    (folder / "media.json").write_text(json.dumps(record))
+    told = browser.get(f"/images/{name}/{version}").text
+    assert "alias used" in told and "names the image, not this version" in told
+    for shown in ("Restore media", "15.8-1~deb12u1", "30 B", "2026-01-02"):
+        assert shown in told
+    manifest = service.store / "images" / name / f"{version}.json"
+    manifest.write_text("{")
+    assert "The manifest is damaged" in browser.get(f"/images/{name}/{version}").text
+    manifest.unlink()
 
 
 def test_an_image_is_copied_renamed_and_has_an_alias(page: Page) -> None:

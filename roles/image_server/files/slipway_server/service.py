@@ -34,6 +34,7 @@ from .images.catalog import Catalog
 from .images.changes import Changes
 from .images.checks import Checker
 from .images.collector import Collector
+from .images.contents import Contents
 from .images.effects import Effects
 from .images.history import History
 from .images.images import Images
@@ -113,6 +114,7 @@ class Service:
             self.memory.keep_key,
         )
         self.images = Images(self.store, self.memory)
+        self.contents = Contents(self.images, self.store)
         self.media = MediaFolder(config.media_dir)
         self.policy = policy_file(config.policy_dir)
         self.aliases = Aliases(Rows(self._state, "aliases"), self.policy)

@@ -36,6 +36,7 @@ API: dict[str, Role] = {
     "GET /images": "viewer",
     "GET /images/{name}": "viewer",
     "GET /images/{name}/{version}/check": "viewer",
+    "GET /images/{name}/{version}/contents": "viewer",
     "GET /trash": "viewer",
     "GET /registrations": "viewer",
     "GET /prune": "viewer",

@@ -17,6 +17,7 @@ from ..service import Service
 from . import (
     audited,
     checks,
+    contents,
     history,
     image_changes,
     images,
@@ -56,6 +57,7 @@ _LENT: tuple[tuple[Caller, APIRouter, tuple[Callable[..., Any], ...]], ...] = (
     (OPERATOR, jobs.admin, (jobs.cancel_job,)),
     (OPERATOR, sessions.admin, (sessions.end_session,)),
     (OPERATOR, next_boots.admin, (next_boots.cancel_next_boot,)),
+    (VIEWER, contents.admin, (contents.contents,)),
     (VIEWER, checks.admin, (checks.last_check,)),
     (OPERATOR, checks.page, (checks.begin_check,)),
     (OPERATOR, image_changes.admin, (image_changes.label,)),

@@ -72,7 +72,17 @@ async def show_version(ask: Ask) -> Response:
         version=version,
         reference=reference,
         check=await check_of(ask, reference),
+        **await _contents(ask, version, image["name"]),
     )
+
+
+async def _contents(ask: Ask, version: dict[str, Any], image: str) -> dict[str, Any]:
+    """Disks with their partitions, and who names the version."""
+    try:
+        return dict(await ask.get(path("images", image, version["version"], "contents")))
+    except Refused:
+        # A manifest that can't be read: the page says so, and shows what was known before.
+        return {"disks": [], "named": []}
 
 
 async def check_of(ask: Ask, reference: str) -> dict[str, Any] | None:
