@@ -22,7 +22,9 @@ import pytest
 import yaml
 
 from ..roles.rendering import run
+from ..server import small_disks
 from ..server.choosing import password_hash
+from ..server.reader_beside import POSSIBLE
 from .conftest import PASSWORDS, ROOT, Page
 from .front import ROLE, VARS, Front, render
 
@@ -57,6 +59,7 @@ def test_both_roles_mean_the_same_socket_and_group() -> None:
     assert VARS["_web_page_service_socket"] == SERVER["_image_server_page_socket"]
     assert VARS["_web_page_user"] == SERVER["_image_server_page_group"]
     assert VARS["_web_page_tls"] == SERVER["_image_server_tls"]
+    assert VARS["_web_page_downloads"] == SERVER["_image_server_downloads"]
     unit = render("etc/systemd/system/slipway-web.service.j2")
     held = (
         "User=slipway-web",
@@ -219,6 +222,32 @@ def test_the_page_behind_nginx(page: Page, front: Front) -> None:
         context.wrap_socket(line, server_hostname="127.0.0.1") as wrapped,
     ):
         assert wrapped.selected_alpn_protocol() == "h2"
+
+
+@pytest.mark.skipif(not POSSIBLE, reason="needs root and what exports are made with")
+def test_what_was_taken_out_is_sent_by_nginx_to_who_may(
+    page: Page, front: Front, tmp_path: Path
+) -> None:
+    content = os.urandom(300_000)
+    name, version, _ = small_disks.save(page.service, tmp_path, {"hello.txt": content})
+    key = small_disks.taken_out(page.service, name, version)
+    place = next((page.service.folder / "downloads").glob(f"{key}/*"))
+    with client(front) as browser:
+        words = {"name": "otto", "password": PASSWORDS["otto"]}
+        origin = {"Origin": front.url}
+        assert browser.get(f"/downloads/{key}/file").status_code == 303
+        assert browser.get(f"/internal/downloads/{key}/{place.name}").status_code == 404
+        assert browser.post("/sign-in", data=words, headers=origin).status_code == 303
+        assert browser.get(f"/internal/downloads/{key}/{place.name}").status_code == 404
+        answer = browser.get(f"/downloads/{key}/file")
+        assert (answer.status_code, answer.content) == (200, content)
+        assert answer.headers["content-type"] == "application/octet-stream"
+        assert answer.headers["content-disposition"].startswith("attachment; filename*=UTF-8''h")
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cache-control"] == "no-store"
+        assert "x-accel-redirect" not in answer.headers
+        rest = browser.get(f"/downloads/{key}/file", headers={"Range": "bytes=299000-"})
+        assert (rest.status_code, rest.content) == (206, content[299_000:])
 
 
 def test_a_page_that_is_gone_is_said_by_nginx(page: Page, front: Front) -> None:

@@ -284,6 +284,14 @@ APPS: dict[str, App] = {
             "POST /v1/next-boots/{machine}": Rule(OPERATOR, action="order a boot"),
             "DELETE /v1/next-boots/{machine}": Rule(OPERATOR, action="take a boot back"),
             "POST /v1/images/{name}/{version}/check": Rule(OPERATOR, action="check an image"),
+            "GET /v1/images/{name}/{version}/files": Rule(OPERATOR),
+            "POST /v1/images/{name}/{version}/downloads": Rule(
+                OPERATOR, action="take something out of an image"
+            ),
+            "GET /v1/downloads": Rule(OPERATOR),
+            "GET /v1/downloads/{key}": Rule(OPERATOR),
+            "POST /v1/downloads/{key}/take": Rule(OPERATOR, action="download"),
+            "DELETE /v1/downloads/{key}": Rule(OPERATOR, action="remove a download"),
             "POST /v1/schedules/{name}/run": Rule(OPERATOR, action="run a schedule"),
             "POST /v1/schedules/{name}/pause": Rule(OPERATOR, action="pause a schedule"),
             "POST /v1/schedules/{name}/skip": Rule(OPERATOR, action="leave a window out"),

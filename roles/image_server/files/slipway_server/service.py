@@ -30,11 +30,13 @@ from .choices.orders import Orders
 from .choices.runs import Runs
 from .choices.telling import Telling
 from .images.aliases import Aliases
+from .images.browsing import Browsing
 from .images.catalog import Catalog
 from .images.changes import Changes
 from .images.checks import Checker
 from .images.collector import Collector
 from .images.contents import Contents
+from .images.downloads import Downloads
 from .images.effects import Effects
 from .images.history import History
 from .images.images import Images
@@ -45,6 +47,7 @@ from .images.memory import Memory
 from .images.ordered_checks import OrderedChecks
 from .images.policy import policy_file
 from .images.pruner import Pruner
+from .images.reader import Reader
 from .images.scrubber import Scrubber
 from .images.store import ChunkStore
 from .images.sync_marks import SyncMarks, read_boot_id
@@ -153,6 +156,9 @@ class Service:
         )
         self.identities = Identities(Rows(state, "identities"))
         self.history = History(Rows(state, "history"))
+        reader = Reader(config.reader_socket)
+        self.browsing = Browsing(reader)
+        self.downloads = Downloads(reader, Rows(state, "upkeep"))
 
     def _connect(self, config: Config) -> None:
         self.digest_sets = DigestSets(self.images, self.run)
@@ -291,6 +297,7 @@ class Service:
         each(self._telling.look)
         each(self._take_care, every=hourly)
         each(self._note_room, every=hourly)
+        each(self.downloads.sweep, every=hourly)
         each(lambda: self.sessions.forget(self.clock.now() - kept), every=hourly)
         each(lambda: self.registrations.sweep(kept), every=hourly)
         each(self._look_after, every=min(hourly, config.upkeep_seconds or hourly))
@@ -302,6 +309,7 @@ class Service:
         self.openings.take_up()
         await self._take_care()
         await self._note_room()
+        self._tasks.spawn(self.downloads.take_up())
         self._tasks.spawn(self.rounds.keep_going())
 
     def release_waiters(self) -> None:
@@ -313,6 +321,8 @@ class Service:
         """Save everything and let go of every file and thread."""
         self.upkeep.stop()
         await self._tasks.stop()
+        await self.browsing.stop()
+        await self.downloads.stop()
         await self.openings.stop()
         await self.checker.stop()
         await self.sessions.flush()

@@ -18,6 +18,7 @@ from . import (
     audited,
     checks,
     contents,
+    downloads,
     history,
     image_changes,
     images,
@@ -60,6 +61,18 @@ _LENT: tuple[tuple[Caller, APIRouter, tuple[Callable[..., Any], ...]], ...] = (
     (VIEWER, contents.admin, (contents.contents,)),
     (VIEWER, checks.admin, (checks.last_check,)),
     (OPERATOR, checks.page, (checks.begin_check,)),
+    (
+        OPERATOR,
+        downloads.page,
+        (
+            downloads.files,
+            downloads.order_download,
+            downloads.list_downloads,
+            downloads.get_download,
+            downloads.take_download,
+            downloads.drop_download,
+        ),
+    ),
     (OPERATOR, image_changes.admin, (image_changes.label,)),
     (
         OPERATOR,

@@ -89,6 +89,8 @@ class Config:
     policy_dir: _Folder = Path("/etc/slipway/policy")
     # Where restore media are made, each set in a folder of its name.
     media_dir: _Folder = Path("/var/lib/slipway-media")
+    # What looks into images, beside the service; None: nothing does.
+    reader_socket: _Folder | None = None
     # A chunk that nothing names is removed once nobody was promised it for so long, and a little.
     collect_after_seconds: _Count = 86400
     collect_margin_seconds: _Count = 300

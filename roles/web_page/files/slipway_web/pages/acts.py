@@ -75,7 +75,8 @@ async def _show(ask: Ask, act: Act, status: int = 200, problem: str = "") -> Res
 
 
 def _about(ask: Ask, act: Act) -> dict[str, str]:
-    return {key: ask.fields.one(key) for key in act.about}
+    # As it was said: a file's name may end with a space.
+    return {key: ask.fields.raw(key) for key in act.about}
 
 
 def _name(ask: Ask, act: Act) -> str:
@@ -176,6 +177,28 @@ async def _collect(ask: Ask) -> str:
     return "/store"
 
 
+async def _fetch(ask: Ask) -> str:
+    said = {"kind": "file", "partition": ask.fields.one("partition")}
+    return await _take_out(ask, said | {"path": ask.fields.raw("path")})
+
+
+async def _export(ask: Ask) -> str:
+    said = {key: ask.fields.one(key) for key in ("disk", "format")}
+    degraded = {"allow_degraded": ask.fields.one("degraded") == "yes"}
+    return await _take_out(ask, {"kind": "disk"} | said | degraded)
+
+
+async def _take_out(ask: Ask, said: dict[str, Any]) -> str:
+    image, version = ask.fields.one("image"), ask.fields.one("version")
+    made = await ask.act("POST", path("images", image, version, "downloads"), said)
+    return f"/downloads/{made['id']}"
+
+
+async def _remove_download(ask: Ask) -> str:
+    await ask.act("DELETE", path("downloads", ask.fields.one("download")))
+    return "/downloads"
+
+
 def _of_schedule(verb: str) -> Callable[[Ask], Awaitable[str]]:
     async def do(ask: Ask) -> str:
         name, until = ask.fields.one("schedule"), ask.fields.one("text")
@@ -232,6 +255,16 @@ ACTS: dict[str, Act] = {
             "Each of its chunks is read now, in the background. Its page shows how that goes and "
             "what it found.",
             _OF_A_VERSION, subjects.version, _check),
+        Act("fetch", "operator", "Fetch a file",
+            "It is read out of the image. Its page shows when it is ready to be saved.",
+            (*_OF_A_VERSION, "partition", "path"), subjects.file, _fetch),
+        Act("export", "operator", "Export a disk",
+            "The disk is made to one file that other programs know. Its page shows how that goes, "
+            "and when it is ready to be saved.",
+            (*_OF_A_VERSION, "disk", "format", "degraded"), subjects.disk, _export),
+        Act("remove-download", "operator", "Remove a download",
+            "It is removed from the server; one that is being made ends.",
+            ("download",), subjects.download, _remove_download),
         Act("collect", "admin", "Collect",
             "What no version names and nobody was promised lately is freed, in the background. The "
             "store's page shows how that goes.",

@@ -13,7 +13,9 @@ from fastapi import Response
 from fastapi.responses import StreamingResponse
 
 from ..asking import COOKIE, Ask
+from ..config import Role
 from ..service import Refused, ServiceDown, path
+from . import downloads, files
 from .images import check_of
 from .jobs import running_now, state_of
 
@@ -68,9 +70,9 @@ def _still_signed_in(ask: Ask) -> bool:
 
 async def _now(ask: Ask) -> _Parts:
     """The parts of the page as they are now; twenty tabs cost what one does."""
-    for name, wanted in _WANTED.items():
-        if about := ask.fields.one(name):
-            return await _shared(f"{name} {about}", partial(_parts, ask, wanted))
+    for name, (role, wanted) in _WANTED.items():
+        if ask.fields.one(name) and ask.user.may(role):
+            return await _shared(f"{name} {ask.fields.all()}", partial(_parts, ask, wanted))
     wanted = _OF_PAGES.get(ask.fields.one("part"), _nothing)
     return await _shared(wanted.__name__, partial(_parts, ask, wanted))
 
@@ -128,8 +130,23 @@ async def _store(ask: Ask) -> _Parts:
     return {"upkeep": ask.part("upkeep_state.html", upkeep=await ask.get(path("upkeep")))}
 
 
-# What a page may follow: something that it names, or what goes on as a whole.
-_WANTED: dict[str, _Wanted] = {"job": _job, "check": _check}
+async def _download(ask: Ask) -> _Parts:
+    found = await downloads.state_of(ask, ask.fields.one("download"))
+    return {"download": ask.part("download_state.html", download=found)}
+
+
+async def _files(ask: Ask) -> _Parts:
+    image, _, version = ask.fields.one("files").partition("@")
+    return {"files": ask.part("files_list.html", **await files.state_of(ask, image, version))}
+
+
+# What a page may follow: something that it names, for whom, or what goes on as a whole.
+_WANTED: dict[str, tuple[Role, _Wanted]] = {
+    "job": ("viewer", _job),
+    "check": ("viewer", _check),
+    "download": ("operator", _download),
+    "files": ("operator", _files),
+}
 _OF_PAGES: dict[str, _Wanted] = {"running": _running, "store": _store}
 
 
