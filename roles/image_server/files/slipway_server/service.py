@@ -61,6 +61,7 @@ from .jobs.outputs import Outputs
 from .jobs.schedule_files import plan_file
 from .network.addresses import Addresses
 from .network.strangers import Strangers
+from .registrations.carried_out import CarriedOut
 from .registrations.identities import Identities
 from .registrations.registration import Identity
 from .registrations.registrations import Registrations
@@ -154,6 +155,7 @@ class Service:
             config.registration_name,
             config.registrations_per_second,
         )
+        self.carried_out = CarriedOut(config.approve_file)
         self.identities = Identities(Rows(state, "identities"))
         self.history = History(Rows(state, "history"))
         reader = Reader(config.reader_socket)

@@ -90,6 +90,7 @@ class Ask:
             "path": self.request.url.path,
             "theme": theme_of(self.request),
             "restores": self.site.config.restores,
+            "approves": self.site.config.approves,
         }
         return HTMLResponse(views.render(self.site.templates, template, shared | values), status)
 

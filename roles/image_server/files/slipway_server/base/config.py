@@ -111,6 +111,8 @@ class Config:
     # What becomes of who asks for a machine's session from an address of which nobody knows whose
     # it is: `refuse`, or `accept` in a network where everybody is trusted.
     unproven_addresses: Policy = "refuse"
+    # A file that has approved registrations carried out here; None: somebody does it elsewhere.
+    approve_file: _Folder | None = None
     # How many restores the page may order within an hour; 0: none.
     page_restores_per_hour: _Count = 60
     # When the certificates end, as the role has read it; empty: nobody knows.

@@ -285,8 +285,8 @@ ACTS: dict[str, Act] = {
             "Nothing more is ordered in the window that is open, or nothing in the next.",
             ("schedule",), subjects.schedule, _of_schedule("skip")),
         Act("approve", "admin", "Approve a registration",
-            "It is noted. On the controller, register.yml -e approve=decided writes the inventory "
-            "and tells the PC.",
+            "It is noted. register.yml -e approve=decided writes the inventory and tells the PC: "
+            "on the controller, or by itself where web_page_approve_locally says so.",
             ("id",), subjects.registration, _approve,
             "Name of the machine (empty: the one above)"),
         Act("refuse", "admin", "Refuse a registration", "The PC is sent away.",
