@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from ..unit.server.conftest import Service
+from ..unit.server.reader_beside import POSSIBLE, Beside
 from ..unit.web.conftest import Page
 from ..unit.web.front import Front
 from .house import House
@@ -49,8 +50,12 @@ def open_house(chromium: Browser, folder: Path) -> Iterator[House]:
     # Nobody hears from its machine and its runner for as long as the tests take.
     patient = {"silent_seconds": 7200, "runner_silent_seconds": 7200, "upkeep_seconds": 0}
     with ExitStack() as ends:
-        service = Service(place, policy_dir=str(place / "policy"), **patient)
+        places = {"policy_dir": "policy", "media_dir": "media", "reader_socket": "reader"}
+        settings = {key: str(place / name) for key, name in places.items()}
+        service = Service(place, **settings, **patient)
         ends.callback(service.close)
+        if POSSIBLE:
+            ends.callback(Beside(service).close)
         school = make_school(service)
         page = Page(folder / "page", service).start()
         ends.callback(page.close)

@@ -9,10 +9,12 @@ import random
 import secrets
 import shutil
 import sqlite3
+import tempfile
 import time
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from slipway.format.codec import serialize
@@ -21,6 +23,7 @@ from slipway.format.frames import digest_of, make_frame
 from slipway.format.manifest import Disk, Identity, Machine, Manifest, Segment, Table
 from slipway_server.jobs.job import Job
 
+from ..unit.server import small_disks
 from ..unit.server.choosing import Chooser, Runner, item, order, write_menu
 from ..unit.server.conftest import ADDRESS, CELL, HOST_KEY, Service
 from ..unit.server.test_registrations import hardware, report
@@ -47,6 +50,9 @@ class School:
     session: str
     registration: str
     trashed: tuple[str, str]
+    # An image that can be looked into, its version, and what was taken out of it.
+    kiosk: tuple[str, str]
+    download: str
 
     def paths(self) -> dict[str, str]:
         """A path for each of the page's routes that has a name in it, or asks for one."""
@@ -57,6 +63,13 @@ class School:
             "/machines/{machine}": f"/machines/{machine}",
             "/images/{image}": f"/images/{image}",
             "/images/{image}/{version}": f"/images/{image}/{self.version}",
+            "/images/{image}/{version}/files": "/images/{}/{}/files".format(*self.kiosk),
+            "/downloads/{download}": f"/downloads/{self.download}",
+            "/act/fetch": "/act/fetch?image={}&version={}&partition=disk0:1&path=/hello.txt".format(
+                *self.kiosk
+            ),
+            "/act/export": f"/act/export?{about}&disk=disk0&format=vmdk",
+            "/act/remove-download": f"/act/remove-download?download={self.download}",
             "/jobs/{job}": f"/jobs/{self.running}",
             "/store/rules": "/store/rules?last=1&daily=3",
             "/order": f"/order?verb=restore&machine={ROOM[1]}",
@@ -359,11 +372,45 @@ def _live(service: Service) -> School:
         f"/v1/images/{image}/{gone}", params={"reason": "before the new projector"}, headers=by
     )
     newest = service.admin.get(f"/v1/images/{ROOM[0]}").json()["versions"][0]["version"]
+    write_media(service, ROOM[0], newest)
     hold = {"version": newest, "hold": True, "reason": "exams"}
     service.admin.post(f"/v1/images/{ROOM[0]}/label", json=hold, headers=by)
     jobs = service.admin.get("/v1/jobs").json()["jobs"]
     failed = [each["id"] for each in jobs if each["outcome"] == "failed"]
-    return School(service, names, newest, running, failed[-1], session, registration, (image, gone))
+    with tempfile.TemporaryDirectory() as folder:
+        files = {"hello.txt": b"hello", "Documents/plan.odt": b"x" * 70_000}
+        kiosk = small_disks.save(service, Path(folder), files, "kiosk")[:2]
+    return School(
+        service,
+        names,
+        newest,
+        running,
+        failed[-1],
+        session,
+        registration,
+        (image, gone),
+        kiosk,
+        small_disks.taken_out(service, *kiosk),
+    )
+
+
+def write_media(service: Service, image: str, version: str) -> None:
+    """As if somebody had made a stick of it."""
+    folder = service.folder / "media" / image
+    folder.mkdir(parents=True)
+    disc = {"file": f"{image}.iso", "bytes": 9 * GB}
+    record = {
+        "name": image,
+        "image": image,
+        "version": version,
+        "medium": "usb",
+        "unattended": False,
+        "bytes": 9 * GB,
+        "discs": [disc],
+        "made": "2026-11-02T09:30:00Z",
+        "shim": "15.8-1~deb12u1",
+    }
+    (folder / "media.json").write_text(json.dumps(record))
 
 
 def _check_in(service: Service, name: str) -> str:

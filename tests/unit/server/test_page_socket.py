@@ -134,6 +134,27 @@ def test_a_boot_that_the_page_orders_overwrites_no_disk(service: Service) -> Non
     assert ask(service, "GET", f"/v1/machines/{pc.name}").json()["armed"] is None
 
 
+def test_an_approval_has_itself_carried_out_where_the_inventory_is(
+    own_service: Callable[..., Service],
+) -> None:
+    service = own_service()
+    service.reconfigure(approve_file=str(service.state / "approve"))
+    key = service.http.post("/v1/registrations", json=report(8)).json()["registration"]["id"]
+    file, path = service.state / "approve", f"/v1/registrations/{key}/wish"
+    for role, body in (("operator", {"machine": "pc8"}), ("admin", {"machine": "a/b"})):
+        assert ask(service, "POST", path, role, json=body).status_code >= 400
+    assert ask(service, "POST", "/v1/registrations/0/wish", json={"machine": "x"}).is_error
+    assert not file.exists(), "what is refused starts nothing"
+    assert ask(service, "POST", path, json={"machine": "pc8"}).status_code == 200
+    assert file.read_bytes() == b""
+    assert ask(service, "POST", path, json={"machine": "pc9"}).status_code == 200
+    # Where it can't be made, the decision is kept all the same, and no link is followed.
+    file.unlink()
+    file.symlink_to(service.folder / "elsewhere")
+    assert ask(service, "POST", path, json={"machine": "pc7"}).json()["wish"] == "pc7"
+    assert not (service.folder / "elsewhere").exists()
+
+
 @pytest.mark.plays
 def test_an_approval_at_the_page_is_a_decision_about_what_was_seen(
     own_service: Callable[..., Service],

@@ -20,6 +20,7 @@ import pytest
 
 from ..server.choosing import password_hash
 from ..server.conftest import Service
+from ..server.reader_beside import POSSIBLE, Beside
 
 ROOT = Path(__file__).resolve().parents[3]
 ORIGIN = "https://server:8443"
@@ -170,8 +171,12 @@ class Page:
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """One page and one service for the tests of a file."""
     folder = tmp_path_factory.mktemp("service")
-    service = Service(folder, policy_dir=str(folder / "policy")).start()
-    made = Page(tmp_path_factory.mktemp("page") / "page", service)
+    places = {"policy_dir": "policy", "media_dir": "media", "reader_socket": "reader"}
+    service = Service(folder, **{key: str(folder / name) for key, name in places.items()})
+    beside = Beside(service) if POSSIBLE else None
+    made = Page(tmp_path_factory.mktemp("page") / "page", service.start())
     yield made.start()
     made.close()
     service.close()
+    if beside is not None:
+        beside.close()

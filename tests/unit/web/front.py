@@ -36,6 +36,7 @@ class Front:
             _web_page_port=f"127.0.0.1:{self.port}",
             _web_page_socket=str(page.folder / "page"),
             _web_page_logs=str(folder),
+            _web_page_downloads=str(page.service.folder / "downloads"),
             _web_page_certificate=str(folder / "server.crt"),
             _web_page_key=str(folder / "server.key"),
             **values,

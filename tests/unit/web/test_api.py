@@ -16,8 +16,11 @@ from slipway_server.apps import APPS
 from slipway_web.api import API, PREFIX
 from slipway_web.config import ROLES, ConfigError, load
 
+from ..server import small_disks
 from ..server.choosing import make_chooser, password_hash
 from ..server.conftest import Service, cell
+from ..server.reader_beside import POSSIBLE, Beside
+from ..server.test_begun import until
 from .conftest import Page
 
 TOKENS = {role: f"slipway_{role}-of-programs" for role in ROLES}
@@ -30,7 +33,10 @@ def hash_of(token: str) -> str:
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     folder = tmp_path_factory.mktemp("service")
-    service = Service(folder, policy_dir=str(folder / "policy")).start()
+    places = {"policy_dir": "policy", "reader_socket": "reader"}
+    service = Service(folder, **{key: str(folder / name) for key, name in places.items()})
+    beside = Beside(service) if POSSIBLE else None
+    service.start()
     tokens = [
         {"name": f"{role}-program", "role": role, "token_hash": hash_of(token)}
         for role, token in TOKENS.items()
@@ -39,6 +45,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     yield made.start()
     made.close()
     service.close()
+    if beside is not None:
+        beside.close()
 
 
 def ask(
@@ -119,6 +127,26 @@ def test_a_version_is_deleted_and_taken_back(page: Page) -> None:
     assert ask(page, "GET", f"/images/{name}", token).status_code == 404
     back = {"name": name, "version": version}
     assert ask(page, "POST", "/trash/undelete", token, json=back).status_code == 200
+
+
+@pytest.mark.skipif(not POSSIBLE, reason="needs root and what exports are made with")
+def test_a_program_takes_a_file_out_and_gets_it_by_nginx(page: Page, tmp_path: Path) -> None:
+    token = TOKENS["operator"]
+    name, version, _ = small_disks.save(page.service, tmp_path, {"hello.txt": b"hello"})
+    wanted = {"kind": "file", "partition": "disk0:1", "path": "/hello.txt"}
+    made = ask(page, "POST", f"/images/{name}/{version}/downloads", token, json=wanted).json()
+    until(lambda: ask(page, "GET", f"/downloads/{made['id']}", token).json()["ended"])
+    refused = ask(page, "POST", f"/downloads/{made['id']}/take", TOKENS["viewer"])
+    assert refused.status_code == 403 and "x-accel-redirect" not in refused.headers
+    sent = ask(page, "POST", f"/downloads/{made['id']}/take", token)
+    assert sent.headers["x-accel-redirect"] == f"/internal/downloads/{made['id']}/data"
+    assert sent.headers["content-disposition"].endswith("''hello.txt")
+    told = ask(page, "GET", "/audit", TOKENS["admin"]).json()["lines"][-1]
+    assert (told["who"], told["verb"], told["after"]) == (
+        "operator-program",
+        "download",
+        "hello.txt",
+    )
 
 
 def test_the_description_is_of_what_is_there(page: Page) -> None:

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+from slipway.format.frames import make_frame
 
 from ..server.choosing import make_chooser, order
-from ..server.conftest import Service
+from ..server.conftest import Service, cell
+from ..server.test_begun import pipe_instead
 from .conftest import Browser, Page
 
 
@@ -54,6 +56,39 @@ def test_a_job_is_seen_to_end_without_a_reload(page: Page) -> None:
     page.service.admin.delete(f"/v1/jobs/{job}")
     ended = until(found, "job", "cancelled")
     assert "<script" not in ended and "style=" not in ended
+
+
+def test_a_check_and_a_collection_are_seen_to_end_without_a_reload(page: Page) -> None:
+    service, anna = page.service, page.browser("anna")
+    content = cell("looked at while it is read")
+    name, version = service.image(content)
+    pipe_instead(service.chunk_path(content))
+    about = f"?image={name}&version={version}"
+    done = anna.send(anna.get(f"/act/check{about}"), "/act/check")
+    assert done.headers["location"] == f"/images/{name}/{version}"
+    shown = anna.get(f"/images/{name}/{version}").text
+    assert f'sse-connect="/live?check={name}%40{version}"' in shown
+    assert "running" in shown and "Look again" in shown
+    found = events(page.browser("vera"), f"/live?check={name}@{version}")
+    until(found, "check", "running")
+    service.chunk_path(content).write_bytes(make_frame(content))
+    assert "by anna" in until(found, "check", "sound")
+    assert "sound" in anna.get(f"/images/{name}/{version}").text
+    service.chunk_path(content).unlink()
+    service.chunk_path(content).write_bytes(make_frame(content))
+    manifest = service.store / "images" / name / "20200101T000000Z.json"
+    pipe_instead(manifest)
+    assert anna.send(anna.get("/act/collect"), "/act/collect").headers["location"] == "/store"
+    found = events(page.browser("vera"), "/live?part=store")
+    until(found, "upkeep", "The collection looks at manifests")
+    manifest.write_bytes(b"{")
+    manifest.unlink()
+    assert "Collection stopped before anything was removed" in until(found, "upkeep", "20200101")
+
+
+def test_what_is_not_there_has_no_news(page: Page) -> None:
+    for query in ("check=nothing", "check=no@20260101T000000Z", "check=../x@y", "part=x", "job=x"):
+        assert next(events(page.browser("vera"), f"/live?{query}"))[0] == "banner"
 
 
 def test_a_service_that_stops_and_comes_back_is_said_within_seconds(tmp_path: Path) -> None:

@@ -3,14 +3,21 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 from slipway_web.app import PAGES
 from slipway_web.config import ROLES
 
+from ..server import small_disks
 from ..server.choosing import make_chooser, order, write_menu
 from ..server.conftest import Service, cell
+from ..server.reader_beside import POSSIBLE
+from ..server.test_begun import until
+from ..server.test_contents import save
+from ..server.test_media import RECORD as MEDIA
 from ..server.test_registrations import report
 from ..server.test_schedules import write as write_schedules
 from .conftest import USERS, Browser, Page, forms
@@ -18,8 +25,12 @@ from .conftest import USERS, Browser, Page, forms
 BY_ROLE = {role: name for name, role in USERS.items()}
 
 
+# These take what reads images, which needs root.
+READ = ("/act/fetch", "/downloads/{download}/file")
+
+
 @pytest.fixture(scope="module")
-def places(page: Page) -> dict[str, str]:
+def places(page: Page, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A path for each route, to something that is there."""
     service = page.service
     pc = make_chooser(service)
@@ -39,10 +50,19 @@ def places(page: Page) -> dict[str, str]:
     never = ["2000-01-01..2100-01-01"]
     write_schedules(service, nightly=nightly | {"except": never})
     of_version = f"image={older[0]}&version={older[1]}"
+    small = small_disks.save(service, tmp_path_factory.mktemp("small"), {"hello.txt": b"hello"})
+    of_small = f"image={small[0]}&version={small[1]}"
+    download = small_disks.taken_out(service, *small[:2])
     return {
         "/machines/{machine}": f"/machines/{pc.name}",
         "/images/{image}": f"/images/{pc.name}",
         "/images/{image}/{version}": f"/images/{pc.name}/{version}",
+        "/images/{image}/{version}/files": f"/images/{small[0]}/{small[1]}/files",
+        "/downloads/{download}": f"/downloads/{download}",
+        "/downloads/{download}/file": f"/downloads/{download}/file",
+        "/act/fetch": f"/act/fetch?{of_small}&partition=disk0:1&path=/hello.txt",
+        "/act/export": f"/act/export?{of_small}&disk=disk0&format=raw",
+        "/act/remove-download": f"/act/remove-download?download={download}",
         "/jobs/{job}": f"/jobs/{job}",
         "/schedules/{schedule}": "/schedules/nightly",
         **{f"/act/{name}": f"/act/{name}?schedule=nightly" for name in ("run", "pause", "skip")},
@@ -82,6 +102,8 @@ def test_who_sees_what(page: Page, places: dict[str, str], line: str, role: str)
     if path == "/live" and may:
         # It has no end: see test_live.py.
         return
+    if path in READ and not POSSIBLE:
+        pytest.skip("needs root")
     answer = browser.get(places.get(path, path))
     if may:
         assert answer.status_code == (303 if role and path == "/sign-in" else 200), answer.text
@@ -103,9 +125,14 @@ def test_every_page_is_whole(page: Page, places: dict[str, str]) -> None:
         if path in seen or len(seen) > 200:
             continue
         seen.add(path)
+        if not POSSIBLE and path in (places[each] for each in READ):
+            continue
         answer = browser.get(path)
         assert answer.status_code == (404 if path == "/nothing" else 200), path
         if path.startswith("/static/"):
+            continue
+        if path == places["/downloads/{download}/file"]:
+            assert answer.headers["x-accel-redirect"].startswith("/internal/downloads/")
             continue
         text = answer.text
         assert len(re.findall("<h1", text)) == 1, path
@@ -233,6 +260,28 @@ def test_a_version_is_noted_held_deleted_and_taken_back(page: Page) -> None:
     assert all(each in told for each in ("delete a version", "undelete", "image_named", "anna"))
 
 
+def test_a_version_shows_its_partitions_where_it_is_used_and_its_media(page: Page) -> None:
+    service, browser = page.service, page.browser("vera")
+    name, version = save(service, "<b>Windows</b>")
+    bare = browser.get(f"/images/{name}/{version}").text
+    for shown in ("disk0:1", "&lt;b&gt;Windows&lt;/b&gt;", "ntfs", "swap", "4.19 MB", "4.1 kB"):
+        assert shown in bare
+    assert "No menu, alias, order" in bare and "Restore media" not in bare
+    assert service.admin.post("/v1/aliases/used", json={"image": name}).status_code == 200
+    record = MEDIA | {"name": name, "image": name, "version": version}
+    folder = service.folder / "media" / name
+    folder.mkdir(parents=True)
+    (folder / "media.json").write_text(json.dumps(record))
+    told = browser.get(f"/images/{name}/{version}").text
+    assert "alias used" in told and "names the image, not this version" in told
+    for shown in ("Restore media", "15.8-1~deb12u1", "30 B", "2026-01-02"):
+        assert shown in told
+    manifest = service.store / "images" / name / f"{version}.json"
+    manifest.write_text("{")
+    assert "The manifest is damaged" in browser.get(f"/images/{name}/{version}").text
+    manifest.unlink()
+
+
 def test_an_image_is_copied_renamed_and_has_an_alias(page: Page) -> None:
     browser, (name, version) = page.browser("anna"), page.service.image(cell("to be copied"))
     about = f"?image={name}&version={version}"
@@ -279,3 +328,51 @@ def test_signed_out_is_out(page: Page) -> None:
     out = browser.send(browser.get("/"), "/sign-out")
     assert out.headers["location"] == "/sign-in"
     assert kept.get("/").status_code == 303
+
+
+@pytest.mark.skipif(not POSSIBLE, reason="needs root and what exports are made with")
+def test_a_file_is_browsed_to_fetched_and_saved_and_a_disk_exported(
+    page: Page, tmp_path: Path
+) -> None:
+    service, browser = page.service, page.browser("otto")
+    files = {"folder/odd & {{7-7}}.txt": b"odd", "plain.txt": b"plain"}
+    name, version, _ = small_disks.save(service, tmp_path, files)
+    place = f"/images/{name}/{version}/files"
+
+    def shown(path: str, word: str) -> str:
+        until(lambda: word in browser.get(path).text)
+        return browser.get(path).text
+
+    root = shown(place, "plain.txt")
+    assert "folder/" in root and "5 B" in root
+    assert "Nothing" not in root and page.browser("vera").get(place).status_code == 403
+    assert "plain.txt" not in browser.get(f"{place}?q=nothing-like-it").text
+    folder = re.findall('href="([^"]*path=/folder)"', root)[0].replace("&amp;", "&")
+    inside = shown(folder, "Fetch")
+    assert "odd &amp; {{7-7}}.txt" in inside
+    fetch = re.findall('href="(/act/fetch[^"]*)"', inside)[0].replace("&amp;", "&")
+    until(lambda: browser.get(fetch).status_code == 200)
+    to = browser.send(browser.get(fetch), "/act/fetch").headers["location"]
+    ready = shown(to, "Save odd &amp; {{7-7}}.txt")
+    link = re.findall('href="(/downloads/[^"]*/file)"', ready)[0]
+    answer = browser.get(link)
+    assert answer.headers["content-disposition"] == (
+        "attachment; filename*=UTF-8''odd%20%26%20%7B%7B7-7%7D%7D.txt"
+    )
+    assert (
+        Path(service.folder / "downloads" / answer.headers["x-accel-redirect"][20:]).read_bytes()
+        == b"odd"
+    )
+    export = f"/act/export?image={name}&version={version}&disk=disk0&format=raw"
+    to = browser.send(browser.get(export), "/act/export").headers["location"]
+    assert f"{name}-{version}-disk0.raw" in shown(to, "Save ")
+    about = to.replace("/downloads/", "/act/remove-download?download=")
+    gone = browser.send(browser.get(about), "/act/remove-download")
+    assert gone.headers["location"] == "/downloads"
+    assert browser.get(to).status_code == 404
+    assert to not in browser.get("/downloads").text
+    for query in ("path=/nothing", "partition=disk9:9", "path=x", "path=%00"):
+        answer = browser.get(f"{place}?{query}")
+        assert answer.status_code < 500, query
+    wrong = browser.get(f"/act/fetch?image={name}&version={version}&partition=&path=/folder")
+    assert wrong.status_code == 400 and "no file" in wrong.text

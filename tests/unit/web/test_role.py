@@ -7,6 +7,8 @@ import importlib.util
 import io
 import json
 import os
+import pwd
+import re
 import socket
 import ssl
 import subprocess
@@ -22,7 +24,9 @@ import pytest
 import yaml
 
 from ..roles.rendering import run
+from ..server import small_disks
 from ..server.choosing import password_hash
+from ..server.reader_beside import POSSIBLE
 from .conftest import PASSWORDS, ROOT, Page
 from .front import ROLE, VARS, Front, render
 
@@ -57,6 +61,7 @@ def test_both_roles_mean_the_same_socket_and_group() -> None:
     assert VARS["_web_page_service_socket"] == SERVER["_image_server_page_socket"]
     assert VARS["_web_page_user"] == SERVER["_image_server_page_group"]
     assert VARS["_web_page_tls"] == SERVER["_image_server_tls"]
+    assert VARS["_web_page_downloads"] == SERVER["_image_server_downloads"]
     unit = render("etc/systemd/system/slipway-web.service.j2")
     held = (
         "User=slipway-web",
@@ -82,11 +87,28 @@ PLAY = """
             name: slipway.imaging.web_page
             tasks_from: preflight
             public: true
+          # Where Ansible runs is what it is: a host of the test says what it would be elsewhere.
+          vars:
+            _web_page_inventory: "{{ said_inventory | default(inventory_dir) }}"
+            _web_page_controller: >-
+              {{ said_controller | default(lookup('ansible.builtin.file', '/etc/machine-id')) }}
+            _web_page_playbook: >-
+              {{ said_playbook
+                 | default((ansible_playbook_python | dirname) ~ '/ansible-playbook') }}
         - name: Settings
           ansible.builtin.template:
             src: etc/slipway/web/web.json.j2
             dest: "{{ out }}/{{ inventory_hostname }}.json"
             mode: "0644"
+        - name: Units
+          ansible.builtin.template:
+            src: etc/systemd/system/{{ item }}.j2
+            dest: "{{ out }}/{{ inventory_hostname }}-{{ item }}"
+            mode: "0644"
+          loop: [slipway-approve.path, slipway-approve.service]
+          when: web_page_approve_locally
+          vars:
+            _web_page_project: "{{ project }}"
       rescue:
         - name: Keep the refusal
           ansible.builtin.copy:
@@ -125,19 +147,44 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         "be no user's",
     ),
     "idle": ({"web_page_idle_minutes": 0}, "1 to 720"),
+    "nofolder": (
+        {"web_page_approve_locally": True, "said_inventory": "/nowhere"},
+        "with the folder /nowhere",
+    ),
+    "nofile2": (
+        {"web_page_approve_locally": True, "said_inventory": "/etc/hostname"},
+        "with the folder /etc/hostname",
+    ),
+    "elsewhere": (
+        {"web_page_approve_locally": True, "said_controller": "0" * 32},
+        "the machine on which Ansible runs",
+    ),
+    "options": (
+        {"web_page_approve_locally": True, "said_playbook": "/bin/sh -c reboot"},
+        "the machine on which Ansible runs",
+    ),
+    "nobodys": (
+        {"web_page_approve_locally": True, "said_inventory": "{{ out }}/nobodys"},
+        "can't become root without a password",
+    ),
 }
 
 
 @pytest.mark.plays
 def test_what_can_not_be_is_refused_and_the_rest_is_written(tmp_path: Path) -> None:
     hosts: dict[str, Any] = {name: said for name, (said, _) in WRONG.items()}
-    hosts["good"] = {"web_page_users": [ADMIN], "web_page_restores": False}
+    hosts["good"] = {
+        "web_page_users": [ADMIN],
+        "web_page_restores": False,
+        "web_page_approve_locally": os.geteuid() == 0,
+    }
     inventory = {
         "image_servers": {
             "hosts": hosts,
             "vars": {
                 "ansible_connection": "local",
                 "out": str(tmp_path),
+                "project": str(ROOT),
                 "ansible_python_interpreter": sys.executable,
                 "web_page_users": [ADMIN],
             },
@@ -145,9 +192,17 @@ def test_what_can_not_be_is_refused_and_the_rest_is_written(tmp_path: Path) -> N
     }
     (tmp_path / "hosts.yml").write_text(yaml.safe_dump(inventory))
     (tmp_path / "play.yml").write_text(PLAY)
+    (tmp_path / "nobodys").mkdir()
+    if os.geteuid() == 0:
+        os.chown(tmp_path / "nobodys", pwd.getpwnam("nobody").pw_uid, -1)
+    else:
+        for name in [
+            name for name, (said, _) in WRONG.items() if "web_page_approve_locally" in said
+        ]:
+            del hosts[name]
     (tmp_path / "templates").symlink_to(ROLE / "templates")
     printed = run(tmp_path, "play.yml")
-    for name, (_, word) in WRONG.items():
+    for name, (_, word) in [(each, WRONG[each]) for each in hosts if each in WRONG]:
         refusal = (tmp_path / f"{name}.refused").read_text()
         assert word in refusal and "Nothing was changed" in refusal, (name, refusal)
         assert "hunter2" not in refusal
@@ -155,6 +210,8 @@ def test_what_can_not_be_is_refused_and_the_rest_is_written(tmp_path: Path) -> N
     assert "hunter2" not in printed
     settings = json.loads((tmp_path / "good.json").read_text())
     assert (settings["idle_seconds"], settings["restores"]) == (3600, False)
+    if os.geteuid() == 0:
+        _is_one_fixed_command(tmp_path)
     folder = tmp_path / "release"
     for path, data in packed().items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -175,6 +232,31 @@ def test_what_can_not_be_is_refused_and_the_rest_is_written(tmp_path: Path) -> N
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def _is_one_fixed_command(folder: Path) -> None:
+    """The unit runs that playbook, with this inventory, and takes a word of nobody."""
+    unit = (folder / "good-slipway-approve.service").read_text()
+    [line] = re.findall("^ExecStart=(.*)$", unit, re.M)
+    program, _, words = line.partition(" ")
+    assert Path(program).samefile(Path(sys.executable).with_name("ansible-playbook"))
+    assert words == f"-i {folder} {ROOT}/playbooks/register.yml -e approve=decided"
+    assert unit.count("ExecStart=") == 1 and "%" not in unit and "$" not in unit
+    assert "\nUser=root\n" in unit and f"\nWorkingDirectory={ROOT}\n" in unit
+    waits = (folder / "good-slipway-approve.path").read_text()
+    place = SERVER["_image_server_state_dir"] + "/approve"
+    assert f"\nPathExists={place}\n" in waits and f"rm -f {place}\n" in unit
+    assert SERVER["_image_server_config"]["approve_file"].startswith("{{ (_image_server_state_dir")
+    # What it names is there; the folder of this test holds more than an inventory.
+    words = words.replace(str(folder), str(ROOT / "inventory/example"))
+    look = subprocess.run(
+        [program, *words.split(), "--list-tasks"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert look.returncode == 0 and "Tell the PCs" in look.stdout, look.stderr
 
 
 @pytest.fixture(scope="module")
@@ -219,6 +301,32 @@ def test_the_page_behind_nginx(page: Page, front: Front) -> None:
         context.wrap_socket(line, server_hostname="127.0.0.1") as wrapped,
     ):
         assert wrapped.selected_alpn_protocol() == "h2"
+
+
+@pytest.mark.skipif(not POSSIBLE, reason="needs root and what exports are made with")
+def test_what_was_taken_out_is_sent_by_nginx_to_who_may(
+    page: Page, front: Front, tmp_path: Path
+) -> None:
+    content = os.urandom(300_000)
+    name, version, _ = small_disks.save(page.service, tmp_path, {"hello.txt": content})
+    key = small_disks.taken_out(page.service, name, version)
+    place = next((page.service.folder / "downloads").glob(f"{key}/*"))
+    with client(front) as browser:
+        words = {"name": "otto", "password": PASSWORDS["otto"]}
+        origin = {"Origin": front.url}
+        assert browser.get(f"/downloads/{key}/file").status_code == 303
+        assert browser.get(f"/internal/downloads/{key}/{place.name}").status_code == 404
+        assert browser.post("/sign-in", data=words, headers=origin).status_code == 303
+        assert browser.get(f"/internal/downloads/{key}/{place.name}").status_code == 404
+        answer = browser.get(f"/downloads/{key}/file")
+        assert (answer.status_code, answer.content) == (200, content)
+        assert answer.headers["content-type"] == "application/octet-stream"
+        assert answer.headers["content-disposition"].startswith("attachment; filename*=UTF-8''h")
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cache-control"] == "no-store"
+        assert "x-accel-redirect" not in answer.headers
+        rest = browser.get(f"/downloads/{key}/file", headers={"Range": "bytes=299000-"})
+        assert (rest.status_code, rest.content) == (206, content[299_000:])
 
 
 def test_a_page_that_is_gone_is_said_by_nginx(page: Page, front: Front) -> None:

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""python -m slipway_export export|files|mount|unmount: one line of JSON, or why not."""
+"""python -m slipway_export export|files|mount|unmount|answer: one line of JSON, or why not."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
+import socket
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +16,9 @@ from slipway.engine.errors import SlipwayError, UsageError
 from slipway.format import FormatError
 
 from slipway_export import files, mounting, sandbox
+from slipway_export.answering import Place, answer
 from slipway_export.export import FORMATS, Wish, export, plan
+from slipway_export.sandbox import LEAVE
 
 
 def _export(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -26,6 +29,7 @@ def _export(arguments: argparse.Namespace) -> dict[str, Any]:
         arguments.format,
         arguments.to,
         arguments.allow_degraded,
+        arguments.leave,
     )
     found, made = (plan(wish), False) if arguments.check else export(wish)
     return {
@@ -60,7 +64,7 @@ def _files(arguments: argparse.Namespace) -> dict[str, Any]:
                 "playbooks/mount.yml or playbooks/export.yml get at larger ones",
             )
         if arguments.save is not None:
-            files.save(reader, volume, path, entry.size, arguments.save)
+            files.save(reader, volume, path, entry.size, arguments.save, arguments.leave)
         return answer | {"kind": "file", "name": entry.name, "size": entry.size,
                          "modified": entry.modified}  # fmt: skip
 
@@ -74,6 +78,14 @@ def _mount(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _unmount(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"changed": mounting.unmount(arguments.to), "point": str(arguments.to)}
+
+
+def _answer_service(arguments: argparse.Namespace) -> int:
+    """The socket that systemd hands over is standard input."""
+    place = Place(arguments.store, arguments.spool, arguments.leave)
+    with socket.socket(fileno=os.dup(sys.stdin.fileno())) as line:
+        answer(line, place)
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -97,8 +109,16 @@ def _parser() -> argparse.ArgumentParser:
     each.add_argument("--to", type=Path, metavar="FOLDER")
     each.set_defaults(run=_mount, confined=False)
     for each in verbs.choices.values():
-        each.add_argument("--store", type=Path, required=True)
         each.add_argument("--image", required=True, metavar="NAME[@VERSION]")
+    each = verbs.add_parser("answer", help="do what the control service asks for on a socket")
+    each.add_argument("--spool", type=Path, required=True, help="where what it asks for is put")
+    each.set_defaults(serve=_answer_service)
+    for each in verbs.choices.values():
+        each.add_argument("--store", type=Path, required=True)
+        each.add_argument("--json-errors", action="store_true")
+    for name in ("export", "files", "answer"):
+        each = verbs.choices[name]
+        each.add_argument("--leave", type=int, default=LEAVE, metavar="BYTES", help="stay free")
     each = verbs.add_parser("unmount", help="take it back")
     each.add_argument("--to", type=Path, required=True, metavar="FOLDER")
     each.set_defaults(run=_unmount, confined=False)
@@ -108,6 +128,8 @@ def _parser() -> argparse.ArgumentParser:
 def main() -> int:
     """Run one verb; return the exit code."""
     arguments = _parser().parse_args()
+    if "serve" in arguments:
+        return int(arguments.serve(arguments))
     try:
         if arguments.confined and not sandbox.is_inside():
             os.environ["PYTHONPATH"] = ":".join(each for each in sys.path if each)
@@ -116,8 +138,11 @@ def main() -> int:
             sandbox.furnish()
         print(json.dumps(arguments.run(arguments)))
     except (SlipwayError, FormatError) as error:
-        print(". ".join([str(error), *filter(None, [getattr(error, "remedy", "")])]) + ".",
-              file=sys.stderr)  # fmt: skip
+        remedy = getattr(error, "remedy", "")
+        if getattr(arguments, "json_errors", False):
+            print(json.dumps({"error": str(error), "remedy": remedy}))
+        else:
+            print(". ".join([str(error), *filter(None, [remedy])]) + ".", file=sys.stderr)
         return getattr(error, "exit_code", 2)
     return 0
 

@@ -18,14 +18,13 @@ from slipway.engine.run import run
 from slipway.engine.virtual_disk import VirtualDisk
 from slipway.format import ImageRef, parse_image_ref
 
-from slipway_export.sandbox import DESK, MIB, Confined, child, nobody, owner_of
+from slipway_export.sandbox import DESK, LEAVE, MIB, Confined, child, nobody, owner_of
 from slipway_export.serving import Served, served
 
 FORMATS = ("qcow2", "vmdk", "raw")
 _CLUSTER = 64 << 10
 _MEMORY = 2048 * MIB
 _DAY = 86400
-_SLACK = 64 * MIB
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,8 @@ class Wish:
     """The file; in a folder it gets the usual name."""
     allow_degraded: bool = False
     """Whether what the source disk could not read may be zeros."""
+    leave: int = LEAVE
+    """Bytes that stay free."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def plan(wish: Wish) -> Plan:
     path = _path(wish, f"{ref.name}-{ref.version}-{wish.disk}.{wish.format}")
     found = Plan(ref, path, disk.size, needs, path.exists())
     if not found.there:
-        _check_room(found)
+        _check_room(found, wish.leave)
     return found
 
 
@@ -110,11 +111,12 @@ def _path(wish: Wish, usual: str) -> Path:
     return path
 
 
-def _check_room(found: Plan) -> None:
-    free = shutil.disk_usage(found.path.parent).free
-    if free < found.needs + _SLACK:
+def _check_room(found: Plan, leave: int) -> None:
+    free = shutil.disk_usage(found.path.parent).free - leave
+    if free < found.needs:
         raise StoreFull(
-            f"{found.path.parent} has {free} bytes left, and the export may take {found.needs}",
+            f"{found.path.parent} has {max(free, 0)} bytes left, and the export may take "
+            f"{found.needs}",
             "make room, or name another folder",
         )
 

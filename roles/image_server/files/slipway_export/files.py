@@ -41,7 +41,6 @@ _ENTRY = re.compile(r"(DIR|\?+|\d+) +(?:(\d{14}) )?(.+)")
 _SYSTEM = re.compile(r"Filesystem type ([^,\s]+)")
 # Their names are the same in capitals.
 _CASELESS = ("fat", "exfat", "ntfs", "hfsplus")
-_SLACK = 64 * MIB
 
 
 @dataclass(frozen=True)
@@ -232,11 +231,13 @@ def located(reader: Reader, path: str, partition: str) -> tuple[Volume, Entry]:
     return found[0]
 
 
-def save(reader: Reader, volume: Volume, path: str, size: int, to: Path) -> None:
-    """Fetch a file to `to`, which is there whole or not at all."""
-    free = shutil.disk_usage(to.parent).free
-    if free < size + _SLACK:
-        raise StoreFull(f"{to.parent} has {free} bytes left, the file has {size}", "make room")
+def save(reader: Reader, volume: Volume, path: str, size: int, to: Path, leave: int) -> None:
+    """Fetch a file to `to`, which is there whole or not at all; so many bytes stay free there."""
+    free = shutil.disk_usage(to.parent).free - leave
+    if free < size:
+        raise StoreFull(
+            f"{to.parent} has {max(free, 0)} bytes left, the file has {size}", "make room"
+        )
     draft = to.with_name(f".{to.name}.part")
     try:
         with draft.open("wb") as output:

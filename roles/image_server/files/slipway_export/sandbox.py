@@ -23,6 +23,8 @@ from slipway.engine.run import run
 DESK = Path("/run/slipway-export")
 INSIDE = "SLIPWAY_EXPORT_INSIDE"
 MIB = 1 << 20
+# What stays free where something is written, unless somebody says otherwise.
+LEAVE = 64 * MIB
 _WORDS = 300
 
 

@@ -32,10 +32,13 @@ from .choices.orders import Orders
 from .choices.runs import Runs
 from .choices.telling import GUESSED, Telling
 from .images.aliases import Aliases
+from .images.browsing import Browsing
 from .images.catalog import Catalog
 from .images.changes import Changes
 from .images.checks import Checker
 from .images.collector import Collector
+from .images.contents import Contents
+from .images.downloads import Downloads
 from .images.effects import Effects
 from .images.history import History
 from .images.images import Images
@@ -44,8 +47,10 @@ from .images.labels import Labels
 from .images.media import MediaFolder
 from .images.media_policy import media_file
 from .images.memory import Memory
+from .images.ordered_checks import OrderedChecks
 from .images.policy import policy_file
 from .images.pruner import Pruner
+from .images.reader import Reader
 from .images.scrubber import Scrubber
 from .images.store import ChunkStore
 from .images.sync_marks import SyncMarks, read_boot_id
@@ -59,6 +64,7 @@ from .jobs.outputs import Outputs
 from .jobs.schedule_files import plan_file
 from .network.addresses import Addresses
 from .network.strangers import Strangers
+from .registrations.carried_out import CarriedOut
 from .registrations.identities import Identities
 from .registrations.registration import Identity
 from .registrations.registrations import Registrations
@@ -115,6 +121,7 @@ class Service:
             self.memory.keep_key,
         )
         self.images = Images(self.store, self.memory)
+        self.contents = Contents(self.images, self.store)
         self.media = MediaFolder(config.media_dir)
         self.policy = policy_file(config.policy_dir)
         self.aliases = Aliases(Rows(self._state, "aliases"), self.policy)
@@ -151,10 +158,14 @@ class Service:
             config.registration_name,
             config.registrations_per_second,
         )
+        self.carried_out = CarriedOut(config.approve_file)
         self.identities = Identities(Rows(state, "identities"))
         self.history = History(Rows(state, "history"))
         self.outbox = Outbox(state)
         self.guesses = Guesses(self.outbox.known(GUESSED) or ())
+        reader = Reader(config.reader_socket)
+        self.browsing = Browsing(reader)
+        self.downloads = Downloads(reader, Rows(state, "upkeep"))
 
     def _connect(self, config: Config) -> None:
         self.digest_sets = DigestSets(self.images, self.run)
@@ -272,6 +283,7 @@ class Service:
         records = UpkeepRecords(rows)
         self.pruner = Pruner(known, self.changes, lambda: records.done_at(PRUNE))
         traffic = Traffic(self.sessions.begins_of_backups, self.sessions.readers)
+        self.ordered_checks = OrderedChecks(self.checker, rows, self._tasks.spawn)
         keep_promises(self._state, rows, self.store.promises, traffic.begins().values())
         scrubber = Scrubber(self.store, self.images, self.memory)
         self.checker.on_bad = lambda bad: self._tasks.spawn(self._mark(bad))
@@ -307,6 +319,7 @@ class Service:
         each(self._telling.look)
         each(self._take_care, every=hourly)
         each(self._note_room, every=hourly)
+        each(self.downloads.sweep, every=hourly)
         each(lambda: self.sessions.forget(self.clock.now() - kept), every=hourly)
         each(lambda: self.registrations.sweep(kept), every=hourly)
         each(self._look_after, every=min(hourly, config.upkeep_seconds or hourly))
@@ -318,6 +331,7 @@ class Service:
         self.openings.take_up()
         await self._take_care()
         await self._note_room()
+        self._tasks.spawn(self.downloads.take_up())
         self._tasks.spawn(self.rounds.keep_going())
 
     def release_waiters(self) -> None:
@@ -329,6 +343,8 @@ class Service:
         """Save everything and let go of every file and thread."""
         self.upkeep.stop()
         await self._tasks.stop()
+        await self.browsing.stop()
+        await self.downloads.stop()
         await self.openings.stop()
         await self.checker.stop()
         await self.sessions.flush()

@@ -20,6 +20,7 @@ from fastapi.responses import JSONResponse
 from . import forms
 from .asking import Site, address_of, read_body, said_of
 from .config import Role, Token
+from .pages.downloads import sent
 from .service import Refused, ServiceDown, path
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,8 @@ API: dict[str, Role] = {
     "GET /sessions/{session_id}": "viewer",
     "GET /images": "viewer",
     "GET /images/{name}": "viewer",
+    "GET /images/{name}/{version}/check": "viewer",
+    "GET /images/{name}/{version}/contents": "viewer",
     "GET /trash": "viewer",
     "GET /registrations": "viewer",
     "GET /prune": "viewer",
@@ -47,6 +50,12 @@ API: dict[str, Role] = {
     "GET /schedules/{name}": "viewer",
     "GET /audit": "admin",
     "GET /plan": "operator",
+    "GET /images/{name}/{version}/files": "operator",
+    "POST /images/{name}/{version}/downloads": "operator",
+    "GET /downloads": "operator",
+    "GET /downloads/{key}": "operator",
+    "POST /downloads/{key}/take": "operator",
+    "DELETE /downloads/{key}": "operator",
     "POST /jobs": "operator",
     "DELETE /jobs/{job_id}": "operator",
     "DELETE /sessions/{session_id}": "operator",
@@ -124,6 +133,9 @@ def _pass_on(site: Site, template: str) -> Handler:
         status, text = await site.service.pass_on(
             request.method, path(*named), request.state.who, await _body(request), query.all()
         )
+        if template.endswith("/take") and status == 200:
+            # The file itself, as nginx sends it.
+            return sent(json.loads(text))
         return Response(text, status, media_type="application/json")
 
     return pass_on

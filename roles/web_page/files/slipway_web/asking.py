@@ -70,7 +70,7 @@ class Ask:
     def _who(self) -> dict[str, str]:
         return said_of(self.user, self.request)
 
-    async def get(self, path: str, **query: str) -> Any:
+    async def get(self, path: str, /, **query: str) -> Any:
         """Look at something of the service."""
         known = await self.site.service.get(path, self._who, **query)
         if known.since is not None:
@@ -90,6 +90,7 @@ class Ask:
             "path": self.request.url.path,
             "theme": theme_of(self.request),
             "restores": self.site.config.restores,
+            "approves": self.site.config.approves,
         }
         return HTMLResponse(views.render(self.site.templates, template, shared | values), status)
 

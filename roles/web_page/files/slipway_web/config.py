@@ -91,6 +91,8 @@ class Config:
     idle_seconds: Annotated[int, Field(ge=60)] = 3600
     longest_seconds: Annotated[int, Field(ge=60)] = 12 * 3600
     restores: bool = True
+    # Whether what is approved is registered by the server itself.
+    approves: bool = False
     tokens: Annotated[tuple[Token, ...], Field(max_length=500)] = ()
 
     @model_validator(mode="after")

@@ -76,7 +76,7 @@ class Service:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="service")
         self._known: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
 
-    async def get(self, path: str, who: Mapping[str, str], **query: str) -> Known:
+    async def get(self, path: str, who: Mapping[str, str], /, **query: str) -> Known:
         """Look at something. ServiceDown if that is nothing, not even what it was."""
         target = _target(path, list(query.items()))
         # Who may look at it was asked before; what is seen is the same for everybody.

@@ -11,10 +11,12 @@ _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 _SPANS = ((86400, "day"), (3600, "hour"), (60, "minute"))
 # What a state is coloured like; the word itself always stands there.
 _COLOURS = {
-    "done": "green", "sound": "green", "good": "green", "approved": "green", "checked_in": "azure",
+    "done": "green", "ready": "green", "sound": "green", "good": "green", "approved": "green",
+    "checked_in": "azure",
     "running": "azure", "queued": "azure", "requested": "azure", "waiting": "yellow",
     "degraded": "yellow", "abandoned": "yellow", "warning": "yellow", "old": "yellow",
     "was_on": "yellow", "postponed": "yellow", "no_answer": "red", "not_reached": "red",
+    "cut off": "yellow",
     "failed": "red", "broken": "red", "expired": "red", "missed": "red",
 }  # fmt: skip
 

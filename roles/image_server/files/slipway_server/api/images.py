@@ -182,16 +182,3 @@ async def get_manifest(name: ImageName, version: Version, service: ServiceDep) -
     return Response(
         await service.run(service.images.read, name, version), media_type="application/json"
     )
-
-
-@admin.post(
-    "/images/{name}/{version}/check",
-    response_model=models.ImageCheck,
-    responses=refusals(*_UNKNOWN),
-)
-async def check_image(name: ImageName, version: Version, service: ServiceDep) -> Any:
-    """Read every chunk of the version now, whatever was read before; answer when done."""
-    name, version = await service.run(service.images.find, name, version)
-    check = service.checker.start(name, version, full=True)
-    await check.done.wait()
-    return check.view()

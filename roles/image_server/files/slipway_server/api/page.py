@@ -16,6 +16,9 @@ from ..choices.ordering import Wanted
 from ..service import Service
 from . import (
     audited,
+    checks,
+    contents,
+    downloads,
     history,
     image_changes,
     images,
@@ -55,7 +58,21 @@ _LENT: tuple[tuple[Caller, APIRouter, tuple[Callable[..., Any], ...]], ...] = (
     (OPERATOR, jobs.admin, (jobs.cancel_job,)),
     (OPERATOR, sessions.admin, (sessions.end_session,)),
     (OPERATOR, next_boots.admin, (next_boots.cancel_next_boot,)),
-    (OPERATOR, images.admin, (images.check_image,)),
+    (VIEWER, contents.admin, (contents.contents,)),
+    (VIEWER, checks.admin, (checks.last_check,)),
+    (OPERATOR, checks.page, (checks.begin_check,)),
+    (
+        OPERATOR,
+        downloads.page,
+        (
+            downloads.files,
+            downloads.order_download,
+            downloads.list_downloads,
+            downloads.get_download,
+            downloads.take_download,
+            downloads.drop_download,
+        ),
+    ),
     (OPERATOR, image_changes.admin, (image_changes.label,)),
     (
         OPERATOR,
@@ -74,7 +91,8 @@ _LENT: tuple[tuple[Caller, APIRouter, tuple[Callable[..., Any], ...]], ...] = (
             image_changes.drop_alias,
         ),
     ),
-    (ADMIN, upkeep.admin, (upkeep.prune, upkeep.collect)),
+    (ADMIN, upkeep.admin, (upkeep.prune,)),
+    (ADMIN, upkeep.page, (upkeep.begin_collect,)),
     (ADMIN, registrations.admin, (registrations.wish, registrations.refuse)),
 )
 

@@ -81,7 +81,9 @@ async def wish(
 ) -> Any:
     """Decide that a PC shall be a machine: the inventory is written by register.yml."""
     note.about(key, after=wanted.machine)
-    return service.registrations.view(await service.registrations.wish(key, wanted.machine, by))
+    wished = await service.registrations.wish(key, wanted.machine, by)
+    await service.run(service.carried_out.ask)
+    return service.registrations.view(wished)
 
 
 @admin.post(

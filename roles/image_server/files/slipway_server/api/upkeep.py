@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from fastapi import APIRouter
 
 from ..base.policy_files import PolicyError
+from ..base.times import iso
 from ..images import media_policy, pruner
 from ..images.policy import ELSEWHERE, parse
 from ..images.upkeep import COLLECTION, PRUNE, SCRUB
@@ -18,6 +19,7 @@ from .common import BODY, ServiceDep, refusals
 from .models import keeping as models
 
 admin = APIRouter(prefix="/v1")
+page = APIRouter(prefix="/v1")
 _T = TypeVar("_T")
 
 
@@ -82,6 +84,8 @@ async def upkeep(service: ServiceDep) -> Any:
         **{work: service.upkeep.records.of(work) for work in works},
         "under_way": [work for work in works if service.upkeep.is_under_way(work)],
         "waits_for": service.upkeep.waits_for(),
+        "progress": service.upkeep.progress(),
+        "cut_off": {work: iso(at) for work, at in service.upkeep.records.cut_off.items()},
     }
 
 
@@ -93,6 +97,18 @@ async def upkeep(service: ServiceDep) -> Any:
 async def collect(service: ServiceDep) -> Any:
     """Free what nobody names; answer when done."""
     return await service.upkeep.collect()
+
+
+@page.post(
+    "/collect",
+    status_code=202,
+    response_model=models.UpkeepView,
+    responses=refusals("already_runs"),
+)
+async def begin_collect(service: ServiceDep) -> Any:
+    """Begin to free what nobody names; how it goes and its outcome are shown by upkeep."""
+    service.upkeep.begin_collect()
+    return await upkeep(service)
 
 
 @admin.post(

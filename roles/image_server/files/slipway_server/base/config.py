@@ -89,6 +89,8 @@ class Config:
     policy_dir: _Folder = Path("/etc/slipway/policy")
     # Where restore media are made, each set in a folder of its name.
     media_dir: _Folder = Path("/var/lib/slipway-media")
+    # What looks into images, beside the service; None: nothing does.
+    reader_socket: _Folder | None = None
     # A chunk that nothing names is removed once nobody was promised it for so long, and a little.
     collect_after_seconds: _Count = 86400
     collect_margin_seconds: _Count = 300
@@ -111,6 +113,8 @@ class Config:
     # What becomes of who asks for a machine's session from an address of which nobody knows whose
     # it is: `refuse`, or `accept` in a network where everybody is trusted.
     unproven_addresses: Policy = "refuse"
+    # A file that has approved registrations carried out here; None: somebody does it elsewhere.
+    approve_file: _Folder | None = None
     # How many restores the page may order within an hour; 0: none.
     page_restores_per_hour: _Count = 60
     # When the certificates end, as the role has read it; empty: nobody knows.

@@ -55,6 +55,15 @@ class Outcome:
     missing: int = 0
 
 
+@dataclass(frozen=True)
+class _Progress:
+    """``step``: manifests, whose number is not known before, or folders of chunks."""
+
+    step: str = "manifests"
+    done: int = 0
+    total: int = 0
+
+
 @dataclass
 class _Run:
     cutoff_ns: int
@@ -75,6 +84,11 @@ class Collector:
         self._memory = memory
         self._spill = spill
         self._stop = threading.Event()
+        self._progress = _Progress()
+
+    def progress(self) -> dict[str, Any]:
+        """How far the run under way is; from any thread."""
+        return asdict(self._progress)
 
     def stop(self) -> None:
         """End the run that is under way, and each that begins."""
@@ -86,6 +100,7 @@ class Collector:
         ServiceError ``collection_stopped`` when that could do harm: then nothing was removed.
         """
         began = time.monotonic()
+        self._progress = _Progress()
         self._refuse_forgetful()
         # A power cut must not bring a manifest back whose chunks are gone.
         self._store.sync()
@@ -93,7 +108,9 @@ class Collector:
         marked = Marked(self._spill)
         try:
             self._mark(run, marked)
-            for folder in self._store.folders():
+            folders = list(self._store.folders())
+            for number, folder in enumerate(folders):
+                self._progress = _Progress("chunks", number, len(folders))
                 with self._pace(run):
                     self._sweep(run, marked, folder)
             self._note(run, marked)
@@ -116,6 +133,7 @@ class Collector:
         seen: set[Path] = set()
         while new := [path for path in self._list() if path not in seen]:
             for path in new:
+                self._progress = _Progress("manifests", len(seen), len(seen) + len(new))
                 with self._pace(run):
                     self._mark_one(run, marked, path)
                 seen.add(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 
 PRUNE, COLLECTION, SCRUB = "prune", "collection", "scrub"
 _PROMISES = "promises"
+_BEGUN = "begun/"
 _DAY = 86400.0
 _HOUR = 3600.0
 _T = TypeVar("_T")
@@ -57,6 +59,16 @@ class Records:
         """Load them."""
         self._rows = rows
         self._known = rows.load()
+        # When a work was begun that an earlier process did not end, in seconds since the epoch.
+        self.cut_off: dict[str, float] = {
+            key.removeprefix(_BEGUN): body["at"]
+            for key, body in self._known.items()
+            if key.startswith(_BEGUN)
+        }
+
+    async def begin(self, work: str) -> None:
+        """Note that a work was begun, so that its outcome is missed if there is none."""
+        await self._rows.put(f"{_BEGUN}{work}", {"at": time.time()})
 
     def of(self, work: str) -> dict[str, Any] | None:
         """The last outcome of a work, with its time."""
@@ -73,7 +85,8 @@ class Records:
         done_at = now if problem is None else self.done_at(work)
         body = {"at": now, "done_at": done_at, "problem": problem} | outcome
         self._known[work] = body
-        await self._rows.put(work, body)
+        self.cut_off.pop(work, None)
+        await self._rows.put(work, body, drop=[f"{_BEGUN}{work}"])
         return body
 
 
@@ -189,7 +202,18 @@ class Upkeep:
         self._take(COLLECTION)
         return await self._taken(COLLECTION, self._collect())
 
+    def begin_collect(self) -> None:
+        """Begin to free what nobody names; its outcome is among the records."""
+        self._take(COLLECTION)
+        collecting = self._taken(COLLECTION, self._collect())
+        self._spawn(self._quietly(COLLECTION, lambda: collecting))
+
+    def progress(self) -> dict[str, Any] | None:
+        """How far the collection under way is; None: there is none."""
+        return self._collector.progress() if self.is_under_way(COLLECTION) else None
+
     async def _collect(self) -> dict[str, Any]:
+        await self.records.begin(COLLECTION)
         begins, now = self._traffic.begins(), time.time()
         self._let_go(set(begins))
         cutoff = cutoff_of(
@@ -205,6 +229,9 @@ class Upkeep:
         except ServiceError as error:
             log.error("%s", error.message)
             await self.records.put(COLLECTION, error.message)
+            raise
+        except (OSError, sqlite3.Error) as error:
+            await self.records.put(COLLECTION, f"It failed: {error}.")
             raise
         return await self.records.put(COLLECTION, None, **outcome)
 

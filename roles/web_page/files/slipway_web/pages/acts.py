@@ -75,7 +75,8 @@ async def _show(ask: Ask, act: Act, status: int = 200, problem: str = "") -> Res
 
 
 def _about(ask: Ask, act: Act) -> dict[str, str]:
-    return {key: ask.fields.one(key) for key in act.about}
+    # As it was said: a file's name may end with a space.
+    return {key: ask.fields.raw(key) for key in act.about}
 
 
 def _name(ask: Ask, act: Act) -> str:
@@ -176,6 +177,28 @@ async def _collect(ask: Ask) -> str:
     return "/store"
 
 
+async def _fetch(ask: Ask) -> str:
+    said = {"kind": "file", "partition": ask.fields.one("partition")}
+    return await _take_out(ask, said | {"path": ask.fields.raw("path")})
+
+
+async def _export(ask: Ask) -> str:
+    said = {key: ask.fields.one(key) for key in ("disk", "format")}
+    degraded = {"allow_degraded": ask.fields.one("degraded") == "yes"}
+    return await _take_out(ask, {"kind": "disk"} | said | degraded)
+
+
+async def _take_out(ask: Ask, said: dict[str, Any]) -> str:
+    image, version = ask.fields.one("image"), ask.fields.one("version")
+    made = await ask.act("POST", path("images", image, version, "downloads"), said)
+    return f"/downloads/{made['id']}"
+
+
+async def _remove_download(ask: Ask) -> str:
+    await ask.act("DELETE", path("downloads", ask.fields.one("download")))
+    return "/downloads"
+
+
 def _of_schedule(verb: str) -> Callable[[Ask], Awaitable[str]]:
     async def do(ask: Ask) -> str:
         name, until = ask.fields.one("schedule"), ask.fields.one("text")
@@ -229,12 +252,22 @@ ACTS: dict[str, Act] = {
             "Its token dies at once; what the PC does at that moment ends unfinished.",
             ("session",), subjects.session, _end_session),
         Act("check", "operator", "Check a version",
-            "Each of its chunks is read now. The page comes back when that is done: minutes, if it "
-            "is large.",
+            "Each of its chunks is read now, in the background. Its page shows how that goes and "
+            "what it found.",
             _OF_A_VERSION, subjects.version, _check),
+        Act("fetch", "operator", "Fetch a file",
+            "It is read out of the image. Its page shows when it is ready to be saved.",
+            (*_OF_A_VERSION, "partition", "path"), subjects.file, _fetch),
+        Act("export", "operator", "Export a disk",
+            "The disk is made to one file that other programs know. Its page shows how that goes, "
+            "and when it is ready to be saved.",
+            (*_OF_A_VERSION, "disk", "format", "degraded"), subjects.disk, _export),
+        Act("remove-download", "operator", "Remove a download",
+            "It is removed from the server; one that is being made ends.",
+            ("download",), subjects.download, _remove_download),
         Act("collect", "admin", "Collect",
-            "What no version names and nobody was promised lately is freed. The page comes back "
-            "when that is done.",
+            "What no version names and nobody was promised lately is freed, in the background. The "
+            "store's page shows how that goes.",
             (), subjects.upkeep, _collect),
         Act("boot", "operator", "Boot into an item once",
             "The next boot of the PC leads there, and the one after that to its menu again.",
@@ -252,8 +285,8 @@ ACTS: dict[str, Act] = {
             "Nothing more is ordered in the window that is open, or nothing in the next.",
             ("schedule",), subjects.schedule, _of_schedule("skip")),
         Act("approve", "admin", "Approve a registration",
-            "It is noted. On the controller, register.yml -e approve=decided writes the inventory "
-            "and tells the PC.",
+            "It is noted. register.yml -e approve=decided writes the inventory and tells the PC: "
+            "on the controller, or by itself where web_page_approve_locally says so.",
             ("id",), subjects.registration, _approve,
             "Name of the machine (empty: the one above)"),
         Act("refuse", "admin", "Refuse a registration", "The PC is sent away.",

@@ -65,7 +65,37 @@ async def show(ask: Ask) -> Response:
 async def show_version(ask: Ask) -> Response:
     """One version."""
     image, version = await find(ask, ask.at("image"), ask.at("version"))
-    return ask.show("version.html", image=image, version=version)
+    reference = f"{image['name']}@{version['version']}"
+    return ask.show(
+        "version.html",
+        image=image,
+        version=version,
+        reference=reference,
+        check=await check_of(ask, reference),
+        **await _contents(ask, version, image["name"]),
+    )
+
+
+async def _contents(ask: Ask, version: dict[str, Any], image: str) -> dict[str, Any]:
+    """Disks with their partitions, and who names the version."""
+    try:
+        return dict(await ask.get(path("images", image, version["version"], "contents")))
+    except Refused:
+        # A manifest that can't be read: the page says so, and shows what was known before.
+        return {"disks": [], "named": []}
+
+
+async def check_of(ask: Ask, reference: str) -> dict[str, Any] | None:
+    """How the check of a version goes, or what the last one found; None: none was ordered."""
+    found = await ask.get(path("images", *reference.partition("@")[::2], "check"))
+    return _checked(found["check"])
+
+
+def _checked(check: dict[str, Any] | None) -> dict[str, Any] | None:
+    if check is None:
+        return None
+    total = check["bytes_total"]
+    return check | {"percent": int(100 * check["bytes_done"] / total) if total else 0}
 
 
 async def find(ask: Ask, name: str, version: str) -> tuple[dict[str, Any], dict[str, Any]]:

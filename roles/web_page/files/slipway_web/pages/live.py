@@ -6,13 +6,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import ClassVar
 
 from fastapi import Response
 from fastapi.responses import StreamingResponse
 
 from ..asking import COOKIE, Ask
+from ..config import Role
 from ..service import Refused, ServiceDown, path
+from . import downloads, files
+from .images import check_of
 from .jobs import running_now, state_of
 
 _TICK_SECONDS = 1.0
@@ -21,6 +25,7 @@ _LONGEST_SECONDS = 600.0
 _QUIET_SECONDS = 15.0
 _MOST = 300
 _Parts = dict[str, str]
+_Wanted = Callable[[Ask], Awaitable[_Parts]]
 
 
 class _Streams:
@@ -65,13 +70,11 @@ def _still_signed_in(ask: Ask) -> bool:
 
 async def _now(ask: Ask) -> _Parts:
     """The parts of the page as they are now; twenty tabs cost what one does."""
-    job, part = ask.fields.one("job"), ask.fields.one("part")
-    wanted: Callable[[Ask], Awaitable[_Parts]] = _nothing
-    if job:
-        wanted = _job
-    elif part == "running":
-        wanted = _running
-    return await _shared(f"{wanted.__name__} {job}", lambda: _parts(ask, wanted))
+    for name, (role, wanted) in _WANTED.items():
+        if ask.fields.one(name) and ask.user.may(role):
+            return await _shared(f"{name} {ask.fields.all()}", partial(_parts, ask, wanted))
+    wanted = _OF_PAGES.get(ask.fields.one("part"), _nothing)
+    return await _shared(wanted.__name__, partial(_parts, ask, wanted))
 
 
 async def _shared(key: str, make: Callable[[], Awaitable[_Parts]]) -> _Parts:
@@ -85,7 +88,7 @@ async def _shared(key: str, make: Callable[[], Awaitable[_Parts]]) -> _Parts:
     return await asyncio.shield(_Streams.made[key][1])
 
 
-async def _parts(ask: Ask, wanted: Callable[[Ask], Awaitable[_Parts]]) -> _Parts:
+async def _parts(ask: Ask, wanted: _Wanted) -> _Parts:
     ask.stale = None
     try:
         found = await wanted(ask)
@@ -111,6 +114,40 @@ async def _job(ask: Ask) -> _Parts:
 
 async def _running(ask: Ask) -> _Parts:
     return {"running": ask.part("running.html", running=await running_now(ask))}
+
+
+async def _check(ask: Ask) -> _Parts:
+    reference = ask.fields.one("check")
+    found = await check_of(ask, reference)
+    return (
+        {}
+        if found is None
+        else {"check": ask.part("check_state.html", check=found, reference=reference)}
+    )
+
+
+async def _store(ask: Ask) -> _Parts:
+    return {"upkeep": ask.part("upkeep_state.html", upkeep=await ask.get(path("upkeep")))}
+
+
+async def _download(ask: Ask) -> _Parts:
+    found = await downloads.state_of(ask, ask.fields.one("download"))
+    return {"download": ask.part("download_state.html", download=found)}
+
+
+async def _files(ask: Ask) -> _Parts:
+    image, _, version = ask.fields.one("files").partition("@")
+    return {"files": ask.part("files_list.html", **await files.state_of(ask, image, version))}
+
+
+# What a page may follow: something that it names, for whom, or what goes on as a whole.
+_WANTED: dict[str, tuple[Role, _Wanted]] = {
+    "job": ("viewer", _job),
+    "check": ("viewer", _check),
+    "download": ("operator", _download),
+    "files": ("operator", _files),
+}
+_OF_PAGES: dict[str, _Wanted] = {"running": _running, "store": _store}
 
 
 def _event(name: str, text: str) -> str:

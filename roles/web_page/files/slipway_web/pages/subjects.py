@@ -9,6 +9,7 @@ from .. import words
 from ..asking import Ask
 from ..forms import FormError
 from ..service import path
+from .downloads import state_of
 from .images import find
 
 Facts = dict[str, Any]
@@ -90,6 +91,38 @@ async def item(ask: Ask) -> Facts:
         raise FormError("Its menu has no such item.")
     return {"Machine": machine["name"], "Item": wanted,
             "Instead of": machine["armed"] or "its menu"}  # fmt: skip
+
+
+async def file(ask: Ask) -> Facts:
+    """A file of a version."""
+    image, version = ask.fields.one("image"), ask.fields.one("version")
+    where = {"partition": ask.fields.one("partition"), "path": ask.fields.raw("path")}
+    found = await ask.get(path("images", image, version, "files"), **where)
+    if found["state"] != "read" or found["kind"] != "file":
+        raise FormError(f"{where['path']} is no file, or is still being read.")
+    return {"Image": f"{image}@{version}", "Partition": found["partition"], "File": found["path"],
+            "Size": words.size(found["size"]), "Modified": found["modified"]}  # fmt: skip
+
+
+async def disk(ask: Ask) -> Facts:
+    """A disk of a version."""
+    image, version = await find(ask, ask.fields.one("image"), ask.fields.one("version"))
+    for each in version["disks"]:
+        if each["id"] == ask.fields.one("disk"):
+            return {"Image": f"{image['name']}@{version['version']}", "Disk": each["id"],
+                    "Model": each["model"], "Serial number": each["serial"],
+                    "Size": words.size(each["size"]), "Used": words.size(each["bytes"]),
+                    "Format": ask.fields.one("format"),
+                    "Could not be read": words.size(version["unreadable"])
+                    if version["degraded"] else ""}  # fmt: skip
+    raise FormError("The version has no such disk.")
+
+
+async def download(ask: Ask) -> Facts:
+    """What was taken out of a version."""
+    found = await state_of(ask, ask.fields.one("download"))
+    return {"Image": f"{found['image']}@{found['version']}", "What": found["what"],
+            "State": found["state"], "By": found["by"]}  # fmt: skip
 
 
 async def upkeep(ask: Ask) -> Facts:

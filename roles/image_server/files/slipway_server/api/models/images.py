@@ -30,6 +30,23 @@ class ImageCheck(BaseModel):
     problem_count: int
 
 
+class OrderedCheck(ImageCheck):
+    """A read-through that somebody ordered."""
+
+    state: Literal["running", "sound", "broken", "cut off"] = Field(  # type: ignore[assignment]
+        description="cut off: the service was ended meanwhile"
+    )
+    by: str
+    began: str
+    ended: str | None
+
+
+class LastCheck(BaseModel):
+    """The one that is under way, or else the last; null: none was ordered."""
+
+    check: OrderedCheck | None
+
+
 class Query(Strict):
     """Which of these chunks are missing?"""
 

@@ -162,6 +162,14 @@ class Work(BaseModel):
     problem: str | None
 
 
+class Progress(BaseModel):
+    """How far a collection is: it reads manifests, then looks at folders of chunks."""
+
+    step: str
+    done: int
+    total: int
+
+
 class UpkeepView(BaseModel):
     """What the service did last to look after images; null: nothing yet."""
 
@@ -170,3 +178,7 @@ class UpkeepView(BaseModel):
     scrub: Work | None
     under_way: list[str]
     waits_for: list[str] = Field(description="restores that a scrub under way waits for, in words")
+    progress: Progress | None = Field(description="of the collection under way")
+    cut_off: dict[str, str] = Field(
+        description="when a work was begun that was not ended: the service was, meanwhile"
+    )
