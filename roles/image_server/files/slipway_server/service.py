@@ -40,6 +40,7 @@ from .images.images import Images
 from .images.known import Known
 from .images.labels import Labels
 from .images.memory import Memory
+from .images.newest import NewestGood
 from .images.policy import policy_file
 from .images.pruner import Pruner
 from .images.scrubber import Scrubber
@@ -116,6 +117,7 @@ class Service:
         self.images.alias = self.aliases.target
         labels = Labels(Rows(self._state, "labels"))
         self.catalog = Catalog(self.images, self.memory, labels, self.aliases)
+        self.newest = NewestGood(self.images, self.catalog)
         self._labels = labels
         self.checker = Checker(
             self.store, self.images, self.memory, config.check_threads, config.check_memory_days

@@ -9,15 +9,15 @@ from fastapi import Response
 
 from .. import charts, words
 from ..asking import Ask
-from ..lists import Column, listed
+from ..lists import Column, asked, paged
 from ..service import Refused, path
 
 _COLUMNS = (
-    Column("name", "Machine", lambda row: row["name"]),
-    Column("model", "Model", lambda row: row["model"]),
-    Column("saved", "Last good version", lambda row: (row["saved"] or {}).get("created")),
-    Column("job", "Last job", lambda row: (row["job"] or {}).get("verb")),
-    Column("heard", "Last heard of", lambda row: row["heard"]),
+    Column("name", "Machine"),
+    Column("model", "Model"),
+    Column("saved", "Last good version"),
+    Column("job", "Last job"),
+    Column("heard", "Last heard of"),
 )
 
 
@@ -29,13 +29,9 @@ _LISTED = 20
 
 async def show_all(ask: Ask) -> Response:
     """All machines of this server."""
-    rows = (await ask.get(path("machines")))["machines"]
-    return ask.show("machines.html", list=listed(rows, _COLUMNS, ask.fields, _text, ["mark"]))
-
-
-def _text(row: dict[str, Any]) -> str:
-    saved = (row["saved"] or {}).get("image", "")
-    return " ".join([row["name"], row["model"], saved, row["address"] or "", *row["macs"]])
+    found = await ask.get(path("machines"), **asked(ask.fields))
+    shown = paged(found, found["machines"], _COLUMNS, ask.fields, ["mark"])
+    return ask.show("machines.html", list=shown)
 
 
 async def show(ask: Ask) -> Response:

@@ -108,25 +108,23 @@ async def _pinned(ask: Ask, image: str, machines: tuple[str, ...]) -> str:
 
 
 async def _rows(ask: Ask, wanted: Wanted) -> list[dict[str, Any]]:
-    known = {each["name"]: each for each in (await ask.get(path("machines")))["machines"]}
     # Not all at once: others look at their pages meanwhile.
     gate = asyncio.Semaphore(4)
 
     async def row(name: str) -> dict[str, Any]:
         async with gate:
-            return await _row(ask, wanted, name, known.get(name))
+            return await _row(ask, wanted, name)
 
     return list(await asyncio.gather(*map(row, wanted.machines)))
 
 
-async def _row(
-    ask: Ask, wanted: Wanted, name: str, machine: dict[str, Any] | None
-) -> dict[str, Any]:
-    made: dict[str, Any] = {"name": name, "machine": machine, "image": "", "why": "", "disks": []}
+async def _row(ask: Ask, wanted: Wanted, name: str) -> dict[str, Any]:
+    made: dict[str, Any] = {"name": name, "machine": None, "image": "", "why": "", "disks": []}
     try:
+        made["machine"] = machine = await ask.get(path("machines", name))
         made["image"] = (await ask.act("GET", path("plan"), **wanted.of(name)))["image"] or ""
         if wanted.verb == "restore":
-            made["disks"] = disks_of(await ask.get(path("machines", name)))
+            made["disks"] = disks_of(machine)
     except Refused as error:
         made["why"] = f"{error.message} {error.remedy}"
     return made

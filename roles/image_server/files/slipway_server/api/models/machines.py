@@ -39,9 +39,13 @@ class MachineView(BaseModel):
 
 
 class MachineList(BaseModel):
-    """Machines by name."""
+    """A page of machines, or all of them."""
 
     machines: list[MachineView]
+    found: int = Field(description="how many the filter finds")
+    total: int
+    page: int
+    pages: int
 
 
 class ItemView(BaseModel):
