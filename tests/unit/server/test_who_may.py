@@ -99,8 +99,13 @@ def test_a_token_opens_what_it_is_for_and_nothing_else(
 PAGE = {callers.VIEWER: "viewer", callers.OPERATOR: "operator", callers.ADMIN: "admin"}
 
 
-def as_user(role: str) -> dict[str, str]:
-    return {"Slipway-By": "anna", "Slipway-Role": role, "Slipway-From": "10.77.0.9"}
+def as_user(role: str, groups: str = "*") -> dict[str, str]:
+    return {
+        "Slipway-By": "anna",
+        "Slipway-Role": role,
+        "Slipway-From": "10.77.0.9",
+        "Slipway-Groups": groups,
+    }
 
 
 @pytest.mark.parametrize("role", [*callers.ROLES, "root", ""])

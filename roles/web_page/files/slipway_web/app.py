@@ -41,10 +41,11 @@ Handler = Callable[[Ask], Awaitable[Response]]
 
 @dataclass(frozen=True)
 class Page:
-    """What a route asks of who comes. ``role`` None: anybody."""
+    """What a route asks of who comes. ``role`` None: anybody; ``whole``: no groups."""
 
     role: Role | None
     handler: Handler
+    whole: bool = False
 
 
 PAGES: dict[str, Page] = {
@@ -64,15 +65,15 @@ PAGES: dict[str, Page] = {
     "GET /schedules": Page("viewer", schedules.show_all),
     "GET /schedules/{schedule}": Page("viewer", schedules.show),
     "GET /store": Page("viewer", store.show),
-    "GET /store/rules": Page("viewer", store.rules),
+    "GET /store/rules": Page("viewer", store.rules, whole=True),
     "GET /account": Page("viewer", account.show),
     "POST /account/theme": Page("viewer", account.theme),
     "POST /account/end": Page("viewer", account.end),
-    "GET /audit": Page("admin", audit.show_all),
+    "GET /audit": Page("admin", audit.show_all, whole=True),
     "GET /order": Page("operator", orders.plan),
     "POST /order": Page("operator", orders.order),
     **{
-        f"{method} /act/{name}": Page(act.role, handler)
+        f"{method} /act/{name}": Page(act.role, handler, act.whole)
         for name, act in acts.ACTS.items()
         for method, handler in (("GET", acts.confirm_of(act)), ("POST", acts.do_of(act)))
     },
@@ -121,6 +122,8 @@ def _gate(site: Site, page: Page) -> Callable[[Request], Awaitable[Response]]:
                     return _sign_in_first(ask)
                 if not ask.user.may(page.role):
                     return _wrong_role(ask, page.role)
+                if not ask.user.may(page.role, whole=page.whole):
+                    return _wrong_group(ask)
             return await _admitted(ask, page)
         except FormError as error:
             return ask.trouble(400, str(error), _NOTHING_CHANGED, "Go back and try again.")
@@ -167,6 +170,11 @@ def _sign_in_first(ask: Ask) -> Response:
 def _wrong_role(ask: Ask, role: Role) -> Response:
     message = f"This takes the role {role}; {ask.user.name} is {ask.user.role}."
     return ask.trouble(403, message, _NOTHING_CHANGED, "Ask somebody who has that role.")
+
+
+def _wrong_group(ask: Ask) -> Response:
+    message = f"This is for who looks after all machines; {ask.user.name} has groups."
+    return ask.trouble(403, message, _NOTHING_CHANGED, "Ask somebody who has none.")
 
 
 def _foreign(ask: Ask) -> Response:

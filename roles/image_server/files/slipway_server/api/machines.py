@@ -20,6 +20,7 @@ from .common import ServiceDep, refusals
 from .listing import Asked, listed
 from .models import machines as models
 from .models.common import MachineName
+from .reach import ReachDep
 
 page = APIRouter(prefix="/v1")
 
@@ -61,9 +62,12 @@ _SORTED_BY: dict[str, Callable[[_Row], Any]] = {
 
 
 @page.get("/machines", response_model=models.MachineList, responses=refusals())
-async def list_machines(asked: Annotated[Asked, Parameter()], service: ServiceDep) -> Any:
+async def list_machines(
+    asked: Annotated[Asked, Parameter()], reach: ReachDep, service: ServiceDep
+) -> Any:
     """Machines that have a menu: all of them by name, unless something else is asked for."""
     menus, saved = await service.run(_in_files, service)
+    menus = [menu for menu in menus if reach.has(menu.machine)]
     rows = await service.run(
         _rows, menus, saved, _last(service.jobs.all()), _last(service.sessions.all())
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import os
+import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from slipway.format.names import check_mac, check_name, parse_image_ref
 
 from ..base import documents
 from ..base.errors import ServiceError
-from ..base.names import ITEM_PATTERN
+from ..base.names import GROUP_PATTERN, ITEM_PATTERN
 from ..registrations.registration import Identity, apart, may_be, useful_serial, useful_uuid
 from .actions import ACTIONS
 from .passwords import PasswordHash
@@ -36,6 +37,7 @@ _MAX_TITLE = 200
 # Two changes of a folder within so long may look like one.
 _TICK_NS = 10**9
 _LOOK_SECONDS = 10.0
+_GROUP = re.compile(GROUP_PATTERN)
 _Stamp = tuple[int, int, int]
 
 
@@ -66,6 +68,8 @@ class MachineMenu:
     keymap: str = ""
     # Ids of items that the boot loader starts by itself.
     others: tuple[str, ...] = ()
+    # Of the inventory.
+    groups: tuple[str, ...] = ()
 
     @property
     def all_items(self) -> list[str]:
@@ -223,6 +227,11 @@ def _title(value: object) -> str:
     return "".join(char for char in text if char.isprintable())[:_MAX_TITLE]
 
 
+def _groups(names: list[str]) -> list[str]:
+    """Those that a user of the page can have: another one costs the machine nothing."""
+    return [each for each in names if _GROUP.fullmatch(each)]
+
+
 _Id = Annotated[str, Field(pattern=f"^{ITEM_PATTERN}$")]
 
 
@@ -271,6 +280,7 @@ class _File(_Part):
     uuid: Annotated[str, AfterValidator(_uuid)] | None = None
     serial: Annotated[str, AfterValidator(_serial)] | None = None
     keymap: Annotated[str, Field(pattern="^[A-Za-z0-9_-]{0,40}$")] = ""
+    groups: Annotated[list[str], AfterValidator(_groups)] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _told_apart(self) -> Self:
@@ -284,7 +294,14 @@ class _File(_Part):
         others = tuple(self.others)
         pin = Identity((), self.uuid, self.serial) if self.uuid or self.serial else None
         return MachineMenu(
-            self.machine, tuple(self.macs), items, self.address, pin, self.keymap, others
+            self.machine,
+            tuple(self.macs),
+            items,
+            self.address,
+            pin,
+            self.keymap,
+            others,
+            tuple(self.groups),
         )
 
 

@@ -24,7 +24,7 @@ _Parts = dict[str, str]
 
 
 class _Streams:
-    """How many there are, and what was made for any of them: all see the same."""
+    """How many there are, and what was made for any of them that sees the same."""
 
     count = 0
     made: ClassVar[dict[str, tuple[float, asyncio.Task[_Parts]]]] = {}
@@ -71,7 +71,9 @@ async def _now(ask: Ask) -> _Parts:
         wanted = _job
     elif part == "running":
         wanted = _running
-    return await _shared(f"{wanted.__name__} {job}", lambda: _parts(ask, wanted))
+    # Others may not see what who has other groups sees.
+    key = f"{wanted.__name__} {job} {ask.user.groups}"
+    return await _shared(key, lambda: _parts(ask, wanted))
 
 
 async def _shared(key: str, make: Callable[[], Awaitable[_Parts]]) -> _Parts:
