@@ -23,7 +23,8 @@ from ..unit.server.choosing import password_hash
 from ..web.conftest import CHROMIUM
 from .control import SPACE, admin, plug_in, versions
 
-pytestmark = pytest.mark.slow
+# It may build the lab, configures it three times, and boots a PC four times.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 BOOT_SECONDS = 300
 JOB_SECONDS = 900
 PASSWORD = "in the lab, by clicks"

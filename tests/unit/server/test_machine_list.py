@@ -28,9 +28,9 @@ def names(found: dict[str, Any]) -> list[str]:
     return [each["name"] for each in found["machines"]]
 
 
-def machine_with_menu(service: Service, name: str, number: int) -> str:
+def machine_with_menu(service: Service, name: str, number: int, *groups: str) -> str:
     mac = f"52:54:00:11:{number >> 8:02x}:{number & 255:02x}"
-    write_menu(service, name, [mac], [item("backup", "backup", image=name)])
+    write_menu(service, name, [mac], [item("backup", "backup", image=name)], groups=[*groups])
     return mac
 
 
@@ -65,6 +65,25 @@ def test_a_list_is_filtered_sorted_and_cut_where_it_is(own_service: Callable[...
     assert names(listed(service, sort="nonsense", page=1)) == sorted(macs)[:100]
     for wrong in ({"page": 0}, {"page": "x"}, {"q": "x" * 201}):
         assert ask(service, "GET", "/v1/machines", params=wrong).json()["error"] == "bad_request"
+
+
+def test_a_list_of_a_group(own_service: Callable[..., Service]) -> None:
+    service = own_service()
+    for number in range(6):
+        machine_with_menu(service, f"pc{number}", number, f"room_{number % 2}", "school", "a b")
+    one = listed(service, group="room_1", page=1)
+    assert names(one) == ["pc1", "pc3", "pc5"]
+    assert [one[key] for key in ("found", "total", "pages")] == [3, 6, 1]
+    # What can be no group of a user costs the machine nothing.
+    assert one["groups"] == ["room_0", "room_1", "school"]
+    assert one["machines"][0]["groups"] == ["room_1", "school"]
+    assert names(listed(service, group="room_1", q="pc3")) == ["pc3"]
+    for nobodys in ("room_9", "ROOM_1", "room"):
+        assert names(listed(service, group=nobodys)) == []
+    found = ask(service, "GET", "/v1/machines", groups="room_0").json()
+    assert (names(found), found["groups"]) == (["pc0", "pc2", "pc4"], ["room_0", "school"])
+    there = ask(service, "GET", "/v1/machines?group=room_1", groups="room_0").json()
+    assert (there["machines"], there["total"]) == ([], 3)
 
 
 def test_what_was_saved_is_as_it_is_now(own_service: Callable[..., Service]) -> None:

@@ -35,6 +35,7 @@ def test_a_machine_is_shown_with_what_was_saved_of_it(own_service: Callable[...,
     assert shown(service, pc.name) | {"macs": []} == {
         "name": pc.name,
         "macs": [],
+        "groups": [],
         "address": None,
         "saved": None,
         "job": None,

@@ -4,17 +4,20 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from slipway_web.api import API
 from slipway_web.app import PAGES
 from slipway_web.config import ConfigError, load
 
-from ..server.choosing import password_hash
+from ..server.choosing import item, password_hash, write_menu
 from ..server.test_groups import ROUTES, Room, World, make_world
-from .conftest import PASSWORDS, Browser, Page
+from .conftest import PASSWORDS, Browser, Page, forms
+from .front import Front
 from .test_api import ask, hash_of
 
 ROOMS = {"greta": ["room_a"], "anna": None}
@@ -181,3 +184,49 @@ def test_groups_that_can_not_be_are_refused(tmp_path: Path) -> None:
     both = [user | {"groups": ["room_a", "x-1.b"]}, whole]
     path.write_text(json.dumps(base | {"users": both}))
     assert load(path).users[0].groups == ("room_a", "x-1.b")
+
+
+def test_the_machines_of_a_group_are_filtered_and_marked_by_name(page: Page) -> None:
+    service = page.service
+    wide = [f"{'wide-room-' * 5}pc{number:03}" for number in range(150)]
+    for number, name in enumerate(wide):
+        card = f"52:54:00:98:{number >> 8:02x}:{number & 255:02x}"
+        write_menu(service, name, [card], [item("backup", "backup", image=name)], groups=["wide"])
+    anna = browser_of(page, "anna")
+    shown = anna.get("/machines?group=wide&sort=-name")
+    assert "150 of" in shown.text and "canary" not in shown.text
+    assert "<option selected>wide</option>" in shown.text
+    assert shown.text.count('name="machine"') == 100 and " checked" not in shown.text
+    # Links keep the group, and so does a sort.
+    assert "page=2&amp;group=wide" in shown.text and "?sort=model&amp;group=wide" in shown.text
+    every = anna.get("/machines?group=wide&mark=found&page=2")
+    named = set(re.findall(r'name="machine" value="([^"]+)"', every.text))
+    assert named == set(wide) and every.text.count(" checked") == 50
+    assert "100 on other pages are marked, too." in every.text
+    query = "&".join(f"machine={name}" for name in sorted(named))
+    plan = anna.get(f"/order?verb=wake&{query}")
+    sent = dict.fromkeys(
+        value for _, action, hidden in forms(plan) if action == "/order"
+        for key, value in hidden if key == "machine"
+    )  # fmt: skip
+    assert set(sent) == set(wide), "the form names them, and has no filter"
+    # Who comes to the group between plan and order is not ordered for.
+    write_menu(service, "late-pc", ["52:54:00:98:ff:01"], [], groups=["wide"])
+    done = anna.send(plan, "/order")
+    assert done.text.count("queued") == 150 and "late-pc" not in done.text
+    assert "Mark all" not in anna.get("/machines?group=nobodys").text
+    assert anna.get("/machines?group=" + "x" * 300).status_code == 200
+
+
+def test_two_hundred_names_go_through_nginx(page: Page, tmp_path: Path) -> None:
+    front = Front(page, tmp_path)
+    try:
+        query = "&".join(f"machine={'n' * 59}{number:04}" for number in range(200))
+        said = httpx.get(f"{front.url}/order?verb=wake&{query}", verify=False)
+        assert said.headers["location"] == "/sign-in?next=/order"
+        cookie = browser_of(page, "anna").cookies["__Host-slipway"]
+        headers = {"Cookie": f"__Host-slipway={cookie}"}
+        plan = httpx.get(f"{front.url}/order?verb=wake&{query}", headers=headers, verify=False)
+        assert (plan.status_code, plan.text.count("This server has no menu")) == (200, 200)
+    finally:
+        front.close()

@@ -78,6 +78,7 @@ PAGES: dict[str, Page] = {
         for method, handler in (("GET", acts.confirm_of(act)), ("POST", acts.do_of(act)))
     },
 }
+_MOST_QUERY = 1000
 _NOTHING_CHANGED = "Nothing was changed."
 
 
@@ -164,6 +165,8 @@ def _sign_in_first(ask: Ask) -> Response:
             401, "You are not signed in any more.", _NOTHING_CHANGED, "Sign in, and do it again."
         )
     query = ask.request.url.query
+    # A line of hundreds of names is more than nginx takes as the head of an answer.
+    query = query if len(query) <= _MOST_QUERY else ""
     return go("/sign-in?next=" + quote(ask.request.url.path + (f"?{query}" if query else "")))
 
 

@@ -85,7 +85,7 @@ def listed(
 def asked(fields: Fields, kept: Sequence[str] = ()) -> dict[str, str]:
     """What to ask the service for, of a list that it pages itself."""
     query = _query(fields, kept)
-    return {"q": query["q"], "sort": query["sort"][:20], "page": str(_page(query))}
+    return query | {"sort": query["sort"][:20], "page": str(_page(query))}
 
 
 def paged(

@@ -8,6 +8,7 @@ from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter
 from fastapi import Query as Parameter
+from pydantic import Field
 
 from ..base.errors import ServiceError
 from ..base.times import iso
@@ -23,6 +24,12 @@ from .models.common import MachineName
 from .reach import ReachDep
 
 page = APIRouter(prefix="/v1")
+
+
+class _Asked(Asked):
+    """A part of the list of machines."""
+
+    group: Annotated[str, Field(max_length=63, description="of the inventory")] = ""
 
 
 class _Row(NamedTuple):
@@ -63,16 +70,20 @@ _SORTED_BY: dict[str, Callable[[_Row], Any]] = {
 
 @page.get("/machines", response_model=models.MachineList, responses=refusals())
 async def list_machines(
-    asked: Annotated[Asked, Parameter()], reach: ReachDep, service: ServiceDep
+    asked: Annotated[_Asked, Parameter()], reach: ReachDep, service: ServiceDep
 ) -> Any:
     """Machines that have a menu: all of them by name, unless something else is asked for."""
     menus, saved = await service.run(_in_files, service)
     menus = [menu for menu in menus if reach.has(menu.machine)]
+    groups, total = sorted({group for menu in menus for group in menu.groups}), len(menus)
+    if asked.group:
+        menus = [menu for menu in menus if asked.group in menu.groups]
     rows = await service.run(
         _rows, menus, saved, _last(service.jobs.all()), _last(service.sessions.all())
     )
     found = await service.run(listed, rows, asked, _SORTED_BY, lambda row: row.text)
-    return found.said() | {"machines": [_shown(row) for row in found.rows]}
+    shown = [_shown(row) for row in found.rows]
+    return found.said() | {"machines": shown, "groups": groups, "total": total}
 
 
 @page.get(
@@ -133,6 +144,7 @@ def _shown(row: _Row) -> dict[str, Any]:
     return {
         "name": menu.machine,
         "macs": list(menu.macs),
+        "groups": list(menu.groups),
         "address": menu.address,
         "saved": None
         if saved is None

@@ -9,7 +9,7 @@ from fastapi import Response
 
 from .. import charts, words
 from ..asking import Ask
-from ..lists import Column, asked, paged
+from ..lists import ROWS, Column, Listing, asked, paged
 from ..service import Refused, path
 
 _COLUMNS = (
@@ -23,15 +23,35 @@ _COLUMNS = (
 
 # So many backups are drawn.
 _SHOWN = 30
+# So many may be marked.
+MOST = 200
 # So many jobs and sessions are listed, the newest first.
 _LISTED = 20
 
 
 async def show_all(ask: Ask) -> Response:
     """All machines of this server."""
-    found = await ask.get(path("machines"), **asked(ask.fields))
-    shown = paged(found, found["machines"], _COLUMNS, ask.fields, ["mark"])
-    return ask.show("machines.html", list=shown)
+    wanted = asked(ask.fields, ["group"])
+    wanted["group"] = wanted["group"][:63]
+    found = await ask.get(path("machines"), **wanted)
+    shown = paged(found, found["machines"], _COLUMNS, ask.fields, ["group", "mark"])
+    return ask.show(
+        "machines.html",
+        list=shown,
+        groups=found["groups"],
+        elsewhere=await _marked_elsewhere(ask, shown, wanted),
+        most=MOST,
+    )
+
+
+async def _marked_elsewhere(ask: Ask, shown: Listing, wanted: dict[str, str]) -> list[str]:
+    """The names on the list's other pages, where all that were found are marked."""
+    if shown.query["mark"] != "found" or not ROWS < shown.found <= MOST:
+        return []
+    del wanted["page"]
+    here = {row["name"] for row in shown.rows}
+    found = (await ask.get(path("machines"), **wanted))["machines"]
+    return [each["name"] for each in found if each["name"] not in here]
 
 
 async def show(ask: Ask) -> Response:

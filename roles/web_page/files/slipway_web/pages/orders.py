@@ -13,11 +13,10 @@ from ..asking import Ask, go
 from ..forms import FormError
 from ..plans import digest_of, same
 from ..service import Refused, path
-from .machines import disks_of
+from .machines import MOST, disks_of
 
 VERBS = ("backup", "verify", "wake", "restore")
 AFTER = ("as_found", "poweroff", "reboot")
-_MOST = 200
 
 
 @dataclass(frozen=True)
@@ -78,10 +77,8 @@ async def _wanted(ask: Ask) -> Wanted:
         raise FormError("There is no such verb.")
     if not machines:
         raise FormError("No machine is selected. Mark some in the list of machines.")
-    if len(machines) > _MOST:
-        raise FormError(
-            f"{len(machines)} machines are selected; at most {_MOST} are taken at once."
-        )
+    if len(machines) > MOST:
+        raise FormError(f"{len(machines)} machines are selected; at most {MOST} are taken at once.")
     if verb == "restore":
         image = await _pinned(ask, image, machines)
     return Wanted(verb, machines, "" if verb == "wake" else image, after)

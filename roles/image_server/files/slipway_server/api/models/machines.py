@@ -30,6 +30,7 @@ class MachineView(BaseModel):
 
     name: str
     macs: list[str]
+    groups: list[str] = Field(description="of the inventory")
     address: str | None = Field(description="that the inventory fixed")
     saved: SavedView | None
     job: LastJob | None
@@ -46,6 +47,7 @@ class MachineList(BaseModel):
     total: int
     page: int
     pages: int
+    groups: list[str] = Field(description="all groups that there are, whatever is asked for")
 
 
 class ItemView(BaseModel):
