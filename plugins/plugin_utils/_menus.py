@@ -64,6 +64,8 @@ class MachineMenu:
     address: str = ""
     # What the inventory knows it by.
     marks: Marks = field(default_factory=lambda: Marks(()))
+    # Of the inventory, but for that of all machines.
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -243,6 +245,8 @@ def service_text(machine: MachineMenu, shares: bool = False) -> str:
         document["address"] = machine.address
     if machine.menu.keyboard != DEFAULT:
         document["keymap"] = LAYOUTS[machine.menu.keyboard].keymap
+    if machine.groups:
+        document["groups"] = list(machine.groups)
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -279,7 +283,8 @@ def _machine(
         raise SlipwayError(f"{name}: {failure.message}", failure.remedy, failure.error) from None
     said = {key: data[key] for key in KEYS if key in data}
     menu = parse(said, name, _keyboard(variables[name]))
-    return MachineMenu(name, known.macs, menu, address, known)
+    groups = sorted({*map(str, variables[name].get("group_names") or ())} - {"machines"})
+    return MachineMenu(name, known.macs, menu, address, known, tuple(groups))
 
 
 def _fixed_address(variables: Mapping[str, Any]) -> str:

@@ -83,6 +83,13 @@ def test_the_service_knows_the_fixed_address() -> None:
     assert "pc1: machine_ip '192.168.1' is no address" in problem
 
 
+def test_the_service_knows_the_groups_but_for_that_of_all_machines() -> None:
+    menus = collect({"pc1": pc(1, group_names=["room_3", "machines", "cad"]), "pc2": pc(2)})
+    known = _menus.files(menus, SERVER)["service"]
+    said = [json.loads(each["content"]).get("groups") for each in known.values()]
+    assert said == [["cad", "room_3"], None]
+
+
 def test_every_card_gets_a_script_and_the_service_what_boots_the_environment() -> None:
     items = [
         LOCAL,

@@ -13,11 +13,13 @@ from .choosing import item, make_chooser, order
 from .conftest import Service, cell
 from .test_audit import lines
 from .test_registrations import hardware, report
+from .test_who_may import as_user
 
 
 def ask(service: Service, method: str, path: str, role: str = "admin", **more: Any) -> Any:
-    headers = {"Slipway-By": "anna", "Slipway-Role": role, "Slipway-From": "10.77.0.9"}
-    answer: httpx.Response = service.web.request(method, path, headers=headers, **more)
+    answer: httpx.Response = service.web.request(
+        method, path, headers=as_user(role, more.pop("groups", "*")), **more
+    )
     return answer
 
 
@@ -33,6 +35,7 @@ def test_a_machine_is_shown_with_what_was_saved_of_it(own_service: Callable[...,
     assert shown(service, pc.name) | {"macs": []} == {
         "name": pc.name,
         "macs": [],
+        "groups": [],
         "address": None,
         "saved": None,
         "job": None,

@@ -100,8 +100,13 @@ PAGE = {callers.VIEWER: "viewer", callers.OPERATOR: "operator", callers.ADMIN: "
 FOR_USERS = [line for line, rule in APPS["web"].rules.items() if rule.caller in PAGE]
 
 
-def as_user(role: str) -> dict[str, str]:
-    return {"Slipway-By": "anna", "Slipway-Role": role, "Slipway-From": "10.77.0.9"}
+def as_user(role: str, groups: str = "*") -> dict[str, str]:
+    return {
+        "Slipway-By": "anna",
+        "Slipway-Role": role,
+        "Slipway-From": "10.77.0.9",
+        "Slipway-Groups": groups,
+    }
 
 
 @pytest.mark.parametrize("role", [*callers.ROLES, "root", ""])

@@ -32,6 +32,7 @@ from .front import ROLE, VARS, Front, render
 
 SERVER = yaml.safe_load((ROOT / "roles/image_server/vars/main.yml").read_text())
 ADMIN = {"name": "anna", "role": "admin", "password_hash": password_hash()}
+VIEWER = {"name": "otto", "role": "viewer", "password_hash": password_hash()}
 
 
 def packed() -> dict[str, bytes]:
@@ -167,6 +168,31 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"web_page_approve_locally": True, "said_inventory": "{{ out }}/nobodys"},
         "can't become root without a password",
     ),
+    "group": (
+        {"web_page_users": [ADMIN, VIEWER | {"groups": ["room_3", "room3"]}]},
+        "otto: the inventory has no group room3 (did you mean room_3?)",
+    ),
+    "everygroup": (
+        {"web_page_users": [ADMIN, VIEWER | {"groups": ["machines"]}]},
+        "otto: group machines is every machine: leave groups out",
+    ),
+    "servergroup": (
+        {"web_page_users": [ADMIN, VIEWER | {"groups": ["image_servers"]}]},
+        "otto: group image_servers holds no machine",
+    ),
+    "nogroup": ({"web_page_users": [ADMIN, VIEWER | {"groups": []}]}, "one name or more"),
+    "groupadmin": (
+        {"web_page_users": [ADMIN | {"groups": ["room_3"]}]},
+        "the role admin without groups",
+    ),
+    "tokengroup": (
+        {
+            "web_page_tokens": [
+                {"name": "bot", "role": "admin", "token_hash": "0" * 64, "groups": ["rom_3"]}
+            ]
+        },
+        "bot: the inventory has no group rom_3 (did you mean room_3?)",
+    ),
 }
 
 
@@ -174,11 +200,12 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 def test_what_can_not_be_is_refused_and_the_rest_is_written(tmp_path: Path) -> None:
     hosts: dict[str, Any] = {name: said for name, (said, _) in WRONG.items()}
     hosts["good"] = {
-        "web_page_users": [ADMIN],
+        "web_page_users": [ADMIN, VIEWER | {"groups": ["room_3", "empty"]}],
         "web_page_restores": False,
         "web_page_approve_locally": os.geteuid() == 0,
     }
     inventory = {
+        "machines": {"children": {"room_3": {"hosts": {"pc1": {}}}, "empty": {}}},
         "image_servers": {
             "hosts": hosts,
             "vars": {
@@ -188,7 +215,7 @@ def test_what_can_not_be_is_refused_and_the_rest_is_written(tmp_path: Path) -> N
                 "ansible_python_interpreter": sys.executable,
                 "web_page_users": [ADMIN],
             },
-        }
+        },
     }
     (tmp_path / "hosts.yml").write_text(yaml.safe_dump(inventory))
     (tmp_path / "play.yml").write_text(PLAY)
@@ -212,6 +239,7 @@ def test_what_can_not_be_is_refused_and_the_rest_is_written(tmp_path: Path) -> N
     assert (settings["idle_seconds"], settings["restores"]) == (3600, False)
     if os.geteuid() == 0:
         _is_one_fixed_command(tmp_path)
+    assert [each.get("groups") for each in settings["users"]] == [None, ["room_3", "empty"]]
     folder = tmp_path / "release"
     for path, data in packed().items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)

@@ -47,6 +47,7 @@ from .images.labels import Labels
 from .images.media import MediaFolder
 from .images.media_policy import media_file
 from .images.memory import Memory
+from .images.newest import NewestGood
 from .images.ordered_checks import OrderedChecks
 from .images.policy import policy_file
 from .images.pruner import Pruner
@@ -128,6 +129,7 @@ class Service:
         self.images.alias = self.aliases.target
         labels = Labels(Rows(self._state, "labels"))
         self.catalog = Catalog(self.images, self.memory, labels, self.aliases)
+        self.newest = NewestGood(self.images, self.catalog)
         self._labels = labels
         self.checker = Checker(
             self.store, self.images, self.memory, config.check_threads, config.check_memory_days

@@ -78,7 +78,7 @@ API: dict[str, Role] = {
     "POST /registrations/{key}/wish": "admin",
 }
 _DESCRIPTION = "/v1/openapi.json"
-_OURS = ("slipway-by", "slipway-role", "slipway-from")
+_OURS = ("slipway-by", "slipway-role", "slipway-from", "slipway-groups")
 Handler = Callable[[Request], Awaitable[Response]]
 
 

@@ -43,10 +43,11 @@ Handler = Callable[[Ask], Awaitable[Response]]
 
 @dataclass(frozen=True)
 class Page:
-    """What a route asks of who comes. ``role`` None: anybody."""
+    """What a route asks of who comes. ``role`` None: anybody; ``whole``: no groups."""
 
     role: Role | None
     handler: Handler
+    whole: bool = False
 
 
 PAGES: dict[str, Page] = {
@@ -70,19 +71,20 @@ PAGES: dict[str, Page] = {
     "GET /schedules": Page("viewer", schedules.show_all),
     "GET /schedules/{schedule}": Page("viewer", schedules.show),
     "GET /store": Page("viewer", store.show),
-    "GET /store/rules": Page("viewer", store.rules),
+    "GET /store/rules": Page("viewer", store.rules, whole=True),
     "GET /account": Page("viewer", account.show),
     "POST /account/theme": Page("viewer", account.theme),
     "POST /account/end": Page("viewer", account.end),
-    "GET /audit": Page("admin", audit.show_all),
+    "GET /audit": Page("admin", audit.show_all, whole=True),
     "GET /order": Page("operator", orders.plan),
     "POST /order": Page("operator", orders.order),
     **{
-        f"{method} /act/{name}": Page(act.role, handler)
+        f"{method} /act/{name}": Page(act.role, handler, act.whole)
         for name, act in acts.ACTS.items()
         for method, handler in (("GET", acts.confirm_of(act)), ("POST", acts.do_of(act)))
     },
 }
+_MOST_QUERY = 1000
 _NOTHING_CHANGED = "Nothing was changed."
 
 
@@ -127,6 +129,8 @@ def _gate(site: Site, page: Page) -> Callable[[Request], Awaitable[Response]]:
                     return _sign_in_first(ask)
                 if not ask.user.may(page.role):
                     return _wrong_role(ask, page.role)
+                if not ask.user.may(page.role, whole=page.whole):
+                    return _wrong_group(ask)
             return await _admitted(ask, page)
         except FormError as error:
             return ask.trouble(400, str(error), _NOTHING_CHANGED, "Go back and try again.")
@@ -167,12 +171,19 @@ def _sign_in_first(ask: Ask) -> Response:
             401, "You are not signed in any more.", _NOTHING_CHANGED, "Sign in, and do it again."
         )
     query = ask.request.url.query
+    # A line of hundreds of names is more than nginx takes as the head of an answer.
+    query = query if len(query) <= _MOST_QUERY else ""
     return go("/sign-in?next=" + quote(ask.request.url.path + (f"?{query}" if query else "")))
 
 
 def _wrong_role(ask: Ask, role: Role) -> Response:
     message = f"This takes the role {role}; {ask.user.name} is {ask.user.role}."
     return ask.trouble(403, message, _NOTHING_CHANGED, "Ask somebody who has that role.")
+
+
+def _wrong_group(ask: Ask) -> Response:
+    message = f"This is for who looks after all machines; {ask.user.name} has groups."
+    return ask.trouble(403, message, _NOTHING_CHANGED, "Ask somebody who has none.")
 
 
 def _foreign(ask: Ask) -> Response:

@@ -117,6 +117,7 @@ def said_of(account: Account, request: Request) -> dict[str, str]:
         "Slipway-By": account.name,
         "Slipway-Role": account.role,
         "Slipway-From": address_of(request)[:45],
+        "Slipway-Groups": ",".join(account.groups) if account.groups else "*",
     }
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -22,6 +23,10 @@ from .passwords import PasswordHash
 Role = Literal["viewer", "operator", "admin"]
 # Each may do what those before it may.
 ROLES: tuple[Role, ...] = ("viewer", "operator", "admin")
+
+
+# As the service takes them.
+Group = Annotated[str, Field(pattern="^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$")]
 
 
 class ConfigError(Exception):
@@ -44,10 +49,14 @@ class Account:
     # As the service takes accounts in its audit.
     name: Annotated[str, Field(pattern="^[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}$")]
     role: Role
+    # Of the inventory: it sees and acts on the machines of these alone. None: on all.
+    groups: Annotated[tuple[Group, ...], Field(min_length=1, max_length=100)] | None = field(
+        default=None, kw_only=True
+    )
 
-    def may(self, role: Role) -> bool:
-        """Whether it has that role, or one that may more."""
-        return ROLES.index(self.role) >= ROLES.index(role)
+    def may(self, role: Role, *, whole: bool = False) -> bool:
+        """Whether it has that role, or one that may more; ``whole``: and all machines."""
+        return ROLES.index(self.role) >= ROLES.index(role) and not (whole and self.groups)
 
 
 @dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
@@ -59,8 +68,8 @@ class User(Account):
 
 def _together(users: tuple[User, ...]) -> tuple[User, ...]:
     found = _twice([each.name for each in users])
-    if not any(each.role == "admin" for each in users):
-        found.append("nobody has the role admin")
+    if not any(each.may("admin", whole=True) for each in users):
+        found.append("nobody has the role admin without groups")
     if found:
         raise ValueError("; ".join(found))
     return users

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Lists: filtered, sorted and paged by what stands in the URL, so that a link shows the same."""
+"""Lists: filtered, sorted and paged by what stands in the URL, so that a link shows the same.
+
+A list that may be long comes from the service as the page of it that is shown.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,8 @@ class Column:
 
     key: str
     title: str
-    value: Callable[[Row], Any]
+    # Of a list that the service sorts, nothing.
+    value: Callable[[Row], Any] = lambda _: None
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ def listed(
     kept: Sequence[str] = (),
 ) -> Listing:
     """The rows that ``q`` finds in their ``text``; ``kept`` are other words of the URL."""
-    query = {key: fields.one(key)[:200] for key in ("q", "sort", "page", *kept)}
+    query = _query(fields, kept)
     wanted = query["q"].casefold().split()
     found = [row for row in rows if all(word in text(row).casefold() for word in wanted)]
     for column in columns:
@@ -73,10 +77,43 @@ def listed(
             )
             break
     pages = max(1, -(-len(found) // ROWS))
-    asked = int(query["page"]) if query["page"].isascii() and query["page"].isdigit() else 1
-    page = min(max(asked, 1), pages)
+    page = min(_page(query), pages)
     shown = found[(page - 1) * ROWS : page * ROWS]
     return Listing(shown, len(found), len(rows), page, pages, columns, query)
+
+
+def asked(fields: Fields, kept: Sequence[str] = ()) -> dict[str, str]:
+    """What to ask the service for, of a list that it pages itself."""
+    query = _query(fields, kept)
+    return query | {"sort": query["sort"][:20], "page": str(_page(query))}
+
+
+def paged(
+    answer: dict[str, Any],
+    rows: Sequence[Row],
+    columns: Sequence[Column],
+    fields: Fields,
+    kept: Sequence[str] = (),
+) -> Listing:
+    """A page of a list as the service has answered it."""
+    return Listing(
+        list(rows),
+        answer["found"],
+        answer["total"],
+        answer["page"],
+        answer["pages"],
+        columns,
+        _query(fields, kept),
+    )
+
+
+def _query(fields: Fields, kept: Sequence[str]) -> dict[str, str]:
+    return {key: fields.one(key)[:200] for key in ("q", "sort", "page", *kept)}
+
+
+def _page(query: dict[str, str]) -> int:
+    said = query["page"]
+    return max(1, int(said)) if said.isascii() and said.isdigit() else 1
 
 
 def _sortable(value: Any) -> tuple[bool, bool, Any]:

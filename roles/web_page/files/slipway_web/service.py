@@ -74,23 +74,24 @@ class Service:
         """Nothing is asked yet."""
         self._path = path
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="service")
-        self._known: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], tuple[float, bytes]] = OrderedDict()
 
     async def get(self, path: str, who: Mapping[str, str], /, **query: str) -> Known:
         """Look at something. ServiceDown if that is nothing, not even what it was."""
         target = _target(path, list(query.items()))
-        # Who may look at it was asked before; what is seen is the same for everybody.
+        # Who may look at it was asked before; who has the same groups sees the same.
+        key = (who["Slipway-Groups"], target)
         try:
             status, text = await self._ask("GET", target, who, None, _SECONDS)
         except ServiceDown:
-            if target not in self._known:
+            if key not in self._known:
                 raise
-            since, text = self._known[target]
+            since, text = self._known[key]
             return Known(json.loads(text), since)
         body = _checked(status, text)
         if len(text) <= _LARGEST_KNOWN:
-            self._known[target] = (time.time(), text)
-            self._known.move_to_end(target)
+            self._known[key] = (time.time(), text)
+            self._known.move_to_end(key)
             while len(self._known) > _MOST_KNOWN:
                 self._known.popitem(last=False)
         return Known(body)

@@ -88,6 +88,6 @@ def colour(state: Any) -> str:
 
 def plain(value: Any) -> Any:
     """Text without what turns a line around or acts on whoever copies it."""
-    if type(value) is not str:
+    if type(value) is not str or value.isprintable():
         return value
     return "".join(each if each.isprintable() or each in "\n\t" else "�" for each in value)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from fastapi import Depends, Header, Path
+from fastapi import Depends, Header, Path, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from ..base.errors import ServiceError
@@ -19,6 +19,7 @@ from ..sessions.session import Session
 from ..sessions.verbs import that
 from .audited import NoteDep
 from .common import ServiceDep
+from .reach import GROUPS_PATTERN, measure
 
 _Credentials = HTTPAuthorizationCredentials | None
 _bearer = HTTPBearer(auto_error=False, description="the token that the service gave")
@@ -103,11 +104,15 @@ def _of_the_page(least: str) -> Callable[..., Awaitable[None]]:
         by: Annotated[str, Header(alias="slipway-by", pattern=f"^{ACCOUNT_PATTERN}$")],
         role: Annotated[Literal["viewer", "operator", "admin"], Header(alias="slipway-role")],
         address: Annotated[str, Header(alias="slipway-from", pattern="^[0-9a-f.:]{1,45}$")],
+        groups: Annotated[str, Header(alias="slipway-groups", pattern=GROUPS_PATTERN)],
+        request: Request,
+        service: ServiceDep,
     ) -> None:
-        """The page says who asks, as what, and from where; it alone can connect."""
+        """The page says who asks, as what, from where, and of whose; it alone can connect."""
         note.who, note.role, note.where = by, role, f"page, {address}"
         if ROLES.index(role) < ROLES.index(least):
             raise ServiceError("wrong_role", f"{by} is {role}; this takes the role {least}.")
+        await measure(request, service, groups)
 
     return check
 

@@ -3,56 +3,106 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter
+from fastapi import Query as Parameter
+from pydantic import Field
 
 from ..base.errors import ServiceError
 from ..base.times import iso
 from ..choices.menu_files import MachineMenu
+from ..images.newest import Newest
 from ..jobs.job import Job
 from ..service import Service
 from ..sessions.session import Session
 from .common import ServiceDep, refusals
+from .listing import Asked, listed
 from .models import machines as models
 from .models.common import MachineName
+from .reach import ReachDep
 
 page = APIRouter(prefix="/v1")
-_Saved = dict[str, dict[str, Any]]
 
 
-@page.get("/machines", response_model=models.MachineList, responses=refusals("policy_broken"))
-async def list_machines(service: ServiceDep) -> Any:
-    """All machines that have a menu, by name."""
-    menus = await service.run(service.menus.all)
-    saved = await _saved(service)
-    jobs, sessions = _last(service.jobs.all()), _last(service.sessions.all())
-    return {
-        "machines": [
-            _shown(menu, saved, jobs.get(menu.machine), sessions.get(menu.machine))
-            for menu in sorted(menus, key=lambda each: each.machine)
-        ]
-    }
+class _Asked(Asked):
+    """A part of the list of machines."""
+
+    group: Annotated[str, Field(max_length=63, description="of the inventory")] = ""
+
+
+class _Row(NamedTuple):
+    """What is known of a machine."""
+
+    menu: MachineMenu
+    saved: Newest | None
+    job: Job | None
+    session: Session | None
+
+    @property
+    def model(self) -> str:
+        """In the PC's own words."""
+        said = self.session.hardware.get("model") if self.session else None
+        return said[:128] if isinstance(said, str) else ""
+
+    @property
+    def heard(self) -> float | None:
+        """When its last session was heard of."""
+        return self.session.last_heard or self.session.checked_in_at if self.session else None
+
+    @property
+    def text(self) -> str:
+        """What a filter looks at."""
+        image = self.saved.image if self.saved else ""
+        return " ".join((self.menu.machine, self.model, image, self.menu.address or "",
+                         *self.menu.macs))  # fmt: skip
+
+
+_SORTED_BY: dict[str, Callable[[_Row], Any]] = {
+    "name": lambda row: row.menu.machine,
+    "model": lambda row: row.model,
+    "saved": lambda row: row.saved.created if row.saved else "",
+    "job": lambda row: row.job.verb if row.job else "",
+    "heard": lambda row: row.heard or 0.0,
+}
+
+
+@page.get("/machines", response_model=models.MachineList, responses=refusals())
+async def list_machines(
+    asked: Annotated[_Asked, Parameter()], reach: ReachDep, service: ServiceDep
+) -> Any:
+    """Machines that have a menu: all of them by name, unless something else is asked for."""
+    menus, saved = await service.run(_in_files, service)
+    menus = [menu for menu in menus if reach.has(menu.machine)]
+    groups, total = sorted({group for menu in menus for group in menu.groups}), len(menus)
+    if asked.group:
+        menus = [menu for menu in menus if asked.group in menu.groups]
+    rows = await service.run(
+        _rows, menus, saved, _last(service.jobs.all()), _last(service.sessions.all())
+    )
+    found = await service.run(listed, rows, asked, _SORTED_BY, lambda row: row.text)
+    shown = [_shown(row) for row in found.rows]
+    return found.said() | {"machines": shown, "groups": groups, "total": total}
 
 
 @page.get(
     "/machines/{machine}",
     response_model=models.MachineDetails,
-    responses=refusals("unknown_machine", "policy_broken"),
+    responses=refusals("unknown_machine"),
 )
 async def get_machine(machine: MachineName, service: ServiceDep) -> Any:
     """One machine, with what its firmware said and what its menu offers."""
     menu = await service.run(service.menus.of, machine)
     if menu is None:
         raise ServiceError("unknown_machine", f"This server has no menu of {machine}.")
+    saved = (await service.run(service.newest.of_machines)).get(machine)
     job = _last(service.jobs.all()).get(machine)
     sessions = [each for each in service.sessions.all() if each.machine == machine]
     # What the newest session that checked in has told.
     told = next((each.hardware for each in reversed(sessions) if each.hardware), {})
     identity, armed = service.identities.of(machine), service.next_boots.armed(machine)
-    saved = await _saved(service)
-    return _shown(menu, saved, job, sessions[-1] if sessions else None) | {
+    return _shown(_Row(menu, saved, job, sessions[-1] if sessions else None)) | {
         "hardware": told,
         "uuid": identity.uuid if identity else None,
         "serial": identity.serial if identity else None,
@@ -66,51 +116,43 @@ async def get_machine(machine: MachineName, service: ServiceDep) -> Any:
     }
 
 
+def _in_files(service: Service) -> tuple[list[MachineMenu], Mapping[str, Newest]]:
+    menus = sorted(service.menus.all(), key=lambda each: each.machine)
+    return menus, service.newest.of_machines()
+
+
 def _last(items: list[Any]) -> dict[str, Any]:
     """The last of each machine; they come oldest first."""
     return {each.machine: each for each in items}
 
 
-def _shown(
-    menu: MachineMenu, saved: _Saved, job: Job | None, session: Session | None
-) -> dict[str, Any]:
-    heard = session.last_heard or session.checked_in_at if session else None
+def _rows(
+    menus: Iterable[MachineMenu],
+    saved: Mapping[str, Newest],
+    jobs: Mapping[str, Job],
+    sessions: Mapping[str, Session],
+) -> list[_Row]:
+    return [
+        _Row(menu, saved.get(name), jobs.get(name), sessions.get(name))
+        for menu in menus
+        for name in (menu.machine,)
+    ]
+
+
+def _shown(row: _Row) -> dict[str, Any]:
+    menu, saved, job, session = row
     return {
         "name": menu.machine,
         "macs": list(menu.macs),
+        "groups": list(menu.groups),
         "address": menu.address,
-        "saved": saved.get(menu.machine),
+        "saved": None
+        if saved is None
+        else {"image": saved.image, "version": saved.version, "created": saved.created},
         "job": None
         if job is None
         else {"id": job.id, "verb": job.verb, "state": job.state, "outcome": job.outcome},
         "session": session.id if session and session.open else None,
-        "heard": iso(heard) if heard else None,
-        "model": _model(session),
+        "heard": iso(row.heard) if row.heard else None,
+        "model": row.model,
     }
-
-
-def _model(session: Session | None) -> str:
-    said = session.hardware.get("model") if session else None
-    return said[:128] if isinstance(said, str) else ""
-
-
-async def _saved(service: Service) -> _Saved:
-    """The newest good version of each machine, whatever its image is called."""
-    named = await service.naming.named()
-
-    def collect() -> _Saved:
-        found: _Saved = {}
-        policy = service.policy.usable()
-        for versions in service.catalog.judge_all(policy, named, datetime.now(UTC)):
-            for each in versions:
-                machine = each.summary["machine"] or each.name
-                before = found.get(machine)
-                if each.good and (before is None or before["version"] < each.version):
-                    found[machine] = {
-                        "image": each.name,
-                        "version": each.version,
-                        "created": each.summary["created"],
-                    }
-        return found
-
-    return await service.run(collect)

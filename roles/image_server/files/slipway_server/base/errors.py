@@ -96,6 +96,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     "not_offered": (403, "Choose one that the item offers."),
     "wrong_job": (403, "The job runner opens sessions for jobs that it holds, and no others."),
     "wrong_role": (403, "Ask somebody with that role, or for another one: web_page_users."),
+    "wrong_group": (403, "Ask somebody without groups, or for other groups: web_page_users."),
     "restores_bounded": (
         403,
         "Restore with restore.yml or order.yml, or change web_page_restores or "

@@ -14,6 +14,8 @@ from slipway.format.names import is_name
 ITEM_PATTERN = "[a-z0-9][a-z0-9-]{0,31}"
 # Who orders something: an account of a host, or one of the page.
 ACCOUNT_PATTERN = "[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}"
+# A group of the inventory.
+GROUP_PATTERN = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}"
 # What `registration_name` may be made of.
 PLACEHOLDERS = ("serial", "mac", "uuid", "model")
 # Characters of what is said of a job, and of a password.

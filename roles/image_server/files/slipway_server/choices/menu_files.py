@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What machines may choose: ``menus/<machine>.json``, as the role boot_menu writes it.
 
-The files are read anew when one changed, so a new menu needs no restart. A file that can't be used
-costs its own machine its items, and nobody else anything.
+The files are read anew when one changed, so a new menu needs no restart: at once when it was put
+there in one step, as the role does it, after a while when it was written over by hand. A file that
+can't be used costs its own machine its items, and nobody else anything.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import ipaddress
 import logging
 import os
-from collections.abc import Iterable
+import re
+import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Self
@@ -21,7 +24,7 @@ from slipway.format.names import check_mac, check_name, parse_image_ref
 
 from ..base import documents
 from ..base.errors import ServiceError
-from ..base.names import ITEM_PATTERN
+from ..base.names import GROUP_PATTERN, ITEM_PATTERN
 from ..registrations.registration import Identity, apart, may_be, useful_serial, useful_uuid
 from .actions import ACTIONS
 from .passwords import PasswordHash
@@ -31,6 +34,10 @@ log = logging.getLogger(__name__)
 _MAX_FILE = 256 << 10
 _MAX_MENUS = 10_000
 _MAX_TITLE = 200
+# Two changes of a folder within so long may look like one.
+_TICK_NS = 10**9
+_LOOK_SECONDS = 10.0
+_GROUP = re.compile(GROUP_PATTERN)
 _Stamp = tuple[int, int, int]
 
 
@@ -61,6 +68,8 @@ class MachineMenu:
     keymap: str = ""
     # Ids of items that the boot loader starts by itself.
     others: tuple[str, ...] = ()
+    # Of the inventory.
+    groups: tuple[str, ...] = ()
 
     @property
     def all_items(self) -> list[str]:
@@ -82,6 +91,8 @@ class MenuFiles:
         """Read nothing yet."""
         self._folder = folder
         self._known: dict[str, tuple[_Stamp, MachineMenu | None]] = {}
+        # When the folder had changed last, until when that is believed, and what was in it.
+        self._seen: tuple[int, float, dict[str, MachineMenu]] = (0, 0.0, {})
 
     def find(self, macs: Iterable[str], said: Identity) -> MachineMenu:
         """The menu of the machine that has these cards and is, by the inventory, what it says."""
@@ -113,11 +124,11 @@ class MenuFiles:
 
     def of(self, machine: str) -> MachineMenu | None:
         """The menu of a machine by its name."""
-        return next((menu for menu in self._menus() if menu.machine == machine), None)
+        return self._menus().get(machine)
 
     def all(self) -> list[MachineMenu]:
-        """The menus of all machines."""
-        return self._menus()
+        """The menus of all machines, by name."""
+        return list(self._menus().values())
 
     def sharing(self, machine: str) -> frozenset[str]:
         """The machines that have a card in common with it, and are told from it by the rest."""
@@ -128,9 +139,22 @@ class MenuFiles:
         return frozenset(each.machine for each in others if apart(menu.pin, each.pin))
 
     def _of_cards(self, wanted: set[str]) -> list[MachineMenu]:
-        return [menu for menu in self._menus() if wanted & set(menu.macs)]
+        return [menu for menu in self._menus().values() if not wanted.isdisjoint(menu.macs)]
 
-    def _menus(self) -> list[MachineMenu]:
+    def _menus(self) -> Mapping[str, MachineMenu]:
+        """By machine. Two thousand files are not looked at for each question."""
+        changed, until, menus = self._seen
+        try:
+            now = self._folder.stat().st_mtime_ns
+        except OSError:
+            now = 0
+        if now != changed or time.monotonic() >= until:
+            settled = time.time_ns() - now > _TICK_NS
+            menus = {menu.machine: menu for menu in self._looked_at()}
+            self._seen = (now, time.monotonic() + _LOOK_SECONDS if settled else 0.0, menus)
+        return menus
+
+    def _looked_at(self) -> list[MachineMenu]:
         seen: dict[str, tuple[_Stamp, MachineMenu | None]] = {}
         try:
             with os.scandir(self._folder) as entries:
@@ -138,14 +162,16 @@ class MenuFiles:
         except OSError:
             names = []
         for name in names[:_MAX_MENUS]:
-            path = self._folder / name
             try:
-                status = path.stat()
+                # As text: of thousands, objects for their paths would take most of the time.
+                status = os.stat(f"{self._folder}/{name}")  # noqa: PTH116
             except OSError:
                 continue
             stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
             before = self._known.get(name)
-            seen[name] = before if before and before[0] == stamp else (stamp, _read_or_none(path))
+            if before is None or before[0] != stamp:
+                before = (stamp, _read_or_none(self._folder / name))
+            seen[name] = before
         self._known = seen
         return [menu for _, menu in seen.values() if menu is not None]
 
@@ -201,6 +227,11 @@ def _title(value: object) -> str:
     return "".join(char for char in text if char.isprintable())[:_MAX_TITLE]
 
 
+def _groups(names: list[str]) -> list[str]:
+    """Those that a user of the page can have: another one costs the machine nothing."""
+    return [each for each in names if _GROUP.fullmatch(each)]
+
+
 _Id = Annotated[str, Field(pattern=f"^{ITEM_PATTERN}$")]
 
 
@@ -249,6 +280,7 @@ class _File(_Part):
     uuid: Annotated[str, AfterValidator(_uuid)] | None = None
     serial: Annotated[str, AfterValidator(_serial)] | None = None
     keymap: Annotated[str, Field(pattern="^[A-Za-z0-9_-]{0,40}$")] = ""
+    groups: Annotated[list[str], AfterValidator(_groups)] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _told_apart(self) -> Self:
@@ -262,7 +294,14 @@ class _File(_Part):
         others = tuple(self.others)
         pin = Identity((), self.uuid, self.serial) if self.uuid or self.serial else None
         return MachineMenu(
-            self.machine, tuple(self.macs), items, self.address, pin, self.keymap, others
+            self.machine,
+            tuple(self.macs),
+            items,
+            self.address,
+            pin,
+            self.keymap,
+            others,
+            tuple(self.groups),
         )
 
 

@@ -59,6 +59,10 @@ class NightDesk:
             "nights": [_outcomes(each) for each in self._book.records(name)[-_TOLD:]]
         }
 
+    async def machines(self, name: str) -> list[str]:
+        """Whose nights a schedule is about."""
+        return (await self._known(name))[1].machines
+
     async def start(self, name: str, by: str) -> dict[str, Any]:
         """Begin a window now, as long as its others, but not beyond the begin of the next."""
         async with self._nights.turn:

@@ -99,25 +99,31 @@ class Catalog:
         all_read: float,
         aliases: Named,
     ) -> list[Judged]:
-        summaries = {each["version"]: each for each in self._images.summaries(name)}
-        healths = self._images.healths.of_image(name)
-        states: dict[str, State] = {}
+        known = {each[0]["version"]: each for each in self.states(name, all_read)}
         facts = []
-        for version, summary in summaries.items():
-            noted = healths.get(version) or self._images.survey(name, version)
-            states[version] = state = self._images.healths.state(noted, all_read)
-            good = summary["problem"] is None and not summary["degraded"] and not state.lacking
+        for version, (_, _, good) in known.items():
             kept_by = (
                 *self.holds(policy, name, version),
                 *aliases.get((name, version), ()),
                 *named.get((name, version), ()),
             )
             facts.append(Facts(version, good, kept_by))
-        goods = {each.version: each.good for each in facts}
         return [
-            Judged(name, summaries[each.version], states[each.version], goods[each.version], each)
+            Judged(name, *known[each.version], each)
             for each in decide(facts, policy.keep_of(name), zone, now)
         ]
+
+    def states(
+        self, name: str, all_read: float = 0.0
+    ) -> Iterator[tuple[dict[str, Any], State, bool]]:
+        """What a list shows of each version, how it is, and whether that is good; newest first."""
+        summaries, healths = self._images.summaries(name), self._images.healths.of_image(name)
+        for summary in summaries:
+            version = summary["version"]
+            noted = healths.get(version) or self._images.survey(name, version)
+            state = self._images.healths.state(noted, all_read)
+            good = summary["problem"] is None and not summary["degraded"] and not state.lacking
+            yield summary, state, good
 
     def holds(self, policy: Policy, name: str, version: str) -> list[str]:
         """Who holds a version, in words."""

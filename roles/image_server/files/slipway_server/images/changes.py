@@ -80,6 +80,8 @@ class Changes:
                     raise ServiceError(
                         "store_failed", f"{name}@{version} was not deleted: {error.strerror}."
                     ) from error
+                finally:
+                    self._images.touched.add(name)
 
     def _give_back(self, name: str, version: str) -> None:
         with self._images.moving:
@@ -91,6 +93,8 @@ class Changes:
                 ) from error
             except OSError as error:
                 raise files.as_service_error(error, f"{name}@{version}") from error
+            finally:
+                self._images.touched.add(name)
 
     async def _refuse_in_use(
         self, name: str, versions: Iterable[str], whole: bool, *, holds: bool

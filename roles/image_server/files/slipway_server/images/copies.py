@@ -41,6 +41,7 @@ def copy(images: Images, name: str, versions: Sequence[str], to: str) -> None:
         with images.moving:
             # An empty folder of that name is replaced, one with a version is not.
             folder.rename(final)
+            images.touched.add(to)
             files.sync_folder(final.parent)
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)

@@ -10,6 +10,7 @@ from slipway.format.manifest import Manifest
 
 from .memory import Health, Memory
 from .store import ChunkStore
+from .touched import Touched
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,11 @@ class State:
 class Healths:
     """All methods block; callers run them in a thread."""
 
-    def __init__(self, store: ChunkStore, memory: Memory) -> None:
+    def __init__(self, store: ChunkStore, memory: Memory, touched: Touched) -> None:
         """What is known is kept in the memory."""
         self._store = store
         self._memory = memory
+        self._touched = touched
 
     def of_image(self, name: str) -> dict[str, Health]:
         """What is noted of each version of an image."""
@@ -60,6 +62,7 @@ class Healths:
     def note(self, name: str, version: str, lacking: Iterable[str]) -> None:
         """Note what a version lacks."""
         self._memory.note_lacking(name, [(version, list(lacking))])
+        self._touched.add(name)
 
     def note_checked(self, name: str, version: str, at: float, lacking: Iterable[str]) -> None:
         """Note that every chunk of a version was read, and which were not sound."""

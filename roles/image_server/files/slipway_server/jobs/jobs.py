@@ -81,8 +81,10 @@ class Jobs:
 
     def place(self, job_id: str) -> int:
         """How many are served before it, itself counted; 0 once it is running."""
-        queued = [item.id for item in self._queue()]
-        return queued.index(job_id) + 1 if job_id in queued else 0
+        found = self._jobs.get(job_id)
+        if found is None or found.state != "queued":
+            return 0
+        return [item.id for item in self._queue()].index(job_id) + 1
 
     def _queue(self) -> list[Job]:
         """Those that wait for the runner, in the order in which they are served."""

@@ -34,6 +34,8 @@ class Act:
     text: str = ""
     # Whether the name has to be typed.
     typed: bool = False
+    # Whether it is about all machines: then it is not for who has groups.
+    whole: bool = False
 
 
 def confirm_of(act: Act) -> Callable[[Ask], Awaitable[Response]]:
@@ -239,11 +241,11 @@ ACTS: dict[str, Act] = {
             ("image",), subjects.image, _rename, "New name", typed=True),
         Act("point", "admin", "Point an alias",
             "The alias stands for this version wherever an image is named to be read.",
-            _OF_A_VERSION, subjects.version, _point, "Alias"),
+            _OF_A_VERSION, subjects.version, _point, "Alias", whole=True),
         Act("drop-alias", "admin", "Remove an alias", "The image that it stands for stays.",
-            ("alias",), subjects.alias, _drop_alias),
+            ("alias",), subjects.alias, _drop_alias, whole=True),
         Act("prune", "admin", "Prune", "These versions go to the trash, from where they can be "
-            "taken back for some days.", (), subjects.prune_plan, _prune),
+            "taken back for some days.", (), subjects.prune_plan, _prune, whole=True),
         Act("cancel", "operator", "Cancel a job",
             "Its playbook is stopped and its session ended. A restore that is cut off leaves a "
             "disk that does not boot until it is restored again.",
@@ -268,7 +270,7 @@ ACTS: dict[str, Act] = {
         Act("collect", "admin", "Collect",
             "What no version names and nobody was promised lately is freed, in the background. The "
             "store's page shows how that goes.",
-            (), subjects.upkeep, _collect),
+            (), subjects.upkeep, _collect, whole=True),
         Act("boot", "operator", "Boot into an item once",
             "The next boot of the PC leads there, and the one after that to its menu again.",
             ("machine", "item"), subjects.item, _boot),
@@ -288,8 +290,8 @@ ACTS: dict[str, Act] = {
             "It is noted. register.yml -e approve=decided writes the inventory and tells the PC: "
             "on the controller, or by itself where web_page_approve_locally says so.",
             ("id",), subjects.registration, _approve,
-            "Name of the machine (empty: the one above)"),
+            "Name of the machine (empty: the one above)", whole=True),
         Act("refuse", "admin", "Refuse a registration", "The PC is sent away.",
-            ("id",), subjects.registration, _refuse, "Reason, as the PC shows it"),
+            ("id",), subjects.registration, _refuse, "Reason, as the PC shows it", whole=True),
     )
 }  # fmt: skip

@@ -29,7 +29,7 @@ _Wanted = Callable[[Ask], Awaitable[_Parts]]
 
 
 class _Streams:
-    """How many there are, and what was made for any of them: all see the same."""
+    """How many there are, and what was made for any of them that sees the same."""
 
     count = 0
     made: ClassVar[dict[str, tuple[float, asyncio.Task[_Parts]]]] = {}
@@ -70,11 +70,14 @@ def _still_signed_in(ask: Ask) -> bool:
 
 async def _now(ask: Ask) -> _Parts:
     """The parts of the page as they are now; twenty tabs cost what one does."""
+    # Others may not see what who has other groups sees.
     for name, (role, wanted) in _WANTED.items():
         if ask.fields.one(name) and ask.user.may(role):
-            return await _shared(f"{name} {ask.fields.all()}", partial(_parts, ask, wanted))
+            return await _shared(
+                f"{name} {ask.fields.all()} {ask.user.groups}", partial(_parts, ask, wanted)
+            )
     wanted = _OF_PAGES.get(ask.fields.one("part"), _nothing)
-    return await _shared(wanted.__name__, partial(_parts, ask, wanted))
+    return await _shared(f"{wanted.__name__} {ask.user.groups}", partial(_parts, ask, wanted))
 
 
 async def _shared(key: str, make: Callable[[], Awaitable[_Parts]]) -> _Parts:

@@ -9,33 +9,49 @@ from fastapi import Response
 
 from .. import charts, words
 from ..asking import Ask
-from ..lists import Column, listed
+from ..lists import ROWS, Column, Listing, asked, paged
 from ..service import Refused, path
 
 _COLUMNS = (
-    Column("name", "Machine", lambda row: row["name"]),
-    Column("model", "Model", lambda row: row["model"]),
-    Column("saved", "Last good version", lambda row: (row["saved"] or {}).get("created")),
-    Column("job", "Last job", lambda row: (row["job"] or {}).get("verb")),
-    Column("heard", "Last heard of", lambda row: row["heard"]),
+    Column("name", "Machine"),
+    Column("model", "Model"),
+    Column("saved", "Last good version"),
+    Column("job", "Last job"),
+    Column("heard", "Last heard of"),
 )
 
 
 # So many backups are drawn.
 _SHOWN = 30
+# So many may be marked.
+MOST = 200
 # So many jobs and sessions are listed, the newest first.
 _LISTED = 20
 
 
 async def show_all(ask: Ask) -> Response:
     """All machines of this server."""
-    rows = (await ask.get(path("machines")))["machines"]
-    return ask.show("machines.html", list=listed(rows, _COLUMNS, ask.fields, _text, ["mark"]))
+    wanted = asked(ask.fields, ["group"])
+    wanted["group"] = wanted["group"][:63]
+    found = await ask.get(path("machines"), **wanted)
+    shown = paged(found, found["machines"], _COLUMNS, ask.fields, ["group", "mark"])
+    return ask.show(
+        "machines.html",
+        list=shown,
+        groups=found["groups"],
+        elsewhere=await _marked_elsewhere(ask, shown, wanted),
+        most=MOST,
+    )
 
 
-def _text(row: dict[str, Any]) -> str:
-    saved = (row["saved"] or {}).get("image", "")
-    return " ".join([row["name"], row["model"], saved, row["address"] or "", *row["macs"]])
+async def _marked_elsewhere(ask: Ask, shown: Listing, wanted: dict[str, str]) -> list[str]:
+    """The names on the list's other pages, where all that were found are marked."""
+    if shown.query["mark"] != "found" or not ROWS < shown.found <= MOST:
+        return []
+    del wanted["page"]
+    here = {row["name"] for row in shown.rows}
+    found = (await ask.get(path("machines"), **wanted))["machines"]
+    return [each["name"] for each in found if each["name"] not in here]
 
 
 async def show(ask: Ask) -> Response:

@@ -13,11 +13,10 @@ from ..asking import Ask, go
 from ..forms import FormError
 from ..plans import digest_of, same
 from ..service import Refused, path
-from .machines import disks_of
+from .machines import MOST, disks_of
 
 VERBS = ("backup", "verify", "wake", "restore")
 AFTER = ("as_found", "poweroff", "reboot")
-_MOST = 200
 
 
 @dataclass(frozen=True)
@@ -78,10 +77,8 @@ async def _wanted(ask: Ask) -> Wanted:
         raise FormError("There is no such verb.")
     if not machines:
         raise FormError("No machine is selected. Mark some in the list of machines.")
-    if len(machines) > _MOST:
-        raise FormError(
-            f"{len(machines)} machines are selected; at most {_MOST} are taken at once."
-        )
+    if len(machines) > MOST:
+        raise FormError(f"{len(machines)} machines are selected; at most {MOST} are taken at once.")
     if verb == "restore":
         image = await _pinned(ask, image, machines)
     return Wanted(verb, machines, "" if verb == "wake" else image, after)
@@ -108,25 +105,23 @@ async def _pinned(ask: Ask, image: str, machines: tuple[str, ...]) -> str:
 
 
 async def _rows(ask: Ask, wanted: Wanted) -> list[dict[str, Any]]:
-    known = {each["name"]: each for each in (await ask.get(path("machines")))["machines"]}
     # Not all at once: others look at their pages meanwhile.
     gate = asyncio.Semaphore(4)
 
     async def row(name: str) -> dict[str, Any]:
         async with gate:
-            return await _row(ask, wanted, name, known.get(name))
+            return await _row(ask, wanted, name)
 
     return list(await asyncio.gather(*map(row, wanted.machines)))
 
 
-async def _row(
-    ask: Ask, wanted: Wanted, name: str, machine: dict[str, Any] | None
-) -> dict[str, Any]:
-    made: dict[str, Any] = {"name": name, "machine": machine, "image": "", "why": "", "disks": []}
+async def _row(ask: Ask, wanted: Wanted, name: str) -> dict[str, Any]:
+    made: dict[str, Any] = {"name": name, "machine": None, "image": "", "why": "", "disks": []}
     try:
+        made["machine"] = machine = await ask.get(path("machines", name))
         made["image"] = (await ask.act("GET", path("plan"), **wanted.of(name)))["image"] or ""
         if wanted.verb == "restore":
-            made["disks"] = disks_of(await ask.get(path("machines", name)))
+            made["disks"] = disks_of(machine)
     except Refused as error:
         made["why"] = f"{error.message} {error.remedy}"
     return made

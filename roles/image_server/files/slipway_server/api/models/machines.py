@@ -30,6 +30,7 @@ class MachineView(BaseModel):
 
     name: str
     macs: list[str]
+    groups: list[str] = Field(description="of the inventory")
     address: str | None = Field(description="that the inventory fixed")
     saved: SavedView | None
     job: LastJob | None
@@ -39,9 +40,14 @@ class MachineView(BaseModel):
 
 
 class MachineList(BaseModel):
-    """Machines by name."""
+    """A page of machines, or all of them."""
 
     machines: list[MachineView]
+    found: int = Field(description="how many the filter finds")
+    total: int
+    page: int
+    pages: int
+    groups: list[str] = Field(description="all groups that there are, whatever is asked for")
 
 
 class ItemView(BaseModel):

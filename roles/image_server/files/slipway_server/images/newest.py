@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The newest good version of each machine, whatever its image is called.
+
+A list of two thousand machines can't ask twenty thousand manifests each time. What is known of an
+image is kept until something of it changes; what is changed by hand, past this service, is seen
+after a while.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from slipway.format.names import version_key
+
+from .catalog import Catalog
+from .images import Images
+
+# Seconds until the folders are looked at for what others did there.
+_LOOK_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Newest:
+    """A version; ``created`` as its manifest says it."""
+
+    image: str
+    version: str
+    created: str
+
+
+class NewestGood:
+    """All methods block; callers run them in a thread."""
+
+    def __init__(self, images: Images, catalog: Catalog) -> None:
+        """Nothing is known yet."""
+        self._images = images
+        self._catalog = catalog
+        self._lock = threading.Lock()
+        self._of_image: dict[str, dict[str, Newest]] = {}
+        self._of_machine: dict[str, Newest] = {}
+        # Of images that lack chunks, which may be sent at any time.
+        self._unsure: set[str] = set()
+        self._folders: dict[str, int] = {}
+        self._look_at = 0.0
+
+    def of_machines(self) -> Mapping[str, Newest]:
+        """By machine, as it is now; not to be changed by who gets it."""
+        # Who comes meanwhile waits: he must not see what was before.
+        with self._lock:
+            changed = self._images.touched.take() | self._unsure
+            if time.monotonic() >= self._look_at:
+                changed |= self._changed_folders()
+                self._look_at = time.monotonic() + _LOOK_SECONDS
+            if changed:
+                try:
+                    self._read(changed)
+                except BaseException:
+                    for name in changed:
+                        self._images.touched.add(name)
+                    raise
+            return self._of_machine
+
+    def _changed_folders(self) -> set[str]:
+        found = {name: self._images.changed_at(name) for name in self._images.folders()}
+        changed = {name for name, at in found.items() if self._folders.get(name) != at}
+        changed |= self._folders.keys() - found.keys()
+        self._folders = found
+        return changed
+
+    def _read(self, names: set[str]) -> None:
+        for name in names:
+            found: dict[str, Newest] = {}
+            self._unsure.discard(name)
+            for summary, state, good in self._catalog.states(name):
+                if state.lacking:
+                    self._unsure.add(name)
+                machine = summary["machine"] or name
+                # They come newest first.
+                if good and machine not in found:
+                    found[machine] = Newest(name, summary["version"], summary["created"])
+            self._of_image[name] = found
+            if not found:
+                del self._of_image[name]
+        self._of_machine = self._merged()
+
+    def _merged(self) -> dict[str, Newest]:
+        merged: dict[str, Newest] = {}
+        for found in self._of_image.values():
+            for machine, each in found.items():
+                before = merged.get(machine)
+                if before is None or version_key(before.version) < version_key(each.version):
+                    merged[machine] = each
+        return merged
