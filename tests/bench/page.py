@@ -66,14 +66,20 @@ def main() -> None:
         found = {path: _seconds(lambda path=path: _ask(page, cookie, path)) for path in PATHS}
         _say(f"load average {_load():.1f}")
         for path, took in found.items():
-            _say(f"{path:40} p50 {1e3 * _share(took, 0.5):6.1f} ms  p95 "
-                 f"{1e3 * _share(took, 0.95):6.1f} ms")  # fmt: skip
-        _say(f"page {memory_peak(page.process.pid) >> 20} MB, "
-             f"service {memory_peak(page.service.pid) >> 20} MB")  # fmt: skip
+            _say(
+                f"{path:40} p50 {1e3 * _share(took, 0.5):6.1f} ms  p95 "
+                f"{1e3 * _share(took, 0.95):6.1f} ms"
+            )
+        _say(
+            f"page {memory_peak(page.process.pid) >> 20} MB, "
+            f"service {memory_peak(page.service.pid) >> 20} MB"
+        )
         alone, beside = _beside(page, cookie)
         for name, took in (("alone", alone), ("beside the page", beside)):
-            _say(f"PUT of a chunk, {name:16} p50 {1e3 * _share(took, 0.5):6.1f} ms  p99 "
-                 f"{1e3 * _share(took, 0.99):6.1f} ms")  # fmt: skip
+            _say(
+                f"PUT of a chunk, {name:16} p50 {1e3 * _share(took, 0.5):6.1f} ms  p99 "
+                f"{1e3 * _share(took, 0.99):6.1f} ms"
+            )
     line = {path: round(_share(took, 0.95), 4) for path, took in found.items()}
     print(json.dumps(line | {"put": round(_share(beside, 0.99) / _share(alone, 0.99), 3)}))
 
@@ -136,11 +142,32 @@ def _write_last_night(service: Service, names: Sequence[str]) -> None:
     with closing(sqlite3.connect(service.state / "state.sqlite3")) as db, db:
         for name in names:
             ends = {"state": "ended", "outcome": "done", "ended_at": at + 300}
-            job = Job(secrets.token_hex(8), name, (), "backup", name, at, "schedule", "nightly",
-                      "wakes", **ends)  # type: ignore[arg-type]  # fmt: skip
+            job = Job(
+                secrets.token_hex(8),
+                name,
+                (),
+                "backup",
+                name,
+                at,
+                "schedule",
+                "nightly",
+                "wakes",
+                **ends,
+            )  # type: ignore[arg-type]
             told = {"model": "OptiPlex 7010", "disks": [{"serial": name}]}
-            session = Session(secrets.token_hex(8), name, (), "backup", name, None, at, 3600,
-                              hardware=told, checked_in_at=at, **ends)  # type: ignore[arg-type]  # fmt: skip
+            session = Session(
+                secrets.token_hex(8),
+                name,
+                (),
+                "backup",
+                name,
+                None,
+                at,
+                3600,
+                hardware=told,
+                checked_in_at=at,
+                **ends,
+            )  # type: ignore[arg-type]
             for table, each in (("jobs", job), ("sessions", session)):
                 row = (each.id, name, "ended", at + 300, json.dumps(asdict(each)))
                 db.execute(
@@ -236,8 +263,9 @@ def _sent(service: Service) -> list[float]:
                 content = os.urandom(CELL)
                 digest, frame = digest_of(content), make_frame(content)
                 begun = time.perf_counter()
-                line.request("PUT", f"/v1/chunks/{digest}", frame,
-                             {"Authorization": f"Bearer {pc.token}"})  # fmt: skip
+                line.request(
+                    "PUT", f"/v1/chunks/{digest}", frame, {"Authorization": f"Bearer {pc.token}"}
+                )
                 answer = line.getresponse()
                 answer.read()
                 found.append(time.perf_counter() - begun)

@@ -16,6 +16,7 @@ from slipway.format.manifest import Disk, Identity, Manifest, Segment, Table, Ta
 
 from .conftest import CELL, Service
 from .test_begun import until
+from .test_who_may import as_user
 
 _SECTOR = 512
 _PARTITION = 8 * CELL
@@ -89,7 +90,7 @@ def _read(answer: httpx.Response) -> bool:
 def taken_out(service: Service, image: str, version: str) -> str:
     """A file that can be downloaded."""
     wanted = {"kind": "file", "partition": "disk0:1", "path": "/hello.txt"}
-    said = {"Slipway-By": "otto", "Slipway-Role": "operator", "Slipway-From": "10.77.0.9"}
+    said = as_user("operator")
     path = f"/v1/images/{image}/{version}/downloads"
     made = service.web.post(path, json=wanted, headers=said).json()["id"]
     until(lambda: service.web.get(f"/v1/downloads/{made}", headers=said).json()["ended"])

@@ -21,6 +21,7 @@ from ..server.choosing import make_chooser, password_hash
 from ..server.conftest import Service, cell
 from ..server.reader_beside import POSSIBLE, Beside
 from ..server.test_begun import until
+from ..server.test_who_may import FOR_USERS
 from .conftest import Page
 
 TOKENS = {role: f"slipway_{role}-of-programs" for role in ROLES}
@@ -60,7 +61,7 @@ def ask(
 
 def test_it_is_what_the_service_lends_the_page_and_for_whom() -> None:
     lent = {
-        line.replace("/v1", "", 1): str(rule.caller.who) for line, rule in APPS["web"].rules.items()
+        line.replace("/v1", "", 1): str(APPS["web"].rules[line].caller.who) for line in FOR_USERS
     }
     words = {"a user": "viewer", "an operator": "operator", "an administrator": "admin"}
     by_role = {
