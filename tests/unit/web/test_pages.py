@@ -18,6 +18,7 @@ from ..server.reader_beside import POSSIBLE
 from ..server.test_begun import until
 from ..server.test_contents import save
 from ..server.test_media import RECORD as MEDIA
+from ..server.test_media import keep as keep_media
 from ..server.test_registrations import report
 from ..server.test_schedules import write as write_schedules
 from .conftest import USERS, Browser, Page, forms
@@ -269,9 +270,8 @@ def test_a_version_shows_its_partitions_where_it_is_used_and_its_media(page: Pag
     assert "No menu, alias, order" in bare and "Restore media" not in bare
     assert service.admin.post("/v1/aliases/used", json={"image": name}).status_code == 200
     record = MEDIA | {"name": name, "image": name, "version": version}
-    folder = service.folder / "media" / name
-    folder.mkdir(parents=True)
-    (folder / "media.json").write_text(json.dumps(record))
+    (service.folder / "media").mkdir()
+    keep_media(service.folder / "media", name, json.dumps(record), 20, 10)
     told = browser.get(f"/images/{name}/{version}").text
     assert "alias used" in told and "names the image, not this version" in told
     for shown in ("Restore media", "15.8-1~deb12u1", "30 B", "2026-01-02"):
