@@ -61,6 +61,12 @@ class MediaClock:
         """Why sets that are wanted were not made, by name; None: nobody has looked yet."""
         return self._problems
 
+    def warnings(self) -> list[str]:
+        """What of media somebody should see to. Blocks."""
+        problem = self.file.problem()
+        found = [] if problem is None else [problem]
+        return found + [f"media {each}" for each in (self._problems or {}).values()]
+
     async def look(self) -> None:
         """Ask for what is due, and see what became of what was asked for."""
         try:
