@@ -61,13 +61,13 @@ class Made:
         self.agent("backup", room / "source", "--name", "pc").ok()
         [file] = (room / "store/images/pc").iterdir()
         manifest = parse(file.read_bytes())
-        file.write_bytes(serialize(replace(manifest, disks=(replace(manifest.disks[0],
-                                                                    identity=OWN),))))  # fmt: skip
+        own = replace(manifest.disks[0], identity=OWN)
+        file.write_bytes(serialize(replace(manifest, disks=(own,))))
         env = environment(room / "env")
         self.sets: dict[int, list[Path]] = {}
         for medium in ("usb", 40_000_000):
-            made = build(room / "store", env, room / f"of-{medium}", "--image", "pc",
-                         "--medium", medium)  # fmt: skip
+            words = ("--image", "pc", "--medium", medium)
+            made = build(room / "store", env, room / f"of-{medium}", *words)
             isos = files(made, room / f"of-{medium}")
             folder = room / f"discs{len(isos)}"
             folder.mkdir()
@@ -116,9 +116,14 @@ class Pc:
         return path
 
     def start(
-        self, person: Person, rule: Rule | None = None, discs: int = 1, *, attended: bool = False,
+        self,
+        person: Person,
+        rule: Rule | None = None,
+        discs: int = 1,
+        *,
+        attended: bool = False,
         held_by: Path = Path("/dev/sr0"),
-    ) -> End:  # fmt: skip
+    ) -> End:
         self._patch.setattr(devices, "fixed_disks", lambda: tuple(self.disks))
         media = self.made.sets[discs]
         about = About(read_set(media[0]).id, not attended, 1, rule or Rule())
