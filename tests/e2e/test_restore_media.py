@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Media that the image server made restore a PC whose cable is out, and it boots its own disk."""
 
+import json
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -29,6 +31,25 @@ def changed(run: PlaybookRun) -> int:
     return sum(int(count) for count in re.findall(r"changed=(\d+)", run.output))
 
 
+def made_by_itself(server: Server) -> None:
+    """An order of the control service is taken up by the builder's own unit."""
+    order = json.dumps({"id": "e2e", "image": "pc1", "medium": "usb"})
+    folder = "/var/lib/slipway/state/media-orders"
+    write = f"mkdir -p {folder}; echo '{order}' > {folder}/new; mv {folder}/new {folder}/again.json"
+    server.succeed(f"runuser -u slipway -- sh -c {shlex.quote(write)}")
+    outcome = "/var/lib/slipway-media/.outcomes/again.json"
+    server.succeed(
+        f"for n in $(seq 300); do test -e {outcome} && exit 0; sleep 1; done; exit 1", timeout=400
+    )
+    assert json.loads(server.succeed(f"cat {outcome}"))["problem"] is None
+    server.succeed("cd /var/lib/slipway-media/again && sha256sum --check SHA256SUMS")
+    sums = "/var/lib/slipway-media/again/SHA256SUMS"
+    server.succeed(
+        "ssh-keygen -Y verify -n slipway-media -I slipway -f /etc/slipway/media/signers "
+        f"-s {sums}.sig < {sums}"
+    )
+
+
 def test_a_pc_without_a_network_comes_back(
     lab: Lab, pc1: Pc, server: Server, tmp_path: Path
 ) -> None:
@@ -47,11 +68,16 @@ def test_a_pc_without_a_network_comes_back(
     assert changed(play(media, medium="usb")) == 0
     iso = media / "pc1.iso"
     subprocess.run(["sha256sum", "--check", "pc1.SHA256SUMS"], cwd=media, check=True)
+    shown = run_playbook("images", quiet=True)
+    assert "one medium for usb, pc1, " in shown.output
     # What is the server's secret, or the controller's, is not on it.
     content = iso.read_bytes()
-    for secret in ("/etc/slipway/tls/ca.key", "/etc/slipway/runner/ssh/id_ed25519"):
+    keys = ("tls/ca.key", "runner/ssh/id_ed25519", "media/key")
+    for secret in (f"/etc/slipway/{key}" for key in keys):
         line = server.succeed(f"sed -n 2p {secret}").strip().encode()
         assert line and line not in content
+
+    made_by_itself(server)
 
     pc1.overwrite_disk()
     with MediaPc(tmp_path, pc1.disk_path, iso, serial="SLW-PC1-4711", scsi=True) as alone:

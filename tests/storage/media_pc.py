@@ -134,6 +134,29 @@ class MediaPc:
             **{"read-only-mode": "read-only"},
         )
 
+    def insert_slowly(self, medium: Path, seconds: float) -> None:
+        """The same with a tray that stays open for so long, with the disc on it."""
+        self.pull()
+        node = f"disc{len(self.heard)}"
+        file = {"driver": "file", "filename": str(medium), "read-only": True}
+        self.monitor(
+            "blockdev-add", driver="raw", file=file, **{"node-name": node, "read-only": True}
+        )
+        self.monitor("blockdev-insert-medium", id="cd", **{"node-name": node})
+        self.listen(seconds)
+        self.monitor("blockdev-close-tray", id="cd")
+
+    def pull(self) -> None:
+        """Take the disc out, whatever the PC is at; the tray stays open."""
+        self.monitor("blockdev-open-tray", id="cd", force=True)
+        self.monitor("blockdev-remove-medium", id="cd")
+
+    def listen(self, seconds: float) -> None:
+        """Let so much time pass."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self._listen()
+
     def type(self, text: str) -> None:
         """Type on the serial line."""
         self._line.sendall(text.encode())

@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from slipway.engine.drives import sizes
 from slipway.format import parse, parse_set
 from slipway_media.writing import differs_at, main, put
 
@@ -260,6 +261,26 @@ def test_a_file_that_is_not_whole_is_made_anew(
     assert iso.read_bytes() == content
 
 
+@pytest.mark.parametrize("seconds", [0.4, 0.8, 1.2, 1.6, 2.4])
+def test_killed_at_any_time_the_set_of_before_stays_and_nothing_is_left(
+    store: Path, env: Path, room: Path, seconds: float
+) -> None:
+    before = build(store, env, room / "media", *SMALL)
+    words = command(store, env, room / "media", *SMALL, "--countdown", 5)
+    killed = subprocess.Popen(words, env=os.environ | BUILDER, stdout=subprocess.DEVNULL)
+    try:
+        killed.wait(seconds)
+    except subprocess.TimeoutExpired:
+        killed.kill()
+        killed.wait()
+        [iso] = files(before, room / "media")
+        assert sha256(iso) == before["discs"][0]["sha256"]
+    # Whatever is made next cleans up behind it, be it another set.
+    (room / "media/.pc9.new").mkdir()
+    build(store, env, room / "media", *SMALL, "--name", "pc2")
+    assert sorted(path.name for path in (room / "media").iterdir()) == [".lock", "pc", "pc2"]
+
+
 def test_two_at_once_make_one_set(store: Path, env: Path, room: Path) -> None:
     words = command(store, env, room / "media", *SMALL)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": os.environ | BUILDER}
@@ -282,6 +303,26 @@ def test_each_disc_says_what_it_is(store: Path, env: Path, room: Path) -> None:
         found = parse_set(out.read_bytes())
         assert (found.disc, found.count, found.id) == (number, 2, made["set"])
         assert f"Volume id    : '{found.labels[number - 1]}'" in read(iso, "-toc")
+
+
+@pytest.mark.parametrize("medium", ["usb", 40_000_000])
+def test_each_disc_says_how_long_it_is(store: Path, env: Path, room: Path, medium: object) -> None:
+    """A file that lost its last MiB on the way is known by that, without reading it."""
+    made = build(store, env, room / "media", "--image", "pc", "--medium", medium)
+    for iso in files(made, room / "media"):
+        whole = iso.stat().st_size
+        size, stated = sizes(iso)
+        assert size == whole and stated == whole
+        # What a writer or a longer stick adds says nothing.
+        with iso.open("r+b") as file:
+            file.truncate(whole + (300 << 10))
+        size, stated = sizes(iso)
+        assert size >= stated == whole
+        for less in (1 << 20, 2048):
+            with iso.open("r+b") as file:
+                file.truncate(whole - less)
+            size, stated = sizes(iso)
+            assert size == whole - less and stated == whole
 
 
 # --- onto a stick --------------------------------------------------------------

@@ -61,15 +61,13 @@ class Made:
         self.agent("backup", room / "source", "--name", "pc").ok()
         [file] = (room / "store/images/pc").iterdir()
         manifest = parse(file.read_bytes())
-        file.write_bytes(
-            serialize(replace(manifest, disks=(replace(manifest.disks[0], identity=OWN),)))
-        )
+        own = replace(manifest.disks[0], identity=OWN)
+        file.write_bytes(serialize(replace(manifest, disks=(own,))))
         env = environment(room / "env")
         self.sets: dict[int, list[Path]] = {}
         for medium in ("usb", 40_000_000):
-            made = build(
-                room / "store", env, room / f"of-{medium}", "--image", "pc", "--medium", medium
-            )
+            words = ("--image", "pc", "--medium", medium)
+            made = build(room / "store", env, room / f"of-{medium}", *words)
             isos = files(made, room / f"of-{medium}")
             folder = room / f"discs{len(isos)}"
             folder.mkdir()

@@ -168,19 +168,32 @@ def test_one_medium_starts_in_four_ways(site: Site, room: Path, stick: bool, sec
     assert sha256(disk) == before
 
 
-@slow
-@pytest.mark.parametrize("secure", [False, True], ids=["bios", "uefi"])
-def test_three_discs_with_a_wrong_one_between(space: Path, room: Path, secure: bool) -> None:
-    folder = space / "large"
-    site = make_site(folder, 130) if not folder.exists() else None
-    if site is None:
-        store = folder / "store"
-        env = subprocess.run(
-            [ROOT / "client_image/image/build"], stdout=subprocess.PIPE, text=True, check=True
-        ).stdout.splitlines()[-1]
-        site = Site(folder, folder / "source", store, Path(env))
+@pytest.fixture(scope="module")
+def large(space: Path) -> Site:
+    """One whose image takes three discs."""
+    return make_site(space / "large", 130)
+
+
+def three_discs(site: Site) -> list[Path]:
     discs = site.media("three", medium=114_000_000)
     assert len(discs) == 3
+    return discs
+
+
+def no_discs(room: Path) -> list[tuple[Path, str]]:
+    """Discs that are none of Slipway's, and what is said of each."""
+    blank, foreign = room / "blank", room / "foreign.iso"
+    blank.write_bytes(bytes(4 * MIB))
+    (room / "tree").mkdir()
+    (room / "tree/letter.txt").write_text("holiday pictures")
+    sh("xorriso", "-as", "mkisofs", "-quiet", "-o", foreign, room / "tree")
+    return [(blank, "it is blank, or it can't be read"), (foreign, "it is not one of Slipway's")]
+
+
+@slow
+@pytest.mark.parametrize("secure", [False, True], ids=["bios", "uefi"])
+def test_three_discs_with_wrong_ones_between(large: Site, room: Path, secure: bool) -> None:
+    site, discs = large, three_discs(large)
     other = site.media("other", "--countdown", 29, medium=114_000_000)[1]
     disk = site.blank(room)
     with MediaPc(room, disk, discs[0], secure=secure) as pc:
@@ -190,15 +203,47 @@ def test_three_discs_with_a_wrong_one_between(space: Path, room: Path, secure: b
         pc.wait_for("Insert disc 2 of 3", LONG)
         pc.insert(discs[2])
         heard = pc.wait_for("That was disc 3. Disc 2 is needed.", LONG)
+        for disc, says in no_discs(room):
+            pc.insert(disc)
+            heard = pc.wait_for(f"That disc is of no use: {says}.", LONG, heard)
         pc.insert(other)
         heard = pc.wait_for("which is another set. Disc 2 is needed.", LONG, heard)
-        pc.insert(discs[1])
+        pc.insert_slowly(discs[1], 5)
         heard = pc.wait_for("Insert disc 3 of 3", LONG, heard)
         pc.insert(discs[1])
         heard = pc.wait_for("That was disc 2. Disc 3 is needed.", LONG, heard)
         pc.insert(discs[2])
         finish(pc)
     assert site.restored(disk)
+
+
+@slow
+def test_a_disc_pulled_while_it_is_read_and_a_restore_that_goes_on(large: Site, room: Path) -> None:
+    discs, disk = three_discs(large), large.blank(room)
+    with MediaPc(room, disk, discs[0]) as pc:
+        choose_write(pc)
+        pc.wait_for("Word:", LONG)
+        pc.type("rudder\r")
+        pc.wait_for("Insert disc 2 of 3", LONG)
+        pc.insert(discs[1])
+        heard = pc.wait_for("Reading disc 2 of 3", LONG)
+        pc.pull()
+        heard = pc.wait_for("It did not work: ", LONG, heard)
+        pc.wait_for("disc 2 of 3", LONG, heard)
+        pc.type(ENTER)
+        pc.wait_until_off(LONG)
+    with disk.open("rb") as file:
+        assert file.read(512)[510:] != b"\x55\xaa"
+    with MediaPc(room, disk, discs[0]) as pc:
+        choose_write(pc)
+        pc.wait_for("Word:", LONG)
+        pc.type("rudder\r")
+        heard = pc.wait_for("Insert disc 2 of 3", LONG)
+        pc.insert(discs[1])
+        pc.wait_for("Insert disc 3 of 3", LONG, heard)
+        pc.insert(discs[2])
+        finish(pc)
+    assert large.restored(disk)
 
 
 @slow

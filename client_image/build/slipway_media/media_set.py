@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +28,10 @@ def make(plan: Plan, folder: Path) -> list[dict[str, Any]]:
     for number, disc in enumerate(plan.discs, 1):
         target, about = folder / plan.file(number), plan.about(number)
         chunks = [plan.chunks[at] for at in disc.positions()]
-        _check(plan, chunks)
-        with tempfile.TemporaryDirectory(prefix=".work-", dir=folder) as work:
+        with (
+            _checked(plan, chunks),
+            tempfile.TemporaryDirectory(prefix=".work-", dir=folder) as work,
+        ):
             tree = Path(work) / "tree"
             fill_tree(plan, tree, Path(work), number)
             iso.write(target, tree, about.labels[number - 1], chunks, number == 1, Path(work))
@@ -42,6 +46,20 @@ def make(plan: Plan, folder: Path) -> list[dict[str, Any]]:
         label = about.labels[number - 1]
         discs.append({"file": target.name, "label": label, "bytes": size, "sha256": digest})
     return discs
+
+
+@contextmanager
+def _checked(plan: Plan, chunks: list[iso.Chunk]) -> Iterator[None]:
+    """Check chunks while a disc is written: what one reads from the disk, the other finds read.
+
+    Why a chunk is not sound comes before why the disc could not be written.
+    """
+    with ThreadPoolExecutor(1) as beside:
+        proof = beside.submit(_check, plan, chunks)
+        try:
+            yield
+        finally:
+            proof.result()
 
 
 def _check(plan: Plan, chunks: list[iso.Chunk]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -146,22 +147,40 @@ def says(made: dict[str, Any], planned: bool) -> list[str]:
 
 def _made(plan: Plan, place: Place) -> dict[str, Any]:
     """Make a set beside the one that it replaces, then put it in its place."""
-    folder = place.folder
-    half = folder / f".{plan.name}.new"
-    shutil.rmtree(half, ignore_errors=True)
+    folder, final = place.folder, place.folder / plan.name
+    # Also what an earlier run left that was killed: nobody else is at work here.
+    for left in folder.glob(".*.new"):
+        shutil.rmtree(left, ignore_errors=True)
+    half, before = folder / f".{plan.name}.new", folder / f".{plan.name}.old.new"
     half.mkdir(mode=0o750)
     try:
         discs = media_set.make(plan, half)
         signing.sign(half, discs, place.sign_key)
         total = sum(disc["bytes"] for disc in discs)
         record = plan.facts | {"discs": discs, "bytes": total, "made": _now()}
-        # One line: playbooks/images.yml shows the sets that there are.
+        # One line: the control service reads it, too.
         (half / RECORD).write_text(json.dumps(record) + "\n")
-        shutil.rmtree(folder / plan.name, ignore_errors=True)
-        half.rename(folder / plan.name)
+        # What has its name is whole, also after a power cut.
+        for each in (*half.iterdir(), half):
+            _sync(each)
+        if final.exists():
+            final.rename(before)
+        half.rename(final)
+        _sync(folder)
     finally:
-        shutil.rmtree(half, ignore_errors=True)
+        if before.exists() and not final.exists():
+            before.rename(final)
+        for each in (half, before):
+            shutil.rmtree(each, ignore_errors=True)
     return record
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _now() -> str:

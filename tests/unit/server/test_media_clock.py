@@ -224,6 +224,8 @@ def test_what_fails_is_told_once_tried_again_after_a_day_and_well_at_last(site: 
     wait_for(lambda: len(told()) == 3)
     assert "nothing was made. Remedy: " in told()["pc1"] == told()["front"]
     assert told()["pc2"].startswith("There is no image pc2.")
+    shown = site.service.admin.get("/v1/status").json()["warnings"]
+    assert [each for each in shown if each.startswith("media pc1: The media take ")]
     count = len(of_kind(site.service, "media_failed"))
     assert site.nothing_is_asked()
     # A day later.
@@ -283,6 +285,8 @@ def test_a_policy_that_cannot_be_used_changes_nothing(site: Site) -> None:
     (site.service.folder / "policy/media.json").write_text("{")
     time.sleep(2.5)
     assert (site.orders / "pc1.json").exists()
+    [shown] = site.service.admin.get("/v1/status").json()["warnings"]
+    assert "policy/media.json can't be used" in shown
 
 
 def test_unattended_it_knows_its_machine(site: Site) -> None:

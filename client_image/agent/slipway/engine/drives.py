@@ -151,7 +151,7 @@ class Drives:
     def _media(self, device: _Device, source: Path, folder: Path) -> Iterator[Medium]:
         if (folder / SET_FILE).is_file():
             with suppress(SlipwayError, OSError):
-                size, stated = _sizes(source)
+                size, stated = sizes(source)
                 about = read_set(folder)
                 yield Medium(device.disk, folder, about, device.kind == "rom", size, stated)
 
@@ -229,8 +229,8 @@ def _kind(device: _Device) -> str:
     return kind if kind in _FILE_SYSTEMS else ""
 
 
-def _sizes(source: Path) -> tuple[int, int]:
-    """How long a disc is, and how long it says that it is."""
+def sizes(source: Path) -> tuple[int, int]:
+    """Bytes of a disc, and how many it says that it has: with fewer it was cut short."""
     with _Opened(source) as handle:
         size = os.lseek(handle, 0, os.SEEK_END)
         volume = os.pread(handle, _BLOCK, _PVD)

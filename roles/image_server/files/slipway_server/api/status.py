@@ -37,6 +37,7 @@ async def status(service: ServiceDep) -> Any:
             *certificates.warnings(service.config, datetime.now(UTC)),
             *await service.run(service.upkeep.warnings),
             *await service.run(service.nights.warnings),
+            *await service.run(service.media_clock.warnings),
             *service.outbox.warnings(),
         ],
     }

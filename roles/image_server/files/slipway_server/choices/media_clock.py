@@ -61,6 +61,12 @@ class MediaClock:
         """Why sets that are wanted were not made, by name; None: nobody has looked yet."""
         return self._problems
 
+    def warnings(self) -> list[str]:
+        """What of media somebody should see to. Blocks."""
+        problem = self.file.problem()
+        found = [] if problem is None else [problem]
+        return found + [f"media {each}" for each in (self._problems or {}).values()]
+
     async def look(self) -> None:
         """Ask for what is due, and see what became of what was asked for."""
         try:
@@ -117,22 +123,23 @@ class MediaClock:
         if said and said.get("id") == outcome.get("id"):
             path.unlink()
             said = {}
-        if not said and str(outcome.get("id", "")).startswith(digest):
-            tried = seconds(str(outcome.get("at")))
-            if outcome.get("problem") and tried is not None and 0 <= now - tried < _AGAIN:
-                return None
-        if str(said.get("id", "")).startswith(digest):
-            if now - path.stat().st_mtime > _REMIND:
-                self._write(path, said)
-            asked = seconds(str(said.get("asked")))
-            if asked is not None and now - asked > _AGAIN:
-                return (
-                    f"asked for at {iso(asked)}, and nothing was made: see "
-                    "`systemctl status slipway-media.path slipway-media.service`"
-                )
-            return None
-        self._write(path, {"id": f"{digest}-{int(now)}", "asked": iso(now), **wish})
+        if _is_for(said, digest):
+            return self._wait(path, said, now)
+        if said or not _failed_lately(outcome, digest, now):
+            self._write(path, {"id": f"{digest}-{int(now)}", "asked": iso(now), **wish})
         return None
+
+    def _wait(self, path: Path, said: Mapping[str, Any], now: float) -> str | None:
+        """Remind whoever is to make it; say so if it takes too long."""
+        if now - path.stat().st_mtime > _REMIND:
+            self._write(path, said)
+        asked = seconds(str(said.get("asked")))
+        if asked is None or now - asked <= _AGAIN:
+            return None
+        return (
+            f"asked for at {iso(asked)}, and nothing was made: see "
+            "`systemctl status slipway-media.path slipway-media.service`"
+        )
 
     def _write(self, path: Path, order: Mapping[str, Any]) -> None:
         files.write_durably(self._orders, json.dumps(order).encode(), path)
@@ -169,6 +176,17 @@ class MediaClock:
                 else:
                     problems.append(f"{where}: {error.message}")
         return problems, warnings
+
+
+def _is_for(said: Mapping[str, Any], digest: str) -> bool:
+    """Whether an order, or what was answered to one, is for this wish."""
+    return str(said.get("id", "")).startswith(f"{digest}-")
+
+
+def _failed_lately(outcome: Mapping[str, Any], digest: str, now: float) -> bool:
+    tried = seconds(str(outcome.get("at")))
+    failed = _is_for(outcome, digest) and outcome.get("problem") is not None
+    return failed and tried is not None and 0 <= now - tried < _AGAIN
 
 
 def _read(path: Path) -> dict[str, Any]:
