@@ -24,6 +24,7 @@ from .test_who_may import as_user
 # What each route is for who has groups: his part of a list ("part"), as if others' things were not
 # there ("his"), nothing ("refused"), or the same for everybody ("all").
 ROUTES = {
+    "GET /v1/overview": "part",
     "GET /v1/machines": "part",
     "GET /v1/machines/{machine}": "his",
     "GET /v1/jobs": "part",
@@ -226,7 +227,7 @@ def test_a_foreign_group(world: World, line: str, role: str) -> None:
         assert answer.status_code == 200, answer.text
         assert "canary" not in answer.text
         assert "mine-pc" in answer.text or line.split("/")[-1] in (
-            "room", "status", "upkeep", "registrations",
+            "room", "status", "upkeep", "registrations", "overview",
         )  # fmt: skip
     assert world.of_theirs() == before
 

@@ -249,6 +249,7 @@ APPS: dict[str, App] = {
         0o660,
         (page.router,),
         {
+            "GET /v1/overview": _VIEWER,
             "GET /v1/machines": _VIEWER,
             "GET /v1/machines/{machine}": _VIEWER,
             "GET /v1/jobs": _VIEWER,
