@@ -25,6 +25,7 @@ from .test_who_may import FOR_USERS, as_user
 # What each route is for who has groups: his part of a list ("part"), as if others' things were not
 # there ("his"), nothing ("refused"), or the same for everybody ("all").
 ROUTES = {
+    "GET /v1/overview": "part",
     "GET /v1/machines": "part",
     "GET /v1/machines/{machine}": "his",
     "GET /v1/jobs": "part",
@@ -268,6 +269,7 @@ def test_a_foreign_group(world: World, line: str, role: str) -> None:
             "status",
             "upkeep",
             "registrations",
+            "overview",
         )
     assert world.of_theirs() == before
 

@@ -12,7 +12,7 @@ import pytest
 from slipway.format.frames import make_frame
 from slipway_server.choices.menu_files import MenuFiles
 
-from .choosing import item, write_menu
+from .choosing import Runner, item, order, write_menu
 from .conftest import Machine, Service, cell
 from .test_menu_files import write
 from .test_page_socket import ask, shown
@@ -119,6 +119,46 @@ def test_what_was_saved_is_as_it_is_now(own_service: Callable[..., Service]) -> 
     assert newest() is None, "what says no machine is of the one whose name it has"
     service.restart()
     assert newest() is None
+
+
+def test_what_needs_somebody_is_counted(own_service: Callable[..., Service]) -> None:
+    service = own_service()
+    macs = {name: machine_with_menu(service, name, n) for n, name in enumerate(("new", "lost"))}
+    machine_with_menu(service, "never", 2)
+    versions = {name: save(service, name, mac, cell(name)) for name, mac in macs.items()}
+
+    def overview(**more: Any) -> dict[str, Any]:
+        answer = ask(service, "GET", "/v1/overview", "viewer", **more)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    found = overview()
+    assert [found[key] for key in ("machines", "images", "versions", "old")] == [3, 2, 2, 1]
+    assert found["oldest"] == [{"name": "never", "saved": None}] and found["broken"] == []
+    assert (found["failed"], found["runner"]) == ([], False)
+    service.chunk_path(cell("lost")).unlink()
+    service.admin.post(f"/v1/images/lost/{versions['lost']}/check")
+    found = overview()
+    broken = {"image": "lost", "version": versions["lost"], "problem": None, "lacking": 1}
+    assert found["broken"] == [broken]
+    assert {each["name"] for each in found["oldest"]} == {"never", "lost"}
+    path = service.store / "images/new" / f"{versions['new']}.json"
+    path.write_bytes(b"{}")
+    # Whoever looks at the image sees it first; in any case it is seen after half a minute.
+    ask(service, "GET", "/v1/images/new")
+    [damaged] = [each for each in overview()["broken"] if each["image"] == "new"]
+    assert "damaged" in damaged["problem"]
+    [job] = [order(service, "never", "wake").json()["id"]]
+    runner = Runner(service)
+    runner.poll()
+    runner.end(job, "failed", message="it did not answer", remedy="look")
+    assert [(each["id"], each["message"]) for each in overview()["failed"]] == [
+        (job, "it did not answer")
+    ]
+    none = overview(groups="room_9")
+    assert [none[key] for key in ("machines", "images", "old", "failed", "broken")] == [
+        0, 0, 0, [], [],
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("settled", [False, True])

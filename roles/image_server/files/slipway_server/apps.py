@@ -278,6 +278,7 @@ APPS: dict[str, App] = {
         (page.router, telling.page),
         {
             "POST /v1/guesses": Rule(PAGE),
+            "GET /v1/overview": _VIEWER,
             "GET /v1/machines": _VIEWER,
             "GET /v1/machines/{machine}": _VIEWER,
             "GET /v1/jobs": _VIEWER,

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 PREFIX = "/api/v1"
 # What each route takes. The service looks at the role once more: its own table says the same.
 API: dict[str, Role] = {
+    "GET /overview": "viewer",
     "GET /machines": "viewer",
     "GET /machines/{machine}": "viewer",
     "GET /jobs": "viewer",

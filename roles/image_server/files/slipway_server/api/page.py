@@ -29,6 +29,7 @@ from . import (
     jobs,
     machines,
     next_boots,
+    overview,
     reach,
     registrations,
     schedules,
@@ -54,6 +55,7 @@ _LENT: tuple[tuple[Caller, APIRouter, dict[Callable[..., Any], Within]], ...] = 
         machines.page,
         {machines.list_machines: reach.ITSELF, machines.get_machine: reach.MACHINE},
     ),
+    (VIEWER, overview.page, {overview.overview: reach.ITSELF}),
     (
         VIEWER,
         jobs.admin,

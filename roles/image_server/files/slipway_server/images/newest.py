@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The newest good version of each machine, whatever its image is called.
+"""The newest good version of each machine, whatever its image is called, and what is broken.
 
 A list of two thousand machines can't ask twenty thousand manifests each time. What is known of an
 image is kept until something of it changes; what is changed by hand, past this service, is seen
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from slipway.format.names import version_key
@@ -31,6 +31,15 @@ class Newest:
     created: str
 
 
+@dataclass(frozen=True)
+class Summary:
+    """An image. ``broken``: versions, the problem of each manifest, how many chunks each lacks."""
+
+    versions: int
+    newest: Mapping[str, Newest]
+    broken: Sequence[tuple[str, str | None, int]]
+
+
 class NewestGood:
     """All methods block; callers run them in a thread."""
 
@@ -39,7 +48,7 @@ class NewestGood:
         self._images = images
         self._catalog = catalog
         self._lock = threading.Lock()
-        self._of_image: dict[str, dict[str, Newest]] = {}
+        self._of_image: dict[str, Summary] = {}
         self._of_machine: dict[str, Newest] = {}
         # Of images that lack chunks, which may be sent at any time.
         self._unsure: set[str] = set()
@@ -48,20 +57,30 @@ class NewestGood:
 
     def of_machines(self) -> Mapping[str, Newest]:
         """By machine, as it is now; not to be changed by who gets it."""
-        # Who comes meanwhile waits: he must not see what was before.
         with self._lock:
-            changed = self._images.touched.take() | self._unsure
-            if time.monotonic() >= self._look_at:
-                changed |= self._changed_folders()
-                self._look_at = time.monotonic() + _LOOK_SECONDS
-            if changed:
-                try:
-                    self._read(changed)
-                except BaseException:
-                    for name in changed:
-                        self._images.touched.add(name)
-                    raise
+            self._refresh()
             return self._of_machine
+
+    def images(self, wanted: Callable[[str], bool]) -> dict[str, Summary]:
+        """Images by name, as they are now."""
+        with self._lock:
+            self._refresh()
+            return {name: each for name, each in self._of_image.items() if wanted(name)}
+
+    def _refresh(self) -> None:
+        """Who comes meanwhile waits for it: he must not see what was before."""
+        changed = self._images.touched.take() | self._unsure
+        if time.monotonic() >= self._look_at:
+            changed |= self._changed_folders()
+            self._look_at = time.monotonic() + _LOOK_SECONDS
+        if not changed:
+            return
+        try:
+            self._read(changed)
+        except BaseException:
+            for name in changed:
+                self._images.touched.add(name)
+            raise
 
     def _changed_folders(self) -> set[str]:
         found = {name: self._images.changed_at(name) for name in self._images.folders()}
@@ -72,24 +91,28 @@ class NewestGood:
 
     def _read(self, names: set[str]) -> None:
         for name in names:
-            found: dict[str, Newest] = {}
+            newest: dict[str, Newest] = {}
+            versions, broken = 0, []
             self._unsure.discard(name)
             for summary, state, good in self._catalog.states(name):
+                versions += 1
                 if state.lacking:
                     self._unsure.add(name)
+                if state.lacking or summary["problem"]:
+                    broken.append((summary["version"], summary["problem"], state.lacking))
                 machine = summary["machine"] or name
                 # They come newest first.
-                if good and machine not in found:
-                    found[machine] = Newest(name, summary["version"], summary["created"])
-            self._of_image[name] = found
-            if not found:
+                if good and machine not in newest:
+                    newest[machine] = Newest(name, summary["version"], summary["created"])
+            self._of_image[name] = Summary(versions, newest, broken)
+            if not versions:
                 del self._of_image[name]
         self._of_machine = self._merged()
 
     def _merged(self) -> dict[str, Newest]:
         merged: dict[str, Newest] = {}
-        for found in self._of_image.values():
-            for machine, each in found.items():
+        for image in self._of_image.values():
+            for machine, each in image.newest.items():
                 before = merged.get(machine)
                 if before is None or version_key(before.version) < version_key(each.version):
                     merged[machine] = each
