@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,18 @@ from .disk_builder import MIB, sh
 
 ROOT = Path(__file__).resolve().parents[2]
 CUTS = 10
+# As its unit has it where a folder is pulled from.
+NOBODY = 65534
+UNPRIVILEGED = (
+    "setpriv",
+    f"--reuid={NOBODY}",
+    f"--regid={NOBODY}",
+    "--clear-groups",
+    "--inh-caps=-all,+dac_read_search",
+    "--ambient-caps=-all,+dac_read_search",
+    "--bounding-set=-all,+dac_read_search",
+    "--no-new-privs",
+)
 DISK = 480
 
 
@@ -47,18 +59,26 @@ class Sites:
         } | changes
         (self.folder / "pull.json").write_text(json.dumps({"berlin": source}))
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
+    def start(self, *words: str, inside: Sequence[str] = ()) -> subprocess.Popen[str]:
         place = ["--config", self.folder / "pull.json", "--state", self.folder / "state"]
         socket = ["--socket", self.bonn.service.folder / "puller"]
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "slipway_puller", *map(str, [*place, *socket]), *words],
+            [
+                *inside,
+                sys.executable,
+                "-P",
+                "-m",
+                "slipway_puller",
+                *map(str, [*place, *socket]),
+                *words,
+            ],
             env=os.environ | {"PYTHONPATH": f"{AGENT}:{ROOT / 'roles/policy/files'}"},
             stderr=subprocess.PIPE,
             text=True,
         )
 
-    def pull(self, *words: str) -> tuple[int, str]:
-        run = self.start(*words)
+    def pull(self, *words: str, inside: Sequence[str] = ()) -> tuple[int, str]:
+        run = self.start(*words, inside=inside)
         _, said = run.communicate(timeout=300)
         return run.returncode, said
 
@@ -192,12 +212,14 @@ def test_patterns_and_the_folder_of_a_store(sites: Sites, room: Path) -> None:
     sites.berlin.service.image(cell("not wanted"))
     source = {"from": str(sites.berlin.service.store), "images": [name]}
     (room / "pull.json").write_text(json.dumps({"berlin": source}))
-    assert sites.pull()[0] == 0
+    os.chown(room / "state", NOBODY, NOBODY)
+    (sites.bonn.service.folder / "puller").chmod(0o666)
+    assert sites.pull(inside=UNPRIVILEGED)[0] == 0
     assert list(manifests(sites.bonn)) == [f"{name}/{version}.json"]
     # A disk that is not plugged in is told of.
     source["from"] = str(room / "gone")
     (room / "pull.json").write_text(json.dumps({"berlin": source}))
-    code, said = sites.pull("--now")
+    code, said = sites.pull("--now", inside=UNPRIVILEGED)
     assert (code, "gone" in said) == (1, True)
 
 

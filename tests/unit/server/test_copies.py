@@ -196,6 +196,7 @@ def test_what_did_not_come_is_told_once(here: Service) -> None:
     note(berlin="it does not answer", bonn=None)
     warnings = json.dumps(here.admin.get("/v1/status").json()["warnings"])
     assert "berlin: it does not answer" in warnings
+    assert 'slipway_upkeep_problem{work="replication"} 1' in here.metrics.get("/metrics").text
     note(berlin=None, bonn=None)
     assert "berlin" not in json.dumps(here.admin.get("/v1/status").json()["warnings"])
     assert len(of_kind(here, "replication_failed")) == 1
