@@ -97,6 +97,7 @@ def test_a_token_opens_what_it_is_for_and_nothing_else(
 
 
 PAGE = {callers.VIEWER: "viewer", callers.OPERATOR: "operator", callers.ADMIN: "admin"}
+FOR_USERS = [line for line, rule in APPS["web"].rules.items() if rule.caller in PAGE]
 
 
 def as_user(role: str) -> dict[str, str]:
@@ -104,7 +105,7 @@ def as_user(role: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("role", [*callers.ROLES, "root", ""])
-@pytest.mark.parametrize("line", APPS["web"].rules)
+@pytest.mark.parametrize("line", FOR_USERS)
 def test_a_user_of_the_page_may_what_the_role_may(holders: Holders, line: str, role: str) -> None:
     least = PAGE[APPS["web"].rules[line].caller]
     said = holders.ask("web", line, "none", as_user(role))
@@ -116,7 +117,7 @@ def test_a_user_of_the_page_may_what_the_role_may(holders: Holders, line: str, r
         assert said not in REFUSED | NOT_HERE | {"wrong_role"}
 
 
-@pytest.mark.parametrize("line", APPS["web"].rules)
+@pytest.mark.parametrize("line", FOR_USERS)
 @pytest.mark.parametrize("missing", as_user("admin"))
 def test_the_page_says_who_asks(holders: Holders, line: str, missing: str) -> None:
     said = {key: value for key, value in as_user("admin").items() if key != missing}
@@ -141,7 +142,9 @@ def test_the_sockets_of_root_and_the_runner_are_theirs_alone() -> None:
         callers.SESSION_OF_A_JOB,
     }
     assert APPS["web"].mode == 0o660
-    assert {rule.caller for rule in APPS["web"].rules.values()} == set(PAGE)
+    assert {rule.caller for rule in APPS["web"].rules.values()} == {*PAGE, callers.PAGE}
+    of_itself = [key for key, rule in APPS["web"].rules.items() if rule.caller is callers.PAGE]
+    assert of_itself == ["POST /v1/guesses"], "what it may without a user"
     assert not {callers.ROOT, callers.RUNNER, *PAGE} & {
         rule.caller for rule in APPS["http"].rules.values()
     }

@@ -43,6 +43,7 @@ from .api.callers import (
     CALLERS,
     JOB,
     OPERATOR,
+    PAGE,
     PEOPLE,
     READER,
     REGISTRATION,
@@ -247,8 +248,9 @@ APPS: dict[str, App] = {
     "web": App(
         "Slipway image server, the page",
         0o660,
-        (page.router,),
+        (page.router, telling.page),
         {
+            "POST /v1/guesses": Rule(PAGE),
             "GET /v1/machines": _VIEWER,
             "GET /v1/machines/{machine}": _VIEWER,
             "GET /v1/jobs": _VIEWER,

@@ -19,6 +19,7 @@ from .base.rows import Rows
 from .base.state_file import StateFile
 from .base.threads import Tasks, Threads
 from .choices.choices import Choices
+from .choices.guesses import Guesses
 from .choices.menu_files import MenuFiles
 from .choices.metrics import Metrics
 from .choices.naming import Naming
@@ -28,7 +29,7 @@ from .choices.nights import Nights
 from .choices.ordering import Ordering
 from .choices.orders import Orders
 from .choices.runs import Runs
-from .choices.telling import Telling
+from .choices.telling import GUESSED, Telling
 from .images.aliases import Aliases
 from .images.catalog import Catalog
 from .images.changes import Changes
@@ -148,6 +149,8 @@ class Service:
         )
         self.identities = Identities(Rows(state, "identities"))
         self.history = History(Rows(state, "history"))
+        self.outbox = Outbox(state)
+        self.guesses = Guesses(self.outbox.known(GUESSED) or ())
 
     def _connect(self, config: Config) -> None:
         self.digest_sets = DigestSets(self.images, self.run)
@@ -178,6 +181,7 @@ class Service:
             identities=self.identities,
             addresses=self.addresses,
             strangers=self.strangers,
+            guesses=self.guesses,
             run=self.run,
         )
         self.ordering = Ordering(self.menus, self.images, self.jobs, self.sessions, self.run)
@@ -197,7 +201,6 @@ class Service:
         self.nights = Nights(
             plans, NightBook(self._state), work, self.run, closed=self._window_closed
         )
-        self.outbox = Outbox(self._state)
         self._telling = Telling(
             self.outbox,
             self.nights.book,
@@ -207,6 +210,7 @@ class Service:
             self.jobs,
             self.sessions,
             self.registrations,
+            self.guesses,
             self.upkeep.bad_chunks,
             self.store.room,
             config.store_reserve_bytes,

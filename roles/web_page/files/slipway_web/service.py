@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,12 @@ class Service:
     ) -> Any:
         """Change something. ServiceDown: nobody knows whether it was done."""
         return _checked(*await self.pass_on(method, path, who, body, list(query.items())))
+
+    async def tell_of_guesses(self, account: str | None, address: str) -> None:
+        """Say whose sign-ins are slowed; None: those from the address. It may be down."""
+        seen = {"account": account, "address": address}
+        with suppress(ServiceDown):
+            await self._ask("POST", "/v1/guesses", {}, seen, _SECONDS)
 
     async def pass_on(
         self,

@@ -141,6 +141,7 @@ READER = Caller("the token of an open session that restores or verifies", _reade
 JOB = Caller("the token of a job", _current_job)
 REGISTRATION = Caller("the token of a registration", _current_registration)
 SESSION_OF_A_JOB = Caller("the job runner, of a session that is a job's", _session_of_a_job)
+PAGE = Caller("the page itself")
 VIEWER = Caller("a user of the page", _viewer)
 OPERATOR = Caller("an operator or administrator of the page", _operator)
 ADMIN = Caller("an administrator of the page", _admin)
@@ -152,6 +153,7 @@ CALLERS = (
     RUNNER,
     TELLER,
     WATCHER,
+    PAGE,
     SESSION,
     BACKUP,
     READER,

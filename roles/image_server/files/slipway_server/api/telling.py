@@ -16,6 +16,7 @@ from .models import telling as models
 
 teller = APIRouter(prefix="/v1")
 watcher = APIRouter()
+page = APIRouter(prefix="/v1")
 
 
 @teller.post("/sinks", status_code=204, responses=refusals(*BODY))
@@ -38,6 +39,12 @@ async def note(sink: str, outcome: models.Outcome, service: ServiceDep) -> None:
     _known(service, sink)
     problem = None if outcome.problem is None else plain(outcome.problem)
     await service.outbox.note(sink, outcome.number, problem)
+
+
+@page.post("/guesses", status_code=204, responses=refusals(*BODY))
+async def note_guesses(seen: models.Guessing, service: ServiceDep) -> None:
+    """Say that sign-ins of the page are slowed, for the passwords were wrong."""
+    service.guesses.at_page(seen.account, str(seen.address))
 
 
 def _known(service: Service, sink: str) -> None:

@@ -32,6 +32,7 @@ from ..sessions.session import wrong_address
 from ..sessions.sessions import Sessions
 from .actions import ACTIONS
 from .busy import refuse_busy
+from .guesses import Guesses
 from .menu_files import MachineMenu, MenuFiles, MenuItem
 from .passwords import Passwords
 
@@ -68,6 +69,7 @@ class Choices:
         identities: Identities,
         addresses: Addresses,
         strangers: Strangers,
+        guesses: Guesses,
         run: Run,
     ) -> None:
         """``run`` does blocking work in a thread."""
@@ -80,7 +82,7 @@ class Choices:
         self._addresses = addresses
         self._strangers = strangers
         self._run = run
-        self._passwords = Passwords()
+        self._passwords = Passwords(guesses.at_menu)
 
     async def choose(self, wish: Wish) -> tuple[Job, str]:
         """Make a job of what a machine chose; return it with its token, which is kept nowhere."""

@@ -87,8 +87,16 @@ class Passwords:
     forty times as many guesses.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """No thread is started before the first check."""
+    def __init__(
+        self,
+        slowed: Callable[[str, str | None], None] = lambda machine, address: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """No thread is started before the first check.
+
+        ``slowed`` is told the machine and the address whose tries are.
+        """
+        self._slowed = slowed
         self._clock = clock
         self._tries: dict[str, _Tries] = {}
         self._by_address: dict[str, Turns] = {}
@@ -108,6 +116,8 @@ class Passwords:
             raise ServiceError("password_required", "This item asks for a password.")
         tries = self._tries.setdefault(machine, _Tries())
         left = tries.last + pause_after(tries.count) - self._clock()
+        if tries.count > _FREE_TRIES:
+            self._slowed(machine, address)
         if tries.checking or left > 0:
             raise _too_many(max(left, 1.0))
         shared = [self._by_password.setdefault(wanted.key, Turns(_OF_PASSWORD))]
@@ -115,6 +125,7 @@ class Passwords:
             shared.append(self._by_address.setdefault(address, Turns(_OF_ADDRESS)))
         left = max(turns.wait(machine, self._clock()) for turns in shared)
         if left > 0:
+            self._slowed(machine, address)
             raise _too_many(left)
         tries.checking = True
         # Counted before the answer is known: a client that hangs up has tried all the same.

@@ -24,10 +24,12 @@ from ..jobs.night_book import NightBook
 from ..jobs.schedule_files import Plan
 from ..registrations.registrations import Registrations
 from ..sessions.sessions import Sessions
+from .guesses import Guesses
 
 _DAY = 86400.0
 _WINDOWS, _STALE, _JOBS, _LOW = "window_done", "stale", "job_failed", "store_low"
 _BROKEN = "check_broken"
+GUESSED = "login_paused"
 # The ages of backups are looked at once in so many looks, and after each window.
 _STALE_LOOKS = 12
 # Room for so many backups as the reserve holds, or that part of all.
@@ -42,6 +44,7 @@ _TITLES = {
     "prune_waits": ("a prune waits for a word", "a prune waits for a word"),
     _LOW: ("the store is nearly full", "the store is nearly full"),
     "registration_waits": ("1 PC waits to be registered", "{} PCs wait to be registered"),
+    GUESSED: ("somebody guesses passwords", "somebody guesses passwords"),
     "second_check_in": ("somebody posed as 1 PC", "somebody posed as {} PCs"),
 }
 # Of what was before anybody looked, nobody is told.
@@ -63,6 +66,7 @@ class Telling:
         jobs: Jobs,
         sessions: Sessions,
         registrations: Registrations,
+        guesses: Guesses,
         bad: Callable[[], Iterable[str] | None],
         room: Callable[[], Room],
         reserve: int,
@@ -83,6 +87,7 @@ class Telling:
         self._jobs = jobs
         self._sessions = sessions
         self._registrations = registrations
+        self._guesses = guesses
         self._bad = bad
         self._room = room
         self._reserve = reserve
@@ -101,6 +106,7 @@ class Telling:
             return
         self._next_look = time.monotonic() + self._every
         found = {**self._of_upkeep(), **self._of_machines(), _LOW: await self._low()}
+        found[GUESSED] = self._guesses.slowed()
         if self._looks_to_stale == 0:
             self._looks_to_stale = _STALE_LOOKS
             if (stale := await self._stale()) is not None:

@@ -6,8 +6,10 @@ from __future__ import annotations
 import logging
 
 from fastapi import Response
+from starlette.background import BackgroundTask
 
 from ..asking import COOKIE, Ask, go
+from ..config import User
 from ..passwords import MAX_PASSWORD
 
 log = logging.getLogger(__name__)
@@ -39,7 +41,10 @@ async def enter(ask: Ask) -> Response:
         # What was typed as a name may be a password.
         who = f"as {user.name} " if user else ""
         log.warning("wrong password %sfrom %s", who, ask.address)
-        return _again(ask, 403, "The name or the password is wrong.")
+        answer = _again(ask, 403, "The name or the password is wrong.")
+        # Afterwards: how long it takes says nothing of whether there is such a user.
+        answer.background = BackgroundTask(_tell_of_guesses, ask, user)
+        return answer
     site.by_account.forget(account)
     site.by_address.right(ask.address)
     if ask.signed_in is not None:
@@ -61,6 +66,14 @@ async def leave(ask: Ask) -> Response:
     answer = go("/sign-in")
     answer.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="strict")
     return answer
+
+
+async def _tell_of_guesses(ask: Ask, user: User | None) -> None:
+    """Let people be told of what is slowed by now."""
+    if user is not None and ask.site.by_account.wait(user.name) > 0:
+        await ask.site.service.tell_of_guesses(user.name, ask.address)
+    if ask.site.by_address.wait(ask.address) > 0:
+        await ask.site.service.tell_of_guesses(None, ask.address)
 
 
 def _again(ask: Ask, status: int, problem: str) -> Response:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
+from ...base.names import ACCOUNT_PATTERN
 from .common import Strict
 
 Sink = Annotated[str, Field(pattern="^[a-z][a-z0-9_-]{0,31}$")]
@@ -34,6 +35,15 @@ class EventList(BaseModel):
 
     server: str
     events: list[EventView]
+
+
+class Guessing(Strict):
+    """Whose sign-ins are slowed."""
+
+    account: Annotated[str, Field(pattern=f"^{ACCOUNT_PATTERN}$")] | None = Field(
+        description="one of the page's; null: all from the address"
+    )
+    address: Annotated[str, Field(pattern="^[0-9a-f.:]{1,45}$")]
 
 
 class Outcome(Strict):
