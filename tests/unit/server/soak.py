@@ -91,7 +91,12 @@ class Soak:
         """Ask until there is an answer: the service is killed now and then."""
         while True:
             try:
-                return getattr(self.service, client).request(method, path, **options)
+                answer: httpx.Response = getattr(self.service, client).request(
+                    method, path, **options
+                )
+                if answer.status_code == 500:
+                    self.problems.append(f"{method} {path}: {answer.text}")
+                return answer
             except httpx.TransportError:
                 if self.stop.is_set():
                     raise

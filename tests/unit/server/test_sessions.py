@@ -3,14 +3,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import sqlite3
+import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
+from slipway_server.base.records import Records
+from slipway_server.base.state_file import StateFile
+from slipway_server.sessions.session import Session
+from slipway_server.sessions.sessions import Sessions
 
 from .conftest import ADDRESS, HOST_KEY, Service, cell, ticket_in
 
@@ -292,3 +300,45 @@ def test_a_wait_for_the_end_of_a_job(service: Service) -> None:
     assert look()["result"]["type"] == "killed"
     service.admin.delete(f"/v1/sessions/{pc.session}")
     assert look(25)["state"] == "ended"
+
+
+def test_who_looks_from_a_thread_what_goes_on_is_not_disturbed_by_what_begins(
+    tmp_path: Path,
+) -> None:
+    """Collecting and reading the store ask in threads, while sessions come and go."""
+    state = StateFile(tmp_path)
+    sessions = Sessions(Records(state, Session, "sessions"))
+    looked, problems, over = 0, list[str](), threading.Event()
+
+    def look() -> None:
+        nonlocal looked
+        while not over.is_set():
+            try:
+                sessions.begins_of_backups()
+                sessions.readers()
+                looked += 1
+            except RuntimeError as error:
+                problems.append(str(error))
+
+    async def live() -> None:
+        for number in range(400):
+            mac = f"52:54:00:01:{number >> 8:02x}:{number & 255:02x}"
+            verb = "restore" if number % 2 else "backup"
+            made = await sessions.create(f"pc{number}", (mac,), verb, "pc", None, 600)
+            if number % 4 == 0:
+                await sessions.end(made.id, "cancelled")
+        await sessions.forget(time.time() + 1)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        asyncio.run(live())
+    finally:
+        over.set()
+        thread.join()
+        sys.setswitchinterval(before)
+        state.close()
+    assert looked > 100
+    assert problems == []

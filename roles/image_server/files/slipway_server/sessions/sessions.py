@@ -63,8 +63,8 @@ class Sessions:
         return list(self._sessions.values())
 
     def open_sessions(self) -> list[Session]:
-        """Those that have not ended."""
-        return [item for item in self._sessions.values() if item.open]
+        """Those that have not ended. Threads may ask, too: what they look through is a copy."""
+        return [item for item in self.all() if item.open]
 
     def begins_of_backups(self) -> dict[str, float]:
         """When each backup that has not ended was asked for, in seconds since the epoch."""
