@@ -16,6 +16,7 @@ SERVER = ROOT / "roles/image_server/files/slipway_server"
 EXPORT = ROOT / "roles/image_server/files/slipway_export"
 WEB = ROOT / "roles/web_page/files/slipway_web"
 TELLER = ROOT / "roles/policy/files/slipway_teller"
+PULLER = TELLER.with_name("slipway_puller")
 PLUGINS = ROOT / "plugins"
 TESTS = ROOT / "tests"
 ROLES = sorted(path for path in (ROOT / "roles").iterdir() if path.name != "_common")
@@ -130,6 +131,13 @@ def test_what_tells_people_knows_its_socket_and_the_standard_library_alone() -> 
     assert offenders(TELLER, TELLER.parent, forbidden) == []
     for folder in (AGENT, SERVER, EXPORT, WEB):
         assert offenders(folder, folder.parent, ("slipway_teller",)) == []
+
+
+def test_what_pulls_knows_the_agents_engine_and_its_socket() -> None:
+    forbidden = ("slipway_server", "slipway_export", "slipway_teller", "slipway.cli", "ansible")
+    assert offenders(PULLER, PULLER.parent, (*forbidden, "subprocess", "pydantic")) == []
+    for folder in (AGENT, SERVER, EXPORT, WEB, TELLER):
+        assert offenders(folder, folder.parent, ("slipway_puller",)) == []
 
 
 def test_ansible_never_imports_the_agent_or_the_server() -> None:

@@ -3,8 +3,8 @@
 
 Usage: pack_code.py PROJECT CACHE WHAT. WHAT is `server`, the control service, `export`, what reads
 images beside it, `runner`, the job runner with the playbooks that it runs, `web`, the page,
-`teller`, what tells people, or `media`, the builder of restore media. Prints the tar's digest; the
-tar is CACHE/WHAT-<digest>.tar.
+`teller`, what tells people, `puller`, what pulls images from other sites, or `media`, the builder
+of restore media. Prints the tar's digest; the tar is CACHE/WHAT-<digest>.tar.
 Copying a folder file by file would take a second each and bring __pycache__ along.
 """
 
@@ -45,6 +45,10 @@ SOURCES = {
         ("roles/web_page/files", "slipway_web/static/**/*.*", ""),
     ),
     "teller": (("roles/policy/files", "slipway_teller/*.py", ""),),
+    "puller": (
+        ("client_image/agent", "slipway/**/*.py", ""),
+        ("roles/policy/files", "slipway_puller/*.py", ""),
+    ),
     # The media carry the agent, and what makes it a part of the environment.
     "media": (
         (".", "client_image/agent/slipway/**/*.py", ""),

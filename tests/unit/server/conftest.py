@@ -156,6 +156,7 @@ class Service:
         self.web = self._client("web")
         self.teller = self._client("teller")
         self.metrics = self._client("metrics")
+        self.puller = self._client("puller")
 
     def _client(self, name: str) -> httpx.Client:
         transport = httpx.HTTPTransport(uds=str(self.folder / name))
@@ -297,6 +298,7 @@ class Service:
         self.web.close()
         self.teller.close()
         self.metrics.close()
+        self.puller.close()
         if self._process is not None:
             self.stop(signal.SIGKILL)
 

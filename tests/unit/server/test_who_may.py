@@ -12,10 +12,12 @@ from fastapi import APIRouter
 from slipway_server.api import callers
 from slipway_server.api.callers import Caller, SessionDep
 from slipway_server.apps import APPS, App, Rule, RuleError, check
+from slipway_server.base.tokens import digest_of, new_token
 
 from .choosing import Runner, item, make_chooser
 from .conftest import Service, cell
 from .path_values import filled
+from .test_prune import say
 from .test_registrations import report
 
 # What each rule's token opens; all that is not named here is refused.
@@ -25,6 +27,7 @@ OPENED_BY: dict[Caller, set[str]] = {
     callers.READER: {"restore", "verify"},
     callers.JOB: {"job"},
     callers.REGISTRATION: {"registration"},
+    callers.SITE: {"site"},
 }
 REFUSED = {"bad_token", "session_ended", "wrong_verb"}
 NOT_HERE = {"no_such_route", "wrong_method"}
@@ -38,6 +41,7 @@ KINDS = (
     "service",
     "job",
     "registration",
+    "site",
 )
 
 
@@ -61,6 +65,9 @@ class Holders:
         self.tokens["job"] = chooser.token
         asked = service.http.post("/v1/registrations", json=report())
         self.tokens["registration"] = asked.json()["token"]
+        self.tokens["site"] = new_token()
+        lent = {"token_hash": digest_of(self.tokens["site"]), "images": ["*"]}
+        say(service, sites={"berlin": lent})
 
     def ask(self, door: str, line: str, kind: str, said: dict[str, str] | None = None) -> str:
         """Ask for what a line of the table names; return the type of the refusal, or nothing."""
@@ -78,7 +85,8 @@ class Holders:
 
 @pytest.fixture(scope="module")
 def holders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Holders]:
-    made = Service(tmp_path_factory.mktemp("who"))
+    folder = tmp_path_factory.mktemp("who")
+    made = Service(folder, policy_dir=str(folder / "policy"))
     yield Holders(made.start())
     made.close()
 

@@ -8,8 +8,9 @@ longer missing.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from slipway.engine.copy_target import CopyTarget
 from slipway.engine.errors import ImageDamaged
@@ -20,9 +21,32 @@ from slipway.engine.store import Problem, Store, damaged, fetch_chunk
 from slipway.format import MAX_CELL, ImageRef, Manifest
 
 
+class Target(Protocol):
+    """A store that takes versions of another, under the names that they have there."""
+
+    @property
+    def root(self) -> object:
+        """What it is called."""
+
+    def holds(self, manifest: Manifest) -> bool:
+        """Whether the version is there. StoreRefused: another one has its name."""
+
+    def missing(self, digests: Sequence[str]) -> set[str]:
+        """Which of these chunks it lacks."""
+
+    def prove(self, manifest: Manifest, meter: Meter) -> list[Problem]:
+        """Problems of the version's chunks that are there."""
+
+    def put(self, digest: str, frame: bytes) -> None:
+        """Keep a chunk that was proven."""
+
+    def adopt(self, manifest: Manifest) -> int:
+        """Make it a version there, once all its chunks are; the sum of their sizes."""
+
+
 def copy(
     source: Store,
-    target: CopyTarget,
+    target: Target,
     ref: ImageRef,
     meter: Meter,
     threads: int = 0,
@@ -77,7 +101,7 @@ def _result(manifest: Manifest, wanted: set[str], known: bool, sent: int, stored
 
 def _send(
     source: Store,
-    target: CopyTarget,
+    target: Target,
     manifest: Manifest,
     wanted: set[str],
     meter: Meter,

@@ -52,6 +52,7 @@ class HttpStore(AtHand):
 
     threads = 8
     asked_at_once = 8
+    _images = "/v1/images"
 
     def __init__(self, client: Client, version: str = "") -> None:
         """`version` is the one that the session is about; it stands for "newest"."""
@@ -93,9 +94,12 @@ class HttpStore(AtHand):
     def get(self, digest: str) -> bytes:
         """Fetch a chunk."""
         try:
-            return self._fetch(f"/v1/chunks/{check_digest(digest)}")
+            return self._fetch(self._chunk(check_digest(digest)))
         except NotFound as error:
             raise ImageDamaged(f"chunk {digest} is missing") from error
+
+    def _chunk(self, digest: str) -> str:
+        return f"/v1/chunks/{digest}"
 
     def publish(self, manifest: Manifest) -> Published:
         """Have the server publish. Syncing many chunks takes a while."""
@@ -128,7 +132,7 @@ class HttpStore(AtHand):
                 for each in image.versions
             ]
             version = pick_version(ref, versions)
-        path = f"/v1/images/{check_name(ref.name)}/{check_version(version)}"
+        path = f"{self._images}/{check_name(ref.name)}/{check_version(version)}"
         try:
             manifest = self._parsed(path)
         except FormatError as error:
@@ -149,7 +153,7 @@ class HttpStore(AtHand):
 
     def images(self) -> list[ImageInfo]:
         """The images that this session may see."""
-        return self._ask("GET", "/v1/images", _images)
+        return self._ask("GET", self._images, _listed)
 
     def prove(self, manifest: Manifest, meter: Meter) -> list[Problem]:
         """Wait for the server's own read-through; without one, read everything from here."""
@@ -236,7 +240,7 @@ def _image_check(reply: dict[str, Any]) -> _ImageCheck | None:
     )
 
 
-def _images(listing: dict[str, Any]) -> list[ImageInfo]:
+def _listed(listing: dict[str, Any]) -> list[ImageInfo]:
     return [
         ImageInfo(
             check_name(image["name"]),

@@ -20,6 +20,7 @@ from .api import (
     audited,
     choices,
     chunks,
+    copies,
     history,
     identities,
     image_changes,
@@ -45,12 +46,14 @@ from .api.callers import (
     OPERATOR,
     PAGE,
     PEOPLE,
+    PULLER,
     READER,
     REGISTRATION,
     ROOT,
     RUNNER,
     SESSION,
     SESSION_OF_A_JOB,
+    SITE,
     TELLER,
     VIEWER,
     WATCHER,
@@ -112,6 +115,7 @@ APPS: dict[str, App] = {
             images.machine,
             choices.machine,
             registrations.machine,
+            copies.site,
         ),
         {
             "GET /boot/{mac}.ipxe": Rule(ANYBODY),
@@ -132,6 +136,9 @@ APPS: dict[str, App] = {
             "POST /v1/images/{name}": Rule(BACKUP, None),
             "GET /v1/images": Rule(SESSION),
             "GET /v1/images/{name}/{version}": Rule(READER),
+            "GET /v1/site/images": Rule(SITE),
+            "GET /v1/site/images/{name}/{version}": Rule(SITE),
+            "GET /v1/site/images/{name}/{version}/chunks/{digest}": Rule(SITE),
         },
         public=True,
         role="user",
@@ -239,6 +246,20 @@ APPS: dict[str, App] = {
             "POST /v1/sinks/{sink}": Rule(TELLER),
         },
     ),
+    # For the process that pulls versions from other sites. It has their tokens, and the network.
+    "puller": App(
+        "Slipway image server, pulling",
+        0o660,
+        (copies.puller,),
+        {
+            "GET /v1/copies/{name}": Rule(PULLER),
+            "GET /v1/copies/{name}/{version}": Rule(PULLER),
+            "POST /v1/copies/{name}/{version}/query": Rule(PULLER),
+            "PUT /v1/copies/{name}/{version}/chunks/{digest}": Rule(PULLER, None),
+            "POST /v1/copies/{name}/{version}": Rule(PULLER, None),
+            "POST /v1/replications": Rule(PULLER),
+        },
+    ),
     # For nginx, on behalf of the addresses that may see the server in numbers.
     "metrics": App(
         "Slipway image server, metrics", 0o660, (telling.watcher,), {"GET /metrics": Rule(WATCHER)}
@@ -335,26 +356,25 @@ for _app in APPS.values():
 
 def _bounds(app: App) -> Callable[[str, str], Bound | None]:
     """What a body may be, by method and path; None: the handler reads it."""
-    if not app.public:
-        return lambda *_: Bound(needs_token=False)
     exact, streamed = {}, []
     for key, rule in app.rules.items():
         method, path = key.split(" ")
         if rule.bound is None:
             streamed.append(re.compile(re.sub("{[a-z]+}", "[^/]*", path) + r"\Z"))
-        elif method == "POST":
+        elif app.public and method == "POST":
             needs_token = rule.caller.guard is not None
             exact[path] = dataclasses.replace(rule.bound, needs_token=needs_token)
+    others = Bound() if app.public else Bound(needs_token=False)
     # Other methods need no body; a short one does no harm, from who has a token: others would hold
     # a place here for as long as it takes.
-    none = Bound(1 << 10, 1 << 4)
+    none = Bound(1 << 10, 1 << 4) if app.public else others
 
     def bound_of(method: str, path: str) -> Bound | None:
         if method == "POST" and path in exact:
             return exact[path]
         if method in ("PUT", "POST") and any(each.match(path) for each in streamed):
             return None
-        return Bound() if method == "POST" else none
+        return others if method == "POST" else none
 
     return bound_of
 

@@ -44,6 +44,7 @@ from .images.memory import Memory
 from .images.policy import policy_file
 from .images.pruner import Pruner
 from .images.scrubber import Scrubber
+from .images.sites import Sites
 from .images.store import ChunkStore
 from .images.sync_marks import SyncMarks, read_boot_id
 from .images.upkeep import PRUNE, Traffic, Upkeep, keep_promises
@@ -64,6 +65,7 @@ from .sessions.session import Session
 from .sessions.sessions import Sessions
 from .sessions.tftp_files import TftpFiles
 from .transfers.claims import Claims
+from .transfers.copies import Copies
 from .transfers.digest_sets import DigestSets
 from .transfers.grants import Grants
 from .transfers.openings import Openings
@@ -155,6 +157,8 @@ class Service:
     def _connect(self, config: Config) -> None:
         self.digest_sets = DigestSets(self.images, self.run)
         self.claims = Claims(self.store, self.memory, self._grants, config.session_quota_bytes)
+        self.copies = Copies(self.store, self.images, self.store.promises.begins)
+        self.sites = Sites(self.policy, self.images)
         self.upload_slots = UploadSlots(config.upload_slots)
         self.publishing = Publishing(
             self.sessions,
@@ -254,7 +258,9 @@ class Service:
         self.changes, self.effects = Changes(known), Effects(known)
         records = UpkeepRecords(rows)
         self.pruner = Pruner(known, self.changes, lambda: records.done_at(PRUNE))
-        traffic = Traffic(self.sessions.begins_of_backups, self.sessions.readers)
+        traffic = Traffic(
+            lambda: self.sessions.begins_of_backups() | self.copies.begins(), self.sessions.readers
+        )
         keep_promises(self._state, rows, self.store.promises, traffic.begins().values())
         scrubber = Scrubber(self.store, self.images, self.memory)
         self.checker.on_bad = lambda bad: self._tasks.spawn(self._mark(bad))

@@ -15,7 +15,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 KINDS = ("window_done", "stale", "job_failed", "check_broken", "collection_stopped", "prune_waits",
-         "store_low", "registration_waits", "login_paused", "second_check_in")  # fmt: skip
+         "store_low", "replication_failed", "registration_waits", "login_paused",
+         "second_check_in")  # fmt: skip
 SECURITY = {"starttls": 587, "tls": 465, "none": 25}
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}\Z")
 _ADDRESS = re.compile(r"[^\s@<>,;\"]+@[A-Za-z0-9.-]+\Z")

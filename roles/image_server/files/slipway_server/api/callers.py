@@ -15,6 +15,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from ..base.errors import ServiceError
 from ..base.names import ACCOUNT_PATTERN
+from ..images.sites import Site
 from ..sessions.session import Session
 from ..sessions.verbs import that
 from .audited import NoteDep
@@ -22,6 +23,7 @@ from .common import ServiceDep
 
 _Credentials = HTTPAuthorizationCredentials | None
 _bearer = HTTPBearer(auto_error=False, description="the token that the service gave")
+_sited = HTTPBearer(auto_error=False, description="the token of another site")
 _registered = HTTPBearer(auto_error=False, description="the token that the registration gave")
 
 
@@ -69,6 +71,14 @@ async def _current_registration(
     return service.registrations.own_view(service.registrations.own(token))
 
 
+async def _current_site(
+    service: ServiceDep, credentials: Annotated[_Credentials, Depends(_sited)]
+) -> Site:
+    """The site of the request's token."""
+    return await service.run(service.sites.of, _token(credentials, "See policy_replicate."))
+
+
+SiteDep = Annotated[Site, Depends(_current_site)]
 RegistrationDep = Annotated[dict[str, Any], Depends(_current_registration)]
 
 
@@ -134,6 +144,8 @@ ANYBODY = Caller("anybody")
 ROOT = Caller("root on the image server")
 RUNNER = Caller("the job runner")
 TELLER = Caller("the process that tells people")
+SITE = Caller("the token of another site", _current_site)
+PULLER = Caller("the process that pulls from other sites")
 WATCHER = Caller("who watches the server, by nginx")
 SESSION = Caller("the token of an open session", _current_session)
 BACKUP = Caller("the token of an open session that backs up", _backup)
@@ -153,6 +165,8 @@ CALLERS = (
     RUNNER,
     TELLER,
     WATCHER,
+    SITE,
+    PULLER,
     PAGE,
     SESSION,
     BACKUP,

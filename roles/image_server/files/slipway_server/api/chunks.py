@@ -11,13 +11,14 @@ from slipway.format.frames import MAX_FRAME
 
 from ..base.bodies import Body
 from ..base.errors import ServiceError
+from ..service import Service
 from .callers import BackupDep, ReaderDep
 from .common import AUTH, BACKUP, ServiceDep, refusals
 from .models import images as models
 from .models.common import Digest
 
 machine = APIRouter(prefix="/v1")
-_FRAME = {"application/zstd": {"schema": {"type": "string", "format": "binary"}}}
+FRAME = {"application/zstd": {"schema": {"type": "string", "format": "binary"}}}
 
 
 @machine.post(
@@ -44,7 +45,7 @@ async def query(wanted: models.Query, item: BackupDep, service: ServiceDep) -> A
         200: {"model": models.Kept, "description": "the store had it"},
         **refusals(*BACKUP, "wrong_content", "store_failed", "store_full", "session_quota"),
     },
-    openapi_extra={"requestBody": {"required": True, "content": _FRAME}},
+    openapi_extra={"requestBody": {"required": True, "content": FRAME}},
 )
 async def put_chunk(
     digest: Digest, request: Request, item: BackupDep, service: ServiceDep
@@ -62,7 +63,7 @@ async def put_chunk(
     "/chunks/{digest}",
     response_class=Response,
     responses={
-        200: {"content": _FRAME, "description": "the frame"},
+        200: {"content": FRAME, "description": "the frame"},
         **refusals(*AUTH, "wrong_verb", "wrong_image", "unknown_chunk", "store_failed"),
     },
 )
@@ -70,6 +71,11 @@ async def get_chunk(digest: Digest, item: ReaderDep, service: ServiceDep) -> Res
     """A chunk of the session's version. Behind nginx the file is sent by nginx."""
     if digest not in await service.digest_sets.of(item):
         raise ServiceError("wrong_image", "The session's image does not hold this chunk.")
+    return await send_chunk(service, digest)
+
+
+async def send_chunk(service: Service, digest: str) -> Response:
+    """A chunk's frame, or where nginx finds it."""
     if await service.run(service.store.fingerprint, digest) is None:
         raise ServiceError("unknown_chunk", f"The store has lost chunk {digest}.")
     if service.config.accel_redirect is None:

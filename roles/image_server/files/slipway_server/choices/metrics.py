@@ -18,7 +18,7 @@ from ..images.catalog import Catalog, newest_good
 from ..images.memory import Memory
 from ..images.policy import Policy
 from ..images.store import ChunkStore
-from ..images.upkeep import COLLECTION, PRUNE, SCRUB, Records
+from ..images.upkeep import COLLECTION, PRUNE, REPLICATION, SCRUB, Records
 from ..jobs.jobs import Jobs
 from ..jobs.night_book import NightBook
 from ..jobs.schedules import OUTCOMES
@@ -123,7 +123,7 @@ class Metrics:
     def _of_work(self) -> list[Family]:
         done = Family("slipway_upkeep_done_timestamp_seconds", "When a work was last done.")
         problem = Family("slipway_upkeep_problem", "Whether a work has a problem.")
-        for work in (PRUNE, COLLECTION, SCRUB):
+        for work in (PRUNE, COLLECTION, SCRUB, REPLICATION):
             if (record := self._records.of(work)) is not None:
                 problem.add(int(bool(record["problem"])), work=work)
                 if record["done_at"] is not None:

@@ -16,7 +16,7 @@ from ..base.policy_files import PolicyFile
 from ..base.threads import Run
 from ..base.times import iso, wall
 from ..images.store import Room
-from ..images.upkeep import COLLECTION, PRUNE, SCRUB, Records
+from ..images.upkeep import COLLECTION, PRUNE, REPLICATION, SCRUB, Records
 from ..jobs.digests import digest
 from ..jobs.job import plain
 from ..jobs.jobs import Jobs
@@ -41,6 +41,10 @@ _TITLES = {
     _JOBS: ("1 job failed", "{} jobs failed"),
     _BROKEN: ("the store is damaged", "the store is damaged"),
     "collection_stopped": ("nothing is freed any more", "nothing is freed any more"),
+    "replication_failed": (
+        "versions of 1 other site did not come",
+        "versions of {} other sites did not come",
+    ),
     "prune_waits": ("a prune waits for a word", "a prune waits for a word"),
     _LOW: ("the store is nearly full", "the store is nearly full"),
     "registration_waits": ("1 PC waits to be registered", "{} PCs wait to be registered"),
@@ -158,6 +162,10 @@ class Telling:
         if (bad := self._bad()) is not None:
             # However many sound ones are read meanwhile, these are bad until they are healed.
             found[_BROKEN] = {each: f"chunk {each[:16]} is bad" for each in bad}
+        pulled = (self._records.of(REPLICATION) or {}).get("sites", {})
+        found["replication_failed"] = {
+            name: f"{name}: {each['problem']}" for name, each in pulled.items() if each["problem"]
+        }
         return found
 
     def _more(self, kind: str) -> list[str]:

@@ -152,8 +152,11 @@ class Images:
         except (FormatError, ServiceError, MemoryError):
             return Health()
 
-    def publish(self, offer: Offer, version: str) -> None:
-        """Make the version exist. A retry of a publish that succeeded changes nothing."""
+    def publish(self, offer: Offer, version: str, created: str = "") -> None:
+        """Make the version exist. A retry of a publish that succeeded changes nothing.
+
+        Without ``created`` it was made now.
+        """
         stored, missing = 0, []
         for digest in offer.digests():
             size = self._store.size_if_kept(digest)
@@ -169,7 +172,7 @@ class Images:
             )
         self._store.sync()
         self.healths.note(offer.name, version, [])
-        data = offer.stamped(version, iso(time.time()), stored)
+        data = offer.stamped(version, created or iso(time.time()), stored)
         try:
             files.create_durably(self._store.tmp, data, self.path(offer.name, version))
         except FileExistsError:

@@ -26,8 +26,9 @@ _PIECE = 1 << 20
 def main(body: int, memory_bytes: int, cpu_seconds: int) -> int:
     """Read the manifest behind the descriptor ``body``; then answer on standard output.
 
-    First a line: ``{"name", "digests"}`` and so many packed digests, or ``{"error"}``. Then, for
-    the stamp that comes as a line on standard input, a line ``{"bytes"}`` and the file's bytes.
+    First a line: ``{"name", "version", "created", "digests"}`` and so many packed digests, or
+    ``{"error"}``. Then, for the stamp that comes as a line on standard input, a line ``{"bytes"}``
+    and the file's bytes.
     """
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds))
@@ -42,7 +43,15 @@ def main(body: int, memory_bytes: int, cpu_seconds: int) -> int:
             for segment in manifest.segments()
             for start in range(0, len(segment.digests), 32)
         }
-        _say(out, {"name": manifest.name, "digests": len(names)})
+        _say(
+            out,
+            {
+                "name": manifest.name,
+                "version": manifest.version,
+                "created": manifest.created,
+                "digests": len(names),
+            },
+        )
         out.writelines(names)
         del names
         out.flush()

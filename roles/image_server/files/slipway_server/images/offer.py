@@ -76,6 +76,8 @@ class Offer:
         try:
             said = self._hear()
             self.name = str(said["name"])
+            # Of a version that is one elsewhere; empty for a new one.
+            self.version, self.created = str(said["version"]), str(said["created"])
             self._digests = self._take(int(said["digests"]) * _DIGEST)
         except BaseException:
             self.close()

@@ -7,7 +7,9 @@ it changed. Without one everything is kept; with one that can't be used nothing 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import fnmatch
+import re
+from collections.abc import Iterable, Sequence
 from datetime import tzinfo
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,6 +37,25 @@ _ELSEWHERE = ["schedules"]
 
 def _nothing_for_empty(value: Any) -> Any:
     return None if value == {} else value
+
+
+def matches(image: str, patterns: Iterable[str]) -> bool:
+    """Whether an image is one of those that patterns with ``*`` and ``?`` mean."""
+    return any(fnmatch.fnmatchcase(image, each) for each in patterns)
+
+
+def _pattern(text: str) -> str:
+    if not re.fullmatch("[a-z0-9*?-]{1,63}", text):
+        raise ValueError("must be an image's name, with * and ? for what is left open")
+    return text
+
+
+def _site_name(text: str) -> str:
+    if not re.fullmatch("[a-z][a-z0-9_-]{0,31}", text):
+        raise ValueError(
+            "must be a name of lower-case letters, digits, '_' and '-', 32 characters at most"
+        )
+    return text
 
 
 def _note(text: str) -> str:
@@ -77,6 +98,14 @@ class ImagePolicy(Strict):
     hold: list[Annotated[str, AfterValidator(check_version)]] = Field(default_factory=list)
 
 
+class ReadingSite(Strict):
+    """Another site, which may read images of this one."""
+
+    # SHA-256 of its token, which is random: it needs no slow hash.
+    token_hash: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    images: Annotated[list[Annotated[str, AfterValidator(_pattern)]], Field(min_length=1)]
+
+
 class Policy(Strict):
     """What is said of images. Without ``keep`` everything is kept."""
 
@@ -86,6 +115,9 @@ class Policy(Strict):
     check_days: Annotated[int, Field(ge=1, le=_MAX_DAYS)] = 30
     images: dict[ImageName, ImagePolicy] = Field(default_factory=dict)
     aliases: dict[ImageName, Reference] = Field(default_factory=dict)
+    sites: dict[Annotated[str, AfterValidator(_site_name)], ReadingSite] = Field(
+        default_factory=dict
+    )
 
     @property
     def zone(self) -> tzinfo:
@@ -118,6 +150,8 @@ def _fields_at(where: Sequence[str]) -> list[str]:
     """The keys that a place in the policy may have."""
     if len(where) == 1:
         return [*Policy.model_fields, *_ELSEWHERE]
+    if where[0] == "sites":
+        return list(ReadingSite.model_fields)
     return list(Keep.model_fields if where[-2] == "keep" else ImagePolicy.model_fields)
 
 

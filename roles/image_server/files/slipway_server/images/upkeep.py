@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import Any, TypeVar
 
 from ..base.config import Config
@@ -25,6 +25,7 @@ from .scrubber import Scrubber
 log = logging.getLogger(__name__)
 
 PRUNE, COLLECTION, SCRUB = "prune", "collection", "scrub"
+REPLICATION = "replication"
 _PROMISES = "promises"
 _DAY = 86400.0
 _HOUR = 3600.0
@@ -253,11 +254,16 @@ class Upkeep:
         problem = f"{outcome['bad_count']} chunks are bad" if outcome["bad_count"] else None
         return await self.records.put(SCRUB, problem, done_at=time.time(), **outcome)
 
+    async def note_replication(self, sites: Mapping[str, Mapping[str, Any]]) -> None:
+        """Keep how pulling from each site went last."""
+        problems = [f"{name}: {each['problem']}" for name, each in sites.items() if each["problem"]]
+        await self.records.put(REPLICATION, "; ".join(problems) or None, sites=dict(sites))
+
     def warnings(self) -> list[str]:
         """What somebody should see to. Blocks."""
         broken = self._policy.problem()
         found = [] if broken is None else [broken]
-        for work in (PRUNE, COLLECTION, SCRUB):
+        for work in (PRUNE, COLLECTION, SCRUB, REPLICATION):
             record = self.records.of(work)
             if record is not None and record["problem"]:
                 found.append(f"{work}, {iso(record['at'])}: {record['problem']}")

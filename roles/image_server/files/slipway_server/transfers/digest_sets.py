@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from slipway.format.errors import FormatError
 
@@ -87,27 +87,45 @@ class DigestSets:
         self._reading = asyncio.Semaphore(1)
         self._sets: dict[tuple[str, ...], asyncio.Task[DigestSet]] = {}
         self._users: dict[tuple[str, ...], set[str]] = {}
+        self._read_last: dict[str, tuple[str, ...]] = {}
 
     async def of(self, item: Session) -> DigestSet:
         """The chunks of a session's version; for a backup, those of its image as it began."""
-        key = _key(item)
+        name, version = str(item.image), str(item.version)
+        if item.uses == "writes":
+            return await self._of((item.id,), item.id, lambda: of_image(self._images, name))
+        return await self._of_version(item.id, name, version)
+
+    async def of_site(self, site: str, name: str, version: str) -> DigestSet:
+        """The chunks of the version that another site reads; of each site the last one is held."""
+        user, key = f"site {site}", (name, version)
+        if (before := self._read_last.get(user, key)) != key:
+            self._users.get(before, set()).discard(user)
+        self._read_last[user] = key
+        return await self._of_version(user, name, version)
+
+    async def _of_version(self, user: str, name: str, version: str) -> DigestSet:
+        return await self._of(
+            (name, version), user, lambda: of_version(self._images, name, version)
+        )
+
+    async def _of(
+        self, key: tuple[str, ...], user: str, read: Callable[[], DigestSet]
+    ) -> DigestSet:
         task = self._sets.get(key)
         if task is None or (task.done() and task.exception() is not None):
-            task = self._sets[key] = asyncio.get_running_loop().create_task(self._read(item))
-        self._users.setdefault(key, set()).add(item.id)
+            task = self._sets[key] = asyncio.get_running_loop().create_task(self._read(read))
+        self._users.setdefault(key, set()).add(user)
         # Who asks may hang up: the others still want it.
         return await asyncio.shield(task)
 
-    async def _read(self, item: Session) -> DigestSet:
-        name, version = str(item.image), str(item.version)
+    async def _read(self, read: Callable[[], DigestSet]) -> DigestSet:
         async with self._reading:
-            if item.uses == "writes":
-                return await self._run(lambda: of_image(self._images, name))
-            return await self._run(lambda: of_version(self._images, name, version))
+            return await self._run(read)
 
     def keep(self, open_sessions: Iterable[str]) -> None:
-        """Let go of what no open session needs."""
-        still = set(open_sessions)
+        """Let go of what no open session and no site needs."""
+        still = {*open_sessions, *self._read_last}
         for key in list(self._users):
             self._users[key] &= still
             if not self._users[key]:
@@ -117,9 +135,3 @@ class DigestSets:
     def __len__(self) -> int:
         """How many are held."""
         return len(self._sets)
-
-
-def _key(item: Session) -> tuple[str, ...]:
-    if item.uses == "writes":
-        return (item.id,)
-    return (str(item.image), str(item.version))

@@ -105,6 +105,21 @@ class Publishing:
             finally:
                 self._sessions.note(session_id, publish_strikes=strikes)
 
+    async def adopt(self, name: str, version: str, body: IO[bytes]) -> bool:
+        """Make a version of another site one of this, as it is there. False: it was here before."""
+        async with self._slots:
+            with await self._read(body) as offer:
+                if (offer.name, offer.version) != (name, version):
+                    raise ServiceError(
+                        "bad_manifest", f"The manifest is not that of {name}@{version}."
+                    )
+                async with self._publishing:
+                    if version in await self._run(self._images.versions, name):
+                        return False
+                    await asyncio.to_thread(self._images.publish, offer, version, offer.created)
+        log.info("%s@%s came from another site", name, version)
+        return True
+
     async def _read(self, body: IO[bytes]) -> Offer:
         """Read the manifest; a service that stops does not wait until that is done."""
         halt = Halt()

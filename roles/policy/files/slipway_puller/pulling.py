@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is due is pulled: the newest version of each image first, and none twice.
+
+Nothing is deleted here. A version that rules or people removed since it came does not come again.
+A run that was cut goes on with the next, for what has come is no longer missing.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from slipway.engine.copy import copy
+from slipway.engine.errors import ImageDamaged, NotFound, SlipwayError, StoreRefused
+from slipway.engine.folder_store import FolderStore
+from slipway.engine.progress import Meter
+from slipway.engine.store import ImageInfo, Store
+from slipway.format import ImageRef
+from slipway.net.client import Client
+from slipway.net.site_store import SiteStore
+
+from .server import OwnServer
+from .settings import Source
+
+log = logging.getLogger(__name__)
+
+_HOUR = 3600.0
+_MOST_TEXT = 300
+_MOST_TOLD = 3
+
+
+class Book:
+    """What came of each site, and when it was last looked through: one file, written anew."""
+
+    def __init__(self, path: Path) -> None:
+        """Read it; one that can't be read is none, and what is here need not come all the same."""
+        self._path = path
+        try:
+            said = json.loads(path.read_bytes())
+            self._sites: dict[str, dict[str, Any]] = {
+                str(name): {"at": float(each["at"]), "came": [str(ref) for ref in each["came"]],
+                            "problem": each["problem"]}
+                for name, each in said.items()
+            }  # fmt: skip
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            self._sites = {}
+
+    def is_due(self, source: Source, now: float) -> bool:
+        """Whether a site is to be looked through; one that failed is, each time."""
+        known = self._sites.get(source.name)
+        if known is None or known["problem"] is not None:
+            return True
+        # One of a time to come was noted by a clock that was wrong.
+        return not 0 <= now - known["at"] < source.every_hours * _HOUR
+
+    def came(self, site: str) -> set[str]:
+        """What has come before."""
+        return set(self._sites.get(site, {}).get("came", ()))
+
+    def problem(self, site: str) -> str | None:
+        """Why it did not go well."""
+        found: str | None = self._sites.get(site, {}).get("problem")
+        return found
+
+    def keep(self, site: str, came: Iterable[str], problem: str | None, now: float) -> None:
+        """How it stands with a site."""
+        self._sites[site] = {"at": now, "came": sorted(came), "problem": problem}
+        self._write()
+
+    def forget_others(self, sites: Iterable[str]) -> None:
+        """Keep these alone."""
+        wanted = set(sites)
+        self._sites = {name: each for name, each in self._sites.items() if name in wanted}
+        self._write()
+
+    def _write(self) -> None:
+        new = self._path.with_suffix(".new")
+        new.write_text(json.dumps(self._sites))
+        new.replace(self._path)
+
+
+def pull_all(
+    sources: Sequence[Source], server: OwnServer, book: Book, *, everything: bool = False
+) -> bool:
+    """Pull what is due, or ``everything``. False: of some site something did not come."""
+    outcomes: dict[str, Mapping[str, Any]] = {}
+    book.forget_others(each.name for each in sources)
+    for source in sources:
+        copied, problem = 0, book.problem(source.name)
+        if everything or book.is_due(source, time.time()):
+            copied, problem = _pull(source, server, book)
+        outcomes[source.name] = {"problem": problem, "copied": copied}
+    server.note(outcomes)
+    return not any(each["problem"] for each in outcomes.values())
+
+
+def _pull(source: Source, server: OwnServer, book: Book) -> tuple[int, str | None]:
+    came, copied = book.came(source.name), 0
+    problems: list[str] = []
+    try:
+        with closing(_open(source)) as store:
+            wanted = wanted_of(source, store.images())
+            # What is gone there is never asked for again.
+            came &= {str(ref) for ref in wanted}
+            for ref in wanted:
+                if str(ref) in came:
+                    continue
+                if ref.version not in server.taken(ref.name):
+                    try:
+                        _copy(store, server, ref)
+                    except NotFound:
+                        log.info("%s went before it was copied", ref)
+                        continue
+                    except (ImageDamaged, StoreRefused) as error:
+                        # The others may be all right.
+                        problems.append(f"{ref}: {_words(error)}")
+                        continue
+                    copied += 1
+                came.add(str(ref))
+                book.keep(source.name, came, None, 0.0)
+    except SlipwayError as error:
+        # The site, or this server, is away or full: the next run goes on.
+        problems.append(_words(error))
+    more = len(problems) - _MOST_TOLD
+    told = problems[:_MOST_TOLD] + ([f"and {more} more versions"] if more > 0 else [])
+    problem = "; ".join(told) or None
+    for each in problems:
+        log.warning("%s: %s", source.name, each)
+    book.keep(source.name, came, problem, time.time())
+    return copied, problem
+
+
+def _copy(store: Store, server: OwnServer, ref: ImageRef) -> None:
+    began = time.monotonic()
+    result = copy(store, server, ref, Meter(), store.threads)
+    seconds = time.monotonic() - began
+    log.info("%s came: %d chunks, %d bytes, %.0f s", ref, result.cells.sent, result.sent, seconds)
+
+
+def wanted_of(source: Source, images: Iterable[ImageInfo]) -> list[ImageRef]:
+    """What is to be here: of each image the newest version first, then of each the one before."""
+    rows = [
+        [ImageRef(image.name, each.version) for each in reversed(image.versions) if not each.damage]
+        for image in images
+        if source.wants(image.name)
+    ]
+    return [ref for column in zip_longest(*rows) for ref in column if ref is not None]
+
+
+def _open(source: Source) -> Store:
+    if source.is_folder:
+        return FolderStore(Path(source.place))
+    return SiteStore(Client(source.place, Path(source.ca), source.token))
+
+
+def _words(error: SlipwayError) -> str:
+    remedy = f": {error.remedy}" if error.remedy else ""
+    return f"{error.message}{remedy}"[:_MOST_TEXT]

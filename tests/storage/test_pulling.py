@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A site pulls from another: real services behind nginx and TLS, the program that pulls, killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from slipway_server.base import tokens
+
+from ..unit.server.both_ends import Server, serving
+from ..unit.server.conftest import cell, manifest_of
+from ..unit.server.test_prune import say
+from ..unit.server.test_telling import admit, of_kind
+from .conftest import AGENT, Agent
+from .disk_builder import MIB, sh
+
+ROOT = Path(__file__).resolve().parents[2]
+CUTS = 10
+# As its unit has it where a folder is pulled from.
+NOBODY = 65534
+UNPRIVILEGED = (
+    "setpriv",
+    f"--reuid={NOBODY}",
+    f"--regid={NOBODY}",
+    "--clear-groups",
+    "--inh-caps=-all,+dac_read_search",
+    "--ambient-caps=-all,+dac_read_search",
+    "--bounding-set=-all,+dac_read_search",
+    "--no-new-privs",
+)
+DISK = 480
+
+
+@dataclass
+class Sites:
+    """Berlin has images, Bonn pulls them."""
+
+    berlin: Server
+    bonn: Server
+    folder: Path
+
+    def configure(self, **changes: Any) -> None:
+        source = {
+            "from": self.berlin.site.server,
+            "token": (self.folder / "token").read_text(),
+            "ca": str(self.berlin.site.ca),
+            "images": ["*"],
+        } | changes
+        (self.folder / "pull.json").write_text(json.dumps({"berlin": source}))
+
+    def start(self, *words: str, inside: Sequence[str] = ()) -> subprocess.Popen[str]:
+        place = ["--config", self.folder / "pull.json", "--state", self.folder / "state"]
+        socket = ["--socket", self.bonn.service.folder / "puller"]
+        return subprocess.Popen(
+            [
+                *inside,
+                sys.executable,
+                "-P",
+                "-m",
+                "slipway_puller",
+                *map(str, [*place, *socket]),
+                *words,
+            ],
+            env=os.environ | {"PYTHONPATH": f"{AGENT}:{ROOT / 'roles/policy/files'}"},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def pull(self, *words: str, inside: Sequence[str] = ()) -> tuple[int, str]:
+        run = self.start(*words, inside=inside)
+        _, said = run.communicate(timeout=300)
+        return run.returncode, said
+
+
+@pytest.fixture
+def sites(room: Path) -> Iterator[Sites]:
+    with ExitStack() as stack:
+        made = []
+        for name in ("berlin", "bonn"):
+            folder = room / name
+            folder.mkdir()
+            config = {"policy_dir": str(folder / "service/policy"), "tell_seconds": 1}
+            made.append(stack.enter_context(serving(folder, **config)))
+        token = tokens.new_token()
+        (room / "token").write_text(token)
+        lent = {"token_hash": tokens.digest_of(token), "images": ["*"]}
+        say(made[0].service, sites={"bonn": lent})
+        (room / "state").mkdir()
+        found = Sites(made[0], made[1], room)
+        found.configure()
+        yield found
+
+
+def agent_of(server: Server, room: Path, verb: str, **wanted: str) -> Agent:
+    pc = server.service.machine(verb, **wanted)
+    (room / "session").write_text(pc.token)
+    place = ["--store", server.site.server, "--token-file", room / "session"]
+    return Agent(room, [str(each) for each in [*place, "--ca", server.site.ca]])
+
+
+def kept(server: Server) -> int:
+    """Bytes of the chunks that are there."""
+    return sum(
+        each.stat().st_size
+        for each in (server.service.store / "chunks").glob("*/*/*")
+        if each.is_file()
+    )
+
+
+def sent(server: Server) -> int:
+    """Bytes that nginx has sent of chunks; it writes its log every five seconds."""
+    time.sleep(6)
+    log = (server.site.ca.parent / "access.log").read_text()
+    return sum(int(each) for each in re.findall(r'/chunks/[0-9a-f]{64}[^"]*" 20[06] (\d+)', log))
+
+
+def manifests(server: Server) -> dict[str, bytes]:
+    root = server.service.store / "images"
+    return {str(each.relative_to(root)): each.read_bytes() for each in root.rglob("*.json")}
+
+
+def test_killed_ten_times_it_completes_and_sends_hardly_anything_twice(
+    sites: Sites, room: Path
+) -> None:
+    disk = room / "disk.img"
+    with disk.open("wb") as file:
+        for _ in range(DISK):
+            file.write(os.urandom(MIB))
+    sh("sfdisk", "-q", disk, input="label: dos\n2048,,83\n")
+    agent_of(sites.berlin, room, "backup", image="pc")("backup", disk, "--name", "pc").ok()
+    stored = kept(sites.berlin)
+    for step in range(1, CUTS + 1):
+        run = sites.start()
+        while run.poll() is None and kept(sites.bonn) < stored * step // (CUTS + 2):
+            time.sleep(0.005)
+        assert run.poll() is None, run.communicate()
+        run.kill()
+        run.communicate()
+        assert manifests(sites.bonn) == {}, "a part of a version is none"
+    code, said = sites.pull()
+    assert code == 0, said
+    assert manifests(sites.bonn) == manifests(sites.berlin)
+    assert stored <= sent(sites.berlin) < stored * 1.05
+    assert kept(sites.bonn) == stored
+    # Sound, as its own server says who reads all of it, and as a PC there sees it.
+    [path] = manifests(sites.bonn)
+    check = sites.bonn.service.admin.post(f"/v1/images/{path.removesuffix('.json')}/check").json()
+    assert check["state"] == "sound"
+    assert agent_of(sites.bonn, room, "verify", image="pc")("compare", "pc", disk).code == 0
+    # Nothing is due, and nothing is asked of the other site.
+    before = sent(sites.berlin)
+    assert sites.pull() == (0, "")
+    assert sites.pull("--now")[0] == 0
+    assert sent(sites.berlin) == before
+
+
+def test_a_bad_chunk_at_the_source_is_not_published_and_told(sites: Sites) -> None:
+    berlin, bonn = sites.berlin.service, sites.bonn.service
+    admit(bonn, "mail")
+    bad, good = cell("rots"), cell("stays well")
+    name, _ = berlin.image(bad, good)
+    other, _ = berlin.image(good)
+    path = berlin.chunk_path(bad)
+    sound = path.read_bytes()
+    path.write_bytes(sound[:-1] + bytes([sound[-1] ^ 255]))
+    code, said = sites.pull()
+    assert code == 1
+    assert "not published" in said and name in said
+    # The rest comes all the same.
+    assert [each.split("/")[0] for each in manifests(sites.bonn)] == [other]
+    deadline = time.monotonic() + 30
+    while not (told := of_kind(bonn, "replication_failed")):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert name in told[0]["lines"][0]
+    # As soon as it is healed it comes, though the site is not due.
+    path.write_bytes(sound)
+    assert sites.pull()[0] == 0
+    assert manifests(sites.bonn) == manifests(sites.berlin)
+    time.sleep(2)
+    assert len(of_kind(bonn, "replication_failed")) == 1
+
+
+def test_what_was_removed_since_it_came_does_not_come_again(sites: Sites) -> None:
+    berlin, bonn = sites.berlin.service, sites.bonn.service
+    first, version = berlin.image(cell("first"))
+    assert sites.pull()[0] == 0
+    assert bonn.admin.delete(f"/v1/images/{first}/{version}").status_code == 200
+    assert bonn.admin.post("/v1/trash/empty", json={}).status_code == 200
+    second, _ = berlin.image(cell("second"))
+    assert sites.pull("--now")[0] == 0
+    assert [each.split("/")[0] for each in manifests(sites.bonn)] == [second]
+    # What is deleted there stays here.
+    berlin.admin.delete(f"/v1/images/{second}", params={"by": "root"})
+    assert sites.pull("--now")[0] == 0
+    assert [each.split("/")[0] for each in manifests(sites.bonn)] == [second]
+
+
+def test_patterns_and_the_folder_of_a_store(sites: Sites, room: Path) -> None:
+    name, version = sites.berlin.service.image(cell("in a folder"))
+    sites.berlin.service.image(cell("not wanted"))
+    source = {"from": str(sites.berlin.service.store), "images": [name]}
+    (room / "pull.json").write_text(json.dumps({"berlin": source}))
+    os.chown(room / "state", NOBODY, NOBODY)
+    (sites.bonn.service.folder / "puller").chmod(0o666)
+    assert sites.pull(inside=UNPRIVILEGED)[0] == 0
+    assert list(manifests(sites.bonn)) == [f"{name}/{version}.json"]
+    # A disk that is not plugged in is told of.
+    source["from"] = str(room / "gone")
+    (room / "pull.json").write_text(json.dumps({"berlin": source}))
+    code, said = sites.pull("--now", inside=UNPRIVILEGED)
+    assert (code, "gone" in said) == (1, True)
+
+
+def test_another_version_of_that_name_is_left_alone(sites: Sites) -> None:
+    name, version = sites.berlin.service.image(cell("there"))
+    bonn = sites.bonn.service
+    pc = bonn.machine()
+    pc.put(cell("here"))
+    folder = bonn.store / "images" / name
+    folder.mkdir()
+    (folder / f"{version}.json").write_bytes(manifest_of(name, cell("here")))
+    assert sites.pull()[0] == 0
+    assert (folder / f"{version}.json").read_bytes() == manifest_of(name, cell("here"))
+
+
+def test_a_site_that_is_away_or_refuses_is_told(sites: Sites) -> None:
+    sites.berlin.service.image(cell("lent"))
+    (sites.folder / "token").write_text("another")
+    sites.configure()
+    code, said = sites.pull()
+    assert (code, "policy_sites" in said) == (1, True)
+    assert manifests(sites.bonn) == {}
