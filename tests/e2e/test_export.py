@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A PC's disk leaves the store by another way than a restore, and boots all the same."""
 
+import json
+import shlex
 import subprocess
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from slipway_lab.api import Pc, Server
@@ -47,3 +51,37 @@ def test_an_exported_disk_boots_to_its_own_login(pc1: Pc, server: Server, tmp_pa
     run = run_playbook("files", variables=words, quiet=True)
     assert run.returncode == 0, run.output
     assert "ID=debian" in (tmp_path / "os-release").read_text()
+    _the_page_gets_the_same(server)
+
+
+def _the_page_gets_the_same(server: Server) -> None:
+    """By the service's socket for the page, and the units that look into images for it."""
+    version = _asked(server, "GET", "images/pc1")["versions"][0]["version"]
+    wanted = {"kind": "file", "path": "/etc/os-release"}
+    made = _asked(server, "POST", f"images/pc1/{version}/downloads", wanted)
+    deadline = time.monotonic() + BOOT_SECONDS
+    while not made["ended"]:
+        assert time.monotonic() < deadline
+        time.sleep(1)
+        made = _asked(server, "GET", f"downloads/{made['id']}")
+    assert made["state"] == "ready", made
+    place = _asked(server, "POST", f"downloads/{made['id']}/take")["place"]
+    # As nginx reads it.
+    said = server.succeed(f"runuser -u www-data -- cat /var/lib/slipway/downloads/{place}")
+    assert "ID=debian" in said
+    listed = _asked(server, "GET", f"images/pc1/{version}/files?path=/etc")
+    assert listed["state"] in ("read", "being read")
+    _asked(server, "DELETE", f"downloads/{made['id']}")
+    assert server.succeed("ls /var/lib/slipway/downloads").split() == []
+
+
+def _asked(server: Server, method: str, path: str, body: Any = None) -> dict[str, Any]:
+    said = "-H 'Slipway-By: anna' -H 'Slipway-Role: operator' -H 'Slipway-From: 10.0.0.1'"
+    if body is not None:
+        said += f" --json {shlex.quote(json.dumps(body))}"
+    answer = server.succeed(
+        f"curl -sS --fail-with-body --unix-socket /run/slipway/web.sock -X {method} {said} "
+        f"{shlex.quote(f'http://localhost/v1/{path}')}"
+    )
+    found: dict[str, Any] = json.loads(answer)
+    return found

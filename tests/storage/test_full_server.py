@@ -13,6 +13,8 @@ import httpx
 import pytest
 
 from ..unit.server.conftest import Service, cell
+from ..unit.server.test_begun import until
+from ..unit.server.test_page_socket import ask
 
 pytestmark = pytest.mark.storage
 LISTS = (
@@ -92,5 +94,31 @@ def test_it_says_so_everywhere_and_goes_on_when_there_is_room(disk: Path) -> Non
         pc.put(other)
         assert pc.publish(content, other).status_code == 201
         assert late.check_in().status_code == 200
+    finally:
+        service.close()
+
+
+def test_what_is_begun_at_the_page_goes_on_without_a_note(disk: Path) -> None:
+    """A collection above all: it is what makes room."""
+    folder = disk / "service"
+    folder.mkdir()
+    service = Service(folder)
+    try:
+        service.start()
+        name, version = service.image(cell("checked on a full disk"))
+        with full(disk):
+            check = ask(service, "POST", f"/v1/images/{name}/{version}/check")
+            assert check.status_code == 202, check.text
+            path = f"/v1/images/{name}/{version}/check"
+            until(lambda: ask(service, "GET", path).json()["check"]["state"] == "sound")
+            assert ask(service, "POST", "/v1/collect").status_code == 202
+            until(lambda: ask(service, "GET", "/v1/upkeep").json()["under_way"] == [])
+            done = ask(service, "GET", "/v1/upkeep").json()["collection"]
+            assert done is not None and done["at"] > 0
+            wanted = {"kind": "disk"}
+            assert is_full(
+                ask(service, "POST", f"/v1/images/{name}/{version}/downloads", json=wanted)
+            )
+            assert ask(service, "GET", "/v1/downloads").json()["downloads"] == []
     finally:
         service.close()

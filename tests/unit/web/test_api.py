@@ -12,7 +12,6 @@ from typing import Any
 
 import httpx
 import pytest
-from slipway_server.api.callers import PEOPLE
 from slipway_server.apps import APPS
 from slipway_web.api import API, PREFIX
 from slipway_web.config import ROLES, ConfigError, load
@@ -61,15 +60,8 @@ def ask(
 
 
 def test_it_is_what_the_service_lends_the_page_and_for_whom() -> None:
-    # What it says of itself is nobody's.
     lent = {
-<<<<<<< ours
         line.replace("/v1", "", 1): str(APPS["web"].rules[line].caller.who) for line in FOR_USERS
-=======
-        line.replace("/v1", "", 1): rule.caller.who
-        for line, rule in APPS["web"].rules.items()
-        if rule.caller in PEOPLE
->>>>>>> theirs
     }
     words = {"a user": "viewer", "an operator": "operator", "an administrator": "admin"}
     by_role = {

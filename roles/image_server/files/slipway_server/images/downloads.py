@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import sqlite3
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
@@ -126,7 +127,12 @@ class Downloads:
             raise ServiceError("too_many_downloads", f"{MOST} downloads are there or being made.")
         made = Download(secrets.token_hex(8), kind, image, version, asked, by, self._clock())
         self._known[made.id] = made
-        await self._keep(made)
+        try:
+            await self._keep(made)
+        except sqlite3.Error:
+            # What is not kept is not made.
+            del self._known[made.id]
+            raise
         made.task = asyncio.get_running_loop().create_task(self._make(made))
         return made
 
@@ -178,7 +184,14 @@ class Downloads:
                 made.state, made.message, made.remedy = "failed", error.message, error.remedy
             made.ended = self._clock()
             if made.id in self._known:
-                await self._keep(made)
+                await self._note(made)
+
+    async def _note(self, made: Download) -> None:
+        try:
+            await self._keep(made)
+        except sqlite3.Error as error:
+            # The next process takes it for cut off; this one knows better.
+            log.warning("not kept of download %s: %s", made.id, error)
 
     async def _keep(self, made: Download) -> None:
         await self._rows.put(f"{_KEY}{made.id}", made.body())

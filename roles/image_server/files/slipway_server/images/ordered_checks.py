@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import sqlite3
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
@@ -13,6 +15,8 @@ from ..base.errors import ServiceError
 from ..base.rows import Rows
 from ..base.times import iso
 from .checks import Check, Checker
+
+log = logging.getLogger(__name__)
 
 # A check reads with all threads that there are for it; many at once would only wait.
 MOST = 16
@@ -37,7 +41,7 @@ class Ordered:
 
 
 class OrderedChecks:
-    """Belongs to the event loop. What is begun and ended is on disk before anybody is told."""
+    """Belongs to the event loop. What is begun and ended is kept before anybody is told."""
 
     def __init__(
         self, checker: Checker, rows: Rows, spawn: Callable[[Coroutine[Any, Any, None]], None]
@@ -73,12 +77,9 @@ class OrderedChecks:
 
     async def _follow(self, key: str, made: Ordered) -> None:
         await made.check.done.wait()
-        try:
-            await self._keep(key, made.view())
-        finally:
-            # Where the disk takes no note, it is known until the process ends.
-            del self._under_way[key]
-            made.noted.set()
+        await self._keep(key, made.view())
+        del self._under_way[key]
+        made.noted.set()
 
     async def _keep(self, key: str, body: dict[str, Any]) -> None:
         self._known.pop(key, None)
@@ -86,4 +87,8 @@ class OrderedChecks:
         old = list(self._known)[:-_KEEP]
         for each in old:
             del self._known[each]
-        await self._rows.put(key, body, drop=old)
+        try:
+            await self._rows.put(key, body, drop=old)
+        except sqlite3.Error as error:
+            # A full disk takes no note; until the process ends it is known all the same.
+            log.warning("not kept of %s: %s", key, error)

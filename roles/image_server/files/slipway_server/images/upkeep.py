@@ -68,8 +68,14 @@ class Records:
         }
 
     async def begin(self, work: str) -> None:
-        """Note that a work was begun, so that its outcome is missed if there is none."""
-        await self._rows.put(f"{_BEGUN}{work}", {"at": time.time()})
+        """Note that a work was begun, so that its outcome is missed if there is none.
+
+        On a full disk it goes on without: a collection is what makes room.
+        """
+        try:
+            await self._rows.put(f"{_BEGUN}{work}", {"at": time.time()})
+        except sqlite3.Error as error:
+            log.warning("not noted that a %s begins: %s", work, error)
 
     def of(self, work: str) -> dict[str, Any] | None:
         """The last outcome of a work, with its time."""
