@@ -196,6 +196,7 @@ def test_the_unit_of_media_that_are_due_is_the_same_job(place: Path) -> None:
     bounds = [each for each in said["_restore_media_properties"] if "{" not in each]
     assert len(bounds) > 10
     assert [each for each in bounds if f"\n{each}\n" not in unit] == []
+    assert "\nStartLimitIntervalSec=0\n" in unit
     assert f"\nReadWritePaths=-{place}/media\n" in unit and "RuntimeMaxSec=21600" in unit
     assert " -m slipway_media.orders --orders /var/lib/slipway/state/media-orders " in unit
     server = yaml.safe_load((ROOT / "roles/image_server/vars/main.yml").read_text())

@@ -118,6 +118,7 @@ class Drives:
             return
         if device.path in self.strange and not _changed(device):
             return
+        self.strange.pop(device.path, None)
         kind = _kind(device)
         if not kind:
             if device.kind == "rom":
