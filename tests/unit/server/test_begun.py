@@ -13,11 +13,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from slipway.format.frames import digest_of, make_frame
 
 from .conftest import PATIENCE, Service, cell, manifest_of
 from .test_audit import lines
 from .test_page_socket import ask
+
+# The service is killed in most of them.
+pytestmark = pytest.mark.plays
 
 
 def pipe_instead(path: Path) -> None:

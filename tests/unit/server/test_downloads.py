@@ -23,6 +23,7 @@ from .test_begun import until
 from .test_page_socket import ask
 
 pytestmark = [
+    pytest.mark.plays,
     pytest.mark.skipif(not POSSIBLE, reason="needs root and what exports are made with"),
     # What they leave behind is looked for in folders that all exports of a machine share.
     pytest.mark.xdist_group("export"),
