@@ -38,7 +38,7 @@ from ..unit.server.heavy import memory_peak
 from ..unit.server.test_who_may import as_user
 from ..unit.web.conftest import Page
 
-MACHINES, VERSIONS, BROWSERS, ROUNDS, ASKED = 2000, 7, 20, 4, 40
+MACHINES, VERSIONS, BROWSERS, ROUNDS, ASKED = 2000, 7, 20, 6, 40
 PATHS = (
     "/machines",
     "/machines?q=hall&sort=-saved&page=3",
@@ -60,10 +60,8 @@ def main() -> None:
         # Manifests that nobody has read yet are read now; the page does not wait so long.
         page.service.web.get("/v1/machines", headers=as_user("operator"), timeout=600)
         _say(f"the first answer took {time.perf_counter() - begun:.1f} s")
-        for _ in range(BROWSERS):
-            ends.enter_context(_live(page, cookie))
-        time.sleep(3)
-        found = {path: _seconds(lambda path=path: _ask(page, cookie, path)) for path in PATHS}
+        with _browsers(page, cookie):
+            found = {path: _seconds(lambda path=path: _ask(page, cookie, path)) for path in PATHS}
         _say(f"load average {_load():.1f}")
         for path, took in found.items():
             _say(f"{path:40} p50 {1e3 * _share(took, 0.5):6.1f} ms  p95 "
@@ -191,6 +189,15 @@ def _live(page: Page, cookie: str) -> Iterator[None]:
         reader.join()
 
 
+@contextmanager
+def _browsers(page: Page, cookie: str) -> Iterator[None]:
+    with ExitStack() as ends:
+        for _ in range(BROWSERS):
+            ends.enter_context(_live(page, cookie))
+        time.sleep(2)
+        yield
+
+
 def _read_on(answer: http.client.HTTPResponse) -> None:
     with suppress(OSError, http.client.HTTPException):
         while answer.read1():
@@ -207,17 +214,18 @@ def _seconds(what: Callable[[], None], times: int = ASKED) -> list[float]:
 
 
 def _beside(page: Page, cookie: str) -> tuple[list[float], list[float]]:
-    """Chunks sent alone, and while somebody reads the list once a second, in turn."""
+    """Chunks sent alone, and beside the browsers and who reads the list once a second, in turn."""
     alone: list[float] = []
     beside: list[float] = []
     for _ in range(ROUNDS):
         alone += _sent(page.service)
         done = threading.Event()
-        reader = threading.Thread(target=_look_on, args=(page, cookie, done))
-        reader.start()
-        beside += _sent(page.service)
-        done.set()
-        reader.join()
+        with _browsers(page, cookie):
+            reader = threading.Thread(target=_look_on, args=(page, cookie, done))
+            reader.start()
+            beside += _sent(page.service)
+            done.set()
+            reader.join()
     return alone, beside
 
 
