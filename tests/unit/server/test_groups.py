@@ -227,8 +227,12 @@ def test_a_foreign_group(world: World, line: str, role: str) -> None:
         assert answer.status_code == 200, answer.text
         assert "canary" not in answer.text
         assert "mine-pc" in answer.text or line.split("/")[-1] in (
-            "room", "status", "upkeep", "registrations", "overview",
-        )  # fmt: skip
+            "room",
+            "status",
+            "upkeep",
+            "registrations",
+            "overview",
+        )
     assert world.of_theirs() == before
 
 

@@ -157,8 +157,12 @@ def test_what_needs_somebody_is_counted(own_service: Callable[..., Service]) -> 
     ]
     none = overview(groups="room_9")
     assert [none[key] for key in ("machines", "images", "old", "failed", "broken")] == [
-        0, 0, 0, [], [],
-    ]  # fmt: skip
+        0,
+        0,
+        0,
+        [],
+        [],
+    ]
 
 
 @pytest.mark.parametrize("settled", [False, True])

@@ -206,9 +206,12 @@ def test_the_machines_of_a_group_are_filtered_and_marked_by_name(page: Page) -> 
     query = "&".join(f"machine={name}" for name in sorted(named))
     plan = anna.get(f"/order?verb=wake&{query}")
     sent = dict.fromkeys(
-        value for _, action, hidden in forms(plan) if action == "/order"
-        for key, value in hidden if key == "machine"
-    )  # fmt: skip
+        value
+        for _, action, hidden in forms(plan)
+        if action == "/order"
+        for key, value in hidden
+        if key == "machine"
+    )
     assert set(sent) == set(wide), "the form names them, and has no filter"
     # Who comes to the group between plan and order is not ordered for.
     write_menu(service, "late-pc", ["52:54:00:98:ff:01"], [], groups=["wide"])
