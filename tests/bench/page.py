@@ -38,13 +38,14 @@ from ..unit.server.heavy import memory_peak
 from ..unit.server.test_who_may import as_user
 from ..unit.web.conftest import Page
 
-MACHINES, VERSIONS, BROWSERS, ROUNDS, ASKED = 2000, 7, 20, 4, 40
+MACHINES, VERSIONS, BROWSERS, ROUNDS, ASKED = 2000, 7, 20, 6, 40
 PATHS = (
     "/machines",
     "/machines?q=hall&sort=-saved&page=3",
     "/machines?q=hall-pc1999",
     "/",
 )
+LONG = 20.0
 SENDERS, SENT = 2, 100
 CONTENT = b"saved".ljust(CELL, b"\x5a")
 
@@ -60,10 +61,8 @@ def main() -> None:
         # Manifests that nobody has read yet are read now; the page does not wait so long.
         page.service.web.get("/v1/machines", headers=as_user("operator"), timeout=600)
         _say(f"the first answer took {time.perf_counter() - begun:.1f} s")
-        for _ in range(BROWSERS):
-            ends.enter_context(_live(page, cookie))
-        time.sleep(3)
-        found = {path: _seconds(lambda path=path: _ask(page, cookie, path)) for path in PATHS}
+        with _browsers(page, cookie):
+            found = {path: _seconds(lambda path=path: _ask(page, cookie, path)) for path in PATHS}
         _say(f"load average {_load():.1f}")
         for path, took in found.items():
             _say(
@@ -73,6 +72,12 @@ def main() -> None:
         _say(
             f"page {memory_peak(page.process.pid) >> 20} MB, "
             f"service {memory_peak(page.service.pid) >> 20} MB"
+        )
+        # What other work on the same cores does not blur.
+        idle, busy = _processor(page, cookie)
+        _say(
+            f"the service takes {1e3 * idle:.0f} ms of processor time a second, {1e3 * busy:.0f} ms"
+            f" with {BROWSERS} browsers and the list read once a second"
         )
         alone, beside = _beside(page, cookie)
         for name, took in (("alone", alone), ("beside the page", beside)):
@@ -218,6 +223,15 @@ def _live(page: Page, cookie: str) -> Iterator[None]:
         reader.join()
 
 
+@contextmanager
+def _browsers(page: Page, cookie: str) -> Iterator[None]:
+    with ExitStack() as ends:
+        for _ in range(BROWSERS):
+            ends.enter_context(_live(page, cookie))
+        time.sleep(2)
+        yield
+
+
 def _read_on(answer: http.client.HTTPResponse) -> None:
     with suppress(OSError, http.client.HTTPException):
         while answer.read1():
@@ -234,18 +248,41 @@ def _seconds(what: Callable[[], None], times: int = ASKED) -> list[float]:
 
 
 def _beside(page: Page, cookie: str) -> tuple[list[float], list[float]]:
-    """Chunks sent alone, and while somebody reads the list once a second, in turn."""
+    """Chunks sent alone, and beside the browsers and who reads the list once a second, in turn."""
     alone: list[float] = []
     beside: list[float] = []
     for _ in range(ROUNDS):
         alone += _sent(page.service)
         done = threading.Event()
+        with _browsers(page, cookie):
+            reader = threading.Thread(target=_look_on, args=(page, cookie, done))
+            reader.start()
+            beside += _sent(page.service)
+            done.set()
+            reader.join()
+    return alone, beside
+
+
+def _processor(page: Page, cookie: str) -> tuple[float, float]:
+    """Processor time of the service in each second: with nobody there, and with the browsers."""
+
+    def spent() -> float:
+        words = Path(f"/proc/{page.service.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+    before = spent()
+    time.sleep(LONG)
+    idle = spent() - before
+    with _browsers(page, cookie):
+        done = threading.Event()
         reader = threading.Thread(target=_look_on, args=(page, cookie, done))
         reader.start()
-        beside += _sent(page.service)
+        before = spent()
+        time.sleep(LONG)
+        busy = spent() - before
         done.set()
         reader.join()
-    return alone, beside
+    return idle / LONG, busy / LONG
 
 
 def _look_on(page: Page, cookie: str, done: threading.Event) -> None:
