@@ -109,6 +109,17 @@ def agent_of(server: Server, room: Path, verb: str, **wanted: str) -> Agent:
     return Agent(room, [str(each) for each in [*place, "--ca", server.site.ca]])
 
 
+def saved(server: Server, room: Path, size: int) -> Path:
+    """A disk of so many MiB, no two of them alike, of which the server has an image."""
+    disk = room / "disk.img"
+    with disk.open("wb") as file:
+        for _ in range(size):
+            file.write(os.urandom(MIB))
+    sh("sfdisk", "-q", disk, input="label: dos\n2048,,83\n")
+    agent_of(server, room, "backup", image="pc")("backup", disk, "--name", "pc").ok()
+    return disk
+
+
 def kept(server: Server) -> int:
     """Bytes of the chunks that are there."""
     return sum(
@@ -133,12 +144,7 @@ def manifests(server: Server) -> dict[str, bytes]:
 def test_killed_ten_times_it_completes_and_sends_hardly_anything_twice(
     sites: Sites, room: Path
 ) -> None:
-    disk = room / "disk.img"
-    with disk.open("wb") as file:
-        for _ in range(DISK):
-            file.write(os.urandom(MIB))
-    sh("sfdisk", "-q", disk, input="label: dos\n2048,,83\n")
-    agent_of(sites.berlin, room, "backup", image="pc")("backup", disk, "--name", "pc").ok()
+    disk = saved(sites.berlin, room, DISK)
     stored = kept(sites.berlin)
     for step in range(1, CUTS + 1):
         run = sites.start()
@@ -163,6 +169,21 @@ def test_killed_ten_times_it_completes_and_sends_hardly_anything_twice(
     assert sites.pull() == (0, "")
     assert sites.pull("--now")[0] == 0
     assert sent(sites.berlin) == before
+
+
+def test_it_goes_on_when_the_service_is_killed_on_either_side(sites: Sites, room: Path) -> None:
+    saved(sites.berlin, room, DISK // 4)
+    stored = kept(sites.berlin)
+    run = sites.start()
+    for server, part in ((sites.bonn, 4), (sites.berlin, 2)):
+        while run.poll() is None and kept(sites.bonn) < stored // part:
+            time.sleep(0.005)
+        assert run.poll() is None, run.communicate()
+        server.service.restart(9)
+    said = run.communicate(timeout=300)[1]
+    assert run.returncode == 0, said
+    assert manifests(sites.bonn) == manifests(sites.berlin)
+    assert kept(sites.bonn) == stored
 
 
 def test_a_bad_chunk_at_the_source_is_not_published_and_told(sites: Sites) -> None:

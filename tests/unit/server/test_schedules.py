@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 from slipway.format.frames import digest_of, make_frame
 from slipway_server.base.policy_files import PolicyError
+from slipway_server.jobs.options import JOB_OPTIONS
 from slipway_server.jobs.schedule_files import parse
 
 from .choosing import Chooser, Runner, make_chooser, order
-from .conftest import ADDRESS, HOST_KEY, Service, cell, manifest_of
+from .conftest import ADDRESS, HOST_KEY, ROOT, Service, cell, manifest_of
 from .worlds import make as make_world
 
 NIGHTLY: dict[str, Any] = {"verb": "backup", "machines": ["pc1"], "from": "20:00", "to": "06:00"}
@@ -390,3 +391,9 @@ def test_a_plan_that_can_not_be_read_is_said(planned: Service) -> None:
     warnings = planned.admin.get("/v1/status").json()["warnings"]
     assert any("schedules.json" in each for each in warnings)
     assert planned.admin.get("/v1/schedules").json()["error"] == "policy_broken"
+
+
+def test_the_readme_names_every_option() -> None:
+    text = (ROOT / "roles/policy/README.md").read_text()
+    known = {name for each in JOB_OPTIONS.values() for name in each.model_fields}
+    assert [name for name in sorted(known) if f"`{name}`" not in text] == []
