@@ -31,7 +31,7 @@ def clock() -> Clock:
 
 def run(work: Callable[[Passwords], Coroutine[Any, Any, None]], clock: Clock) -> None:
     async def whole() -> None:
-        passwords = Passwords(clock)
+        passwords = Passwords(clock=clock)
         try:
             await work(passwords)
         finally:
