@@ -29,7 +29,7 @@ async def status(service: ServiceDep) -> Any:
         "version": __version__,
         "started": iso(service.clock.started),
         "sessions": counts,
-        "images": len(await service.run(service.newest.images, lambda _: True)),
+        "images": len(await service.run(service.images.names)),
         "store_free": room.free,
         "store_total": room.total,
         "store_reserve": service.config.store_reserve_bytes,
