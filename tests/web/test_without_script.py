@@ -27,6 +27,15 @@ class Person:
     def follows(self, name: str) -> None:
         self.page.get_by_role("link", name=name, exact=True).first.click()
 
+    def looks_until(self, link: str) -> None:
+        """Look again until a link is there."""
+        for _ in range(600):
+            if self.page.get_by_role("link", name=link, exact=True).count():
+                return
+            self.page.wait_for_timeout(200)
+            self.follows("Look again")
+        raise AssertionError(self.page.get_by_role("main").inner_text())
+
     def presses(self, name: str) -> None:
         self.page.get_by_role("button", name=name, exact=True).first.click()
 
@@ -125,7 +134,9 @@ def _of_files(person: Person, house: House) -> None:
     image, version = house.school.kiosk
     person.visit.go(f"/images/{image}/{version}")
     person.follows("Files")
+    person.looks_until("Documents/")
     person.follows("Documents/")
+    person.looks_until("Fetch plan.odt")
     person.acts("fetch", "Fetch plan.odt")
     _saves(person, "plan.odt", 70_000)
     person.visit.go(f"/images/{image}/{version}")
@@ -141,14 +152,9 @@ def _of_files(person: Person, house: House) -> None:
 
 def _saves(person: Person, name: str, size: int) -> None:
     """Look again until it is ready, then save it."""
-    ready = person.page.get_by_role("link", name=f"Save {name}")
-    for _ in range(600):
-        if ready.count():
-            break
-        person.page.wait_for_timeout(200)
-        person.follows("Look again")
+    person.looks_until(f"Save {name}")
     with person.page.expect_download() as saved:
-        ready.click()
+        person.follows(f"Save {name}")
     assert saved.value.suggested_filename == name
     assert saved.value.path().stat().st_size >= size
 
