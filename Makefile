@@ -9,7 +9,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 VENV := .venv
 PY := $(VENV)/bin/python
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
-# Tests wait for programs, services and clocks more than they compute.
+# Unit tests wait for services and clocks more than they compute.
 WORKERS ?= $(shell expr 2 '*' $$(nproc))
 LAB := ansible-playbook -i inventory/lab
 
@@ -102,13 +102,13 @@ test-unit: setup ## fast tests, no root needed; says how much of the code they r
 	$(call tier,-n $(WORKERS) --dist loadfile -m 'not plays' tests/unit --cov --cov-report=)
 
 test-plays: setup $(SSHD) ## whole playbooks without a lab, the service killed and under load; no root needed
-	$(call tier,-n $(WORKERS) --dist loadgroup -m 'plays and not slow' tests/unit,nice)
+	$(call tier,-n auto --dist loadgroup -m 'plays and not slow' tests/unit,nice)
 
 test-web: setup $(NGINX) ## the page in a real browser: each page for each role, each action, the keyboard alone; no root needed
 	$(call tier,-m web tests/web,nice)
 
 test-storage: setup $(NGINX) ## real file systems on loop devices, bytes compared (root)
-	$(call tier,-n $(WORKERS) --dist loadgroup -m 'storage and not slow' tests/storage,$(SUDO) env PATH='$(PATH)' nice)
+	$(call tier,-n auto --dist loadgroup -m 'storage and not slow' tests/storage,$(SUDO) env PATH='$(PATH)' nice)
 
 test-e2e: setup ## whole trips in the virtual lab (root)
 	$(call tier,-m 'e2e and not slow' tests/e2e,$(SUDO) env PATH='$(PATH)')
