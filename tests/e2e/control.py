@@ -12,6 +12,8 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +71,18 @@ def assert_sound(image: str) -> None:
 def turned_on(lab: Lab, since: int) -> set[str | None]:
     """Return the PCs that were turned on since an offset of the power log."""
     return {event.pc for event in lab.power_events(since) if event.action == "turned on"}
+
+
+@contextmanager
+def service_stopped(server: Server) -> Iterator[None]:
+    """Without the control service, and without what would start it: all of its sockets."""
+    required = server.succeed("systemctl show --property Requires --value slipway.service").split()
+    units = " ".join(["slipway.service", *(each for each in required if each.endswith(".socket"))])
+    server.succeed(f"systemctl stop {units}")
+    try:
+        yield
+    finally:
+        server.succeed(f"systemctl start {units}")
 
 
 @dataclass

@@ -10,6 +10,7 @@ import pytest
 from slipway_lab.api import Lab, Pc, Server
 from slipway_lab.playbook_runs import LAB, ROOT, PlaybookRun, run_playbook
 
+from .control import service_stopped
 from .disk_files import sha256
 
 pytestmark = pytest.mark.slow
@@ -65,8 +66,7 @@ def test_neither_editor_nor_command_line_opens_and_its_own_disk_boots(
     pc1: Pc, server: Server
 ) -> None:
     # Its menu and the way to its disk need nothing but TFTP.
-    server.succeed("systemctl stop slipway.service slipway-http.socket slipway-admin.socket")
-    try:
+    with service_stopped(server):
         since = pc1.console_offset()
         pc1.power_on()
         for key in ("c", "e"):
@@ -83,5 +83,3 @@ def test_neither_editor_nor_command_line_opens_and_its_own_disk_boots(
         pc1.press("ret")
         pc1.wait_for_serial("Booting the local disk", since)
         pc1.wait_for_own_disk(since, timeout=BOOT_SECONDS)
-    finally:
-        server.succeed("systemctl start slipway-http.socket slipway-admin.socket slipway.service")

@@ -12,7 +12,7 @@ from slipway_lab.api import Lab, Pc, Server
 from slipway_lab.playbook_runs import LAB, ROOT, PlaybookRun, run_playbook
 
 from . import independent
-from .control import admin
+from .control import admin, service_stopped
 from .disk_files import copy, sha256
 
 pytestmark = pytest.mark.slow
@@ -92,10 +92,7 @@ def test_wiped_and_restored_it_boots_its_own_disk_without_the_service(
 
     # Its menu and the way to its disk need nothing but TFTP.
     since = pc3.console_offset()
-    server.succeed("systemctl stop slipway.service slipway-http.socket slipway-admin.socket")
-    try:
+    with service_stopped(server):
         pc3.power_on()
         pc3.wait_for_serial("Booting the local disk", since, BOOT_SECONDS)
         pc3.wait_for_own_disk(since, timeout=BOOT_SECONDS)
-    finally:
-        server.succeed("systemctl start slipway-http.socket slipway-admin.socket slipway.service")

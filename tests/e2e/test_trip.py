@@ -14,7 +14,7 @@ from slipway_lab.api import Lab, Pc, Server
 from slipway_lab.playbook_runs import run_playbook
 
 from . import independent
-from .control import admin, assert_sound, turned_on, versions
+from .control import admin, assert_sound, service_stopped, turned_on, versions
 from .disk_files import copy, sha256
 from .ordering import open_sessions, order, outcomes, wait_until_ended
 
@@ -166,11 +166,7 @@ def test_wiped_pcs_come_back_byte_for_byte(
 def test_restored_pcs_boot_their_own_disk_while_the_service_is_stopped(
     lab: Lab, server: Server
 ) -> None:
-    # Whoever knocks at a socket that is left starts it again, and all its sockets.
-    required = server.succeed("systemctl show --property Requires --value slipway.service").split()
-    units = " ".join(["slipway.service", *(each for each in required if each.endswith(".socket"))])
-    server.succeed(f"systemctl stop {units}")
-    try:
+    with service_stopped(server):
         since = {pc.name: pc.console_offset() for pc in lab.pcs}
         for pc in lab.pcs:
             pc.power_on()
@@ -180,8 +176,6 @@ def test_restored_pcs_boot_their_own_disk_while_the_service_is_stopped(
         log = server.succeed("tail -n 20 /var/log/slipway/access.log")
         for pc in lab.pcs:
             assert f"/boot/{pc.macs[0].replace(':', '-')}.ipxe" in log
-    finally:
-        server.succeed(f"systemctl start {units}")
     # Their file systems are clean for whoever comes next.
     for pc in lab.pcs:
         pc.shutdown()
