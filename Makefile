@@ -99,7 +99,7 @@ lint: setup ## ruff, mypy, yamllint, ansible-lint
 test-unit: AGAIN := --cov-append
 test-unit: setup ## fast tests, no root needed; says how much of the code they run
 	@trap 'echo "make $@ ran $$($(PY) -m coverage report --format=total) % of the code"' EXIT
-	$(call tier,-n $(WORKERS) --dist loadfile -m 'not plays' tests/unit --cov --cov-report=)
+	$(call tier,-n $(WORKERS) -m 'not plays' tests/unit --cov --cov-report=)
 
 test-plays: setup $(SSHD) ## whole playbooks without a lab, the service killed and under load; no root needed
 	$(call tier,-n auto --dist loadgroup -m 'plays and not slow' tests/unit,nice)
