@@ -8,9 +8,7 @@ what is measured is how it knows what a session may fetch, not how fast a disk i
 
 from __future__ import annotations
 
-import http.client
 import os
-import socket
 import sys
 import tempfile
 import time
@@ -31,22 +29,11 @@ from slipway.format import (
 )
 
 from ..unit.server.conftest import Machine, Service
+from .unix_line import UnixLine
 
 CELL = 2 << 20
 CELLS, REAL, THREADS, SECONDS = 250_000, 64, 8, 5.0
 VERSION = "20260101T000000Z"
-
-
-class _Line(http.client.HTTPConnection):
-    """HTTP over the service's own socket."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__("server")
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(str(self._path))
 
 
 def main() -> None:
@@ -100,7 +87,7 @@ def _speed(service: Service, pcs: Sequence[Machine], images: Sequence[Sequence[s
     end = time.monotonic() + SECONDS
 
     def fetch(thread: int) -> int:
-        line, done = _Line(service.folder / "http"), 0
+        line, done = UnixLine(service.folder / "http"), 0
         while time.monotonic() < end:
             # One session after the other: the worst order for whatever remembers the last few.
             which = (thread + done) % len(pcs)

@@ -37,6 +37,7 @@ from ..unit.server.conftest import CELL, Service
 from ..unit.server.heavy import memory_peak
 from ..unit.server.test_who_may import as_user
 from ..unit.web.conftest import Page
+from .unix_line import UnixLine
 
 MACHINES, VERSIONS, BROWSERS, ROUNDS, ASKED = 2000, 7, 20, 6, 40
 PATHS = (
@@ -185,24 +186,12 @@ def _write_last_night(service: Service, names: Sequence[str]) -> None:
 # --- what is asked
 
 
-class _Line(http.client.HTTPConnection):
-    """HTTP over the page's own socket, as nginx speaks it."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__("server")
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(str(self._path))
-
-
 def _headers(cookie: str) -> dict[str, str]:
     return {"Cookie": f"__Host-slipway={cookie}", "X-Real-IP": "10.77.0.9"}
 
 
 def _ask(page: Page, cookie: str, path: str) -> None:
-    with closing(_Line(page.folder / "page")) as line:
+    with closing(UnixLine(page.folder / "page")) as line:
         line.request("GET", path, headers=_headers(cookie))
         answer = line.getresponse()
         answer.read()
@@ -212,7 +201,7 @@ def _ask(page: Page, cookie: str, path: str) -> None:
 @contextmanager
 def _live(page: Page, cookie: str) -> Iterator[None]:
     """A browser's stream, open and read from."""
-    with closing(_Line(page.folder / "page")) as line:
+    with closing(UnixLine(page.folder / "page")) as line:
         line.request("GET", "/live?part=running", headers=_headers(cookie))
         answer, stream = line.getresponse(), line.sock
         reader = threading.Thread(target=_read_on, args=(answer,))
@@ -295,7 +284,7 @@ def _sent(service: Service) -> list[float]:
 
     def send() -> None:
         pc = service.machine()
-        with closing(_Line(service.folder / "http")) as line:
+        with closing(UnixLine(service.folder / "http")) as line:
             for _ in range(SENT):
                 content = os.urandom(CELL)
                 digest, frame = digest_of(content), make_frame(content)

@@ -34,6 +34,10 @@ answer = link.getresponse()
 print(answer.status)
 print(answer.read().decode())
 """
+# What playbooks are told: how a PC is left, and that each has the image of its name.
+OFF = {"imaging_session_after": "poweroff"}
+STAY = {"imaging_session_after": "stay"}
+EACH_ITS_OWN = {"image": "{{ inventory_hostname }}"}
 # Of no machine in the inventory.
 MAC = "52:54:00:77:00:ee"
 SPACE, PORT, ADDRESS = "slipway-bench", "slw-bench", "10.77.0.9/24"

@@ -14,13 +14,10 @@ from slipway_lab.api import Lab, Pc, Server
 from slipway_lab.playbook_runs import PlaybookRun, run_playbook
 
 from . import independent
-from .control import assert_sound, turned_on, versions
+from .control import EACH_ITS_OWN, OFF, STAY, assert_sound, turned_on, versions
 from .disk_files import copy, sha256
 
 pytestmark = pytest.mark.slow
-OFF = {"imaging_session_after": "poweroff"}
-STAY = {"imaging_session_after": "stay"}
-EACH_ITS_OWN = {"image": "{{ inventory_hostname }}"}
 MIB = 1 << 20
 
 

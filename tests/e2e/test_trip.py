@@ -14,14 +14,20 @@ from slipway_lab.api import Lab, Pc, Server
 from slipway_lab.playbook_runs import run_playbook
 
 from . import independent
-from .control import admin, assert_sound, service_stopped, turned_on, versions
+from .control import (
+    EACH_ITS_OWN,
+    OFF,
+    STAY,
+    admin,
+    assert_sound,
+    service_stopped,
+    turned_on,
+    versions,
+)
 from .disk_files import copy, sha256
 from .ordering import open_sessions, order, outcomes, wait_until_ended
 
 BOOT_SECONDS = 300
-OFF = {"imaging_session_after": "poweroff"}
-STAY = {"imaging_session_after": "stay"}
-EACH_ITS_OWN = {"image": "{{ inventory_hostname }}"}
 KIB = 1024
 MIB = 1024 * KIB
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
             if (said := _unanswered(path, args.outcomes)) is None:
                 continue
             seen = True
-            problem = _problem(lambda: _make(path.stem, said, args))  # noqa: B023
+            problem = _make(path.stem, said, args)
             failed = failed or problem is not None
             _answer(args.outcomes / path.name, said.get("id"), problem)
     return int(failed)
@@ -65,22 +64,23 @@ def _record(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _make(name: str, said: dict[str, Any], args: argparse.Namespace) -> None:
-    options = {key: said[key] for key in _OPTIONS if key in said}
-    if wrong := [key for key, value in options.items() if type(value) is not _OPTIONS[key]]:
-        raise FormatError(f"{', '.join(wrong)} of the order can't be meant")
-    order = Order(
-        store=args.store, environment=args.environment, name=check_name(name, "medium"), **options
-    )
-    restore.make(order, restore.place_of(args))
-
-
-def _problem(make: Callable[[], None]) -> str | None:
+def _make(name: str, said: dict[str, Any], args: argparse.Namespace) -> str | None:
+    """Make one set; why it can't be made."""
     try:
-        make()
+        order = _order(name, said, args)
+        restore.make(order, restore.place_of(args))
     except restore.REFUSALS as error:
         return restore.words(error)
     return None
+
+
+def _order(name: str, said: dict[str, Any], args: argparse.Namespace) -> Order:
+    options = {key: said[key] for key in _OPTIONS if key in said}
+    if wrong := [key for key, value in options.items() if type(value) is not _OPTIONS[key]]:
+        raise FormatError(f"{', '.join(wrong)} of the order can't be meant")
+    return Order(
+        store=args.store, environment=args.environment, name=check_name(name, "medium"), **options
+    )
 
 
 def _answer(path: Path, order: object, problem: str | None) -> None:

@@ -3,21 +3,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import jinja2
 import pytest
-import yaml
 
-from ..server.conftest import ROOT, Service
+from ..server.conftest import Service
 from ..server.test_keeping_plays import Plays
+from ..teller.test_role import ROLE, SERVER, VARS, saying_of
 from .test_settings import FOLDER, SECRET
 from .test_settings import SERVER as SOURCE
-
-ROLE = ROOT / "roles/policy"
-VARS = yaml.safe_load((ROLE / "vars/main.yml").read_text())
-SERVER = yaml.safe_load((ROOT / "roles/image_server/vars/main.yml").read_text())
 
 
 def unit(**values: object) -> str:
@@ -53,9 +48,7 @@ def test_only_what_reads_a_folder_may_read_what_is_anothers(folders: list[str]) 
 
 
 def test_who_writes_its_settings_says_nothing_of_them() -> None:
-    tasks = yaml.safe_load((ROLE / "tasks/pull.yml").read_text())
-    tasks += yaml.safe_load((ROLE / "tasks/preflight.yml").read_text())
-    saying = [each for each in tasks if "policy_replicate " in json.dumps(each)]
+    saying = saying_of("policy_replicate", "pull.yml")
     assert len(saying) == 2
     assert [each["name"] for each in saying if not each.get("no_log")] == []
 

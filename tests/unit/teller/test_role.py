@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import pytest
@@ -54,10 +55,15 @@ def test_both_roles_mean_the_same_socket_and_group() -> None:
     assert "ReadWritePaths" not in unit
 
 
-def test_who_writes_its_settings_says_nothing_of_them() -> None:
-    tasks = yaml.safe_load((ROLE / "tasks/tell.yml").read_text())
+def saying_of(variable: str, file: str) -> list[dict[str, Any]]:
+    """The tasks of a file of the role, and of its preflight, that have what a variable holds."""
+    tasks = yaml.safe_load((ROLE / f"tasks/{file}").read_text())
     tasks += yaml.safe_load((ROLE / "tasks/preflight.yml").read_text())
-    saying = [each for each in tasks if "policy_tell " in json.dumps(each)]
+    return [each for each in tasks if f"{variable} " in json.dumps(each)]
+
+
+def test_who_writes_its_settings_says_nothing_of_them() -> None:
+    saying = saying_of("policy_tell", "tell.yml")
     assert len(saying) == 2
     assert [each["name"] for each in saying if not each.get("no_log")] == []
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import zoneinfo
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, tzinfo
@@ -64,6 +65,18 @@ def one_of(known: Sequence[str]) -> BeforeValidator:
 def some_of(names: Sequence[str]) -> str:
     """A few of many names, for a fault."""
     return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+
+
+def _entry_name(text: str) -> str:
+    if not re.fullmatch("[a-z][a-z0-9_-]{0,31}", text):
+        raise ValueError(
+            "must be a name of lower-case letters, digits, '_' and '-', 32 characters at most"
+        )
+    return text
+
+
+# What a schedule or a site is called.
+EntryName = Annotated[str, AfterValidator(_entry_name)]
 
 
 def _reference(text: str) -> str:

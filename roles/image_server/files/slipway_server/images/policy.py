@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from slipway.format.names import check_name, check_version, parse_image_ref
 
 from ..base.policy_files import (
+    EntryName,
     PolicyError,
     PolicyFile,
     Reference,
@@ -47,14 +48,6 @@ def matches(image: str, patterns: Iterable[str]) -> bool:
 def _pattern(text: str) -> str:
     if not re.fullmatch("[a-z0-9*?-]{1,63}", text):
         raise ValueError("must be an image's name, with * and ? for what is left open")
-    return text
-
-
-def _site_name(text: str) -> str:
-    if not re.fullmatch("[a-z][a-z0-9_-]{0,31}", text):
-        raise ValueError(
-            "must be a name of lower-case letters, digits, '_' and '-', 32 characters at most"
-        )
     return text
 
 
@@ -115,9 +108,7 @@ class Policy(Strict):
     check_days: Annotated[int, Field(ge=1, le=_MAX_DAYS)] = 30
     images: dict[ImageName, ImagePolicy] = Field(default_factory=dict)
     aliases: dict[ImageName, Reference] = Field(default_factory=dict)
-    sites: dict[Annotated[str, AfterValidator(_site_name)], ReadingSite] = Field(
-        default_factory=dict
-    )
+    sites: dict[EntryName, ReadingSite] = Field(default_factory=dict)
 
     @property
     def zone(self) -> tzinfo:

@@ -23,6 +23,7 @@ from pydantic import (
 from slipway.format.names import check_name
 
 from ..base.policy_files import (
+    EntryName,
     PolicyError,
     PolicyFile,
     Reference,
@@ -65,14 +66,6 @@ def _dates(value: Any) -> tuple[date, date]:
     if found[1] < found[0]:
         raise ValueError(f"{value} ends before it begins")
     return found
-
-
-def _schedule_name(text: str) -> str:
-    if not re.fullmatch("[a-z][a-z0-9_-]{0,31}", text):
-        raise ValueError(
-            "must be a name of lower-case letters, digits, '_' and '-', 32 characters at most"
-        )
-    return text
 
 
 def _machine(text: str) -> str:
@@ -173,9 +166,7 @@ class Plan(Strict):
     """All schedules."""
 
     time_zone: TimeZone = "UTC"
-    schedules: dict[Annotated[str, AfterValidator(_schedule_name)], Schedule] = Field(
-        default_factory=dict
-    )
+    schedules: dict[EntryName, Schedule] = Field(default_factory=dict)
 
     @property
     def zone(self) -> tzinfo:
