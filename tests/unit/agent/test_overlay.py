@@ -85,6 +85,14 @@ def test_what_is_moved_is_not_held(image_maker: Maker) -> None:
     assert not overlay.touched(2 * MIB, 4 * MIB) and overlay.touched(0, 2 * MIB)
 
 
+def test_what_only_has_the_hash_of_a_page_is_not_that_page(image_maker: Maker) -> None:
+    overlay, other = over(image(image_maker)), b"other" * 820
+    overlay.read(0, PAGE)
+    overlay._seen[hash(other[:PAGE])] = 0
+    overlay.write(4 * MIB, other[:PAGE])
+    assert overlay.read(4 * MIB, PAGE) == other[:PAGE]
+
+
 _PLACES = st.integers(0, SIZE // PAGE - 1)
 _STEPS = st.one_of(
     st.tuples(st.just("move"), _PLACES, _PLACES, st.integers(1, 40)),

@@ -308,6 +308,11 @@ def test_an_image_that_his_menus_name_is_restored_and_not_changed(world: World) 
     assert "canary" not in json.dumps(shown)
     [version] = shown["versions"]
     assert "menu of mine-pc, item restore" in version["kept_because"]
+    held = f"/v1/images/lab-base/{version['version']}/contents"
+    named = ask("GET", held, headers=headers).json()["named"]
+    assert "canary" not in json.dumps(named)
+    assert [each["by"] for each in named if "mine-pc" in each["by"]], named
+    assert "canary" in ask("GET", held, headers=as_user("admin")).text
     wanted = {"machine": "mine-pc", "verb": "restore", "image": f"lab-base@{version['version']}"}
     world.service.admin.delete(f"/v1/jobs/{world.mine.job}")
     for job in world.service.admin.get("/v1/jobs", params={"machine": "mine-pc"}).json()["jobs"]:
