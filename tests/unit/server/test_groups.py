@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from slipway_server.api.reach import Reach
 
 from . import small_disks
 from .choosing import item, order, write_menu
@@ -291,6 +292,15 @@ def test_his_own_group_and_all_groups(world: World, line: str) -> None:
         # The image is named by its machine's menu, and so stays.
         kept = line.endswith(("/rename", "/copy", "POST /v1/jobs", "/plan", "/skip"))
         assert answer.status_code < 300 or (kept and answer.status_code == 409), answer.text
+
+
+def test_what_names_a_version_is_told_without_names_of_others() -> None:
+    reach = Reach(frozenset({"mine-pc"}), frozenset({"mine-pc"}))
+    others = ["media canary", "schedule canary", "job 1 of canary (backup)", "menu of canary"]
+    mine = ["menu of mine-pc, item restore", "session of mine-pc (backup)", "held: exams"]
+    for each in others:
+        assert "canary" not in "".join(reach.reasons([each])), each
+    assert reach.reasons(mine) == mine
 
 
 def test_a_group_that_nobody_is_in_reaches_nothing(world: World) -> None:
