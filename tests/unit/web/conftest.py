@@ -116,7 +116,7 @@ class Page:
             "state_dir": str(folder / "state"),
             "users": users,
         } | config
-        transport = httpx.HTTPTransport(uds=str(folder / "page"))
+        transport = httpx.HTTPTransport(uds=str(folder / "page"), verify=False)
         self.client = httpx.Client(transport=transport, base_url="http://server:8443", timeout=30)
         self.process: subprocess.Popen[bytes] | None = None
 
