@@ -134,6 +134,7 @@ def test_neither_editor_nor_command_line_opens(tmp_path: Path, made: Path) -> No
         machine.wait_for("Enter username:")
 
 
+@pytest.mark.slow
 def test_debians_signed_grub_is_locked_too(tmp_path: Path) -> None:
     serve(tmp_path, items=[{"id": "rescue", "action": "rescue_shell"}])
     shutil.copy(SIGNED, tmp_path / "grubx64.efi")
@@ -152,6 +153,7 @@ def test_debians_signed_grub_is_locked_too(tmp_path: Path) -> None:
     assert b"grub>" not in machine.serial.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_choice_boots_the_environment_with_its_words(tmp_path: Path, made: Path) -> None:
     (tmp_path / "env").mkdir()
     (tmp_path / "env/vmlinuz").write_bytes(small_kernel())
@@ -166,6 +168,7 @@ def test_a_choice_boots_the_environment_with_its_words(tmp_path: Path, made: Pat
     assert "THE-INITRD. THE-OVERLAY." in said
 
 
+@pytest.mark.slow
 def test_a_pending_session_comes_before_the_menu(tmp_path: Path, made: Path) -> None:
     (tmp_path / "env").mkdir()
     (tmp_path / "env/vmlinuz").write_bytes(small_kernel())
@@ -178,13 +181,14 @@ def test_a_pending_session_comes_before_the_menu(tmp_path: Path, made: Path) -> 
         machine.wait_for_serial(wish)
 
 
-@pytest.mark.every_case
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["auto", "exit", "chain"])
 def test_the_local_disk_boots_when_the_time_is_up(tmp_path: Path, made: Path, method: str) -> None:
     with pc(tmp_path, made, *hard_disk(tmp_path), timeout=2, method=method) as machine:
         machine.wait_for_serial("THE-DISK-RUNS")
 
 
+@pytest.mark.slow
 def test_a_disk_that_does_not_boot_ends_in_words(tmp_path: Path, made: Path) -> None:
     drive = hard_disk(tmp_path)
     (tmp_path / "local").write_bytes(bytes(1 << 20))
@@ -196,6 +200,7 @@ def test_a_disk_that_does_not_boot_ends_in_words(tmp_path: Path, made: Path) -> 
         machine.wait_for("Boot the local disk")
 
 
+@pytest.mark.slow
 def test_a_server_without_a_word_ends_at_the_local_disk(tmp_path: Path, made: Path) -> None:
     shutil.copy(made / PROGRAM, tmp_path / PROGRAM)
     machine = FirmwarePc(tmp_path, "", *hard_disk(tmp_path), program=PROGRAM)

@@ -141,6 +141,7 @@ def manifests(server: Server) -> dict[str, bytes]:
     return {str(each.relative_to(root)): each.read_bytes() for each in root.rglob("*.json")}
 
 
+@pytest.mark.slow
 def test_killed_ten_times_it_completes_and_sends_hardly_anything_twice(
     sites: Sites, room: Path
 ) -> None:

@@ -104,7 +104,7 @@ def said_by_pc(disks: list[Path]) -> str:
     return run_pc([*accelerated(), "-m", "1536", *words], disks[0].with_name("console"), 900)
 
 
-@pytest.mark.xdist_group("guest")
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_system_on_a_mirror(agent: Agent, room: Path) -> None:
     disks = build(room)

@@ -44,6 +44,7 @@ def linked(volume: Path, room: Path) -> Path:
     return link
 
 
+@pytest.mark.slow
 def test_origin_of_a_snapshot(agent: Agent, room: Path, tree: Path) -> None:
     """The snapshot reads blocks of its origin that are free there by now."""
     source = disk(room / "source", 64)

@@ -9,7 +9,7 @@ from ..cases import Case, find
 from ..conftest import Agent
 from ..proof import prove
 
-SLOW = {"exfat", "reiserfs-1k", "luks1", "luks2"}
+SLOW = {"exfat", "f2fs", "reiserfs-1k", "luks1", "luks2", "luks-lvm"}
 
 
 def marks(case: Case) -> list[pytest.MarkDecorator]:
