@@ -54,6 +54,12 @@ def test_a_disc_is_what_xorriso_itself_would_have_written(
         assert hashlib.sha256(found).hexdigest() == disc["sha256"]
 
 
+def test_a_store_may_lie_below_any_name(store: Path, room: Path) -> None:
+    odd = room / "a=b c\\d 'ä\"$x"
+    odd.mkdir()
+    assert made(store.rename(odd / "store=x"), odd) == made(odd / "store=x", room)
+
+
 def test_a_chunk_is_proven_unless_it_was_lately(store: Path, room: Path) -> None:
     """What the store remembers is believed for as long as the file is as it was."""
     chunk = max((store / "chunks").rglob("?" * 64), key=lambda path: path.stat().st_size)
