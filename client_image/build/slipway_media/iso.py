@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slipway_media import grub, tools
+from slipway_media.errors import MediaError
 from slipway_media.layout import Layout
 from slipway_media.spanning import SECTOR
 
@@ -61,8 +62,13 @@ def tail(tree: Path, layout: Layout, boots: bool) -> bytes:
     """What lies behind the chunks of a disc: what UEFI starts, and the second GPT."""
     found = bytearray(layout.end - layout.chunks_end)
     if boots:
-        assert layout.efi
         efi, at = tree.with_name(_EFI).read_bytes(), layout.efi - layout.chunks_end
+        known = layout.second_gpt and at >= 0
+        if not known or at + len(efi) + len(layout.second_gpt) > len(found):
+            raise MediaError(
+                "xorriso lays this disc out in a way that is not known here; nothing was made.",
+                "Use the xorriso of a Debian that the README names.",
+            )
         found[at : at + len(efi)] = efi
         found[-len(layout.second_gpt) :] = layout.second_gpt
     return bytes(found)

@@ -36,7 +36,11 @@ def main(argv: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"{error}. Remedy: see whether it is plugged in and sound.", file=sys.stderr)
+        print(
+            f"{error}; the medium may hold a part of the file. "
+            "Remedy: see whether it is plugged in and sound, and write it again.",
+            file=sys.stderr,
+        )
         return 1
     return 0
 
