@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a disc is written: what xorriso leaves to the builder, and what proves a chunk."""
+"""How a disc is written: what xorriso leaves to the builder, what proves a chunk, what fails."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,12 @@ from slipway_media import media_set, tools
 from slipway_media.errors import MediaError
 from slipway_media.iso import command as xorriso
 from slipway_media.plan import Order, Plan, fill_tree, make_plan
+from slipway_media.writing import differs_at, put
 
 from .conftest import Agent
-from .media_sets import environment, flip, make_disk
+from .disk_builder import MIB, mounted, sh, sha256
+from .failing_disk import FailingDisk, on_loop
+from .media_sets import build, environment, files, flip, make_disk, run
 
 
 @pytest.fixture
@@ -105,3 +109,70 @@ def test_a_chunk_that_changes_its_length_meanwhile_stops_it(store: Path, room: P
     (room / "made").mkdir()
     with pytest.raises(MediaError, match="changed while the media were being made"):
         media_set.make(plan, room / "made")
+
+
+# --- disks and sticks that fail ------------------------------------------------
+
+
+@pytest.fixture
+def failing(room: Path) -> Iterator[tuple[FailingDisk, Path]]:
+    """A disk of 192 MiB that can be written, and its device."""
+    content = room / "content"
+    content.touch()
+    os.truncate(content, 192 * MIB)
+    with FailingDisk(content, room, writable=True) as disk, on_loop(disk.path) as device:
+        yield disk, device
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_disk_that_cannot_keep_a_set_says_so(
+    store: Path, room: Path, failing: tuple[FailingDisk, Path], when: str
+) -> None:
+    """What was handed to the kernel and never reached the disk is no set."""
+    disk, device = failing
+    sh("mkfs.ext4", "-q", device)
+    with mounted(device_in(room, device)) as media:
+        env = environment(room / "env")
+        words = ("--image", "pc", "--medium", "usb")
+        before = build(store, env, media, *words) if when == "after" else None
+        disk.faults(bad_writes=[(80 * MIB, 192 * MIB)])
+        done = run(store, env, media, *words, "--name", "other", "--countdown", 5)
+        assert done.returncode == 1 and "Remedy: " in done.stderr, done.stderr
+        assert "Input/output error" in done.stderr and "None" not in done.stderr
+        assert not (media / "other").exists()
+        disk.faults()
+        if before:
+            [iso] = files(before, media)
+            assert sha256(iso) == before["discs"][0]["sha256"]
+
+
+def device_in(room: Path, device: Path) -> Path:
+    """The device by a name in a folder of ours, beside which it is mounted."""
+    (room / "device").symlink_to(device)
+    return room / "device"
+
+
+def test_a_chunk_that_cannot_be_read_stops_it(store: Path, room: Path) -> None:
+    chunk = max((store / "chunks").rglob("?" * 64), key=lambda path: path.stat().st_size)
+    with FailingDisk(chunk.rename(room / "chunk"), room) as disk:
+        chunk.symlink_to(disk.path)
+        disk.faults(bad=[(100_000, 100_001)])
+        plan = planned(store, room)
+        (room / "made").mkdir()
+        with pytest.raises(MediaError, match="can't be read: Input/output error"):
+            media_set.make(plan, room / "made")
+
+
+@pytest.mark.parametrize("fault", ["bad_writes", "bad", "bad_sync"])
+def test_a_stick_with_a_bad_block_is_known_before_it_leaves(
+    room: Path, failing: tuple[FailingDisk, Path], fault: str
+) -> None:
+    file = room / "file"
+    file.write_bytes(os.urandom(24 * MIB))
+    disk, stick = failing
+    bad = [(9 * MIB, 9 * MIB + 512)]
+    disk.faults(**{fault: True if fault == "bad_sync" else bad})
+    with pytest.raises(MediaError if fault == "bad" else OSError):
+        put(file, stick)
+    disk.faults()
+    assert put(file, stick) is (fault == "bad_writes") and differs_at(file, stick) is None

@@ -40,7 +40,10 @@ def make(plan: Plan, folder: Path) -> list[dict[str, Any]]:
     for number in range(1, len(plan.discs) + 1):
         target, label = folder / plan.file(number), plan.about(number).labels[number - 1]
         with (
-            tempfile.TemporaryDirectory(prefix=".work-", dir=folder) as work,
+            # A disk that fails can't be cleared either, and that is not what people are told.
+            tempfile.TemporaryDirectory(
+                prefix=".work-", dir=folder, ignore_cleanup_errors=True
+            ) as work,
             target.open("w+b") as file,
         ):
             digest = _write(plan, number, file, Path(work))
