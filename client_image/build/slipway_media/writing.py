@@ -99,8 +99,8 @@ def _read_back(file: Path, device: Path) -> None:
     at = differs_at(file, device)
     if at is not None:
         raise MediaError(
-            f"{device} does not hold what was written to it: at byte {at} other bytes came back, or "
-            "none.",
+            f"{device} does not hold what was written to it: other bytes came back at byte {at}, "
+            "or none.",
             "Use another medium.",
         )
 
