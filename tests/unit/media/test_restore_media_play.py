@@ -172,6 +172,27 @@ def test_what_was_made_stands_with_its_version(place: Path, tmp_path: Path) -> N
         service.close()
 
 
+def test_an_alias_is_good_wherever_an_image_is_read(place: Path, tmp_path: Path) -> None:
+    service = Service(tmp_path, store_dir=str(place / "store"))
+    service.start()
+    try:
+        [image] = (place / "store/images/pc1").iterdir()
+        for alias, target in (("golden", "pc1"), ("golden-old", f"pc1@{image.stem}")):
+            made = service.admin.post(f"/v1/aliases/{alias}", json={"image": target})
+            assert made.status_code == 200, made.text
+            words = ("-e", f"image={alias}", "-e", "medium=cd")
+            words = (*words, "-e", f"imaging_session_admin_socket={service.folder / 'admin'}")
+            done = play(place, *words)
+            assert done.returncode == 0, done.stdout + done.stderr
+            assert f"pc1@{image.stem}: one medium" in done.stdout
+            assert (place / f"out/{alias}.iso").is_file()
+            assert "changed=0" in play(place, *words).stdout
+        done = play(place, *words[2:], "-e", "image=golden@20200101T000000Z")
+        assert done.returncode != 0 and "there is no image golden" in done.stdout
+    finally:
+        service.close()
+
+
 def verified(sums: Path, signers: Path) -> bool:
     """Whether a list is what one of them has signed, as the README says to look."""
     verify = ["ssh-keygen", "-Y", "verify", "-n", "slipway-media", "-I", "slipway"]
