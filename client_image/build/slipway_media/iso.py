@@ -61,7 +61,7 @@ def command(
 def tail(tree: Path, layout: Layout, boots: bool) -> bytes:
     """What lies behind the chunks of a disc: what UEFI starts, and the second GPT."""
     found = bytearray(layout.end - layout.chunks_end)
-    if boots:
+    if boots and found:
         efi, at = tree.with_name(_EFI).read_bytes(), layout.efi - layout.chunks_end
         known = layout.second_gpt and at >= 0
         if not known or at + len(efi) + len(layout.second_gpt) > len(found):

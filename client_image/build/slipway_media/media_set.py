@@ -29,7 +29,9 @@ from slipway_media.layout import Digest, changed, write_head
 from slipway_media.plan import Plan, fill_tree
 from slipway_media.spanning import SECTOR
 
-# Frames for each core that are proven or being proven before they are written.
+# More threads have nothing to do while one disk writes, and the job may have so much memory alone.
+_MOST_THREADS = 8
+# Frames for each of them that are proven or being proven before they are written.
 _AHEAD = 4
 _PAUSE = 0.2
 
@@ -82,12 +84,13 @@ def _write(plan: Plan, number: int, file: IO[bytes], work: Path) -> str:
 
 def _proven(plan: Plan, chunks: list[iso.Chunk]) -> Iterator[bytes]:
     """The frame of each chunk: where a medium goes, nobody can fetch another one."""
-    with ThreadPoolExecutor(cores()) as crew:
+    threads = min(cores(), _MOST_THREADS)
+    with ThreadPoolExecutor(threads) as crew:
         prove, waiting = _prover(plan), deque[Future[bytes]]()
         try:
             for chunk in chunks:
                 waiting.append(crew.submit(prove, chunk))
-                if len(waiting) > _AHEAD * cores():
+                if len(waiting) > _AHEAD * threads:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
