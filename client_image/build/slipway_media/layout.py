@@ -74,32 +74,32 @@ class Head:
 
 
 def write_head(
-    command: Sequence[str], file: IO[bytes], sizes: Sequence[int]
+    command: Sequence[str], file: IO[bytes], chunks: Sequence[tuple[str, int]]
 ) -> tuple[Layout, Digest]:
     """Write a disc as far as to its chunks; what is to follow, and the digest of what was written.
 
-    `sizes` are those of the chunks, as they are to lie there.
+    `chunks` are names and bytes of their files, as they are to lie there.
     """
     with tools.reading(*command) as source:
         head = Head(source, file)
-        layout = _layout(head, sizes)
+        layout = _layout(head, chunks)
         head.until(layout.chunks)
     return layout, head.digest
 
 
-def _layout(head: Head, sizes: Sequence[int]) -> Layout:
+def _layout(head: Head, chunks: Sequence[tuple[str, int]]) -> Layout:
     volume = head.read(_VOLUME, SECTOR)
     end = int.from_bytes(volume[80:84], "little") * SECTOR
-    found = sorted(_chunks(head, volume[156:190]))
+    found = sorted((*_extent(record), record) for record in _chunks(head, volume[156:190]))
     start = chunks_end = found[0][0] if found else end
-    for at, (place_of, size) in enumerate(found):
-        if at >= len(sizes) or (place_of, size) != (chunks_end, sizes[at]):
-            break
+    if len(found) != len(chunks):
+        raise changed()
+    for (at, size, record), (name, wanted) in zip(found, chunks, strict=True):
+        # Rock Ridge has the whole name in the record.
+        if (at, size) != (chunks_end, wanted) or name.encode() not in record:
+            raise changed()
         chunks_end += -(-size // SECTOR) * SECTOR
-    else:
-        if len(found) == len(sizes):
-            return _booting(head, Layout(start, chunks_end, end))
-    raise changed()
+    return _booting(head, Layout(start, chunks_end, end))
 
 
 def changed() -> MediaError:
@@ -124,13 +124,12 @@ def _booting(head: Head, layout: Layout) -> Layout:
     return Layout(layout.chunks, layout.chunks_end, layout.end, efi, second)
 
 
-def _chunks(head: Head, root: bytes) -> Iterator[tuple[int, int]]:
-    """Place and bytes of each file below the folder of chunks."""
+def _chunks(head: Head, root: bytes) -> Iterator[bytes]:
+    """The record of each file below the folder of chunks."""
     for name, record in _records(head, root):
         if name == b"CHUNKS":
             for _, folder in _records(head, record):
-                for _, file in _records(head, folder):
-                    yield _extent(file)
+                yield from (file for _, file in _records(head, folder))
 
 
 def _records(head: Head, folder: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -152,5 +151,6 @@ def _records(head: Head, folder: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _extent(record: bytes) -> tuple[int, int]:
-    place_of, size = record[2:6], record[10:14]
-    return int.from_bytes(place_of, "little") * SECTOR, int.from_bytes(size, "little")
+    """Place and bytes of what a record is of."""
+    at, size = record[2:6], record[10:14]
+    return int.from_bytes(at, "little") * SECTOR, int.from_bytes(size, "little")

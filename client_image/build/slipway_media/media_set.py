@@ -66,7 +66,8 @@ def _write(plan: Plan, number: int, file: IO[bytes], work: Path) -> str:
     chunks = [plan.chunks[at] for at in positions]
     label = plan.about(number).labels[number - 1]
     sizes = [plan.sizes[at] for at in positions]
-    layout, digest = write_head(iso.command(tree, label, chunks, boots, work), file, sizes)
+    wanted = [(each.digest, size) for each, size in zip(chunks, sizes, strict=True)]
+    layout, digest = write_head(iso.command(tree, label, chunks, boots, work), file, wanted)
     with _written_meanwhile(file), _hashed_beside(digest) as hash_too:
         for frame, size in zip(_proven(plan, chunks), sizes, strict=True):
             if len(frame) != size:
