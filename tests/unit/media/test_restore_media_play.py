@@ -163,7 +163,7 @@ def test_what_was_made_stands_with_its_version(place: Path, tmp_path: Path) -> N
         assert made in shown[shown.index(line) :] and record["shim"] in shown[shown.index(line) :]
         shown = play(place, *socket, "-e", "json=true", playbook="images").stdout
         assert '"medium": "dvd"' in shown.replace("\\", "") and record["shim"] in shown
-        [image] = service.admin.get("/v1/images").json()["images"]
+        image = service.admin.get("/v1/images/pc1").json()
         found = {each["name"]: each for each in image["versions"][0]["media"]}["pc8"]
         assert found == {key: record[key] for key in found} | {
             "discs": [{"file": "pc8.iso", "bytes": record["discs"][0]["bytes"]}]
