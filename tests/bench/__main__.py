@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 from .cases import CASES, Round
@@ -29,6 +30,7 @@ def main() -> int:
     every = (*CASES, MEDIA)
     parser.add_argument("--cases", default=",".join(every), help="a part of them, with commas")
     parser.add_argument("--tools", default=",".join(TOOLS), help="a part of them, with commas")
+    parser.add_argument("--media-size", default="5G", help="used bytes of the image of media")
     parser.add_argument("--disk", type=Path, default=Path("/var/tmp"), help="where media are made")
     parser.add_argument("--before", help="a revision of this repository, its agent beside ours")
     arguments = parser.parse_args()
@@ -39,10 +41,15 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     results = Results()
     try:
-        if arguments.cases != MEDIA:
-            _run(arguments, results)
-        if MEDIA in arguments.cases.split(","):
-            _run_media(arguments, results)
+        with ExitStack() as ends:
+            folder = None
+            if MEDIA in arguments.cases.split(","):
+                size = parse_size(arguments.media_size)
+                folder = ends.enter_context(disk_folder(arguments.disk, size))
+            if arguments.cases != MEDIA:
+                _run(arguments, results)
+            if folder is not None:
+                _run_media(arguments, folder, results)
     except NoRoom as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -70,14 +77,13 @@ def _run(arguments: argparse.Namespace, results: Results) -> None:
             shutil.rmtree(folder)
 
 
-def _run_media(arguments: argparse.Namespace, results: Results) -> None:
-    size = parse_size(arguments.size)
-    with disk_folder(arguments.disk, size) as folder:
-        _say(f"building an image of {size >> 20} MiB from {arguments.tree} on a disk")
-        media = Media(folder, arguments.tree, size)
-        for turn in range(arguments.rounds):
-            _say(f"media, round {turn + 1} of {arguments.rounds}")
-            media.run(results, _say, turn)
+def _run_media(arguments: argparse.Namespace, folder: Path, results: Results) -> None:
+    size = parse_size(arguments.media_size)
+    _say(f"building an image of {size >> 20} MiB from {arguments.tree} on a disk")
+    media = Media(folder, arguments.tree, size)
+    for turn in range(arguments.rounds):
+        _say(f"media, round {turn + 1} of {arguments.rounds}")
+        media.run(results, _say, turn)
 
 
 def _agent_of(revision: str, folder: Path) -> Path:

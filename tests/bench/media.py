@@ -98,7 +98,7 @@ def disk_folder(place: Path, size: int) -> Iterator[Path]:
     if free < _TIMES * size:
         raise NoRoom(
             f"the media of {size >> 20} MiB take about {_TIMES * size >> 20} MiB below {place}, "
-            f"{free >> 20} MiB are free: try SIZE={max(free // _TIMES >> 20, 1)}M, or --disk"
+            f"{free >> 20} MiB are free: try MEDIA={max(free // _TIMES >> 20, 1)}M, or other CASES"
         )
     with tempfile.TemporaryDirectory(prefix="slipway-bench-", dir=place) as folder:
         yield Path(folder)
