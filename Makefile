@@ -149,10 +149,12 @@ matrix: setup ## every network card and disk controller of QEMU (root; ROWS="tul
 bench: SIZE := 2G
 bench: ROUNDS := 3
 bench: BEFORE :=
-bench: setup $(NGINX) ## speed beside Clonezilla, FOG and a plain pipe, and beside our own of a REVISION (root; SIZE=2G ROUNDS=3 BEFORE=)
+bench: MEDIA := 5G
+bench: CASES :=
+bench: setup $(NGINX) ## speed beside Clonezilla, FOG and a plain pipe, and beside our own of a REVISION (root; SIZE=2G ROUNDS=3 BEFORE= MEDIA=5G CASES=)
 	@$(SUDO) env PATH="$$PATH" PYTHONPATH=client_image/agent:roles/image_server/files \
-	  $(PY) -m tests.bench --size $(SIZE) --rounds $(ROUNDS) \
-	  $(if $(BEFORE),--before $(BEFORE))
+	  $(PY) -m tests.bench --size $(SIZE) --media-size $(MEDIA) --rounds $(ROUNDS) \
+	  $(if $(BEFORE),--before $(BEFORE)) $(if $(CASES),--cases $(CASES))
 
 .PHONY: changelog
 changelog: setup ## a release of galaxy.yml's version: its fragments become CHANGELOG.rst

@@ -10,10 +10,13 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 from .cases import CASES, Round
 from .disks import Disks
+from .media import CASE as MEDIA
+from .media import Media, disk_folder
 from .results import TOOLS, Results
 from .room import NoRoom, memory_folder, parse_size
 from .tools import AGENT
@@ -24,18 +27,29 @@ def main() -> int:
     parser.add_argument("--size", default="2G", help="used bytes of the disk, as 2G or 512M")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--tree", type=Path, default=Path("/usr"), help="files of a real system")
-    parser.add_argument("--cases", default=",".join(CASES), help="a part of them, with commas")
+    every = (*CASES, MEDIA)
+    parser.add_argument("--cases", default=",".join(every), help="a part of them, with commas")
     parser.add_argument("--tools", default=",".join(TOOLS), help="a part of them, with commas")
+    parser.add_argument("--media-size", default="5G", help="used bytes of the image of media")
+    parser.add_argument("--disk", type=Path, default=Path("/var/tmp"), help="where media are made")
     parser.add_argument("--before", help="a revision of this repository, its agent beside ours")
     arguments = parser.parse_args()
-    for text, known in ((arguments.cases, CASES), (arguments.tools, TOOLS)):
+    for text, known in ((arguments.cases, every), (arguments.tools, TOOLS)):
         if unknown := sorted(set(text.split(",")) - set(known)):
             parser.error(f"{unknown[0]!r} is none of {', '.join(known)}")
     # A bench that is stopped takes its memory and its loop devices with it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     results = Results()
     try:
-        _run(arguments, results)
+        with ExitStack() as ends:
+            folder = None
+            if MEDIA in arguments.cases.split(","):
+                size = parse_size(arguments.media_size)
+                folder = ends.enter_context(disk_folder(arguments.disk, size))
+            if arguments.cases != MEDIA:
+                _run(arguments, results)
+            if folder is not None:
+                _run_media(arguments, folder, results)
     except NoRoom as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -61,6 +75,15 @@ def _run(arguments: argparse.Namespace, results: Results) -> None:
             folder.chmod(0o755)
             Round(disks, folder, results, _say, before).run(cases, tools, turn)
             shutil.rmtree(folder)
+
+
+def _run_media(arguments: argparse.Namespace, folder: Path, results: Results) -> None:
+    size = parse_size(arguments.media_size)
+    _say(f"building an image of {size >> 20} MiB from {arguments.tree} on a disk")
+    media = Media(folder, arguments.tree, size)
+    for turn in range(arguments.rounds):
+        _say(f"media, round {turn + 1} of {arguments.rounds}")
+        media.run(results, _say, turn)
 
 
 def _agent_of(revision: str, folder: Path) -> Path:

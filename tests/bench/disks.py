@@ -25,8 +25,8 @@ class Disks:
         self.changed = folder / "changed.img"
         self.twin = folder / "twin.img"
         self.target = folder / "target.img"
-        self.size = -(-wanted * 3 // 2 // MIB) * MIB
-        self.file_bytes = _build(self.source, tree, wanted, self.size)
+        self.size = room_for(wanted)
+        self.file_bytes = build_disk(self.source, tree, wanted, self.size)
         sh("cp", "--sparse=always", self.source, self.changed)
         _change(self.changed)
         sh("cp", "--sparse=always", self.source, self.twin)
@@ -58,7 +58,14 @@ class Disks:
         same_ranges(disk, self.target, self._used[disk])
 
 
-def _build(path: Path, tree: Path, wanted: int, size: int) -> int:
+def room_for(wanted: int) -> int:
+    """Bytes of a disk for so many of files."""
+    return -(-wanted * 3 // 2 // MIB) * MIB
+
+
+def build_disk(path: Path, tree: Path, wanted: int, size: int = 0) -> int:
+    """An ext4 of the first `wanted` bytes of the files below `tree`; how many they are."""
+    size = size or room_for(wanted)
     with path.open("wb") as file:
         file.truncate(size)
     # As on a disk in use, where the kernel has written all inode tables long ago.

@@ -10,7 +10,9 @@ from statistics import median
 from .tools import Cost
 
 TOOLS = ("slipway", "before", "clonezilla", "fog3", "fog6", "pipe", "floor", "read")
-CASES = ("first", "unchanged", "changed", "twin", "restore", "restore_changed", "service")
+# Beside them in the table: what media are compared with, and media of a store without a memory.
+_OTHERS = ("proving", "copy")
+CASES = ("first", "unchanged", "changed", "twin", "restore", "restore_changed", "service", "media")
 
 
 class Results:
@@ -39,7 +41,7 @@ class Results:
                         "seconds": round(self.seconds(case, tool) or 0, 3),
                         "bytes": self.size(case, tool),
                     }
-                    for tool in TOOLS
+                    for tool in TOOLS + _OTHERS
                     if tool in self._runs[case]
                 }
                 for case in CASES
@@ -53,7 +55,7 @@ class Results:
             f" {'stored':>10}  slipway is"
         )
         for case in (case for case in CASES if case in self._runs):
-            for tool in (tool for tool in TOOLS if tool in self._runs[case]):
+            for tool in (tool for tool in TOOLS + _OTHERS if tool in self._runs[case]):
                 yield self._row(case, tool)
 
     def _row(self, case: str, tool: str) -> str:
@@ -106,6 +108,7 @@ _SPEED = (
         ("service", "clonezilla"),
         1.2,
     ),
+    ("media against a durable copy", "media", "slipway", ("media", "copy"), 1 / 1.5),
 )
 # What, our case, the case and tool to compare with, and the largest share of its bytes.
 _SIZE = (

@@ -160,7 +160,7 @@ def test_what_cannot_be_made_is_refused_and_leaves_nothing(
     assert not [path for path in (room / "media").glob("*") if path.name != ".lock"]
 
 
-@pytest.mark.parametrize("fault", ["flipped", "gone", "short", "no environment"])
+@pytest.mark.parametrize("fault", ["flipped", "gone", "short", "longer", "no environment"])
 def test_a_damaged_image_goes_on_no_medium(store: Path, env: Path, room: Path, fault: str) -> None:
     before = build(store, env, room / "media", *SMALL)
     chunk = max((store / "chunks").rglob("?" * 64), key=lambda path: path.stat().st_size)
@@ -170,6 +170,8 @@ def test_a_damaged_image_goes_on_no_medium(store: Path, env: Path, room: Path, f
         chunk.unlink()
     elif fault == "short":
         chunk.write_bytes(chunk.read_bytes()[:1000])
+    elif fault == "longer":
+        chunk.write_bytes(chunk.read_bytes() + b"more")
     else:
         (env / "vmlinuz").unlink()
     done = run(store, env, room / "media", *SMALL, "--countdown", 5)
@@ -273,12 +275,24 @@ def test_killed_at_any_time_the_set_of_before_stays_and_nothing_is_left(
     except subprocess.TimeoutExpired:
         killed.kill()
         killed.wait()
-        [iso] = files(before, room / "media")
-        assert sha256(iso) == before["discs"][0]["sha256"]
+        # Killed in its last moment it has put the new set there, as whole as the other one.
+        there = json.loads((room / "media/pc/media.json").read_text())
+        [iso] = files(there, room / "media")
+        assert sha256(iso) == there["discs"][0]["sha256"]
+        assert there == {key: before[key] for key in there} or there["set"] != before["set"]
     # Whatever is made next cleans up behind it, be it another set.
     (room / "media/.pc9.new").mkdir()
     build(store, env, room / "media", *SMALL, "--name", "pc2")
     assert sorted(path.name for path in (room / "media").iterdir()) == [".lock", "pc", "pc2"]
+
+
+def test_a_set_that_had_just_lost_its_name_has_it_again(store: Path, env: Path, room: Path) -> None:
+    """Killed between the two renames that put a new set in the place of the old one."""
+    made = build(store, env, room / "media", *SMALL)
+    (room / "media/pc").rename(room / "media/.pc.old.new")
+    build(store, env, room / "media", *SMALL, "--name", "pc2")
+    assert sorted(path.name for path in (room / "media").iterdir()) == [".lock", "pc", "pc2"]
+    assert build(store, env, room / "media", *SMALL) == made | {"changed": False}
 
 
 def test_two_at_once_make_one_set(store: Path, env: Path, room: Path) -> None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slipway_media import grub, tools
+from slipway_media.errors import MediaError
+from slipway_media.layout import Layout
 from slipway_media.spanning import SECTOR
 
 _ESP = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
@@ -43,18 +45,33 @@ def size(tree: Path, label: str, boots: bool) -> int:
     return int(printed.split()[-1]) * SECTOR
 
 
-def write(
-    target: Path, tree: Path, label: str, chunks: Sequence[Chunk], boots: bool, work: Path
-) -> None:
-    """Write a disc; chunks lie on it in the order in which they are given."""
+def command(
+    tree: Path, label: str, chunks: Sequence[Chunk], boots: bool, work: Path
+) -> tuple[str, ...]:
+    """What writes a disc to standard output; chunks are the last of its files, in this order."""
     paths, weights = work / "paths", work / "weights"
     with paths.open("w") as lines:
         lines.writelines(f"{each.place}={_quoted(each.source)}\n" for each in chunks)
-    count = len(chunks)
     with weights.open("w") as lines:
-        lines.writelines(f"{count - at} /{each.place}\n" for at, each in enumerate(chunks))
-    made = ("-o", str(target), "--sort-weight-list", str(weights), "-path-list", str(paths))
-    tools.run(*_words(tree, label, boots), *made, f"/={tree}")
+        lines.writelines(f"{-at} /{each.place}\n" for at, each in enumerate(chunks, 1))
+    made = ("-o", "-", "--sort-weight-list", str(weights), "-path-list", str(paths))
+    return (*_words(tree, label, boots), *made, f"/={tree}")
+
+
+def tail(tree: Path, layout: Layout, boots: bool) -> bytes:
+    """What lies behind the chunks of a disc: what UEFI starts, and the second GPT."""
+    found = bytearray(layout.end - layout.chunks_end)
+    if boots and found:
+        efi, at = tree.with_name(_EFI).read_bytes(), layout.efi - layout.chunks_end
+        known = layout.second_gpt and at >= 0
+        if not known or at + len(efi) + len(layout.second_gpt) > len(found):
+            raise MediaError(
+                "xorriso lays this disc out in a way that is not known here; nothing was made.",
+                "Use the xorriso of a Debian that the README names.",
+            )
+        found[at : at + len(efi)] = efi
+        found[-len(layout.second_gpt) :] = layout.second_gpt
+    return bytes(found)
 
 
 def _words(tree: Path, label: str, boots: bool) -> list[str]:

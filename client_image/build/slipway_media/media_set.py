@@ -1,84 +1,168 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Making a set of media as a plan says, and proving what was made."""
+"""Making a set of media as a plan says: each chunk is proven on its way to a disc.
+
+What is proven, what is written and what goes into the disc's digest are the same bytes in memory,
+read once. The cores prove while the disk writes.
+"""
 
 from __future__ import annotations
 
-import hashlib
+import os
 import tempfile
+import threading
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from slipway.engine.errors import ImageDamaged
 from slipway.engine.folder_store import FolderStore
-from slipway.engine.parallel import cores, parallel
-from slipway.engine.store import fetch_content
+from slipway.engine.parallel import cores
+from slipway.engine.store import fetch_chunk
 from slipway.format import MAX_CELL
 
 from slipway_media import iso
 from slipway_media.errors import MediaError
+from slipway_media.layout import Digest, changed, write_head
 from slipway_media.plan import Plan, fill_tree
+from slipway_media.spanning import SECTOR
+
+# More threads have nothing to do while one disk writes, and the job may have so much memory alone.
+_MOST_THREADS = 8
+# Frames for each of them that are proven or being proven before they are written.
+_AHEAD = 4
+_PAUSE = 0.2
 
 
 def make(plan: Plan, folder: Path) -> list[dict[str, Any]]:
     """Write the discs into a folder; return file, label, bytes and digest of each."""
     discs = []
-    for number, disc in enumerate(plan.discs, 1):
-        target, about = folder / plan.file(number), plan.about(number)
-        chunks = [plan.chunks[at] for at in disc.positions()]
+    for number in range(1, len(plan.discs) + 1):
+        target, label = folder / plan.file(number), plan.about(number).labels[number - 1]
         with (
-            _checked(plan, chunks),
-            tempfile.TemporaryDirectory(prefix=".work-", dir=folder) as work,
+            # A disk that fails can't be cleared either, and that is not what people are told.
+            tempfile.TemporaryDirectory(
+                prefix=".work-", dir=folder, ignore_cleanup_errors=True
+            ) as work,
+            target.open("w+b") as file,
         ):
-            tree = Path(work) / "tree"
-            fill_tree(plan, tree, Path(work), number)
-            iso.write(target, tree, about.labels[number - 1], chunks, number == 1, Path(work))
-        size = target.stat().st_size
+            digest = _write(plan, number, file, Path(work))
+            size = file.tell()
         if plan.limit and size > plan.limit:
             raise MediaError(
                 f"{target.name} has {size} bytes, and the medium takes {plan.limit}.",
                 "Say a smaller number of bytes for the medium, and report this.",
             )
-        with target.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        label = about.labels[number - 1]
         discs.append({"file": target.name, "label": label, "bytes": size, "sha256": digest})
     return discs
 
 
-@contextmanager
-def _checked(plan: Plan, chunks: list[iso.Chunk]) -> Iterator[None]:
-    """Check chunks while a disc is written: what one reads from the disk, the other finds read.
+def _write(plan: Plan, number: int, file: IO[bytes], work: Path) -> str:
+    """Write a disc; return its digest."""
+    tree, boots, positions = work / "tree", number == 1, plan.discs[number - 1].positions()
+    fill_tree(plan, tree, work, number)
+    chunks = [plan.chunks[at] for at in positions]
+    label = plan.about(number).labels[number - 1]
+    sizes = [plan.sizes[at] for at in positions]
+    wanted = [(each.digest, size) for each, size in zip(chunks, sizes, strict=True)]
+    layout, digest = write_head(iso.command(tree, label, chunks, boots, work), file, wanted)
+    with _written_meanwhile(file), _hashed_beside(digest) as hash_too:
+        for frame, size in zip(_proven(plan, chunks), sizes, strict=True):
+            if len(frame) != size:
+                raise changed()
+            filling = bytes(-len(frame) % SECTOR)
+            hash_too(frame, filling)
+            file.write(frame)
+            file.write(filling)
+        end = iso.tail(tree, layout, boots)
+        hash_too(end)
+        file.write(end)
+        file.flush()
+    return str(digest.hexdigest())
 
-    Why a chunk is not sound comes before why the disc could not be written.
+
+def _proven(plan: Plan, chunks: list[iso.Chunk]) -> Iterator[bytes]:
+    """The frame of each chunk: where a medium goes, nobody can fetch another one."""
+    threads = min(cores(), _MOST_THREADS)
+    with ThreadPoolExecutor(threads) as crew:
+        prove, waiting = _prover(plan), deque[Future[bytes]]()
+        try:
+            for chunk in chunks:
+                waiting.append(crew.submit(prove, chunk))
+                if len(waiting) > _AHEAD * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for each in waiting:
+                each.cancel()
+
+
+def _prover(plan: Plan) -> Callable[[iso.Chunk], bytes]:
+    """What fetches a chunk's frame and proves it, in any thread.
+
+    What the store remembers as sound needs the look alone that its file is as it was then.
     """
+    store, sizes = FolderStore(plan.order.store), dict(plan.manifest.chunks())
+    known, room = store.known(), threading.local()
+
+    def fetch(digest: str) -> bytes:
+        if known(digest):
+            frame = store.get(digest)
+            # Looked at again: nothing has changed it while it was read.
+            if known(digest):
+                return frame
+        return fetch_chunk(store, digest, sizes[digest], room.buffer)[0]
+
+    def prove(chunk: iso.Chunk) -> bytes:
+        if not hasattr(room, "buffer"):
+            room.buffer = memoryview(bytearray(MAX_CELL))
+        try:
+            return fetch(chunk.digest)
+        except ImageDamaged as error:
+            raise MediaError(
+                f"{plan.manifest.name}@{plan.manifest.version} can't be put on media: "
+                f"{error.message}.",
+                "Choose another version.",
+            ) from error
+
+    return prove
+
+
+@contextmanager
+def _hashed_beside(digest: Digest) -> Iterator[Callable[..., None]]:
+    """Take bytes into a digest while other work goes on."""
+    waiting = deque[Future[None]]()
+
+    def update(*pieces: bytes) -> None:
+        for each in pieces:
+            digest.update(each)
+
+    def put(*pieces: bytes) -> None:
+        waiting.append(beside.submit(update, *pieces))
+        if len(waiting) > _AHEAD:
+            waiting.popleft().result()
+
     with ThreadPoolExecutor(1) as beside:
-        proof = beside.submit(_check, plan, chunks)
+        yield put
+
+
+@contextmanager
+def _written_meanwhile(file: IO[bytes]) -> Iterator[None]:
+    """Have the disk write what there is, all the time, not in the end alone."""
+    done = threading.Event()
+
+    def write() -> None:
+        while not done.wait(_PAUSE):
+            os.fdatasync(file.fileno())
+
+    with ThreadPoolExecutor(1) as beside:
+        writing = beside.submit(write)
         try:
             yield
         finally:
-            proof.result()
-
-
-def _check(plan: Plan, chunks: list[iso.Chunk]) -> None:
-    """Raise unless each chunk is sound: where a medium goes, nobody can fetch another one."""
-    store, sizes = FolderStore(plan.order.store), dict(plan.manifest.chunks())
-
-    def worker() -> Callable[[iso.Chunk], None]:
-        buffer = memoryview(bytearray(MAX_CELL))
-
-        def look(chunk: iso.Chunk) -> None:
-            try:
-                fetch_content(store, chunk.digest, sizes[chunk.digest], buffer)
-            except ImageDamaged as error:
-                raise MediaError(
-                    f"{plan.manifest.name}@{plan.manifest.version} can't be put on media: "
-                    f"{error.message}.",
-                    "Choose another version.",
-                ) from error
-
-        return look
-
-    parallel(chunks, worker, cores())
+            done.set()
+        # A disk that could not write says so once.
+        writing.result()

@@ -28,7 +28,7 @@ from slipway_media.errors import MediaError
 # Bytes for a set.json of a thousand discs, and for what it is off when a size was asked for.
 _SLACK = 256 << 10
 # What sets are made with: another recipe gives other sets.
-_RECIPE = 1
+_RECIPE = 2
 _RULES = frozenset({"model", "least_size", "only_fixed", "machine_serial", "machine_uuid"})
 
 

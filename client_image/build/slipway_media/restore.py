@@ -29,6 +29,7 @@ from slipway_media.errors import MediaError
 from slipway_media.plan import Order, Plan, make_plan
 
 RECORD = "media.json"
+_OLD = ".old.new"
 # What says that no medium was made; `words` are for people.
 REFUSALS = (MediaError, SlipwayError, FormatError, OSError)
 
@@ -59,8 +60,9 @@ def words(error: Exception) -> str:
     if isinstance(error, SlipwayError):
         return f"{error.message}. Remedy: {error.remedy}."
     if isinstance(error, OSError):
+        where = f" ({error.filename})" if error.filename else ""
         return (
-            f"The media could not be made: {error.strerror} ({error.filename}); those of before "
+            f"The media could not be made: {error.strerror}{where}; those of before "
             "are as they were. Remedy: look at the room on that disk, and at the disk."
         )
     return str(error) if isinstance(error, MediaError) else f"{error}. Remedy: correct the name."
@@ -148,10 +150,8 @@ def says(made: dict[str, Any], planned: bool) -> list[str]:
 def _made(plan: Plan, place: Place) -> dict[str, Any]:
     """Make a set beside the one that it replaces, then put it in its place."""
     folder, final = place.folder, place.folder / plan.name
-    # Also what an earlier run left that was killed: nobody else is at work here.
-    for left in folder.glob(".*.new"):
-        shutil.rmtree(left, ignore_errors=True)
-    half, before = folder / f".{plan.name}.new", folder / f".{plan.name}.old.new"
+    _clear(folder)
+    half, before = folder / f".{plan.name}.new", folder / f".{plan.name}{_OLD}"
     half.mkdir(mode=0o750)
     try:
         discs = media_set.make(plan, half)
@@ -173,6 +173,17 @@ def _made(plan: Plan, place: Place) -> dict[str, Any]:
         for each in (half, before):
             shutil.rmtree(each, ignore_errors=True)
     return record
+
+
+def _clear(folder: Path) -> None:
+    """Remove what an earlier run left that was killed: nobody else is at work here."""
+    for old in folder.glob(f".*{_OLD}"):
+        name = folder / old.name[1 : -len(_OLD)]
+        # Killed between taking the name from one set and giving it to the other.
+        if not name.exists():
+            old.rename(name)
+    for left in folder.glob(".*.new"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:

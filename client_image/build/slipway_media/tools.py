@@ -6,8 +6,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from slipway_media.errors import MediaError
 
@@ -52,17 +55,9 @@ def check_for_discs() -> None:
 
 def run(*argv: str) -> str:
     """Run a program that must succeed; return what it said."""
-    environment = {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "LC_ALL": "C",
-        "TZ": "UTC",
-        "SOURCE_DATE_EPOCH": str(EPOCH),
-        # Geometry is ours to choose.
-        "MTOOLS_SKIP_CHECK": "1",
-    }
     done = subprocess.run(
         argv,
-        env=environment,
+        env=_environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -71,11 +66,50 @@ def run(*argv: str) -> str:
         check=False,
     )
     if done.returncode:
-        raise MediaError(
-            f"{argv[0]} ended with {done.returncode}: {done.stdout.strip()[-500:]}",
-            "See whether the folder has room; the command was: " + " ".join(argv),
-        )
+        raise _failed(argv, done.returncode, done.stdout)
     return done.stdout
+
+
+@contextmanager
+def reading(*argv: str) -> Iterator[IO[bytes]]:
+    """Run a program for as long as its output is wanted; EOFError inside says that it ended."""
+    with (
+        tempfile.TemporaryFile() as said,
+        subprocess.Popen(
+            argv,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=said,
+        ) as program,
+    ):
+        assert program.stdout is not None
+        try:
+            yield program.stdout
+        except EOFError as error:
+            code = program.wait()
+            said.seek(0)
+            raise _failed(argv, code, said.read().decode(errors="replace")) from error
+        finally:
+            program.kill()
+
+
+def _environment() -> dict[str, str]:
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "LC_ALL": "C",
+        "TZ": "UTC",
+        "SOURCE_DATE_EPOCH": str(EPOCH),
+        # Geometry is ours to choose.
+        "MTOOLS_SKIP_CHECK": "1",
+    }
+
+
+def _failed(argv: Sequence[str], code: int, said: str) -> MediaError:
+    return MediaError(
+        f"{argv[0]} ended with {code}: {said.strip()[-500:]}",
+        "See whether the folder has room; the command was: " + " ".join(argv),
+    )
 
 
 def stamp(path: Path) -> None:

@@ -36,7 +36,11 @@ def main(argv: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"{error}. Remedy: see whether it is plugged in and sound.", file=sys.stderr)
+        print(
+            f"{error}; the medium may hold a part of the file. "
+            "Remedy: see whether it is plugged in and sound, and write it again.",
+            file=sys.stderr,
+        )
         return 1
     return 0
 
@@ -95,7 +99,8 @@ def _read_back(file: Path, device: Path) -> None:
     at = differs_at(file, device)
     if at is not None:
         raise MediaError(
-            f"{device} does not hold what was written to it: at byte {at} other bytes came back.",
+            f"{device} does not hold what was written to it: other bytes came back at byte {at}, "
+            "or none.",
             "Use another medium.",
         )
 

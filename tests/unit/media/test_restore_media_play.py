@@ -24,6 +24,7 @@ pytestmark = pytest.mark.plays
 
 ROOT = Path(__file__).resolve().parents[3]
 DISK = random.Random(5).randbytes(4 << 20)
+WIDE = random.Random(6).randbytes(40 << 20)
 
 
 # What of installing needs no systemd.
@@ -58,11 +59,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(["tar", "-xf", code, "-C", folder / "lib"], check=True)
     for name in ("vmlinuz", "initrd.img"):
         (folder / "env" / name).write_bytes(b"no kernel" * 1000)
-    manifest, chunks = make_image(DISK, [(1 << 20, 3 << 20, [(0, 3 << 20)])], "pc1")
     store = FolderStore(folder / "store", create=True)
-    for digest, frame in chunks.items():
-        store.put(digest, frame)
-    store.publish(manifest)
+    for name, disk in (("pc1", DISK), ("wide", WIDE)):
+        end = len(disk) - (1 << 20)
+        manifest, chunks = make_image(disk, [(1 << 20, end, [(0, end)])], name)
+        for digest, frame in chunks.items():
+            store.put(digest, frame)
+        store.publish(manifest)
     store.close()
     paths = ":".join(
         str(folder / "lib/client_image" / each) for each in ("agent", "build", "image")
@@ -133,6 +136,18 @@ def test_planned_made_fetched_and_then_nothing_changes(place: Path) -> None:
     subprocess.run(check, cwd=place / "out", check=True)
 
 
+def test_discs_that_a_set_no_longer_has_are_not_kept(place: Path) -> None:
+    out = place / "out"
+    (out / "wide-9of9.iso").write_text("of somebody else")
+    for count, medium in ((2, 45_000_000), (1, "usb"), (2, 40_000_000)):
+        done = play(place, "-e", "image=wide", "-e", f"medium={medium}")
+        assert done.returncode == 0, done.stdout + done.stderr
+        lines = (out / "wide.SHA256SUMS").read_text().splitlines()
+        there = sorted(path.name for path in out.glob("wide*.iso"))
+        assert there == sorted([*(line.split()[1] for line in lines), "wide-9of9.iso"])
+        assert len(lines) == count
+
+
 def test_what_was_made_stands_with_its_version(place: Path, tmp_path: Path) -> None:
     words = ("-e", "image=pc1", "-e", "medium=dvd", "-e", "machine=pc8")
     assert play(place, *words).returncode == 0
@@ -148,11 +163,32 @@ def test_what_was_made_stands_with_its_version(place: Path, tmp_path: Path) -> N
         assert made in shown[shown.index(line) :] and record["shim"] in shown[shown.index(line) :]
         shown = play(place, *socket, "-e", "json=true", playbook="images").stdout
         assert '"medium": "dvd"' in shown.replace("\\", "") and record["shim"] in shown
-        [image] = service.admin.get("/v1/images").json()["images"]
+        image = service.admin.get("/v1/images/pc1").json()
         found = {each["name"]: each for each in image["versions"][0]["media"]}["pc8"]
         assert found == {key: record[key] for key in found} | {
             "discs": [{"file": "pc8.iso", "bytes": record["discs"][0]["bytes"]}]
         }
+    finally:
+        service.close()
+
+
+def test_an_alias_is_good_wherever_an_image_is_read(place: Path, tmp_path: Path) -> None:
+    service = Service(tmp_path, store_dir=str(place / "store"))
+    service.start()
+    try:
+        [image] = (place / "store/images/pc1").iterdir()
+        for alias, target in (("golden", "pc1"), ("golden-old", f"pc1@{image.stem}")):
+            made = service.admin.post(f"/v1/aliases/{alias}", json={"image": target})
+            assert made.status_code == 200, made.text
+            words = ("-e", f"image={alias}", "-e", "medium=cd")
+            words = (*words, "-e", f"imaging_session_admin_socket={service.folder / 'admin'}")
+            done = play(place, *words)
+            assert done.returncode == 0, done.stdout + done.stderr
+            assert f"pc1@{image.stem}: one medium" in done.stdout
+            assert (place / f"out/{alias}.iso").is_file()
+            assert "changed=0" in play(place, *words).stdout
+        done = play(place, *words[2:], "-e", "image=golden@20200101T000000Z")
+        assert done.returncode != 0 and "there is no image golden" in done.stdout
     finally:
         service.close()
 

@@ -13,7 +13,7 @@ import shutil
 import stat
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -197,6 +197,19 @@ class FolderStore(AtHand):
         if read:
             soundness.remember({each: files[each] for each in read if each in files})
         return problems
+
+    def known(self) -> Callable[[str], bool]:
+        """What tells of a chunk that it was found sound lately, and that its file is as it was."""
+        soundness = self._soundness()
+
+        def knows(digest: str) -> bool:
+            try:
+                found = self._chunk(digest).stat()
+            except OSError:
+                return False
+            return self._trusting and soundness.knows(digest, found)
+
+        return knows
 
     def close(self) -> None:
         """Name the chunks that are whole, also after a failure, and clear this run's folder."""
