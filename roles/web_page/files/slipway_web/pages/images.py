@@ -35,7 +35,7 @@ async def show_all(ask: Ask) -> Response:
         | {
             "newest": each["versions"][0] if each["versions"] else None,
             "stored": sum(version["stored"] for version in each["versions"]),
-            "aliases": [one["alias"] for one in found["aliases"] if _image_of(one) == each["name"]],
+            "aliases": [one for one in found["aliases"] if _image_of(one) == each["name"]],
         }
         for each in found["images"]
     ]
@@ -47,7 +47,7 @@ def _image_of(alias: dict[str, Any]) -> str:
 
 
 def _text(row: dict[str, Any]) -> str:
-    return " ".join([row["name"], row["note"], *row["aliases"]])
+    return " ".join([row["name"], row["note"], *(each["alias"] for each in row["aliases"])])
 
 
 async def show(ask: Ask) -> Response:

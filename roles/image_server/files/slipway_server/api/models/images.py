@@ -160,6 +160,7 @@ class KeptImage(BaseModel):
     name: str
     note: str
     versions: list[ListedVersion]
+    yours: bool = Field(default=True, description="whether who asks may change it")
 
 
 class AliasView(BaseModel):
