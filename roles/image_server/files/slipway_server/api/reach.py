@@ -233,7 +233,7 @@ def _images(reach: Reach, answer: Response) -> Response:
     found = json.loads(bytes(answer.body))
     images = [_image(reach, each) for each in found["images"] if reach.sees(each["name"])]
     aliases = [each for each in found["aliases"] if reach.sees(each["alias"])]
-    text = json.dumps({"images": images, "aliases": aliases})
+    text = json.dumps(found | {"images": images, "aliases": aliases})
     return Response(text, media_type="application/json")
 
 

@@ -3,7 +3,7 @@
 
 A list of two thousand machines can't ask twenty thousand manifests each time. What is known of an
 image is kept until something of it changes; what is changed by hand, past this service, is seen
-after a while.
+after a while. What the first look has not come to yet is left out.
 """
 
 from __future__ import annotations
@@ -43,8 +43,11 @@ class Summary:
 class NewestGood:
     """All methods block; callers run them in a thread."""
 
-    def __init__(self, images: Images, catalog: Catalog) -> None:
+    def __init__(
+        self, images: Images, catalog: Catalog, unread: Callable[[], frozenset[str]]
+    ) -> None:
         """Nothing is known yet."""
+        self._unread = unread
         self._images = images
         self._catalog = catalog
         self._lock = threading.Lock()
@@ -73,6 +76,10 @@ class NewestGood:
         if time.monotonic() >= self._look_at:
             changed |= self._changed_folders()
             self._look_at = time.monotonic() + _LOOK_SECONDS
+        later = changed & self._unread()
+        for name in later:
+            self._images.touched.add(name)
+        changed -= later
         if not changed:
             return
         try:

@@ -39,7 +39,8 @@ async def show_all(ask: Ask) -> Response:
         }
         for each in found["images"]
     ]
-    return ask.show("images.html", list=listed(rows, _COLUMNS, ask.fields, _text))
+    shown = listed(rows, _COLUMNS, ask.fields, _text)
+    return ask.show("images.html", list=shown, reading=found["reading"])
 
 
 def _image_of(alias: dict[str, Any]) -> str:

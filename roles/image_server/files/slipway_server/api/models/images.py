@@ -176,3 +176,16 @@ class KeptImages(BaseModel):
 
     images: list[KeptImage]
     aliases: list[AliasView]
+
+
+class Reading(BaseModel):
+    """How many versions are read since the service began, and of how many."""
+
+    done: int
+    total: int
+
+
+class ReadImages(KeptImages):
+    """The images whose manifests are read, and the aliases."""
+
+    reading: Reading | None = Field(description="null: all are read")
