@@ -326,6 +326,7 @@ class Service:
         each(self.choices.forget)
         each(self.nights.look)
         each(self.media_clock.look, every=config.media_seconds)
+        each(self.media_clock.look_anew)
         each(self._telling.look)
         each(self._take_care, every=hourly)
         each(self._note_room, every=hourly)
