@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from slipway_lab.playbook_runs import ROOT, run_playbook
 
 from ..unit.server.choosing import password_hash
 from ..unit.server.test_registrations import report
-from .control import Bench, plug_in
+from .control import ADDRESS, SPACE, Bench, plug_in
 
 # It copies half a gigabyte, and plays five roles on the server itself.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
@@ -33,7 +34,7 @@ PLAY = """
 - hosts: image_servers
   become: true
   gather_facts: false
-  roles: [slipway.imaging.web_page]
+  roles: [slipway.imaging.image_server, slipway.imaging.web_page]
 """
 
 
@@ -57,11 +58,9 @@ def _write_inventory(server: Server, *, by_itself: bool) -> None:
     (folder / "inventory/group_vars").mkdir(parents=True, exist_ok=True)
     (folder / "inventory/machines.d").mkdir(exist_ok=True)
     shutil.copy(ROOT / "inventory/lab/machines.yml", folder / "inventory")
-    shutil.copytree(
-        ROOT / "inventory/lab/group_vars/image_servers",
-        folder / "inventory/group_vars/image_servers",
-        dirs_exist_ok=True,
-    )
+    of_servers = folder / "inventory/group_vars/image_servers"
+    of_servers.mkdir(exist_ok=True)
+    shutil.copy(ROOT / "inventory/lab/group_vars/image_servers/slipway.yml", of_servers)
     servers = {"hosts": {"img": host}, "vars": said | {"virtual_lab_bridge": bridge}}
     hosts = {"image_servers": servers, "machines": {"hosts": {}}}
     (folder / "inventory/hosts.yml").write_text(json.dumps(hosts))
@@ -97,9 +96,23 @@ def controller(server: Server) -> Iterator[Server]:
 
 
 def _registers(bench: Bench, number: int) -> str:
-    status, answer = bench.request("POST", "/v1/registrations", report(number))
+    """A PC asks: the test's own card is each in turn, and who knew the one before forgets it."""
+    said = report(number)
+    [mac] = said["macs"]
+    for words in (f"link set eth0 address {mac}", "neigh flush dev eth0"):
+        subprocess.run(["ip", "-n", SPACE, *words.split()], check=True)
+    bench.lab.server.succeed(f"ip neigh flush to {ADDRESS.partition('/')[0]}")
+    status, answer = bench.request("POST", "/v1/registrations", said)
     assert status in (200, 201), answer
     return str(answer["registration"]["id"])
+
+
+def _wait(server: Server, what: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + UNIT_SECONDS
+    while not what():
+        said = server.succeed("journalctl --no-pager -u slipway-approve | tail -50")
+        assert time.monotonic() < deadline, said
+        time.sleep(0.5)
 
 
 def _approves(server: Server, key: str, name: str) -> None:
@@ -119,19 +132,15 @@ def _state(server: Server, key: str) -> Any:
     return next(each for each in json.loads(said)["registrations"] if each["id"] == key)["state"]
 
 
-def _wait_until_approved(server: Server, key: str) -> None:
-    deadline = time.monotonic() + UNIT_SECONDS
-    while _state(server, key) != "approved":
-        assert time.monotonic() < deadline, server.succeed(
-            "journalctl --no-pager -u slipway-approve"
-        )
-        time.sleep(2)
-
-
 def _unit(server: Server, key: str) -> str:
     return server.succeed(
         f"systemctl show --property {key} --value slipway-approve.service"
     ).strip()
+
+
+def _runs(server: Server) -> int:
+    """How many runs of the playbook have ended."""
+    return server.succeed("journalctl --no-pager -u slipway-approve").count("PLAY RECAP")
 
 
 def test_what_is_approved_is_registered_by_itself(
@@ -146,28 +155,26 @@ def test_what_is_approved_is_registered_by_itself(
     time.sleep(2)
     assert _state(controller, first) == "waiting", "nobody has decided"
     _approves(controller, first, "hall-71")
-    while _unit(controller, "ActiveState") != "activating":
-        time.sleep(0.1)
+    _wait(controller, lambda: _unit(controller, "ActiveState") == "activating")
     # While that is at work: it is done by another run.
     _approves(controller, second, "hall-72")
     for key, name in ((first, "hall-71"), (second, "hall-72")):
-        _wait_until_approved(controller, key)
+        _wait(controller, lambda key=key: _state(controller, key) == "approved")
         assert (controller.root / f"{SITE}/inventory/machines.d/{name}.json"[1:]).exists()
         [mac] = report(int(name[-2:]))["macs"]
         assert name in controller.succeed(f"cat {MENUS}/{mac.replace(':', '-')}.ipxe")
-    while _unit(controller, "ActiveState") == "activating":
-        time.sleep(0.5)
+    _wait(controller, lambda: _unit(controller, "ActiveState") == "inactive")
     assert _unit(controller, "Result") == "success"
-    # A name that can't be is told in the journal, and is not tried again and again.
+    # A name that is taken is told in the journal, and is not tried again and again.
+    before = _runs(controller)
     third = _registers(bench, 73)
-    _approves(controller, third, "machines")
-    while _unit(controller, "Result") == "success":
-        time.sleep(0.5)
-    runs = controller.succeed("journalctl --no-pager -u slipway-approve | grep -c 'PLAY RECAP'")
+    _approves(controller, third, "img")
+    _wait(controller, lambda: _runs(controller) > before)
     time.sleep(5)
+    assert _runs(controller) == before + 1
     said = controller.succeed("journalctl --no-pager -u slipway-approve")
-    assert said.count("PLAY RECAP") == int(runs)
-    assert "machines" in said and _state(controller, third) == "waiting"
+    assert "img is a host or a group of the inventory already" in said
+    assert _state(controller, third) == "waiting"
 
 
 def test_a_server_without_ansible_is_refused(lab: Lab, tmp_path: Path) -> None:
