@@ -175,6 +175,11 @@ def test_what_is_approved_is_registered_by_itself(
     said = controller.succeed("journalctl --no-pager -u slipway-approve")
     assert "img is a host or a group of the inventory already" in said
     assert _state(controller, third) == "waiting"
+    # Nor does it keep others waiting.
+    fourth = _registers(bench, 74)
+    _approves(controller, fourth, "hall-74")
+    _wait(controller, lambda: _state(controller, fourth) == "approved")
+    assert _state(controller, third) == "waiting"
 
 
 def test_a_server_without_ansible_is_refused(lab: Lab, tmp_path: Path) -> None:
