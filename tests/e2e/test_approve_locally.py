@@ -79,16 +79,18 @@ def _play(server: Server) -> str:
 @pytest.fixture
 def controller(server: Server) -> Iterator[Server]:
     """The lab's server with Ansible on it."""
-    _bring(server, Path(sys.prefix).resolve(), but=("playwright*", "__pycache__"))
+    venv = Path(sys.prefix).resolve()
     _bring(server, ROOT, but=(".lab*", ".cache", ".venv", ".git", "__pycache__", ".*_cache"))
     _bring(server, ROOT / ".cache/wheels")
-    (server.root / str(ROOT / ".venv")[1:]).symlink_to(Path(sys.prefix).resolve())
+    _bring(server, venv, but=("playwright*", "__pycache__"))
+    if venv != ROOT / ".venv":
+        (server.root / str(ROOT / ".venv")[1:]).symlink_to(venv)
     _write_inventory(server, by_itself=True)
     yield server
     _write_inventory(server, by_itself=False)
     _play(server)
     gone = server.run("systemctl cat slipway-approve.path slipway-approve.service")
-    for path in (SITE, str(ROOT), str(Path(sys.prefix).resolve())):
+    for path in (SITE, str(ROOT), str(venv)):
         shutil.rmtree(server.root / path[1:], ignore_errors=True)
     # The machines that were registered here are not the lab's.
     assert run_playbook("site", quiet=True).returncode == 0
