@@ -23,7 +23,7 @@ from slipway_lab.playbook_runs import ROOT, run_playbook
 
 from ..unit.server.choosing import password_hash
 from ..unit.server.test_registrations import report
-from .control import ADDRESS, SPACE, Bench, plug_in
+from .control import ADDRESS, SPACE, Bench, plug_in, unplug
 
 # It copies half a gigabyte, and plays five roles on the server itself.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
@@ -87,6 +87,8 @@ def controller(server: Server) -> Iterator[Server]:
         (server.root / str(ROOT / ".venv")[1:]).symlink_to(venv)
     _write_inventory(server, by_itself=True)
     yield server
+    # Its card had other addresses.
+    unplug()
     _write_inventory(server, by_itself=False)
     _play(server)
     gone = server.run("systemctl cat slipway-approve.path slipway-approve.service")
