@@ -23,7 +23,8 @@ author: The Slipway team (@slipway)
 description:
   - Compares the queue with the machines of the inventory, and says who looks like whom.
   - Turns what the administrator wants into files to write and decisions to tell the service.
-    Whatever is wrong with one of them, nothing is planned.
+    Whatever is wrong with one of them, nothing is planned; one that was decided at the page is
+    left alone.
 options:
   _input:
     description: What M(slipway.imaging.registration_info) returned.
@@ -58,7 +59,8 @@ RETURN = r"""
 _value:
   description: >-
     C(table), C(approve) (C(id), C(name), C(groups), C(vars), C(replace)), C(refuse) (C(id),
-    C(reason)) and C(left), what V(all) leaves to be decided one at a time.
+    C(reason)) and C(left), what V(all) leaves to be decided one at a time, and why something that
+    was decided can't be.
   type: dict
 """
 

@@ -148,7 +148,10 @@ def make_plan(
     taken_names: Iterable[str],
     wishes: Mapping[str, Any],
 ) -> Plan:
-    """Turn what the administrator wants into what will be done; refuse all of it or nothing."""
+    """Turn what the administrator wants into what will be done; refuse all of it or nothing.
+
+    Of what was decided at the page, what can't be is left alone.
+    """
     maker = _Planner(queue, known, frozenset(taken_names), wishes)
     return maker.plan()
 
@@ -167,6 +170,7 @@ class _Planner:
         self.groups = tuple(check_group(group) for group in words(wishes.get("into")))
         self.replace = bool(wishes.get("replace"))
         self.server = str(wishes.get("server") or "")
+        self.decided = frozenset[str]()
         self.approve = self._with_decided(_wanted(wishes.get("approve")))
         self.refuse = _wanted(wishes.get("refuse"))
         self.reason = clean(wishes.get("reason") or "", 128)
@@ -179,16 +183,31 @@ class _Planner:
             for pc in self.queue
             if pc["state"] == "waiting" and pc.get("wish")
         }
-        return decided | {key: each for key, each in wanted.items() if key != DECIDED}
+        said = {key: each for key, each in wanted.items() if key != DECIDED}
+        self.decided = frozenset(decided.keys() - said.keys())
+        return decided | said
 
     def plan(self) -> Plan:
         plan = Plan()
         for pc, options in self._selected(self.approve, ("waiting", "refused"), plan):
-            plan.approve.append(self._approval(pc, options))
+            if pc["id"] in self.decided:
+                self._add_decided(plan, pc, options)
+            else:
+                plan.approve.append(self._approval(pc, options))
         for pc, _ in self._selected(self.refuse, ("waiting",), plan):
             plan.refuse.append({"id": pc["id"], "reason": self.reason})
-        self._check(plan)
+        self._check(plan.approve)
         return plan
+
+    def _add_decided(self, plan: Plan, pc: Mapping[str, Any], options: Any) -> None:
+        """What somebody decided amiss keeps nobody else waiting: often no person looks on."""
+        try:
+            new = self._approval(pc, options)
+            self._check([*plan.approve, new])
+        except SlipwayError as problem:
+            plan.left.append(f"{_who(pc)} {problem}")
+        else:
+            plan.approve.append(new)
 
     def _selected(
         self, wanted: Mapping[str, Any], states: tuple[str, ...], plan: Plan
@@ -287,12 +306,12 @@ class _Planner:
             )
         return True
 
-    def _check(self, plan: Plan) -> None:
+    def _check(self, approvals: Iterable[Mapping[str, Any]]) -> None:
         """No name, MAC address or fixed address twice, with what is there and among the new."""
         users: dict[str, str] = {
             machine.address: machine.name for machine in self.known.values() if machine.address
         }
-        for new in plan.approve:
+        for new in approvals:
             keys = [new["name"], *new["vars"]["machine_macs"], new["vars"].get("machine_ip")]
             for key in filter(None, keys):
                 if users.setdefault(key, new["id"]) not in (new["id"], new["name"]):

@@ -77,6 +77,8 @@ class Clerk:
         self.picture(f"{name}-ended")
         said = self.page.get_by_role("main").inner_text()
         assert state.inner_text() == "done", said
+        self.page.get_by_role("link", name="Again").wait_for()
+        assert self.page.get_by_role("link", name="Cancel").count() == 0
 
 
 def site(folder: Path) -> PlaybookRun:

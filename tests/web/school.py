@@ -34,6 +34,7 @@ OFFICE = ["reception", "library", "workshop", "cad-lab"]
 MODELS = {"room3": ("Dell", "OptiPlex 7010"), "office": ("Lenovo", "ThinkCentre M75q")}
 CONTENT = b"saved".ljust(CELL, b"\x5a")
 TOO_OLD, NEVER, DEGRADED, BROKEN = "library", "workshop", "room3-pc07", "cad-lab"
+FORGOTTEN = "room3-pc09"
 DISK = 256_060_514_304
 
 
@@ -171,6 +172,9 @@ def _write_images(service: Service, chance: random.Random) -> None:
             continue
         oldest = 40 if name == TOO_OLD else 1
         days = [*range(1, 8), 14, 21, 28, 45, 75] if oldest == 1 else [40, 47, 61]
+        if name == FORGOTTEN:
+            # Whatever day it is, a prune has something to do.
+            days.append(200)
         used = chance.randint(6, 12) * GB
         for days_ago in reversed(days):
             used += chance.randint(-1, 6) * GB // 10

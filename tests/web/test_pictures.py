@@ -18,6 +18,8 @@ _PATHS = {
     "machine": "/machines/{machine}",
     "image": "/images/{image}",
     "job": "/jobs/{job}",
+    "version": "/images/{image}/{version}",
+    "store": "/store",
 }
 _LARGEST = 150_000
 

@@ -83,10 +83,27 @@ def test_what_was_decided_at_the_page_is_done() -> None:
     assert plan([pc(4)], approve="decided")["approve"] == []
     both = plan(queue, approve={"decided": None, "pc-4": "pc11"})["approve"]
     assert [each["name"] for each in both] == ["pc9", "pc10", "pc11"]
+
+
+def test_what_was_decided_amiss_keeps_nobody_else_waiting() -> None:
     # What would be a merge is one still, whoever decided it.
     known = machine("pc1", machine_macs=[pc(3)["macs"][0]])
+    wishes = {3: "pc9", 4: "pc9", 5: "img", 6: "pc1", 7: "pc9", 8: "not a name", 9: "pc10"}
+    queue = [pc(number, wish=name, wished_by="anna") for number, name in wishes.items()]
+    made = plan(queue, [known], approve="decided")
+    assert [(each["id"], each["name"]) for each in made["approve"]] == [
+        (pc(4)["id"], "pc9"),
+        (pc(9)["id"], "pc10"),
+    ]
+    left = {line.split(" ")[0]: line for line in made["left"]}
+    assert left.keys() == {pc(number)["id"] for number in (3, 5, 6, 7, 8)}
+    assert "is pc1 by its MAC" in left[pc(3)["id"]]
+    assert "img is a host or a group of the inventory already" in left[pc(5)["id"]]
+    assert "another name" in left[pc(5)["id"]], "what to do"
+    assert "would be of two machines" in left[pc(7)["id"]]
+    # Who says it himself is told, and then nothing is done.
     with pytest.raises(AnsibleFilterError, match="Nothing was changed"):
-        plan([pc(3, **decided)], [known], approve="decided")
+        plan(queue, [known], approve={"decided": None, pc(5)["id"]: "img"})
 
 
 def test_approval_makes_a_file_that_reads_back() -> None:

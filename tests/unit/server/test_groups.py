@@ -35,6 +35,7 @@ ROUTES = {
     "GET /v1/sessions": "part",
     "GET /v1/sessions/{session_id}": "his",
     "GET /v1/images": "part",
+    "GET /v1/image-list": "part",
     "GET /v1/images/{name}": "his",
     "GET /v1/images/{name}/{version}/contents": "his",
     "GET /v1/images/{name}/{version}/check": "his",

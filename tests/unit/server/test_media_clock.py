@@ -278,6 +278,21 @@ def test_the_newest_good_version_and_the_one_that_an_alias_names(site: Site) -> 
     assert site.order("front")["image"] == f"pc1@{DAYS[0]}"
 
 
+def test_a_new_policy_is_looked_at_at_once(
+    own_service: Callable[..., Service], tmp_path: Path
+) -> None:
+    (tmp_path / "media").mkdir()
+    places = {"policy_dir": str(tmp_path / "0/policy"), "media_dir": str(tmp_path / "media")}
+    site = Site(own_service(media_seconds=86400, **places), tmp_path)
+    made(site.service, "pc1", DAYS[0], cell("at once"))
+    site.say(pc1={"medium": "cd"})
+    assert site.order("pc1")["medium"] == "cd"
+    site.say(pc1={"medium": "dvd"})
+    wait_for(lambda: site.order("pc1")["medium"] == "dvd")
+    site.say()
+    wait_for(lambda: not (site.orders / "pc1.json").exists())
+
+
 def test_a_policy_that_cannot_be_used_changes_nothing(site: Site) -> None:
     made(site.service, "pc1", DAYS[0], cell("kept"))
     site.say(pc1={"medium": "cd"})

@@ -119,12 +119,15 @@ class Page:
         transport = httpx.HTTPTransport(uds=str(folder / "page"), verify=False)
         self.client = httpx.Client(transport=transport, base_url="http://server:8443", timeout=30)
         self.process: subprocess.Popen[bytes] | None = None
+        # What it is started by.
+        self.before: tuple[str, ...] = ()
 
     def start(self) -> Page:
         path = self.folder / "web.json"
         path.write_text(json.dumps(self.config))
         self.process = subprocess.Popen(
             [
+                *self.before,
                 sys.executable,
                 "-P",
                 "-m",

@@ -51,11 +51,19 @@ def test_a_job_is_seen_to_end_without_a_reload(page: Page) -> None:
     job = order(page.service, pc.name).json()["id"]
     shown = page.browser("vera").get(f"/jobs/{job}").text
     assert f'sse-connect="/live?job={job}"' in shown
-    found = events(page.browser("vera"), f"/live?job={job}")
+    assert "Cancel" not in shown
+    otto = page.browser("otto")
+    assert "Cancel" in otto.get(f"/jobs/{job}").text
+    found, others = (events(each, f"/live?job={job}") for each in (page.browser("vera"), otto))
     until(found, "job", "queued")
+    until(others, "actions", "Cancel")
     page.service.admin.delete(f"/v1/jobs/{job}")
     ended = until(found, "job", "cancelled")
     assert "<script" not in ended and "style=" not in ended
+    # What it says of its end, and what can be done, is of now, too.
+    assert until(found, "times", "Ended").count("not yet") == 1
+    assert "Cancel" not in until(others, "actions", "Again")
+    assert "Again" not in otto.page.browser("vera").get(f"/jobs/{job}").text
 
 
 def test_a_check_and_a_collection_are_seen_to_end_without_a_reload(page: Page) -> None:

@@ -71,6 +71,7 @@ def test_both_roles_mean_the_same_socket_and_group() -> None:
         "PrivateNetwork=yes",
         "CapabilityBoundingSet=",
         "NoNewPrivileges=yes",
+        "Nice=5",
     )
     for line in held:
         assert f"\n{line}\n" in unit

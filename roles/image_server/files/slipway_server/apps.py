@@ -286,6 +286,7 @@ APPS: dict[str, App] = {
             "GET /v1/jobs/{job_id}/output": _VIEWER,
             "GET /v1/sessions": _VIEWER,
             "GET /v1/sessions/{session_id}": _VIEWER,
+            "GET /v1/image-list": _VIEWER,
             "GET /v1/images": _VIEWER,
             "GET /v1/images/{name}": _VIEWER,
             "GET /v1/images/{name}/{version}/check": _VIEWER,

@@ -40,6 +40,7 @@ from .images.collector import Collector
 from .images.contents import Contents
 from .images.downloads import Downloads
 from .images.effects import Effects
+from .images.first_look import FirstLook
 from .images.history import History
 from .images.images import Images
 from .images.known import Known
@@ -131,7 +132,8 @@ class Service:
         self.images.alias = self.aliases.target
         labels = Labels(Rows(self._state, "labels"))
         self.catalog = Catalog(self.images, self.memory, labels, self.aliases)
-        self.newest = NewestGood(self.images, self.catalog)
+        self.first_look = FirstLook(self.images, self.memory, self.run)
+        self.newest = NewestGood(self.images, self.catalog, self.first_look.unread)
         self._labels = labels
         self.checker = Checker(
             self.store, self.images, self.memory, config.check_threads, config.check_memory_days
@@ -324,6 +326,7 @@ class Service:
         each(self.choices.forget)
         each(self.nights.look)
         each(self.media_clock.look, every=config.media_seconds)
+        each(self.media_clock.look_anew)
         each(self._telling.look)
         each(self._take_care, every=hourly)
         each(self._note_room, every=hourly)
@@ -339,6 +342,7 @@ class Service:
         self.openings.take_up()
         await self._take_care()
         await self._note_room()
+        await self.first_look.begin(self._tasks.spawn)
         self._tasks.spawn(self.downloads.take_up())
         self._tasks.spawn(self.rounds.keep_going())
 

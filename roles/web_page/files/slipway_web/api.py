@@ -36,6 +36,7 @@ API: dict[str, Role] = {
     "GET /sessions": "viewer",
     "GET /sessions/{session_id}": "viewer",
     "GET /images": "viewer",
+    "GET /image-list": "viewer",
     "GET /images/{name}": "viewer",
     "GET /images/{name}/{version}/check": "viewer",
     "GET /images/{name}/{version}/contents": "viewer",

@@ -96,7 +96,12 @@ class Ask:
 
     def part(self, template: str, /, **values: Any) -> str:
         """A part of a page."""
-        return views.render(self.site.templates, template, {"stale": self.stale} | values)
+        shared = {
+            "user": self.user,
+            "stale": self.stale,
+            "restores": self.site.config.restores,
+        }
+        return views.render(self.site.templates, template, shared | values)
 
     def trouble(self, status: int, message: str, untouched: str, remedy: str) -> Response:
         """Say what happened, what was left untouched, and what to do."""

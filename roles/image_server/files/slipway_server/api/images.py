@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Container
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,6 +29,7 @@ from .models.common import ImageName, Version
 
 machine = APIRouter(prefix="/v1")
 admin = APIRouter(prefix="/v1")
+page = APIRouter(prefix="/v1")
 _UNKNOWN = ("unknown_image", "unknown_version")
 
 
@@ -122,18 +124,37 @@ async def manifest(
 async def list_images(service: ServiceDep) -> Response:
     """All images with all versions, why each is kept, and until when."""
     named = await service.naming.named()
-    return Response(await service.run(_all_as_text, service, named), media_type="application/json")
+    return Response(
+        await service.run(_all_as_text, service, named, (), {}), media_type="application/json"
+    )
 
 
-def _all_as_text(service: Service, named: Named) -> str:
+@page.get(
+    "/images",
+    response_class=Response,
+    responses={
+        200: {"model": models.ReadImages, "description": "all images that are read"},
+        **refusals(),
+    },
+)
+async def list_read_images(service: ServiceDep) -> Response:
+    """All images, or those that are read so far: who looks at a page does not wait for minutes."""
+    named, look = await service.naming.named(), service.first_look
+    more = {"reading": look.progress()}
+    text = await service.run(_all_as_text, service, named, look.unread(), more)
+    return Response(text, media_type="application/json")
+
+
+def _all_as_text(service: Service, named: Named, but: Container[str], more: dict[str, Any]) -> str:
     """Made to text in a thread, an image at a time: as objects 20,000 versions cost far more."""
     policy, made = service.policy.usable(), service.media.by_version()
     images = ",".join(
         json.dumps(_image(service, policy, versions[0].name, versions, made))
-        for versions in service.catalog.judge_all(policy, named, datetime.now(UTC))
+        for versions in service.catalog.judge_all(policy, named, datetime.now(UTC), but)
     )
     known = [aliases.view(name, each) for name, each in service.aliases.under(policy).items()]
-    return f'{{"images":[{images}],"aliases":{json.dumps(known)}}}'
+    others = json.dumps({"aliases": known} | more)
+    return f'{{"images":[{images}],{others[1:]}'
 
 
 def _image(

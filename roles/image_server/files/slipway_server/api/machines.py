@@ -83,7 +83,12 @@ async def list_machines(
     )
     found = await service.run(listed, rows, asked, _SORTED_BY, lambda row: row.text)
     shown = [_shown(row) for row in found.rows]
-    return found.said() | {"machines": shown, "groups": groups, "total": total}
+    return found.said() | {
+        "machines": shown,
+        "groups": groups,
+        "total": total,
+        "reading": service.first_look.progress(),
+    }
 
 
 @page.get(

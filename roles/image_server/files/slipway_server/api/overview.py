@@ -49,6 +49,7 @@ async def overview(reach: ReachDep, service: ServiceDep) -> Any:
             for version, problem, lacking in each.broken
         ][:_MOST],
         "runner": service.jobs.runner_is_there,
+        "reading": service.first_look.progress(),
     }
 
 

@@ -233,7 +233,7 @@ def _images(reach: Reach, answer: Response) -> Response:
     found = json.loads(bytes(answer.body))
     images = [_image(reach, each) for each in found["images"] if reach.sees(each["name"])]
     aliases = [each for each in found["aliases"] if reach.sees(each["alias"])]
-    text = json.dumps({"images": images, "aliases": aliases})
+    text = json.dumps(found | {"images": images, "aliases": aliases})
     return Response(text, media_type="application/json")
 
 
@@ -241,7 +241,7 @@ def _image(reach: Reach, image: dict[str, Any]) -> dict[str, Any]:
     versions = [
         each | {"kept_because": reach.reasons(each["kept_because"])} for each in image["versions"]
     ]
-    return image | {"versions": versions}
+    return image | {"versions": versions, "yours": reach.has(image["name"])}
 
 
 def _contents(reach: Reach, found: Any) -> Any:
@@ -265,10 +265,9 @@ def _schedules(reach: Reach, found: Any) -> Any:
 
 def _schedule(reach: Reach, found: dict[str, Any]) -> dict[str, Any]:
     cut = found | {"machines": [each for each in found["machines"] if reach.has(each)]}
+    cut["yours"] = cut["machines"] == found["machines"]
     # The pattern may name other machines.
-    cut["pattern"] = (
-        ",".join(cut["machines"]) if cut["machines"] != found["machines"] else (found["pattern"])
-    )
+    cut["pattern"] = found["pattern"] if cut["yours"] else ",".join(cut["machines"])
     if "nights" in found:
         cut["nights"] = [
             night | {"machines": [one for one in night["machines"] if reach.has(one["machine"])]}

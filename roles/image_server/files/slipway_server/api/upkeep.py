@@ -85,6 +85,7 @@ async def upkeep(service: ServiceDep) -> Any:
         "under_way": [work for work in works if service.upkeep.is_under_way(work)],
         "waits_for": service.upkeep.waits_for(),
         "progress": service.upkeep.progress(),
+        "reading": service.first_look.progress(),
         "cut_off": {work: iso(at) for work, at in service.upkeep.records.cut_off.items()},
     }
 

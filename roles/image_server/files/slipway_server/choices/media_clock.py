@@ -56,6 +56,8 @@ class MediaClock:
         self._run = run
         self._wall = wall
         self._problems: dict[str, str] | None = None
+        # As it was at the last look.
+        self._seen: MediaPolicy | None = None
 
     def problems(self) -> Mapping[str, str] | None:
         """Why sets that are wanted were not made, by name; None: nobody has looked yet."""
@@ -73,8 +75,14 @@ class MediaClock:
             policy = await self._run(self.file.current)
         except ServiceError:
             return
+        self._seen = policy
         known = {name: self._known(name) for name in policy.media}
         self._problems = await self._run(self._settle, policy, known)
+
+    async def look_anew(self) -> None:
+        """Look at once if the policy is another one than at the last look."""
+        if await self._run(self.file.usable) != self._seen:
+            await self.look()
 
     def _known(self, name: str) -> dict[str, Any]:
         """What tells a machine from others, as `restore_media.yml` says it, too."""

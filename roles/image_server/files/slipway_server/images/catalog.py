@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any
@@ -66,14 +66,18 @@ class Catalog:
         self._labels = labels
         self._aliases = aliases
 
-    def judge_all(self, policy: Policy, named: Named, now: datetime) -> Iterator[list[Judged]]:
-        """Every version of every image, newest first, an image at a time.
+    def judge_all(
+        self, policy: Policy, named: Named, now: datetime, but: Container[str] = ()
+    ) -> Iterator[list[Judged]]:
+        """Every version of every image, newest first, an image at a time; ``but`` some images.
 
         Who keeps none of it for long needs the room of one image, and the collector of garbage
         finds nothing to go through.
         """
         zone, all_read, aliases = policy.zone, self._memory.oldest_read(), self._by_version(policy)
         for name in self._images.folders():
+            if name in but:
+                continue
             if found := self._judge(name, policy, named, now, zone, all_read, aliases):
                 yield found
 

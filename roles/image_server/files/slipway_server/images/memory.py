@@ -168,6 +168,15 @@ class Memory:
         with self._lock:
             return {row[0]: row[1:] for row in self._db.execute(query, (name,))}
 
+    def summarized(self) -> dict[str, set[str]]:
+        """The versions of each image that a summary is kept of, of whatever file."""
+        with self._lock:
+            rows = self._db.execute("SELECT name, version FROM summaries").fetchall()
+        found: dict[str, set[str]] = {}
+        for name, version in rows:
+            found.setdefault(name, set()).add(version)
+        return found
+
     def healths(self, name: str) -> dict[str, Health]:
         """What is known of each version of an image."""
         query = "SELECT version, lacking, more, own, checked FROM healths WHERE name = ?"

@@ -3,7 +3,7 @@
 
 A list of two thousand machines can't ask twenty thousand manifests each time. What is known of an
 image is kept until something of it changes; what is changed by hand, past this service, is seen
-after a while.
+after a while. What the first look has not come to yet is left out.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from slipway.format.names import version_key
 
@@ -31,11 +32,26 @@ class Newest:
     created: str
 
 
+class First(NamedTuple):
+    """The newest version of an image, good or not."""
+
+    version: str
+    created: str
+    bytes: int
+    good: bool
+    degraded: bool
+
+
 @dataclass(frozen=True)
 class Summary:
-    """An image. ``broken``: versions, the problem of each manifest, how many chunks each lacks."""
+    """An image. ``broken``: versions, the problem of each manifest, how many chunks each lacks.
+
+    ``stored``: bytes of its chunk files, those of several versions as often.
+    """
 
     versions: int
+    first: First
+    stored: int
     newest: Mapping[str, Newest]
     broken: Sequence[tuple[str, str | None, int]]
 
@@ -43,8 +59,11 @@ class Summary:
 class NewestGood:
     """All methods block; callers run them in a thread."""
 
-    def __init__(self, images: Images, catalog: Catalog) -> None:
+    def __init__(
+        self, images: Images, catalog: Catalog, unread: Callable[[], frozenset[str]]
+    ) -> None:
         """Nothing is known yet."""
+        self._unread = unread
         self._images = images
         self._catalog = catalog
         self._lock = threading.Lock()
@@ -73,6 +92,10 @@ class NewestGood:
         if time.monotonic() >= self._look_at:
             changed |= self._changed_folders()
             self._look_at = time.monotonic() + _LOOK_SECONDS
+        later = changed & self._unread()
+        for name in later:
+            self._images.touched.add(name)
+        changed -= later
         if not changed:
             return
         try:
@@ -92,10 +115,11 @@ class NewestGood:
     def _read(self, names: set[str]) -> None:
         for name in names:
             newest: dict[str, Newest] = {}
-            versions, broken = 0, []
+            versions, stored, broken, first = 0, 0, [], None
             self._unsure.discard(name)
             for summary, state, good in self._catalog.states(name):
-                versions += 1
+                versions, stored = versions + 1, stored + summary["stored"]
+                first = first or _first(summary, good)
                 if state.lacking:
                     self._unsure.add(name)
                 if state.lacking or summary["problem"]:
@@ -104,9 +128,10 @@ class NewestGood:
                 # They come newest first.
                 if good and machine not in newest:
                     newest[machine] = Newest(name, summary["version"], summary["created"])
-            self._of_image[name] = Summary(versions, newest, broken)
-            if not versions:
-                del self._of_image[name]
+            if first is None:
+                self._of_image.pop(name, None)
+            else:
+                self._of_image[name] = Summary(versions, first, stored, newest, broken)
         self._of_machine = self._merged()
 
     def _merged(self) -> dict[str, Newest]:
@@ -117,3 +142,8 @@ class NewestGood:
                 if before is None or version_key(before.version) < version_key(each.version):
                     merged[machine] = each
         return merged
+
+
+def _first(summary: Mapping[str, Any], good: bool) -> First:
+    said = {key: summary[key] for key in ("version", "created", "bytes", "degraded")}
+    return First(good=good, **said)

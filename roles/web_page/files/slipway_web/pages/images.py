@@ -8,15 +8,15 @@ from typing import Any
 from fastapi import Response
 
 from ..asking import Ask
-from ..lists import Column, listed
+from ..lists import Column, asked, listed, paged
 from ..service import Refused, path
 
 _COLUMNS = (
-    Column("name", "Image", lambda row: row["name"]),
-    Column("versions", "Versions", lambda row: len(row["versions"])),
-    Column("newest", "Newest", lambda row: row["newest"]["created"] if row["newest"] else None),
-    Column("size", "Size", lambda row: row["newest"]["bytes"] if row["newest"] else None),
-    Column("stored", "Stored", lambda row: row["stored"]),
+    Column("name", "Image"),
+    Column("versions", "Versions"),
+    Column("newest", "Newest"),
+    Column("size", "Size"),
+    Column("stored", "Stored"),
 )
 _VERSION_COLUMNS = (
     Column("version", "Version", lambda row: row["version"]),
@@ -29,25 +29,9 @@ _VERSION_COLUMNS = (
 
 async def show_all(ask: Ask) -> Response:
     """All images."""
-    found = await ask.get(path("images"))
-    rows = [
-        each
-        | {
-            "newest": each["versions"][0] if each["versions"] else None,
-            "stored": sum(version["stored"] for version in each["versions"]),
-            "aliases": [one["alias"] for one in found["aliases"] if _image_of(one) == each["name"]],
-        }
-        for each in found["images"]
-    ]
-    return ask.show("images.html", list=listed(rows, _COLUMNS, ask.fields, _text))
-
-
-def _image_of(alias: dict[str, Any]) -> str:
-    return str(alias["image"].partition("@")[0])
-
-
-def _text(row: dict[str, Any]) -> str:
-    return " ".join([row["name"], row["note"], *row["aliases"]])
+    found = await ask.get(path("image-list"), **asked(ask.fields))
+    shown = paged(found, found["images"], _COLUMNS, ask.fields)
+    return ask.show("images.html", list=shown, reading=found["reading"])
 
 
 async def show(ask: Ask) -> Response:

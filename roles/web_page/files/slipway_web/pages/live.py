@@ -70,14 +70,13 @@ def _still_signed_in(ask: Ask) -> bool:
 
 async def _now(ask: Ask) -> _Parts:
     """The parts of the page as they are now; twenty tabs cost what one does."""
-    # Others may not see what who has other groups sees.
+    # Others may not see what who has other groups sees, nor do what another role may.
+    whose = f"{ask.user.role} {ask.user.groups}"
     for name, (role, wanted) in _WANTED.items():
         if ask.fields.one(name) and ask.user.may(role):
-            return await _shared(
-                f"{name} {ask.fields.all()} {ask.user.groups}", partial(_parts, ask, wanted)
-            )
+            return await _shared(f"{name} {ask.fields.all()} {whose}", partial(_parts, ask, wanted))
     wanted = _OF_PAGES.get(ask.fields.one("part"), _nothing)
-    return await _shared(f"{wanted.__name__} {ask.user.groups}", partial(_parts, ask, wanted))
+    return await _shared(f"{wanted.__name__} {whose}", partial(_parts, ask, wanted))
 
 
 async def _shared(key: str, make: Callable[[], Awaitable[_Parts]]) -> _Parts:
@@ -109,14 +108,23 @@ async def _nothing(ask: Ask) -> _Parts:
     return {}
 
 
+_OF_A_JOB = {
+    "job": "job_state.html",
+    "output": "job_output.html",
+    "times": "job_times.html",
+    "actions": "job_actions.html",
+}
+
+
 async def _job(ask: Ask) -> _Parts:
     known = await state_of(ask, ask.fields.one("job"))
-    templates = {"job": "job_state.html", "output": "job_output.html"}
-    return {name: ask.part(template, **known) for name, template in templates.items()}
+    return {name: ask.part(template, **known) for name, template in _OF_A_JOB.items()}
 
 
 async def _running(ask: Ask) -> _Parts:
-    return {"running": ask.part("running.html", running=await running_now(ask))}
+    running = await running_now(ask)
+    templates = {"running": "running.html", "at_work": "at_work.html"}
+    return {name: ask.part(template, running=running) for name, template in templates.items()}
 
 
 async def _check(ask: Ask) -> _Parts:

@@ -39,6 +39,7 @@ async def show_all(ask: Ask) -> Response:
         "machines.html",
         list=shown,
         groups=found["groups"],
+        reading=found["reading"],
         elsewhere=await _marked_elsewhere(ask, shown, wanted),
         most=MOST,
     )

@@ -20,7 +20,6 @@ async def show(ask: Ask) -> Response:
         "overview.html",
         **known,
         running=running,
-        at_work=[each for each in running if each["state"] == "running"],
         schedules=await nights_of(ask),
         waiting=[each for each in waiting if each["state"] == "waiting"],
         status=await ask.get(path("status")),

@@ -23,6 +23,8 @@ _COLUMNS = (
 )
 
 
+# A plan is one of all versions, or none.
+_READING = "The control service still reads its manifests. Look again when it has."
 _DAYS = 90
 RULES = ("last", "daily", "weekly", "monthly", "yearly")
 
@@ -30,11 +32,13 @@ RULES = ("last", "daily", "weekly", "monthly", "yearly")
 async def show(ask: Ask) -> Response:
     """Everything about room."""
     trash = (await ask.get(path("trash")))["trash"]
-    prune, problem = await _prune(ask)
+    upkeep = await ask.get(path("upkeep"))
+    prune, problem = (None, _READING) if upkeep["reading"] else await _prune(ask)
     return ask.show(
         "store.html",
         status=await ask.get(path("status")),
-        upkeep=await ask.get(path("upkeep")),
+        upkeep=upkeep,
+        reading=upkeep["reading"],
         room=_drawn((await ask.get(path("room")))["days"]),
         prune=prune,
         problem=problem,
@@ -76,6 +80,8 @@ async def rules(ask: Ask) -> Response:
     said = {name: text for name, text in numbers.items() if text}
     if any(not (text.isascii() and text.isdigit() and len(text) < 5) for text in said.values()):
         problem = "Say how many: whole numbers from 0 to 9999."
+    elif said and (await ask.get(path("upkeep")))["reading"]:
+        problem = _READING
     elif said:
         try:
             plan = await ask.get(path("prune", "with"), **said)

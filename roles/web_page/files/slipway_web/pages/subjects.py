@@ -8,7 +8,7 @@ from typing import Any
 from .. import words
 from ..asking import Ask
 from ..forms import FormError
-from ..service import path
+from ..service import Refused, path
 from .downloads import state_of
 from .images import find
 
@@ -18,6 +18,30 @@ Facts = dict[str, Any]
 async def version(ask: Ask) -> Facts:
     """A version that is there."""
     image, version = await find(ask, ask.fields.one("image"), ask.fields.one("version"))
+    return _of_version(image, version)
+
+
+async def own_version(ask: Ask) -> Facts:
+    """A version that who asks may change."""
+    image, version = await find(ask, ask.fields.one("image"), ask.fields.one("version"))
+    return _of_version(_yours(image, "image"), version)
+
+
+def _yours(found: Facts, what: str) -> Facts:
+    """Something that who asks sees; Refused if he may not change it."""
+    if not found["yours"]:
+        raise Refused(
+            403,
+            {
+                "error": "wrong_group",
+                "message": f"To change this {what} is for who looks after all machines.",
+                "remedy": "Ask somebody who has no groups.",
+            },
+        )
+    return found
+
+
+def _of_version(image: Facts, version: Facts) -> Facts:
     return {
         "Image": image["name"],
         "Version": version["version"],
@@ -41,7 +65,7 @@ async def trashed(ask: Ask) -> Facts:
 
 async def image(ask: Ask) -> Facts:
     """An image."""
-    image = await ask.get(path("images", ask.fields.one("image")))
+    image = _yours(await ask.get(path("images", ask.fields.one("image"))), "image")
     return {"Image": image["name"], "Versions": len(image["versions"]), "Note": image["note"]}
 
 
@@ -133,7 +157,7 @@ async def upkeep(ask: Ask) -> Facts:
 
 async def schedule(ask: Ask) -> Facts:
     """A schedule."""
-    said = await ask.get(path("schedules", ask.fields.one("schedule")))
+    said = _yours(await ask.get(path("schedules", ask.fields.one("schedule"))), "schedule")
     return {"Schedule": said["name"], "Verb": said["verb"], "Machines": len(said["machines"]),
             "Window": f"{said['from']} to {said['to']}, {said['time_zone']}",
             "Open now": said["open"] or "", "Next": (said["next"] or {}).get("key", ""),

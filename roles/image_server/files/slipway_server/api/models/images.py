@@ -160,6 +160,7 @@ class KeptImage(BaseModel):
     name: str
     note: str
     versions: list[ListedVersion]
+    yours: bool = Field(default=True, description="whether who asks may change it")
 
 
 class AliasView(BaseModel):
@@ -175,3 +176,50 @@ class KeptImages(BaseModel):
 
     images: list[KeptImage]
     aliases: list[AliasView]
+
+
+class Reading(BaseModel):
+    """How many versions are read since the service began, and of how many."""
+
+    done: int
+    total: int
+
+
+class NewestVersion(BaseModel):
+    """The newest version of an image."""
+
+    version: str
+    created: str
+    bytes: int = Field(description="bytes of the disks that it holds")
+    good: bool
+    degraded: bool
+
+
+class ImageRow(BaseModel):
+    """An image in a list that is shown in parts."""
+
+    name: str
+    note: str
+    versions: int
+    newest: NewestVersion
+    stored: int = Field(description="bytes of chunk files, those of several versions as often")
+    aliases: list[AliasView]
+
+
+class ImageRows(BaseModel):
+    """A page of images, or all of them."""
+
+    images: list[ImageRow]
+    found: int = Field(description="how many the filter finds")
+    total: int
+    page: int
+    pages: int
+    reading: Reading | None = Field(
+        description="images that are not read yet are left out; null: all are read"
+    )
+
+
+class ReadImages(KeptImages):
+    """The images whose manifests are read, and the aliases."""
+
+    reading: Reading | None = Field(description="null: all are read")

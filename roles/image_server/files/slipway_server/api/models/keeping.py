@@ -10,7 +10,7 @@ from slipway.format.names import parse_image_ref
 
 from ...images.policy import Note
 from .common import ImageName, Strict, Version
-from .images import AliasView, KeptVersion
+from .images import AliasView, KeptVersion, Reading
 
 MAX_POLICY = 16 << 20
 
@@ -179,6 +179,7 @@ class UpkeepView(BaseModel):
     under_way: list[str]
     waits_for: list[str] = Field(description="restores that a scrub under way waits for, in words")
     progress: Progress | None = Field(description="of the collection under way")
+    reading: Reading | None = Field(description="of all manifests; null: all are read")
     cut_off: dict[str, str] = Field(
         description="when a work was begun that was not ended: the service was, meanwhile"
     )

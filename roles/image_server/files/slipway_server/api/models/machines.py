@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from .images import Reading
+
 
 class SavedView(BaseModel):
     """The newest good version of a machine."""
@@ -48,6 +50,9 @@ class MachineList(BaseModel):
     page: int
     pages: int
     groups: list[str] = Field(description="all groups that there are, whatever is asked for")
+    reading: Reading | None = Field(
+        description="versions that are not read yet count as none; null: all are read"
+    )
 
 
 class ItemView(BaseModel):

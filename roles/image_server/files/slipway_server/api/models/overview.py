@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
+from .images import Reading
 from .jobs import JobView
 
 
@@ -36,3 +37,6 @@ class Overview(BaseModel):
     failed: list[JobView] = Field(description="jobs that failed within a day, the newest first")
     broken: list[BrokenVersion]
     runner: bool = Field(description="whether the job runner asks for work")
+    reading: Reading | None = Field(
+        description="versions that are not read yet count as none; null: all are read"
+    )

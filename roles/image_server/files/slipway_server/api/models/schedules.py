@@ -58,6 +58,9 @@ class ScheduleView(BaseModel):
     paused_until: str | None
     skips: str | None = Field(description="the key of the window that is left out")
     windows: list[WindowView] = Field(description="oldest first")
+    yours: bool = Field(
+        default=True, description="whether who asks may run, pause and leave out windows"
+    )
 
 
 class ScheduleList(BaseModel):
