@@ -13,7 +13,7 @@ import shutil
 import stat
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from slipway.engine.errors import (
     SlipwayError,
     StoreFull,
     StoreRefused,
+    StoreUnreachable,
     UsageError,
 )
 from slipway.engine.parallel import cores
@@ -173,12 +174,15 @@ class FolderStore(AtHand):
 
     def images(self) -> list[ImageInfo]:
         """All images, damaged versions too."""
-        folders = sorted(path for path in (self.root / "images").iterdir() if is_name(path.name))
-        return [
-            ImageInfo(path.name, tuple(self._info(path, each) for each in versions))
-            for path in folders
-            if (versions := self._versions(path.name))
-        ]
+        try:
+            names = sorted(each.name for each in (self.root / "images").iterdir())
+            found = [ImageInfo(name, tuple(self._infos(name))) for name in names if is_name(name)]
+            return [each for each in found if each.versions]
+        except OSError as error:
+            raise StoreUnreachable(
+                f"the store {self.root} can't be read: {error.strerror}",
+                "look whether its disk is there",
+            ) from error
 
     def prove(self, manifest: Manifest, meter: Meter) -> list[Problem]:
         """Check each chunk by reading it, unless that was done lately and its file is as it was."""
@@ -221,6 +225,12 @@ class FolderStore(AtHand):
                     if path.suffix == ".json":
                         found.append(check_version(path.stem))
         return sorted(found, key=version_key)
+
+    def _infos(self, name: str) -> Iterator[VersionInfo]:
+        for version in self._versions(name):
+            # One that went since is none.
+            with suppress(NotFound):
+                yield self._info(self.root / "images" / name, version)
 
     def _info(self, folder: Path, version: str) -> VersionInfo:
         try:

@@ -102,9 +102,13 @@ class Book:
         self._write()
 
     def _write(self) -> None:
+        """On a full disk it goes on without: what came is asked for again, and found to be here."""
         new = self._path.with_suffix(".new")
-        new.write_text(json.dumps(self._sites))
-        new.replace(self._path)
+        try:
+            new.write_text(json.dumps(self._sites))
+            new.replace(self._path)
+        except OSError as error:
+            log.warning("what came is not noted: %s", error)
 
 
 def pull_all(
@@ -156,12 +160,12 @@ def _pull(source: Source, server: OwnServer, book: Book) -> Outcome:
                 if each.ref.version not in server.taken(each.ref.name):
                     try:
                         _copy(store, server, each.ref)
-                    except NotFound:
-                        log.info("%s went before it was copied", each.name)
-                        continue
-                    except (ImageDamaged, StoreRefused) as error:
-                        # The others may be all right.
-                        problems.append(f"{each.name}: {_words(error)}")
+                    except (NotFound, ImageDamaged, StoreRefused) as error:
+                        if _is_gone(store, each.ref):
+                            log.info("%s went before it was copied", each.name)
+                        else:
+                            # The others may be all right.
+                            problems.append(_words(error, each.name))
                         continue
                     copied.append(each)
                 came.add(each.name)
@@ -185,6 +189,15 @@ def _copy(store: Store, server: OwnServer, ref: ImageRef) -> None:
     log.info("%s came: %d chunks, %d bytes, %.0f s", ref, result.cells.sent, result.sent, seconds)
 
 
+def _is_gone(store: Store, ref: ImageRef) -> bool:
+    """Whether a version was deleted, or renamed, since the site named it.
+
+    SlipwayError: the site itself is gone, as a disk that was pulled out.
+    """
+    there = (each for image in store.images() if image.name == ref.name for each in image.versions)
+    return all(each.version != ref.version for each in there)
+
+
 def wanted_of(source: Source, images: Iterable[ImageInfo]) -> list[Coming]:
     """What is to be here: of each image the newest version first, then of each the one before."""
     rows = [
@@ -205,6 +218,7 @@ def _open(source: Source) -> Store:
     return SiteStore(Client(source.place, Path(source.ca), source.token))
 
 
-def _words(error: SlipwayError) -> str:
+def _words(error: SlipwayError, subject: str = "") -> str:
     remedy = f": {error.remedy}" if error.remedy else ""
-    return f"{error.message}{remedy}"[:_MOST_TEXT]
+    about = f"{subject}: " if subject and subject not in error.message else ""
+    return f"{about}{error.message}{remedy}"[:_MOST_TEXT]
