@@ -173,6 +173,30 @@ def test_killed_ten_times_it_completes_and_sends_hardly_anything_twice(
     assert sent(sites.berlin) == before
 
 
+def test_two_sites_pull_at_once_each_what_it_may(sites: Sites, room: Path) -> None:
+    saved(sites.berlin, room, DISK // 4)
+    secret, _ = sites.berlin.service.image(cell("for nobody else"))
+    folder = room / "cologne"
+    (folder / "state").mkdir(parents=True)
+    token = tokens.new_token()
+    (folder / "token").write_text(token)
+    with serving(folder) as made:
+        cologne = Sites(sites.berlin, made, folder)
+        cologne.configure()
+        lent = {"token_hash": tokens.digest_of(token), "images": ["pc"]}
+        known = {"token_hash": tokens.digest_of((room / "token").read_text()), "images": ["*"]}
+        say(sites.berlin.service, sites={"bonn": known, "cologne": lent})
+        runs = [each.start() for each in (sites, cologne)]
+        for run in runs:
+            said = run.communicate(timeout=300)[1]
+            assert run.returncode == 0, said
+        assert manifests(sites.bonn) == manifests(sites.berlin)
+        there = manifests(sites.berlin)
+        assert manifests(made) == {
+            path: text for path, text in there.items() if path.split("/")[0] != secret
+        }
+
+
 def test_it_goes_on_when_the_service_is_killed_on_either_side(sites: Sites, room: Path) -> None:
     saved(sites.berlin, room, DISK // 4)
     stored = kept(sites.berlin)
