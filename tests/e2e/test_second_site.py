@@ -42,7 +42,9 @@ def sites(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]
         found.play("policy", found.berlin, policy={"policy_sites": {"bonn": lent}})
         ca = found.berlin.server.succeed("cat /etc/slipway/tls/ca.crt")
         found.bonn.server.succeed("cat > /etc/slipway/berlin.crt", stdin=ca)
-        found.play("policy", found.bonn, policy=pulls_from(found, token))
+        pulls = pulls_from(found, token)
+        found.play("policy", found.bonn, policy=pulls)
+        assert not found.play("policy", found.bonn, policy=pulls).changed
         wait_for_nothing(found.bonn.server)
         yield found
         found.play("policy", found.berlin)

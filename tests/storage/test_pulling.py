@@ -324,6 +324,16 @@ def test_patterns_and_the_folder_of_a_store(sites: Sites, room: Path) -> None:
     (room / "pull.json").write_text(json.dumps({"berlin": source}))
     code, said = sites.pull("--now", inside=UNPRIVILEGED)
     assert (code, "gone" in said) == (1, True)
+    # One that it may not read, too, where nobody gave it the right.
+    locked = room / "locked"
+    shutil.copytree(sites.berlin.service.store, locked)
+    locked.chmod(0o700)
+    source["from"] = str(locked)
+    (room / "pull.json").write_text(json.dumps({"berlin": source}))
+    barred = [each.replace("+dac_read_search", "-dac_read_search") for each in UNPRIVILEGED]
+    code, said = sites.pull("--now", inside=barred)
+    assert code == 1 and f"the store {locked} can't be read: Permission denied" in said
+    assert "Traceback" not in said
 
 
 def test_a_disk_that_is_pulled_out_is_told_and_costs_the_other_sites_nothing(

@@ -98,7 +98,7 @@ def test_one_site_alone_and_one_that_is_none(puller: Puller) -> None:
     code, said = puller.play("-e", "site=berlim")
     assert code != 0 and "has no site berlim. There are berlin, usb. Nothing was changed" in said
     code, said = puller.play("-e", "site=berlin")
-    assert code == 0 and f"pc1@{DAYS[0]} of berlin" in said, said
+    assert code == 0 and f"- pc1@{DAYS[0]}" in said, said
     # The other one is away: told in a look, and after what came.
     made(puller.berlin, "pc1", DAYS[1], cell("new there"))
     code, said = puller.play("--check")

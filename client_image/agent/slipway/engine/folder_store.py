@@ -92,7 +92,7 @@ class FolderStore(AtHand):
             with storage_errors(root):
                 for folder in ("chunks", "images", "tmp"):
                     (root / folder).mkdir(parents=True, exist_ok=True)
-        elif not (root / "images").is_dir():
+        elif not self._is_there():
             raise UsageError(
                 f"{root} is no image store: it has no folder images",
                 "check --store; slipway backup makes a new store",
@@ -174,15 +174,14 @@ class FolderStore(AtHand):
 
     def images(self) -> list[ImageInfo]:
         """All images, damaged versions too."""
-        try:
+        with reading_errors(self.root):
             names = sorted(each.name for each in (self.root / "images").iterdir())
             found = [ImageInfo(name, tuple(self._infos(name))) for name in names if is_name(name)]
             return [each for each in found if each.versions]
-        except OSError as error:
-            raise StoreUnreachable(
-                f"the store {self.root} can't be read: {error.strerror}",
-                "look whether its disk is there",
-            ) from error
+
+    def _is_there(self) -> bool:
+        with reading_errors(self.root):
+            return (self.root / "images").is_dir()
 
     def prove(self, manifest: Manifest, meter: Meter) -> list[Problem]:
         """Check each chunk by reading it, unless that was done lately and its file is as it was."""
@@ -368,6 +367,17 @@ def _sync_folder(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextmanager
+def reading_errors(root: Path) -> Generator[None, None, None]:
+    """A store whose disk is gone or fails, or that is not ours to read."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreUnreachable(
+            f"the store {root} can't be read: {error.strerror}", "check its rights and its disk"
+        ) from error
 
 
 @contextmanager
