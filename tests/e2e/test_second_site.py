@@ -192,7 +192,7 @@ def test_a_disk_is_carried_from_site_to_site(sites: Sites, tmp_path: Path) -> No
     sites.play("replicate", sites.berlin, f"-e image={NAME} -e to={USB} -e same_disk=true")
     shutil.copytree(berlin.root / USB[1:], bonn.root / USB[1:])
     bonn.succeed(f"chown -R root:root {USB} && chmod -R go-rwx {USB}")
-    usb = {"from": USB, "images": [NAME]}
+    usb = {"from": USB, "images": [NAME], "every_hours": 0.0001}
     sites.play("policy", sites.bonn, policy={"policy_replicate": {"usb": usb}})
     wait_for_nothing(bonn)
     looked = sites.play("pull", sites.bonn, "--check --diff")
