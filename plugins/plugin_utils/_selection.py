@@ -16,6 +16,7 @@ from ansible_collections.slipway.imaging.plugins.module_utils._errors import Sli
 MACHINES = "machines"
 _MOST_SHOWN = 10
 _LONGEST = 120
+_WILD = frozenset("*?[~")
 # As Ansible's own reader takes it: shortened, and behind other letters that want no value.
 _LIMIT_OPTION = re.compile(r"--lim(i|it)?(=.*)?|-[bCDJKkv]*l.*", re.DOTALL)
 
@@ -51,6 +52,21 @@ class Selection:
     def machines(self, pattern: str) -> list[str]:
         """Return the machines among them."""
         return [name for name in self.hosts(pattern) if name in self._machines]
+
+    def unknown_names(self) -> list[str]:
+        """Return what the limit names and the inventory lacks, with what may be meant.
+
+        A wildcard names nobody, and to leave out what is not there does no harm, unless it looks
+        like a slip.
+        """
+        return [
+            clean(pattern, _LONGEST) + self._meant(pattern)
+            for _, patterns in self._parts()
+            for pattern in patterns
+            if not _WILD & {*pattern}
+            and not self._matches(pattern)
+            and (not pattern.startswith("!") or self._meant(pattern))
+        ]
 
     def problems(
         self, selected: Collection[str], *, required: bool, everything: bool

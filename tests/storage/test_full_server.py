@@ -11,10 +11,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from slipway_server.images.marked import SHARED, Marked
 
-from ..unit.server.conftest import Service, cell
+from ..unit.server.conftest import CELL, Service, cell
 from ..unit.server.test_begun import until
 from ..unit.server.test_page_socket import ask
+from ..unit.server.test_prune import age, made, say
 
 pytestmark = pytest.mark.storage
 LISTS = (
@@ -122,3 +124,53 @@ def test_what_is_begun_at_the_page_goes_on_without_a_note(disk: Path) -> None:
             assert ask(service, "GET", "/v1/downloads").json()["downloads"] == []
     finally:
         service.close()
+
+
+def test_prune_trash_and_collection_make_room(disk: Path) -> None:
+    """The way out of a full disk: what they did is said, though it can't be noted."""
+    folder = disk / "service"
+    folder.mkdir()
+    service = Service(folder, policy_dir=str(folder / "policy"))
+    try:
+        service.start()
+        for day in range(1, 5):
+            contents = [os.urandom(CELL) for _ in range(8)]
+            made(service, "pc1", f"2026010{day}T000000Z", *contents)
+        age(service, 3)
+        say(service, keep={"last": 1})
+        with full(disk):
+            pruned = service.admin.post("/v1/prune", json={})
+            assert pruned.status_code == 200, pruned.text
+            assert len(pruned.json()["removed"]) == 3
+            [deleted, *_] = pruned.json()["removed"]
+            name, version = deleted.split("@")
+            back = service.admin.post("/v1/trash/undelete", json={"name": name, "version": version})
+            assert back.status_code == 200, back.text
+            gone = service.admin.delete(f"/v1/images/{name}/{version}")
+            assert gone.status_code == 200, gone.text
+            assert service.admin.post("/v1/trash/empty", json={}).status_code == 200
+            collected = service.admin.post("/v1/collect")
+            assert collected.status_code == 200, collected.text
+            assert collected.json()["removed"] == 24
+            assert os.statvfs(disk).f_bavail > 0
+            pc = service.machine()
+            pc.put(cell("there is room again"))
+    finally:
+        service.close()
+
+
+def test_what_many_versions_name_is_kept_in_mind_where_no_file_has_room(disk: Path) -> None:
+    digests = [number.to_bytes(32) for number in range(20_000)]
+    with full(disk):
+        marked = Marked(disk / "spill", 50)
+        marked.add(digests[:12_000], 0)
+        marked.add(digests[10_000:15_000], 1)
+        assert len(marked) == 15_000
+        assert [marked.owner(digests[at]) for at in (5, 11_000, 14_000, 16_000)] == [
+            0,
+            SHARED,
+            1,
+            None,
+        ]
+        marked.close()
+        assert not (disk / "spill").exists()

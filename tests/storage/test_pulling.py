@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -20,7 +22,7 @@ from slipway_server.base import tokens
 
 from ..unit.server.both_ends import Server, serving
 from ..unit.server.conftest import cell, manifest_of
-from ..unit.server.test_prune import say
+from ..unit.server.test_prune import age, say
 from ..unit.server.test_telling import admit, of_kind
 from .conftest import AGENT, Agent
 from .disk_builder import MIB, sh
@@ -172,6 +174,30 @@ def test_killed_ten_times_it_completes_and_sends_hardly_anything_twice(
     assert sent(sites.berlin) == before
 
 
+def test_two_sites_pull_at_once_each_what_it_may(sites: Sites, room: Path) -> None:
+    saved(sites.berlin, room, DISK // 4)
+    secret, _ = sites.berlin.service.image(cell("for nobody else"))
+    folder = room / "cologne"
+    (folder / "state").mkdir(parents=True)
+    token = tokens.new_token()
+    (folder / "token").write_text(token)
+    with serving(folder) as made:
+        cologne = Sites(sites.berlin, made, folder)
+        cologne.configure()
+        lent = {"token_hash": tokens.digest_of(token), "images": ["pc"]}
+        known = {"token_hash": tokens.digest_of((room / "token").read_text()), "images": ["*"]}
+        say(sites.berlin.service, sites={"bonn": known, "cologne": lent})
+        runs = [each.start() for each in (sites, cologne)]
+        for run in runs:
+            said = run.communicate(timeout=300)[1]
+            assert run.returncode == 0, said
+        assert manifests(sites.bonn) == manifests(sites.berlin)
+        there = manifests(sites.berlin)
+        assert manifests(made) == {
+            path: text for path, text in there.items() if path.split("/")[0] != secret
+        }
+
+
 def test_it_goes_on_when_the_service_is_killed_on_either_side(sites: Sites, room: Path) -> None:
     saved(sites.berlin, room, DISK // 4)
     stored = kept(sites.berlin)
@@ -229,6 +255,62 @@ def test_what_was_removed_since_it_came_does_not_come_again(sites: Sites) -> Non
     assert [each.split("/")[0] for each in manifests(sites.bonn)] == [second]
 
 
+def test_what_goes_there_while_it_comes_is_no_alarm(sites: Sites, room: Path) -> None:
+    berlin, bonn = sites.berlin.service, sites.bonn.service
+    admit(bonn, "mail")
+    saved(sites.berlin, room, DISK // 4)
+    stored = kept(sites.berlin)
+    other, _ = berlin.image(cell("stays there"))
+    for each in berlin.admin.get("/v1/sessions").json()["sessions"]:
+        berlin.admin.delete(f"/v1/sessions/{each['id']}")
+    run = sites.start()
+    while run.poll() is None and kept(sites.bonn) < stored // 4:
+        time.sleep(0.005)
+    run.send_signal(signal.SIGSTOP)
+    assert berlin.admin.delete("/v1/images/pc", params={"by": "root"}).status_code == 200
+    assert berlin.admin.post("/v1/trash/empty", json={}).status_code == 200
+    age(berlin, 3)
+    assert berlin.admin.post("/v1/collect").json()["removed"] > 0
+    run.send_signal(signal.SIGCONT)
+    said = run.communicate(timeout=300)[1]
+    assert run.returncode == 0, said
+    assert "went before it was copied" in said
+    assert [each.split("/")[0] for each in manifests(sites.bonn)] == [other]
+    time.sleep(2)
+    assert of_kind(bonn, "replication_failed") == []
+
+
+def test_an_image_that_got_another_name_there_comes_without_its_chunks(sites: Sites) -> None:
+    berlin = sites.berlin.service
+    name, version = berlin.image(*(cell(f"part {number}") for number in range(20)))
+    assert sites.pull()[0] == 0
+    before = sent(sites.berlin)
+    assert berlin.admin.post(f"/v1/images/{name}/rename", json={"to": "new-name"}).is_success
+    assert sites.pull("--now")[0] == 0
+    assert sorted(manifests(sites.bonn)) == sorted(
+        [f"{name}/{version}.json", f"new-name/{version}.json"]
+    )
+    assert sent(sites.berlin) == before
+
+
+def test_a_full_store_is_told_and_what_came_is_not_sent_again(sites: Sites, room: Path) -> None:
+    bonn = sites.bonn.service
+    saved(sites.berlin, room, DISK // 8)
+    stored = kept(sites.berlin)
+    run = sites.start()
+    while run.poll() is None and kept(sites.bonn) < stored // 3:
+        time.sleep(0.005)
+    bonn.reconfigure(store_reserve_bytes=1 << 60)
+    said = run.communicate(timeout=300)[1]
+    assert run.returncode == 1, said
+    assert "kept in reserve" in said
+    assert manifests(sites.bonn) == {}
+    bonn.reconfigure(store_reserve_bytes=0)
+    assert sites.pull()[0] == 0
+    assert manifests(sites.bonn) == manifests(sites.berlin)
+    assert sent(sites.berlin) < stored * 1.05
+
+
 def test_patterns_and_the_folder_of_a_store(sites: Sites, room: Path) -> None:
     name, version = sites.berlin.service.image(cell("in a folder"))
     sites.berlin.service.image(cell("not wanted"))
@@ -243,6 +325,41 @@ def test_patterns_and_the_folder_of_a_store(sites: Sites, room: Path) -> None:
     (room / "pull.json").write_text(json.dumps({"berlin": source}))
     code, said = sites.pull("--now", inside=UNPRIVILEGED)
     assert (code, "gone" in said) == (1, True)
+    # One that it may not read, too, where nobody gave it the right.
+    locked = room / "locked"
+    shutil.copytree(sites.berlin.service.store, locked)
+    locked.chmod(0o700)
+    source["from"] = str(locked)
+    (room / "pull.json").write_text(json.dumps({"berlin": source}))
+    barred = [each.replace("+dac_read_search", "-dac_read_search") for each in UNPRIVILEGED]
+    code, said = sites.pull("--now", inside=barred)
+    assert code == 1 and f"the store {locked} can't be read: Permission denied" in said
+    assert "Traceback" not in said
+
+
+def test_a_disk_that_is_pulled_out_is_told_and_costs_the_other_sites_nothing(
+    sites: Sites, room: Path
+) -> None:
+    saved(sites.berlin, room, DISK // 4)
+    usb = room / "usb"
+    shutil.copytree(sites.berlin.service.store, usb)
+    name, _ = sites.berlin.service.image(cell("elsewhere"))
+    known = json.loads((room / "pull.json").read_text())["berlin"]
+    said = {"usb": {"from": str(usb), "images": ["pc"]}, "berlin": known | {"images": [name]}}
+    (room / "pull.json").write_text(json.dumps(said))
+    run = sites.start()
+    while run.poll() is None and kept(sites.bonn) < kept(sites.berlin) // 4:
+        time.sleep(0.002)
+    run.send_signal(signal.SIGSTOP)
+    usb.rename(room / "pulled out")
+    run.send_signal(signal.SIGCONT)
+    words = run.communicate(timeout=300)[1]
+    assert run.returncode == 1, words
+    assert f"the store {usb} can't be read" in words and "Traceback" not in words
+    assert [each.split("/")[0] for each in manifests(sites.bonn)] == [name]
+    (room / "pulled out").rename(usb)
+    assert sites.pull()[0] == 0
+    assert manifests(sites.bonn) == manifests(sites.berlin)
 
 
 def test_another_version_of_that_name_is_left_alone(sites: Sites) -> None:

@@ -52,6 +52,28 @@ def test_whom_a_pattern_names(pattern: Any, named: Any) -> None:
     assert machines(pattern) == named
 
 
+@pytest.mark.parametrize(
+    ("pattern", "unknown"),
+    [
+        ("room_3:rom_4", ["rom_4 (did you mean room_4 or room_3?)"]),
+        # Whom it was meant to leave out would be saved, or written.
+        ("machines:!pc-teachr", ["!pc-teachr (did you mean pc-teacher?)"]),
+        ("machines,&offices,pc9", ["&offices", "pc9 (did you mean pc3 or pc2 or pc1?)"]),
+        ("room_9", ["room_9 (did you mean room_4 or room_3?)"]),
+        # Nobody is who was to be left out: unless it looks like a slip, that is well.
+        ("machines:!elsewhere", []),
+        # What is left open names nobody: there may be none of them yet.
+        ("machines:!lab-*:!~spare", []),
+        ("room_3:&machines:!pc-*", []),
+        ("img2:pc1:printer", []),
+        ("", []),
+    ],
+)
+def test_a_pattern_that_names_what_is_not_there(pattern: str, unknown: list[str]) -> None:
+    said = schedule_machines({"nightly": {"machines": pattern}}, HOSTVARS, "img")["nightly"]
+    assert said.get("unknown", []) == unknown
+
+
 def test_machines_of_another_server_are_its_own() -> None:
     other = {"pc2": {"groups": GROUPS, "machine_image_server": "img2"}}
     assert machines("room_3", **other) == ["pc-teacher", "pc1"]

@@ -59,8 +59,10 @@ def test_a_schedule_from_the_inventory_to_the_table(plays: Plays) -> None:
 
 def test_what_can_not_be_meant_is_refused_all_at_once(plays: Plays) -> None:
     pcs = {make_chooser(plays.service).name: {} for _ in range(2)}
+    left = next(iter(pcs))
     said = {
         "nobody": NIGHTLY | {"machines": "room_9"},
+        "all the same": NIGHTLY | {"verb": "verify", "machines": f"machines:!{left}x"},
         "empty": NIGHTLY | {"to": "20:00"},
         "typo": NIGHTLY | {"evry_days": 2},
         "one": NIGHTLY,
@@ -71,6 +73,7 @@ def test_what_can_not_be_meant_is_refused_all_at_once(plays: Plays) -> None:
     assert refused.returncode != 0
     for words in (
         "'room_9' matches no machine",
+        f"the inventory has no !{left}x (did you mean {left}",
         "has no length",
         "did you mean every_days?",
         "both backup",

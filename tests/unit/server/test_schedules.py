@@ -28,6 +28,10 @@ FAULTS = {
     "a time that YAML made a number": ({"from": 1200}, "in quotation marks"),
     "a time that no clock shows": ({"from": "24:00"}, "must be a time of day"),
     "nobody": ({"machines": [], "pattern": "room_9"}, "matches no machine of this server"),
+    "a name that the inventory lacks": (
+        {"unknown": ["!pc-teachr (did you mean pc-teacher?)"]},
+        "the inventory has no !pc-teachr (did you mean pc-teacher?)",
+    ),
     "a name that is none": ({"machines": ["PC 1"]}, "policy_schedules.nightly.machines.0"),
     "a verb that is none": ({"verb": "bakcup"}, "(did you mean backup?)"),
     "a key that is none": ({"evry_days": 2}, "(did you mean every_days?)"),

@@ -290,6 +290,32 @@ def test_a_mail_server_that_is_down_costs_nobody_else_and_gets_it_once_it_is_bac
     assert "mail" not in service.problems
 
 
+def test_nights_of_a_mail_server_that_is_down_arrive_in_their_order_and_once(
+    tell: Callable[..., Telling],
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    nights = [EVENT | {"number": number, "subject": f"night {number}"} for number in range(1, 5)]
+    service = Events(nights[0])
+    said = {"mail": {"mail": MAIL | {"port": port}}}
+    for night in nights[1:]:
+        # Each night brings one more, and who tells is started anew.
+        service.problems.clear()
+        telling = tell(service, said)
+        wait_for(lambda: "mail" in service.problems)
+        telling.stop()
+        service.events.append(night)
+    server = MailServer(Post(), port)
+    try:
+        tell(service, said)
+        wait_for(lambda: service.reached["mail"] == 4)
+        time.sleep(0.3)
+        subjects = [str(each["subject"]) for each in server.post.mails]
+        assert [each.split()[-1] for each in subjects] == ["1", "2", "3", "4"]
+    finally:
+        server.close()
+
+
 def test_a_service_that_restarts_at_that_moment_makes_no_second_mail(
     tell: Callable[..., Telling], post: MailServer
 ) -> None:

@@ -13,7 +13,7 @@ import shutil
 import stat
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from slipway.engine.errors import (
     SlipwayError,
     StoreFull,
     StoreRefused,
+    StoreUnreachable,
     UsageError,
 )
 from slipway.engine.parallel import cores
@@ -91,7 +92,7 @@ class FolderStore(AtHand):
             with storage_errors(root):
                 for folder in ("chunks", "images", "tmp"):
                     (root / folder).mkdir(parents=True, exist_ok=True)
-        elif not (root / "images").is_dir():
+        elif not self._is_there():
             raise UsageError(
                 f"{root} is no image store: it has no folder images",
                 "check --store; slipway backup makes a new store",
@@ -173,12 +174,14 @@ class FolderStore(AtHand):
 
     def images(self) -> list[ImageInfo]:
         """All images, damaged versions too."""
-        folders = sorted(path for path in (self.root / "images").iterdir() if is_name(path.name))
-        return [
-            ImageInfo(path.name, tuple(self._info(path, each) for each in versions))
-            for path in folders
-            if (versions := self._versions(path.name))
-        ]
+        with reading_errors(self.root):
+            names = sorted(each.name for each in (self.root / "images").iterdir())
+            found = [ImageInfo(name, tuple(self._infos(name))) for name in names if is_name(name)]
+            return [each for each in found if each.versions]
+
+    def _is_there(self) -> bool:
+        with reading_errors(self.root):
+            return (self.root / "images").is_dir()
 
     def prove(self, manifest: Manifest, meter: Meter) -> list[Problem]:
         """Check each chunk by reading it, unless that was done lately and its file is as it was."""
@@ -234,6 +237,12 @@ class FolderStore(AtHand):
                     if path.suffix == ".json":
                         found.append(check_version(path.stem))
         return sorted(found, key=version_key)
+
+    def _infos(self, name: str) -> Iterator[VersionInfo]:
+        for version in self._versions(name):
+            # One that went since is none.
+            with suppress(NotFound):
+                yield self._info(self.root / "images" / name, version)
 
     def _info(self, folder: Path, version: str) -> VersionInfo:
         try:
@@ -371,6 +380,17 @@ def _sync_folder(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextmanager
+def reading_errors(root: Path) -> Generator[None, None, None]:
+    """A store whose disk is gone or fails, or that is not ours to read."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreUnreachable(
+            f"the store {root} can't be read: {error.strerror}", "check its rights and its disk"
+        ) from error
 
 
 @contextmanager

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,27 @@ log = logging.getLogger(__name__)
 _HOUR = 3600.0
 _MOST_TEXT = 300
 _MOST_TOLD = 3
+
+
+@dataclass(frozen=True)
+class Coming:
+    """A version of another site, and the bytes of its chunks there: at most so many are sent."""
+
+    ref: ImageRef
+    stored: int
+
+    @property
+    def name(self) -> str:
+        """NAME@VERSION."""
+        return str(self.ref)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a site, or would; and why not everything did."""
+
+    versions: Sequence[Coming] = ()
+    problem: str | None = None
 
 
 class Book:
@@ -80,49 +102,73 @@ class Book:
         self._write()
 
     def _write(self) -> None:
+        """On a full disk it goes on without: what came is asked for again, and found to be here."""
         new = self._path.with_suffix(".new")
-        new.write_text(json.dumps(self._sites))
-        new.replace(self._path)
+        try:
+            new.write_text(json.dumps(self._sites))
+            new.replace(self._path)
+        except OSError as error:
+            log.warning("what came is not noted: %s", error)
 
 
 def pull_all(
-    sources: Sequence[Source], server: OwnServer, book: Book, *, everything: bool = False
-) -> bool:
-    """Pull what is due, or ``everything``. False: of some site something did not come."""
-    outcomes: dict[str, Mapping[str, Any]] = {}
+    sources: Sequence[Source], server: OwnServer, book: Book, wanted: Callable[[Source], bool]
+) -> dict[str, Outcome]:
+    """Pull from those that are ``wanted``; how it stands with each of all."""
+    outcomes = {}
     book.forget_others(each.name for each in sources)
     for source in sources:
-        copied, problem = 0, book.problem(source.name)
-        if everything or book.is_due(source, time.time()):
-            copied, problem = _pull(source, server, book)
-        outcomes[source.name] = {"problem": problem, "copied": copied}
-    server.note(outcomes)
-    return not any(each["problem"] for each in outcomes.values())
+        if wanted(source):
+            outcomes[source.name] = _pull(source, server, book)
+        else:
+            outcomes[source.name] = Outcome(problem=book.problem(source.name))
+    server.note({
+        name: {"problem": each.problem, "copied": len(each.versions)}
+        for name, each in outcomes.items()
+    })  # fmt: skip
+    return outcomes
 
 
-def _pull(source: Source, server: OwnServer, book: Book) -> tuple[int, str | None]:
-    came, copied = book.came(source.name), 0
+def look(source: Source, server: OwnServer, book: Book) -> Outcome:
+    """What would come of a site. Nothing is changed, here or there."""
+    try:
+        with closing(_open(source)) as store:
+            came = book.came(source.name)
+            coming = wanted_of(source, store.images())
+            lacking = [
+                each
+                for each in coming
+                if each.name not in came and each.ref.version not in server.taken(each.ref.name)
+            ]
+    except SlipwayError as error:
+        return Outcome(problem=_words(error))
+    return Outcome(lacking)
+
+
+def _pull(source: Source, server: OwnServer, book: Book) -> Outcome:
+    came = book.came(source.name)
+    copied: list[Coming] = []
     problems: list[str] = []
     try:
         with closing(_open(source)) as store:
             wanted = wanted_of(source, store.images())
             # What is gone there is never asked for again.
-            came &= {str(ref) for ref in wanted}
-            for ref in wanted:
-                if str(ref) in came:
+            came &= {each.name for each in wanted}
+            for each in wanted:
+                if each.name in came:
                     continue
-                if ref.version not in server.taken(ref.name):
+                if each.ref.version not in server.taken(each.ref.name):
                     try:
-                        _copy(store, server, ref)
-                    except NotFound:
-                        log.info("%s went before it was copied", ref)
+                        _copy(store, server, each.ref)
+                    except (NotFound, ImageDamaged, StoreRefused) as error:
+                        if _is_gone(store, each.ref):
+                            log.info("%s went before it was copied", each.name)
+                        else:
+                            # The others may be all right.
+                            problems.append(_words(error, each.name))
                         continue
-                    except (ImageDamaged, StoreRefused) as error:
-                        # The others may be all right.
-                        problems.append(f"{ref}: {_words(error)}")
-                        continue
-                    copied += 1
-                came.add(str(ref))
+                    copied.append(each)
+                came.add(each.name)
                 book.keep(source.name, came, None, 0.0)
     except SlipwayError as error:
         # The site, or this server, is away or full: the next run goes on.
@@ -130,10 +176,10 @@ def _pull(source: Source, server: OwnServer, book: Book) -> tuple[int, str | Non
     more = len(problems) - _MOST_TOLD
     told = problems[:_MOST_TOLD] + ([f"and {more} more versions"] if more > 0 else [])
     problem = "; ".join(told) or None
-    for each in problems:
-        log.warning("%s: %s", source.name, each)
+    for said in problems:
+        log.warning("%s: %s", source.name, said)
     book.keep(source.name, came, problem, time.time())
-    return copied, problem
+    return Outcome(copied, problem)
 
 
 def _copy(store: Store, server: OwnServer, ref: ImageRef) -> None:
@@ -143,14 +189,27 @@ def _copy(store: Store, server: OwnServer, ref: ImageRef) -> None:
     log.info("%s came: %d chunks, %d bytes, %.0f s", ref, result.cells.sent, result.sent, seconds)
 
 
-def wanted_of(source: Source, images: Iterable[ImageInfo]) -> list[ImageRef]:
+def _is_gone(store: Store, ref: ImageRef) -> bool:
+    """Whether a version was deleted, or renamed, since the site named it.
+
+    SlipwayError: the site itself is gone, as a disk that was pulled out.
+    """
+    there = (each for image in store.images() if image.name == ref.name for each in image.versions)
+    return all(each.version != ref.version for each in there)
+
+
+def wanted_of(source: Source, images: Iterable[ImageInfo]) -> list[Coming]:
     """What is to be here: of each image the newest version first, then of each the one before."""
     rows = [
-        [ImageRef(image.name, each.version) for each in reversed(image.versions) if not each.damage]
+        [
+            Coming(ImageRef(image.name, each.version), each.stored)
+            for each in reversed(image.versions)
+            if not each.damage
+        ]
         for image in images
         if source.wants(image.name)
     ]
-    return [ref for column in zip_longest(*rows) for ref in column if ref is not None]
+    return [each for column in zip_longest(*rows) for each in column if each is not None]
 
 
 def _open(source: Source) -> Store:
@@ -159,6 +218,7 @@ def _open(source: Source) -> Store:
     return SiteStore(Client(source.place, Path(source.ca), source.token))
 
 
-def _words(error: SlipwayError) -> str:
+def _words(error: SlipwayError, subject: str = "") -> str:
     remedy = f": {error.remedy}" if error.remedy else ""
-    return f"{error.message}{remedy}"[:_MOST_TEXT]
+    about = f"{subject}: " if subject and subject not in error.message else ""
+    return f"{about}{error.message}{remedy}"[:_MOST_TEXT]

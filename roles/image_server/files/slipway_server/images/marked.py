@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
+import sys
 from collections.abc import Iterable
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 # Of so many, the dictionary takes about 70 MiB; what is more goes to a file.
 _MOST_IN_MEMORY = 400_000
@@ -42,14 +46,23 @@ class Marked:
             self._to_file()
 
     def _to_file(self) -> None:
-        self._db = sqlite3.connect(self._path, check_same_thread=False)
-        self._db.execute("PRAGMA journal_mode = OFF")
-        self._db.execute("PRAGMA synchronous = OFF")
-        self._db.execute(
-            "CREATE TABLE marked (digest BLOB PRIMARY KEY, owner INTEGER) STRICT, WITHOUT ROWID"
-        )
-        with self._db:
-            self._db.executemany("INSERT INTO marked VALUES (?, ?)", self._owners.items())
+        db = sqlite3.connect(self._path, check_same_thread=False)
+        try:
+            db.execute("PRAGMA journal_mode = OFF")
+            db.execute("PRAGMA synchronous = OFF")
+            db.execute(
+                "CREATE TABLE marked (digest BLOB PRIMARY KEY, owner INTEGER) STRICT, WITHOUT ROWID"
+            )
+            with db:
+                db.executemany("INSERT INTO marked VALUES (?, ?)", self._owners.items())
+        except sqlite3.Error as error:
+            # On a full disk more than ever somebody has to make room: it takes the memory.
+            log.warning("what versions name is kept in memory: %s", error)
+            db.close()
+            self._path.unlink(missing_ok=True)
+            self._most = sys.maxsize
+            return
+        self._db = db
         self._owners.clear()
 
     def owner(self, digest: bytes) -> int | None:

@@ -54,7 +54,11 @@ class Traffic:
 
 
 class Records:
-    """What each work did last: in memory, and on disk before any answer."""
+    """What each work did last: in memory, and on disk before any answer.
+
+    On a full disk in memory alone: prune and collection are what makes room, and what they did is
+    done.
+    """
 
     def __init__(self, rows: Rows) -> None:
         """Load them."""
@@ -68,10 +72,7 @@ class Records:
         }
 
     async def begin(self, work: str) -> None:
-        """Note that a work was begun, so that its outcome is missed if there is none.
-
-        On a full disk it goes on without: a collection is what makes room.
-        """
+        """Note that a work was begun, so that its outcome is missed if there is none."""
         try:
             await self._rows.put(f"{_BEGUN}{work}", {"at": time.time()})
         except sqlite3.Error as error:
@@ -93,7 +94,10 @@ class Records:
         body = {"at": now, "done_at": done_at, "problem": problem} | outcome
         self._known[work] = body
         self.cut_off.pop(work, None)
-        await self._rows.put(work, body, drop=[f"{_BEGUN}{work}"])
+        try:
+            await self._rows.put(work, body, drop=[f"{_BEGUN}{work}"])
+        except sqlite3.Error as error:
+            log.warning("not noted how a %s went: %s", work, error)
         return body
 
 

@@ -94,6 +94,8 @@ class Schedule(RestoreOptions, BackupOptions, _Verb):
     """A window and an age: see `schedules`. Each job of it is told the options."""
 
     pattern: str = ""
+    # What of the pattern the role did not find in the inventory.
+    unknown: list[str] = Field(default=[])
     # Names, which the role made of the inventory's pattern.
     machines: Annotated[list[Annotated[str, AfterValidator(_machine)]], Field(max_length=10_000)]
     begin: _Clock = Field(alias="from")
@@ -126,8 +128,13 @@ class Schedule(RestoreOptions, BackupOptions, _Verb):
     @field_validator("machines")
     @classmethod
     def _somebody(cls, value: list[str], info: ValidationInfo) -> list[str]:
+        problems = []
         if not value:
-            raise ValueError(f"{info.data.get('pattern')!r} matches no machine of this server")
+            problems.append(f"{info.data.get('pattern')!r} matches no machine of this server")
+        if unknown := info.data.get("unknown"):
+            problems.append(f"the inventory has no {', '.join(unknown)}")
+        if problems:
+            raise ValueError("; ".join(problems))
         return value
 
     @field_validator("end")
