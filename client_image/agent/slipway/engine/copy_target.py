@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from slipway.engine.errors import NotFound, StoreRefused
-from slipway.engine.folder_store import FolderStore, storage_errors
+from slipway.engine.folder_store import FolderStore
+from slipway.engine.store_files import storage_errors, sync_all
 from slipway.format import MAX_FRAME, FormatError, ImageRef, Manifest, check_frame
 
 
@@ -74,7 +75,7 @@ class CopyTarget(FolderStore):
         """
         with storage_errors(self.root):
             stored = sum(found.st_size for found in self._files(manifest).values())
-            self._sync()
+            sync_all(self.root)
             if not self.holds(manifest):
                 self._link(replace(manifest, stored_bytes=stored))
         return stored

@@ -3,29 +3,17 @@
 
 from __future__ import annotations
 
-import ctypes
-import errno
 import fcntl
-import io
 import os
 import secrets
 import shutil
-import stat
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from slipway.engine.errors import (
-    ImageDamaged,
-    NotFound,
-    SlipwayError,
-    StoreFull,
-    StoreRefused,
-    StoreUnreachable,
-    UsageError,
-)
+from slipway.engine.errors import ImageDamaged, NotFound, UsageError
 from slipway.engine.parallel import cores
 from slipway.engine.progress import Meter
 from slipway.engine.soundness import Soundness
@@ -39,6 +27,15 @@ from slipway.engine.store import (
     now,
     pick_version,
     read_chunks,
+)
+from slipway.engine.store_files import (
+    name_once,
+    open_regular,
+    reading_errors,
+    storage_errors,
+    sync_all,
+    sync_folder,
+    write_synced,
 )
 from slipway.format import (
     MAX_FRAME,
@@ -58,15 +55,11 @@ from slipway.format import (
     version_key,
 )
 
-_libc = ctypes.CDLL(None, use_errno=True)
 # Chunks get their names in batches, after one sync: a name must never outlive its bytes.
 _BATCH = 32
 _GRACE = 60
 # A set of this many digests takes about 20 MB; what is put beyond is read before a restore.
 _MOST_OWN = 200_000
-_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
-_AT_CWD, _NO_REPLACE = -100, 1
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class FolderStore(AtHand):
@@ -139,7 +132,7 @@ class FolderStore(AtHand):
             self._name_waiting()
             files = self._files(manifest)
             stored = sum(found.st_size for found in files.values())
-            self._sync()
+            sync_all(self.root)
             moment = now()
             while True:
                 version = make_version(moment, set(self._versions(manifest.name)))
@@ -157,14 +150,14 @@ class FolderStore(AtHand):
         """Give a manifest its name, for good. FileExistsError: it is taken."""
         folder = self.root / "images" / check_name(manifest.name)
         folder.mkdir(exist_ok=True)
-        _sync_folder(folder.parent)
+        sync_folder(folder.parent)
         draft = self._open_desk() / f"manifest-{secrets.token_hex(4)}"
-        _write_synced(draft, serialize(manifest))
+        write_synced(draft, serialize(manifest))
         try:
-            _name_once(draft, folder / f"{check_version(manifest.version)}.json")
+            name_once(draft, folder / f"{check_version(manifest.version)}.json")
         finally:
             draft.unlink(missing_ok=True)
-        _sync_folder(folder)
+        sync_folder(folder)
 
     def manifest(self, ref: ImageRef) -> Manifest:
         """A version's manifest, checked to be the one that its file name says."""
@@ -328,84 +321,8 @@ class FolderStore(AtHand):
             batch, self._waiting = self._waiting, {}
         if not batch:
             return
-        self._sync()
+        sync_all(self.root)
         for digest, path in batch.items():
             final = self._chunk(digest)
             final.parent.mkdir(parents=True, exist_ok=True)
             path.rename(final)
-
-    def _sync(self) -> None:
-        handle = os.open(self.root, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            if _libc.syncfs(handle) != 0:
-                code = ctypes.get_errno()
-                raise OSError(code, os.strerror(code))
-        finally:
-            os.close(handle)
-
-
-def open_regular(path: Path) -> io.FileIO:
-    """A file to read. OSError for a pipe, a device or a folder, which could hold us up for ever."""
-    file = io.FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise OSError(errno.EINVAL, "it is no regular file")
-    return file
-
-
-def _write_synced(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _name_once(draft: Path, final: Path) -> None:
-    """Give a file its name for good. FileExistsError: it is taken."""
-    try:
-        os.link(draft, final)
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        # Sticks with FAT or exFAT: there it is moved, unless the name is taken.
-        names = os.fsencode(draft), os.fsencode(final)
-        if _libc.renameat2(_AT_CWD, names[0], _AT_CWD, names[1], _NO_REPLACE) != 0:
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code), str(final)) from error
-
-
-def _sync_folder(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-@contextmanager
-def reading_errors(root: Path) -> Generator[None, None, None]:
-    """A store whose disk is gone or fails, or that is not ours to read."""
-    try:
-        yield
-    except OSError as error:
-        raise StoreUnreachable(
-            f"the store {root} can't be read: {error.strerror}", "check its rights and its disk"
-        ) from error
-
-
-@contextmanager
-def storage_errors(root: Path) -> Generator[None, None, None]:
-    """What the store's disk says no to, as what it means."""
-    try:
-        yield
-    except SlipwayError:
-        raise
-    except OSError as error:
-        if error.errno in _FULL:
-            raise StoreFull(
-                f"the store {root} is full",
-                "make room, then run it again: what was kept so far is not sent twice",
-            ) from error
-        raise StoreRefused(
-            f"the store {root} can't be written: {error.strerror}", "check its rights and its disk"
-        ) from error

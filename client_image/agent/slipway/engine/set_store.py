@@ -13,7 +13,6 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from slipway.engine.errors import ImageDamaged, NotFound, StoreRefused, UsageError
-from slipway.engine.folder_store import open_regular
 from slipway.engine.progress import Meter
 from slipway.engine.store import (
     ImageInfo,
@@ -23,6 +22,7 @@ from slipway.engine.store import (
     pick_version,
     read_chunks,
 )
+from slipway.engine.store_files import open_regular
 from slipway.format import (
     MAX_FRAME,
     MAX_MANIFEST,
