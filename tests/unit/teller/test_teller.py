@@ -396,6 +396,8 @@ def test_a_bad_chunk_becomes_a_mail_and_nobody_can_read_the_password_anywhere(
             server.close()
     assert teller.returncode == 0
     texts = [journal.read_text(), *warnings, audit]
-    texts += [path.read_bytes().decode("latin-1") for path in service.state.glob("*")]
+    texts += [
+        path.read_bytes().decode("latin-1") for path in service.state.rglob("*") if path.is_file()
+    ]
     assert not any(SECRET in text for text in texts)
     assert "535" in texts[0]
