@@ -21,9 +21,9 @@ import pytest
 from slipway_lab.api import Lab, Server
 from slipway_lab.playbook_runs import ROOT, run_playbook
 
-from ..unit.server.choosing import password_hash
 from ..unit.server.test_registrations import report
 from .control import ADDRESS, SPACE, Bench, plug_in, unplug
+from .paging import USERS, with_page
 
 # It copies half a gigabyte, and plays five roles on the server itself.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
@@ -52,8 +52,7 @@ def _write_inventory(server: Server, *, by_itself: bool) -> None:
         "ansible_python_interpreter": "/usr/bin/python3",
         "ansible_host": server.address,
     }
-    users = [{"name": "anna", "role": "admin", "password_hash": password_hash("in the lab")}]
-    said = {"web_page_users": users, "web_page_approve_locally": by_itself}
+    said = {"web_page_users": USERS, "web_page_approve_locally": by_itself}
     folder = server.root / SITE[1:]
     (folder / "inventory/group_vars").mkdir(parents=True, exist_ok=True)
     (folder / "inventory/machines.d").mkdir(exist_ok=True)
@@ -71,14 +70,18 @@ def _play(server: Server) -> str:
     """Configure the page, on the server."""
     program = Path(sys.prefix) / "bin/ansible-playbook"
     words = [program, "-i", f"{SITE}/inventory", f"{SITE}/page.yml"]
-    return server.succeed(
-        f"cd {shlex.quote(str(ROOT))} && {shlex.join(map(str, words))}", timeout=UNIT_SECONDS
-    )
+    command = f"cd {shlex.quote(str(ROOT))} && {shlex.join(map(str, words))}"
+    done = server.run(command, timeout=UNIT_SECONDS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 @pytest.fixture
-def controller(server: Server) -> Iterator[Server]:
+def controller(server: Server, tmp_path: Path) -> Iterator[Server]:
     """The lab's server with Ansible on it."""
+    # The page's packages come from a network that the server has not.
+    made = with_page(tmp_path)
+    assert made.returncode == 0, made.output
     venv = Path(sys.prefix).resolve()
     _bring(server, ROOT, but=(".lab*", ".cache", ".venv", ".git", "__pycache__", ".*_cache"))
     _bring(server, ROOT / ".cache/wheels")
@@ -187,8 +190,7 @@ def test_what_is_approved_is_registered_by_itself(
 
 
 def test_a_server_without_ansible_is_refused(lab: Lab, tmp_path: Path) -> None:
-    user = {"name": "anna", "role": "admin", "password_hash": password_hash("in the lab")}
-    said = {"web_page_users": [user], "web_page_approve_locally": True}
+    said = {"web_page_users": USERS, "web_page_approve_locally": True}
     inventory = tmp_path / "page.yml"
     inventory.write_text(json.dumps({"image_servers": {"vars": said}}))
     run = run_playbook("site", inventories=(ROOT / "inventory/lab", inventory), quiet=True)

@@ -76,7 +76,8 @@ def _the_page_gets_the_same(server: Server) -> None:
 
 
 def _asked(server: Server, method: str, path: str, body: Any = None) -> dict[str, Any]:
-    said = "-H 'Slipway-By: anna' -H 'Slipway-Role: operator' -H 'Slipway-From: 10.0.0.1'"
+    who = {"By": "anna", "Role": "operator", "Groups": "*", "From": "10.0.0.1"}
+    said = " ".join(f"-H 'Slipway-{key}: {value}'" for key, value in who.items())
     if body is not None:
         said += f" --json {shlex.quote(json.dumps(body))}"
     answer = server.succeed(

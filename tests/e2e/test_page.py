@@ -19,17 +19,15 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, sync_playwright
 from slipway_lab.api import Lab, Pc, Server
-from slipway_lab.playbook_runs import LAB, PlaybookRun, run_playbook
 
-from ..unit.server.choosing import password_hash
 from ..web.conftest import CHROMIUM
 from .control import SPACE, admin, plug_in, versions
+from .paging import PASSWORD, with_page
 
 # It may build the lab, configures it three times, and boots a PC four times.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 BOOT_SECONDS = 300
 JOB_SECONDS = 900
-PASSWORD = "in the lab, by clicks"
 ENDED = re.compile("^(done|failed|abandoned|cancelled|expired)$")
 
 
@@ -81,14 +79,6 @@ class Clerk:
         assert self.page.get_by_role("link", name="Cancel").count() == 0
 
 
-def site(folder: Path) -> PlaybookRun:
-    """Configure the server with a page."""
-    user = {"name": "anna", "role": "admin", "password_hash": password_hash(PASSWORD)}
-    inventory = folder / "page.yml"
-    inventory.write_text(json.dumps({"image_servers": {"vars": {"web_page_users": [user]}}}))
-    return run_playbook("site", inventories=(LAB, inventory), quiet=True)
-
-
 def _said_by_ip(*words: str) -> list[dict[str, Any]]:
     said = subprocess.run(
         ["ip", "-json", "-n", SPACE, *words], capture_output=True, check=True
@@ -100,9 +90,9 @@ def _said_by_ip(*words: str) -> list[dict[str, Any]]:
 @pytest.fixture
 def clerk(lab: Lab, tmp_path: Path) -> Iterator[Clerk]:
     """A browser in a namespace that has the lab's network and no other."""
-    run = site(tmp_path)
+    run = with_page(tmp_path)
     assert run.returncode == 0, run.output
-    again = site(tmp_path)
+    again = with_page(tmp_path)
     assert (again.returncode, again.changed) == (0, {}), again.output
     plug_in(lab)
     assert [each["dst"] for each in _said_by_ip("route")] == ["10.77.0.0/24"]
