@@ -73,6 +73,7 @@ def _come(folder: Path, group: str) -> None:
     (folder / "bin/id").chmod(0o755)
 
 
+@pytest.mark.slow
 def test_who_configures_the_server_takes_the_folder_from_nobody(tmp_path: Path) -> None:
     own = grp.getgrgid(os.getgid()).gr_name
     groups = [grp.getgrgid(each).gr_name for each in os.getgroups()]

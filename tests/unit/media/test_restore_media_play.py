@@ -136,6 +136,7 @@ def test_planned_made_fetched_and_then_nothing_changes(place: Path) -> None:
     subprocess.run(check, cwd=place / "out", check=True)
 
 
+@pytest.mark.slow
 def test_discs_that_a_set_no_longer_has_are_not_kept(place: Path) -> None:
     out = place / "out"
     (out / "wide-9of9.iso").write_text("of somebody else")
@@ -148,6 +149,7 @@ def test_discs_that_a_set_no_longer_has_are_not_kept(place: Path) -> None:
         assert len(lines) == count
 
 
+@pytest.mark.slow
 def test_what_was_made_stands_with_its_version(place: Path, tmp_path: Path) -> None:
     words = ("-e", "image=pc1", "-e", "medium=dvd", "-e", "machine=pc8")
     assert play(place, *words).returncode == 0
@@ -172,6 +174,7 @@ def test_what_was_made_stands_with_its_version(place: Path, tmp_path: Path) -> N
         service.close()
 
 
+@pytest.mark.slow
 def test_an_alias_is_good_wherever_an_image_is_read(place: Path, tmp_path: Path) -> None:
     service = Service(tmp_path, store_dir=str(place / "store"))
     service.start()
@@ -203,6 +206,7 @@ def verified(sums: Path, signers: Path) -> bool:
     return done.returncode == 0
 
 
+@pytest.mark.slow
 def test_the_list_of_checksums_is_signed_by_the_servers_key_or_by_ones_own(place: Path) -> None:
     words = ("-e", "image=pc1", "-e", "medium=usb")
     done = play(place, *words)
@@ -250,6 +254,7 @@ def test_the_unit_of_media_that_are_due_is_the_same_job(place: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_for_a_machine_that_the_server_knows(place: Path, service: Service) -> None:
     """Unattended, its medium has a rule that no other PC fits."""
     socket = service.folder / "admin"

@@ -203,6 +203,7 @@ def test_it_is_not_restarted_under_its_user(site: Site, pc: Pc, play: Callable[.
 
 @pytest.mark.plays
 @pytest_real
+@pytest.mark.slow
 def test_it_is_restarted_under_its_user_if_told_so(pc: Pc, play: Callable[..., str]) -> None:
     pc.answer(hello={"out": "alice tty1\n"})
     play("-e", "restart=true", "-e", "restart_in_use=true")

@@ -198,6 +198,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.plays
+@pytest.mark.slow
 def test_what_can_not_be_is_refused_and_the_rest_is_written(tmp_path: Path) -> None:
     hosts: dict[str, Any] = {name: said for name, (said, _) in WRONG.items()}
     hosts["good"] = {
