@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.slipway.imaging.plugins.plugin_utils._selection import (
@@ -22,7 +22,10 @@ def schedule_machines(schedules: Any, hostvars: _Hostvars, server: str) -> Any:
     """
     if not isinstance(schedules, Mapping):
         return schedules
-    return {str(name): _named(said, hostvars, server) for name, said in schedules.items()}
+    everybody = Selection(hostvars[server]["groups"] if server in hostvars else {}, None)
+    return {
+        str(name): _named(said, everybody, hostvars, server) for name, said in schedules.items()
+    }
 
 
 def schedule_relays(schedules: Any, hostvars: _Hostvars, server: str) -> list[str]:
@@ -37,24 +40,21 @@ def schedule_relays(schedules: Any, hostvars: _Hostvars, server: str) -> list[st
     return sorted(name for name in names if hostvars[name].get("machine_wake_relay"))
 
 
-def _named(said: Any, hostvars: _Hostvars, server: str) -> Any:
+def _named(said: Any, everybody: Selection, hostvars: _Hostvars, server: str) -> Any:
     if not isinstance(said, Mapping) or not isinstance(said.get("machines"), str):
         return said
     pattern = str(said["machines"])
-    groups = hostvars[server]["groups"] if server in hostvars else {}
-    found = {**said, "machines": _matching(pattern, groups, hostvars, server), "pattern": pattern}
-    if unknown := Selection(groups, pattern).unknown_names():
+    machines = _matching(pattern, everybody, hostvars, server)
+    found = {**said, "machines": machines, "pattern": pattern}
+    if unknown := everybody.unknown_names(pattern):
         found["unknown"] = unknown
     return found
 
 
-def _matching(
-    pattern: str, groups: Mapping[str, Sequence[str]], hostvars: _Hostvars, server: str
-) -> list[str]:
+def _matching(pattern: str, everybody: Selection, hostvars: _Hostvars, server: str) -> list[str]:
     if not pattern.strip():
         # Ansible would take that for everybody.
         return []
-    everybody = Selection(groups, None)
     return sorted(
         name for name in everybody.machines(pattern) if server_of(hostvars[name]) == server
     )

@@ -53,19 +53,18 @@ class Selection:
         """Return the machines among them."""
         return [name for name in self.hosts(pattern) if name in self._machines]
 
-    def unknown_names(self) -> list[str]:
-        """Return what the limit names and the inventory lacks, with what may be meant.
+    def unknown_names(self, pattern: str) -> list[str]:
+        """Return what `pattern` names and the inventory lacks, with what may be meant.
 
         A wildcard names nobody, and to leave out what is not there does no harm, unless it looks
         like a slip.
         """
+        named = [each for each in split_host_pattern(pattern) if not _WILD & {*each}]
+        unknown = {each: self._meant(each) for each in named if not self._matches(each)}
         return [
-            clean(pattern, _LONGEST) + self._meant(pattern)
-            for _, patterns in self._parts()
-            for pattern in patterns
-            if not _WILD & {*pattern}
-            and not self._matches(pattern)
-            and (not pattern.startswith("!") or self._meant(pattern))
+            clean(each, _LONGEST) + meant
+            for each, meant in unknown.items()
+            if meant or not each.startswith("!")
         ]
 
     def problems(

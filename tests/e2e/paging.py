@@ -3,6 +3,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from slipway_lab.playbook_runs import LAB, PlaybookRun, run_playbook
 
@@ -12,8 +13,9 @@ PASSWORD = "in the lab, by clicks"
 USERS = [{"name": "anna", "role": "admin", "password_hash": password_hash(PASSWORD)}]
 
 
-def with_page(folder: Path) -> PlaybookRun:
-    """Configure the server with a page, from here."""
+def with_page(folder: Path, **more: Any) -> PlaybookRun:
+    """Configure the server with a page, from here; `more` are variables of the server."""
     inventory = folder / "page.yml"
-    inventory.write_text(json.dumps({"image_servers": {"vars": {"web_page_users": USERS}}}))
+    said = {"web_page_users": USERS} | more
+    inventory.write_text(json.dumps({"image_servers": {"vars": said}}))
     return run_playbook("site", inventories=(LAB, inventory), quiet=True)

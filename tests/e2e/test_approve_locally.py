@@ -190,9 +190,6 @@ def test_what_is_approved_is_registered_by_itself(
 
 
 def test_a_server_without_ansible_is_refused(lab: Lab, tmp_path: Path) -> None:
-    said = {"web_page_users": USERS, "web_page_approve_locally": True}
-    inventory = tmp_path / "page.yml"
-    inventory.write_text(json.dumps({"image_servers": {"vars": said}}))
-    run = run_playbook("site", inventories=(ROOT / "inventory/lab", inventory), quiet=True)
+    run = with_page(tmp_path, web_page_approve_locally=True)
     assert run.returncode != 0 and not run.changed
     assert "must be the machine on which Ansible runs" in run.output

@@ -80,7 +80,7 @@ def _write(plan: Plan, number: int, file: IO[bytes], work: Path) -> str:
         hash_too(end)
         file.write(end)
         file.flush()
-    return str(digest.hexdigest())
+    return digest.hexdigest()
 
 
 def _proven(plan: Plan, chunks: list[iso.Chunk]) -> Iterator[bytes]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import fcntl
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from slipway.engine.errors import SlipwayError
+from slipway.engine.store_files import sync_path
 from slipway.format import FormatError, check_name
 
 from slipway_media import media_set, signing
@@ -162,11 +162,11 @@ def _made(plan: Plan, place: Place) -> dict[str, Any]:
         (half / RECORD).write_text(json.dumps(record) + "\n")
         # What has its name is whole, also after a power cut.
         for each in (*half.iterdir(), half):
-            _sync(each)
+            sync_path(each)
         if final.exists():
             final.rename(before)
         half.rename(final)
-        _sync(folder)
+        sync_path(folder)
     finally:
         if before.exists() and not final.exists():
             before.rename(final)
@@ -184,14 +184,6 @@ def _clear(folder: Path) -> None:
             old.rename(name)
     for left in folder.glob(".*.new"):
         shutil.rmtree(left, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _now() -> str:

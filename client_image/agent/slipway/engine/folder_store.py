@@ -34,7 +34,7 @@ from slipway.engine.store_files import (
     reading_errors,
     storage_errors,
     sync_all,
-    sync_folder,
+    sync_path,
     write_synced,
 )
 from slipway.format import (
@@ -150,14 +150,14 @@ class FolderStore(AtHand):
         """Give a manifest its name, for good. FileExistsError: it is taken."""
         folder = self.root / "images" / check_name(manifest.name)
         folder.mkdir(exist_ok=True)
-        sync_folder(folder.parent)
+        sync_path(folder.parent)
         draft = self._open_desk() / f"manifest-{secrets.token_hex(4)}"
         write_synced(draft, serialize(manifest))
         try:
             name_once(draft, folder / f"{check_version(manifest.version)}.json")
         finally:
             draft.unlink(missing_ok=True)
-        sync_folder(folder)
+        sync_path(folder)
 
     def manifest(self, ref: ImageRef) -> Manifest:
         """A version's manifest, checked to be the one that its file name says."""

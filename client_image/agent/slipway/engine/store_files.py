@@ -62,8 +62,8 @@ def sync_all(path: Path) -> None:
         os.close(handle)
 
 
-def sync_folder(path: Path) -> None:
-    """Have the names of a folder on its disk."""
+def sync_path(path: Path) -> None:
+    """Have a file, or the names of a folder, on its disk."""
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(handle)

@@ -15,6 +15,7 @@ from slipway.engine.errors import StoreFull, TargetRefused, ToolError, UsageErro
 from slipway.engine.folder_store import FolderStore
 from slipway.engine.restore import refuse_degraded
 from slipway.engine.run import run
+from slipway.engine.store_files import sync_path
 from slipway.engine.virtual_disk import VirtualDisk
 from slipway.format import ImageRef, parse_image_ref
 
@@ -91,7 +92,7 @@ def export(wish: Wish) -> tuple[Plan, bool]:
         with _workplace(found.path) as draft:
             _convert(server, wish, draft, found)
             draft.replace(found.path)
-        _sync_folder(found.path.parent)
+        sync_path(found.path.parent)
     return found, True
 
 
@@ -192,12 +193,4 @@ def _workplace(path: Path) -> Generator[Path, None, None]:
         yield folder / path.name
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        os.close(handle)
-
-
-def _sync_folder(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
         os.close(handle)

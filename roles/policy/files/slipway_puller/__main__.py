@@ -94,14 +94,12 @@ def _alone(state: Path) -> Iterator[None]:
 
 
 def _report(outcomes: Mapping[str, Outcome]) -> dict[str, dict[str, object]]:
-    return {
-        name: {
-            "problem": outcome.problem,
-            "versions": [{"version": each.name, "stored": each.stored}
-                         for each in outcome.versions],
-        }
-        for name, outcome in outcomes.items()
-    }  # fmt: skip
+    return {name: _said(outcome) for name, outcome in outcomes.items()}
+
+
+def _said(outcome: Outcome) -> dict[str, object]:
+    versions = [{"version": each.name, "stored": each.stored} for each in outcome.versions]
+    return {"problem": outcome.problem, "versions": versions}
 
 
 if __name__ == "__main__":

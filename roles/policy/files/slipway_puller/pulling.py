@@ -122,10 +122,11 @@ def pull_all(
             outcomes[source.name] = _pull(source, server, book)
         else:
             outcomes[source.name] = Outcome(problem=book.problem(source.name))
-    server.note({
+    notes = {
         name: {"problem": each.problem, "copied": len(each.versions)}
         for name, each in outcomes.items()
-    })  # fmt: skip
+    }
+    server.note(notes)
     return outcomes
 
 

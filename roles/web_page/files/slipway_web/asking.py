@@ -83,21 +83,18 @@ class Ask:
 
     def show(self, template: str, status: int = 200, /, **values: Any) -> Response:
         """Answer with a page."""
-        shared = {
-            "user": self.signed_in.user if self.signed_in else None,
+        own = {
             "key": self.signed_in.form_key if self.signed_in else "",
-            "stale": self.stale,
             "path": self.request.url.path,
             "theme": theme_of(self.request),
-            "restores": self.site.config.restores,
             "approves": self.site.config.approves,
         }
-        return HTMLResponse(views.render(self.site.templates, template, shared | values), status)
+        return HTMLResponse(self.part(template, **own | values), status)
 
     def part(self, template: str, /, **values: Any) -> str:
-        """A part of a page."""
+        """A part of a page. Others may be shown it, too: nothing of this sign-in alone is in it."""
         shared = {
-            "user": self.user,
+            "user": self.signed_in.user if self.signed_in else None,
             "stale": self.stale,
             "restores": self.site.config.restores,
         }
