@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -61,8 +62,11 @@ class Sites:
         } | changes
         (self.folder / "pull.json").write_text(json.dumps({"berlin": source}))
 
-    def start(self, *words: str, inside: Sequence[str] = ()) -> subprocess.Popen[str]:
-        place = ["--config", self.folder / "pull.json", "--state", self.folder / "state"]
+    def start(
+        self, *words: str, inside: Sequence[str] = (), state: Path | None = None
+    ) -> subprocess.Popen[str]:
+        state = state or self.folder / "state"
+        place = ["--config", self.folder / "pull.json", "--state", state]
         socket = ["--socket", self.bonn.service.folder / "puller"]
         return subprocess.Popen(
             [
@@ -79,8 +83,10 @@ class Sites:
             text=True,
         )
 
-    def pull(self, *words: str, inside: Sequence[str] = ()) -> tuple[int, str]:
-        run = self.start(*words, inside=inside)
+    def pull(
+        self, *words: str, inside: Sequence[str] = (), state: Path | None = None
+    ) -> tuple[int, str]:
+        run = self.start(*words, inside=inside, state=state)
         _, said = run.communicate(timeout=300)
         return run.returncode, said
 
@@ -196,6 +202,35 @@ def test_two_sites_pull_at_once_each_what_it_may(sites: Sites, room: Path) -> No
         assert manifests(made) == {
             path: text for path, text in there.items() if path.split("/")[0] != secret
         }
+
+
+def test_a_run_waits_for_the_one_that_is_at_work(sites: Sites) -> None:
+    sites.berlin.service.image(cell("waits"))
+    with (sites.folder / "state/lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        run = sites.start("--now")
+        assert run.stderr is not None
+        assert "waits for it" in run.stderr.readline()
+        with pytest.raises(subprocess.TimeoutExpired):
+            run.wait(3)
+        assert manifests(sites.bonn) == {}
+    assert run.wait(300) == 0
+    assert manifests(sites.bonn) == manifests(sites.berlin)
+
+
+def test_what_can_not_be_noted_comes_all_the_same_and_not_twice(sites: Sites) -> None:
+    sites.berlin.service.image(cell("noted"))
+    full = sites.folder / "full"
+    full.mkdir()
+    sh("mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", full)
+    try:
+        (full / "filling").write_bytes(bytes(4096))
+        for _ in range(2):
+            code, said = sites.pull("--now", state=full)
+            assert code == 0 and "what came is not noted: [Errno 28]" in said, said
+            assert manifests(sites.bonn) == manifests(sites.berlin)
+    finally:
+        sh("umount", full)
 
 
 def test_it_goes_on_when_the_service_is_killed_on_either_side(sites: Sites, room: Path) -> None:

@@ -179,3 +179,23 @@ def test_strange_files_are_no_images(store: FolderStore) -> None:
 def test_a_folder_that_is_no_store(tmp_path: Path) -> None:
     with pytest.raises(UsageError):
         FolderStore(tmp_path)
+
+
+def test_a_version_that_goes_while_a_list_is_made_is_none(
+    store: FolderStore,
+    image: tuple[Manifest, dict[str, bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    manifest, chunks = image
+    fill(store, chunks)
+    gone, stays = store.publish(manifest).version, store.publish(manifest).version
+    listing = FolderStore._versions
+
+    def versions(self: FolderStore, name: str) -> list[str]:
+        found = listing(self, name)
+        (self.root / "images" / name / f"{gone}.json").unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(FolderStore, "_versions", versions)
+    [listed] = store.images()
+    assert [each.version for each in listed.versions] == [stays]
