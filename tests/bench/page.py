@@ -39,7 +39,7 @@ from ..unit.server.test_who_may import as_user
 from ..unit.web.conftest import Page
 from .unix_line import UnixLine
 
-MACHINES, VERSIONS, BROWSERS, ROUNDS, ASKED = 2000, 7, 20, 6, 40
+MACHINES, VERSIONS, BROWSERS, ROUNDS, ASKED = 2000, 7, 20, 15, 40
 PATHS = (
     "/machines",
     "/machines?q=hall&sort=-saved&page=3",

@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime
 
-from .base import certificates
+from .base import certificates, garbage
 from .base.audit import Audit
 from .base.ballast import Ballast
 from .base.clock import SteadyClock
@@ -331,6 +331,7 @@ class Service:
         each(self._take_care, every=hourly)
         each(self._note_room, every=hourly)
         each(self.downloads.sweep, every=hourly)
+        each(garbage.search_all, every=hourly)
         each(lambda: self.sessions.forget(self.clock.now() - kept), every=hourly)
         each(lambda: self.registrations.sweep(kept), every=hourly)
         each(self._look_after, every=min(hourly, config.upkeep_seconds or hourly))
@@ -342,6 +343,7 @@ class Service:
         self.openings.take_up()
         await self._take_care()
         await self._note_room()
+        garbage.leave_out()
         await self.first_look.begin(self._tasks.spawn)
         self._tasks.spawn(self.downloads.take_up())
         self._tasks.spawn(self.rounds.keep_going())

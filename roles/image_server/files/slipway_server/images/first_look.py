@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
+from ..base import garbage
 from ..base.threads import Run
 from .images import Images
 from .memory import Memory
@@ -72,4 +73,5 @@ class FirstLook:
                 log.warning("the manifests of %s can't be read: %s", name, error)
             finally:
                 del self._unread[name]
+        await garbage.search_all()
         ended.set()
