@@ -305,7 +305,7 @@ def test_what_cannot_be_is_refused_at_the_pc(site: Site, room: Path, fault: str)
             file.truncate(16 * MIB)
     before = sha256(disk)
     sector = fault == "other sectors"
-    serial = "OWN-1" if fault != "none" else "USB-ONLY"
+    serial = "OWN-1" if fault != "none" else "OTHER"
     with MediaPc(
         room, disk, medium, stick=fault == "none", serial=serial, sector=4096 if sector else 512
     ) as pc:
@@ -319,5 +319,7 @@ def test_what_cannot_be_is_refused_at_the_pc(site: Site, room: Path, fault: str)
         pc.wait_for(says, LONG)
         if fault == "none":
             pc.wait_for("Word:", LONG)
-            assert "usb" not in pc.heard.lower()
+            # The PC's own disk, and not the stick.
+            offered = [line for line in pc.heard.splitlines() if "/dev/" in line]
+            assert len(offered) == 1 and "serial OTHER" in offered[0], offered
     assert sha256(disk) == before
