@@ -4,11 +4,12 @@
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from ...fixtures import warm_python
 
 ROOT = Path(__file__).resolve().parents[3]
 DNSMASQ = shutil.which("dnsmasq") or "/usr/sbin/dnsmasq"
@@ -56,7 +57,7 @@ def run(folder: Path, playbook: str, *arguments: str) -> str:
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
     }
-    command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "hosts.yml", playbook]
+    command = [*warm_python.ansible(environment), "-i", "hosts.yml", playbook]
     done = subprocess.run(
         [*command, *arguments],
         cwd=folder,
@@ -79,7 +80,7 @@ def render(
                 "ansible_connection": "local",
                 "out": str(folder),
                 "facts": FACTS,
-                "ansible_python_interpreter": sys.executable,
+                "ansible_python_interpreter": warm_python.for_modules(),
                 "image_server_address": "10.77.0.1",
             }
         },

@@ -5,11 +5,12 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from ...fixtures import warm_python
 
 pytestmark = pytest.mark.plays
 
@@ -66,7 +67,7 @@ def ansible(folder: Path, text: str, *arguments: str) -> str:
         "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(folder / "cache"),
         "ANSIBLE_GATHERING": "smart",
     }
-    command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "img,", *arguments]
+    command = [*warm_python.ansible(environment), "-i", "img,", *arguments]
     done = subprocess.run(
         [*command, str(folder / "play.yml")],
         cwd=ROOT,
