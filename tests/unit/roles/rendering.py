@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The role pxe_server's own preflight and templates, run for servers that are only described."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -35,12 +36,20 @@ PLAY = """
             name: slipway.imaging.pxe_server
             tasks_from: preflight
             public: true
+        # One module for each server, where a template for each file would be eight.
         - name: Render
-          ansible.builtin.template:
-            src: "etc/{{ item }}.j2"
-            dest: "{{ out }}/{{ inventory_hostname }}.{{ item | basename }}"
+          ansible.builtin.copy:
+            content: >-
+              {%- set texts = {} -%}
+              {%- for each in files -%}
+              {%- set text = lookup("ansible.builtin.template", "etc/" ~ each ~ ".j2") -%}
+              {%- set _ = texts.update({each | basename: text}) -%}
+              {%- endfor -%}
+              {{ texts | to_json }}
+            dest: "{{ out }}/{{ inventory_hostname }}.rendered"
             mode: "0644"
-          loop: [slipway/dnsmasq.conf, slipway/dhcp-hosts, slipway/tftp.nft, slipway/grub-bios.cfg]
+          vars:
+            files: [slipway/dnsmasq.conf, slipway/dhcp-hosts, slipway/tftp.nft, slipway/grub-bios.cfg]
       rescue:
         - name: Keep the refusal
           ansible.builtin.copy:
@@ -91,3 +100,6 @@ def render(
     (folder / "play.yml").write_text(PLAY)
     (folder / "templates").symlink_to(ROOT / "roles/pxe_server/templates")
     run(folder, "play.yml")
+    for made in folder.glob("*.rendered"):
+        for name, text in json.loads(made.read_text()).items():
+            made.with_suffix(f".{name}").write_text(text)
