@@ -36,7 +36,7 @@ PLAY = """
             name: slipway.imaging.pxe_server
             tasks_from: preflight
             public: true
-        # One module for each server, where a template for each file would be eight.
+        # A template for each file would be eight modules for each server.
         - name: Render
           ansible.builtin.copy:
             content: >-
@@ -49,7 +49,11 @@ PLAY = """
             dest: "{{ out }}/{{ inventory_hostname }}.rendered"
             mode: "0644"
           vars:
-            files: [slipway/dnsmasq.conf, slipway/dhcp-hosts, slipway/tftp.nft, slipway/grub-bios.cfg]
+            files:
+              - slipway/dnsmasq.conf
+              - slipway/dhcp-hosts
+              - slipway/tftp.nft
+              - slipway/grub-bios.cfg
       rescue:
         - name: Keep the refusal
           ansible.builtin.copy:
