@@ -5,12 +5,11 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-from ...fixtures import warm_python
 
 pytestmark = pytest.mark.plays
 
@@ -70,7 +69,7 @@ def ansible(folder: Path, text: str, *arguments: str) -> str:
         "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(folder / "cache"),
         "ANSIBLE_GATHERING": "smart",
     }
-    command = [*warm_python.ansible(environment), "-i", "img,", *arguments]
+    command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "img,", *arguments]
     done = subprocess.run(
         [*command, str(folder / "play.yml")],
         cwd=ROOT,
