@@ -14,7 +14,6 @@ import os
 import random
 import re
 import subprocess
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,8 @@ from pydantic import ValidationError
 from slipway_server.api.models.registrations import RegistrationRequest, RegistrationView
 from slipway_server.base.errors import ServiceError
 from slipway_server.registrations.registrations import Registrations
+
+from ..fixtures import warm_python
 
 pytestmark = pytest.mark.plays
 
@@ -238,15 +239,16 @@ def test_no_words_of_a_pc_are_more_than_words(tmp_path: Path) -> None:
             macs |= {*file.macs}
             _machine_file.create(inventory / f"machines.d/{file.name}.json", file)
     (tmp_path / "play.yml").write_text(PLAYBOOK)
-    command = ["ansible-playbook", "-i", inventory, tmp_path / "play.yml"]
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+    command = [*warm_python.ansible(environment), "-i", inventory, tmp_path / "play.yml"]
     variables = [f"-e{key}={value}" for key, value in {"root": ROOT, "out": out}.items()]
     done = subprocess.run(
-        [Path(sys.executable).with_name("ansible-playbook"), *command[1:], *variables],
+        [*command, *variables],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
+        env=environment,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert not canary.exists()

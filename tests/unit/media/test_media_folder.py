@@ -8,11 +8,12 @@ import grp
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
+
+from ...fixtures import warm_python
 
 ROOT = Path(__file__).resolve().parents[3]
 ROLE = ROOT / "roles/restore_media"
@@ -40,7 +41,7 @@ def _play(folder: Path, keeps: bool) -> bool:
     (folder / "play.yml").write_text(json.dumps([play | {"tasks": [block]}]))
     host = {
         "ansible_connection": "local",
-        "ansible_python_interpreter": sys.executable,
+        "ansible_python_interpreter": warm_python.for_modules(),
     }
     facts = {
         "restore_media_server_folder": str(folder / "media"),
@@ -49,15 +50,15 @@ def _play(folder: Path, keeps: bool) -> bool:
     }
     (folder / "hosts.yml").write_text(json.dumps({"all": {"hosts": {"img": host}}}))
     words = ["-i", "hosts.yml", "play.yml", "-e", json.dumps(facts)]
+    environment = os.environ | {
+        "PATH": f"{folder}/bin:{os.environ['PATH']}",
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        "ANSIBLE_ROLES_PATH": str(ROOT / "roles"),
+    }
     done = subprocess.run(
-        [Path(sys.executable).with_name("ansible-playbook"), *words],
+        [*warm_python.ansible(environment), *words],
         cwd=folder,
-        env=os.environ
-        | {
-            "PATH": f"{folder}/bin:{os.environ['PATH']}",
-            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-            "ANSIBLE_ROLES_PATH": str(ROOT / "roles"),
-        },
+        env=environment,
         capture_output=True,
         text=True,
         check=False,

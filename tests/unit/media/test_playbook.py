@@ -3,10 +3,11 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from ...fixtures import warm_python
 
 pytestmark = pytest.mark.plays
 
@@ -21,12 +22,14 @@ def inventory(tmp_path: Path) -> Path:
 
 
 def play(inventory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    program = str(Path(sys.executable).with_name("ansible-playbook"))
+    environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "COLUMNS": "5000"}
+    environment["ANSIBLE_CONFIG"] = str(ROOT / "ansible.cfg")
+    words = [*warm_python.ansible(environment), "-i", str(inventory), "playbooks/boot_media.yml"]
     folder = f"boot_media_folder={inventory.parent / 'media'}"
     return subprocess.run(
-        [program, "-i", str(inventory), "playbooks/boot_media.yml", "-e", folder, *arguments],
+        [*words, "-e", folder, *arguments],
         cwd=ROOT,
-        env={**os.environ, "ANSIBLE_NOCOLOR": "1", "COLUMNS": "5000"},
+        env=environment,
         capture_output=True,
         text=True,
         check=False,
@@ -45,9 +48,10 @@ def test_media_are_made_once_and_check_mode_makes_none(inventory: Path) -> None:
 
 
 def test_where_the_server_has_a_name_its_address_is_on_the_media(inventory: Path) -> None:
+    python = warm_python.for_modules()
     inventory.write_text(
         "image_servers: {hosts: {img: {image_server_address: imgserver, pxe_server_interface: lo,"
-        f" ansible_connection: local, ansible_python_interpreter: {sys.executable}}}}}}}\n"
+        f" ansible_connection: local, ansible_python_interpreter: {python}}}}}}}\n"
     )
     done = play(inventory)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -17,6 +17,7 @@ import pytest
 import yaml
 from slipway.engine.folder_store import FolderStore
 
+from ...fixtures import warm_python
 from ..agent.conftest import make_image
 from ..server.conftest import Service
 
@@ -83,7 +84,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "restore_media_reserve_bytes": 0,
     }
     (folder / "vars.json").write_text(json.dumps(facts))
-    host = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    host = {"ansible_connection": "local", "ansible_python_interpreter": warm_python.for_modules()}
     host |= {"image_server_address": "192.0.2.1", "ansible_become": False}
     (folder / "hosts.yml").write_text(json.dumps({"image_servers": {"hosts": {"img": host}}}))
     (folder / "install.yml").write_text(INSTALL)
@@ -103,12 +104,14 @@ def service(tmp_path: Path) -> Iterator[Service]:
 def play(
     place: Path, *arguments: str, playbook: str | Path = "restore_media"
 ) -> subprocess.CompletedProcess[str]:
-    program = str(Path(sys.executable).with_name("ansible-playbook"))
-    words = ["-i", str(place / "hosts.yml"), "-e", f"@{place}/vars.json"]
+    environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "COLUMNS": "5000"}
+    environment["ANSIBLE_CONFIG"] = str(ROOT / "ansible.cfg")
+    words = [*warm_python.ansible(environment), "-i", str(place / "hosts.yml")]
+    words += ["-e", f"@{place}/vars.json", str(ROOT / "playbooks" / f"{playbook}.yml")]
     return subprocess.run(
-        [program, *words, ROOT / "playbooks" / f"{playbook}.yml", *arguments],
+        [*words, *arguments],
         cwd=ROOT,
-        env={**os.environ, "ANSIBLE_NOCOLOR": "1", "COLUMNS": "5000"},
+        env=environment,
         capture_output=True,
         text=True,
         check=False,

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
@@ -53,6 +54,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(length)) if length else None
         self.service.asked.append((self.command, self.path, body))
         found = self.service.answers.get((self.command, self.path.partition("?")[0]))
+        if "wait=" in self.path:
+            time.sleep(0.2)  # The service holds such a question; without that, who asks would spin.
         status, answer = found or (404, {"error": "x", "message": "nothing here", "remedy": "none"})
         answer = answer() if callable(answer) else answer
         text = answer if isinstance(answer, bytes) else json.dumps(answer).encode()

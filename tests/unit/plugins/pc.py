@@ -24,6 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...fixtures import warm_python
+
 ROOT = Path(__file__).resolve().parents[3]
 # `make test-plays` unpacks it where this host has none: installed, it would listen to the network.
 _UNPACKED = ROOT / ".cache/openssh-server/usr"
@@ -35,6 +37,7 @@ VERSION = "20260131T235959Z"
 # module it keeps the name of its job.
 _SHELL = r"""#!/usr/bin/python3
 import json, os, re, sys, time
+
 folder = os.path.dirname(os.path.abspath(__file__))
 command = os.environ.get("SSH_ORIGINAL_COMMAND", "")
 kind = "hello"
@@ -220,13 +223,13 @@ class Site:
         server = {
             "ansible_connection": "local",
             "ansible_become": False,
-            "ansible_python_interpreter": sys.executable,
+            "ansible_python_interpreter": warm_python.for_modules(),
         }
         machine = {
             "machine_macs": ["52:54:00:77:00:01"],
             "ansible_ssh_private_key_file": str(self.login),
             "imaging_session_wake": False,
-            "imaging_session_server_python": sys.executable,
+            "imaging_session_server_python": warm_python.for_modules(),
             "imaging_session_admin_socket": self.service.path,
             "imaging_session_known_hosts_dir": str(self.known_hosts_dir),
         } | pc
@@ -288,12 +291,13 @@ class Site:
         self, pc: Pc, verb: str, *options: str, environment: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run one of the project's playbooks for the PC."""
-        words = ["ansible-playbook", "-i", str(self.inventory), "-l", "pc1"]
+        own = self.environment(**(environment or {}))
+        words = [*warm_python.ansible(own), "-i", str(self.inventory), "-l", "pc1"]
         words += ["-e", f"ansible_port={pc.port}", *options, f"playbooks/{verb}.yml"]
         return subprocess.run(
             words,
             cwd=ROOT,
-            env=self.environment(**(environment or {})),
+            env=own,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -212,7 +212,7 @@ RUNS = [
     ("backup", "--check"),
     ("restore", "-e image=pc1"),
     ("restore", "-e image=pc1 --check --diff"),
-    ("verify", ""),
+    pytest.param("verify", "", marks=pytest.mark.slow),
 ]
 
 
@@ -272,7 +272,7 @@ KILLED = {"type": "killed", "result": "signal", "status": "KILL", "said": f"oops
 
 
 @real
-@pytest.mark.parametrize("verb", ["backup", "restore"])
+@pytest.mark.parametrize("verb", ["backup", pytest.param("restore", marks=pytest.mark.slow)])
 def test_an_agent_that_is_killed_ends_the_run_with_the_reason(
     site: Site, pc: Pc, verb: str
 ) -> None:

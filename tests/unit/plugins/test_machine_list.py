@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from ansible_collections.slipway.imaging.plugins.plugin_utils._csv_table import 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ...fixtures import warm_python
 from .test_machines import ROOT
 from .test_machines import inventory as inventory
 
@@ -193,11 +193,11 @@ def run(inventory: Path, desk: Path) -> Callable[..., subprocess.CompletedProces
         "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
     }
     variables = "ansible_connection=local ansible_become=false pxe_server_interface=lo"
-    variables += " ansible_python_interpreter=/usr/bin/python3 image_server_address=192.0.2.10"
+    variables += " image_server_address=192.0.2.10"
     dhcp = '{"pxe_server_dhcp_range": {"first": "127.0.0.100", "last": "127.0.0.200"}}'
-    program = str(Path(sys.executable).with_name("ansible-playbook"))
+    variables += f" ansible_python_interpreter={warm_python.for_modules()}"
     playbook = str(ROOT / "playbooks/machine_import.yml")
-    command = [program, playbook, "-e", variables, "-e", dhcp]
+    command = [*warm_python.ansible(environment), playbook, "-e", variables, "-e", dhcp]
 
     def runs(*arguments: str, source: Path = inventory) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

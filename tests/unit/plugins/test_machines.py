@@ -14,6 +14,8 @@ from ansible_collections.slipway.imaging.plugins.module_utils._errors import Sli
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ...fixtures import warm_python
+
 ROOT = Path(__file__).resolve().parents[3]
 MAC = "52:54:00:77:00:03"
 
@@ -25,7 +27,7 @@ def document(name: str = "pc3", groups: Any = (), **variables: Any) -> dict[str,
 def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "COLUMNS": "5000"}
     environment["ANSIBLE_CONFIG"] = str(ROOT / "ansible.cfg")
-    command = [str(Path(sys.executable).with_name(program)), *arguments]
+    command = [*warm_python.ansible(environment, program), *arguments]
     return subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
@@ -230,7 +232,7 @@ def test_no_role_takes_a_broken_file_for_a_machine_that_left(
   connection: local
   gather_facts: false
   vars:
-    ansible_python_interpreter: /usr/bin/python3
+    ansible_python_interpreter: {warm_python.for_modules()}
     pxe_server_interface: lo
     pxe_server_dhcp_range: {{first: 192.0.2.10, last: 192.0.2.20}}
   tasks:

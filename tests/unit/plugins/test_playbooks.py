@@ -5,10 +5,11 @@ import json
 import os
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from ...fixtures import warm_python
 
 pytestmark = pytest.mark.plays
 
@@ -20,7 +21,7 @@ image_servers:
   hosts:
     img:
       ansible_connection: local
-      ansible_python_interpreter: /usr/bin/python3
+      ansible_python_interpreter: PYTHON
       image_server_address: 192.0.2.1
 machines:
   hosts:
@@ -36,7 +37,7 @@ machines:
 def ansible(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "COLUMNS": "5000"}
     environment["ANSIBLE_CONFIG"] = str(ROOT / "ansible.cfg")
-    command = [str(Path(sys.executable).with_name(program)), *arguments]
+    command = [*warm_python.ansible(environment, program), *arguments]
     return subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
@@ -45,7 +46,7 @@ def ansible(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def inventory(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("inventory") / "hosts.yml"
-    path.write_text(INVENTORY)
+    path.write_text(INVENTORY.replace("PYTHON", warm_python.for_modules()))
     return str(path)
 
 

@@ -14,6 +14,7 @@ from ansible_collections.slipway.imaging.plugins.filter.machine_list import mach
 from ansible_collections.slipway.imaging.plugins.filter.registration_plan import registration_plan
 from ansible_collections.slipway.imaging.plugins.module_utils import _machine_file
 
+from ...fixtures import warm_python
 from .test_machines import inventory as inventory
 from .test_machines import run
 
@@ -357,7 +358,8 @@ def test_the_playbook_shows_what_it_would_do(
     service.answer("GET", "/v1/registrations", {"registrations": queue})
     service.answer("GET", "/v1/identities", {"identities": []})
     variables = "ansible_connection=local ansible_become=false pxe_server_interface=lo"
-    variables += " ansible_python_interpreter=/usr/bin/python3 image_server_address=192.0.2.10"
+    variables += " image_server_address=192.0.2.10"
+    variables += f" ansible_python_interpreter={warm_python.for_modules()}"
     variables += f" imaging_session_admin_socket={service.path} pxe_server_dhcp_mode=none"
     options = ["-i", str(inventory), "-e", variables]
     done = run("ansible-playbook", "playbooks/register.yml", *options)

@@ -4,7 +4,6 @@
 import os
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from ...fixtures import warm_python
 
 pytestmark = pytest.mark.plays
 
@@ -82,10 +83,10 @@ def inventory(tmp_path: Path, card: Card, service: Any) -> Path:
 
 
 def play(inventory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    program = str(Path(sys.executable).with_name("ansible-playbook"))
     environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "COLUMNS": "5000"}
+    environment["ANSIBLE_CONFIG"] = str(ROOT / "ansible.cfg")
     return subprocess.run(
-        [program, "-i", str(inventory), *arguments],
+        [*warm_python.ansible(environment), "-i", str(inventory), *arguments],
         cwd=ROOT,
         env=environment,
         capture_output=True,

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The role pxe_server's own preflight and templates, run for servers that are only described."""
 
+import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from ...fixtures import warm_python
 
 ROOT = Path(__file__).resolve().parents[3]
 DNSMASQ = shutil.which("dnsmasq") or "/usr/sbin/dnsmasq"
@@ -34,12 +36,24 @@ PLAY = """
             name: slipway.imaging.pxe_server
             tasks_from: preflight
             public: true
+        # A template for each file would be eight modules for each server.
         - name: Render
-          ansible.builtin.template:
-            src: "etc/{{ item }}.j2"
-            dest: "{{ out }}/{{ inventory_hostname }}.{{ item | basename }}"
+          ansible.builtin.copy:
+            content: >-
+              {%- set texts = {} -%}
+              {%- for each in files -%}
+              {%- set text = lookup("ansible.builtin.template", "etc/" ~ each ~ ".j2") -%}
+              {%- set _ = texts.update({each | basename: text}) -%}
+              {%- endfor -%}
+              {{ texts | to_json }}
+            dest: "{{ out }}/{{ inventory_hostname }}.rendered"
             mode: "0644"
-          loop: [slipway/dnsmasq.conf, slipway/dhcp-hosts, slipway/tftp.nft, slipway/grub-bios.cfg]
+          vars:
+            files:
+              - slipway/dnsmasq.conf
+              - slipway/dhcp-hosts
+              - slipway/tftp.nft
+              - slipway/grub-bios.cfg
       rescue:
         - name: Keep the refusal
           ansible.builtin.copy:
@@ -56,7 +70,7 @@ def run(folder: Path, playbook: str, *arguments: str) -> str:
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
     }
-    command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "hosts.yml", playbook]
+    command = [*warm_python.ansible(environment), "-i", "hosts.yml", playbook]
     done = subprocess.run(
         [*command, *arguments],
         cwd=folder,
@@ -79,7 +93,7 @@ def render(
                 "ansible_connection": "local",
                 "out": str(folder),
                 "facts": FACTS,
-                "ansible_python_interpreter": sys.executable,
+                "ansible_python_interpreter": warm_python.for_modules(),
                 "image_server_address": "10.77.0.1",
             }
         },
@@ -90,3 +104,6 @@ def render(
     (folder / "play.yml").write_text(PLAY)
     (folder / "templates").symlink_to(ROOT / "roles/pxe_server/templates")
     run(folder, "play.yml")
+    for made in folder.glob("*.rendered"):
+        for name, text in json.loads(made.read_text()).items():
+            made.with_suffix(f".{name}").write_text(text)

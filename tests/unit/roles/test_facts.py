@@ -38,6 +38,9 @@ ROLES: dict[str, dict[str, Any]] = {
         "__boot_menu_read": {"needs": {"memtest": True, "grub": False}},
     },
 }
+# They ask alike: `make test` tries one.
+_FIRST, *_OTHERS = ROLES
+INSTALLING = [_FIRST, *(pytest.param(role, marks=pytest.mark.slow) for role in _OTHERS)]
 PLAY = """
 - hosts: img
   gather_facts: false
@@ -106,7 +109,7 @@ def play(
     return said, json.loads((folder / "facts.json").read_text())
 
 
-@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("role", INSTALLING)
 def test_whether_a_package_is_there_is_asked_in_this_run(
     tmp_path: Path, cache: Path, role: str
 ) -> None:
@@ -116,7 +119,7 @@ def test_whether_a_package_is_there_is_asked_in_this_run(
     assert PACKAGE not in facts["packages"]
 
 
-@pytest.mark.parametrize("role", ["image_server", "job_runner", "pxe_server"])
+@pytest.mark.parametrize("role", INSTALLING[:3])
 def test_what_the_server_is_is_asked_in_this_run(tmp_path: Path, cache: Path, role: str) -> None:
     _, facts = play(tmp_path, cache, role, "preflight")
     assert {facts["hostname"], facts["architecture"]} & {LIE} == set()

@@ -4,7 +4,6 @@
 import json
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.slipway.imaging.plugins.filter.server_addresses import server_addresses
 from slipway.net.nearest import nearest
 
+from ...fixtures import warm_python
 from ..server.nginx_site import configuration, unpack_nginx
 from ..server.nginx_site import render as render_site
 from .namespace import Namespace, server_and_pcs
@@ -121,7 +121,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     shared = {"ansible_connection": "local", "out": str(folder), "facts": FACTS, "host": "img"}
     # Those of the play stand for the server's, whatever this host is.
     shared["__common_facts"] = {}
-    shared["ansible_python_interpreter"] = sys.executable
+    shared["ansible_python_interpreter"] = warm_python.for_modules()
     inventory = {"image_servers": {"hosts": hosts, "vars": shared}}
     (folder / "hosts.yml").write_text(yaml.safe_dump(inventory))
     (folder / "play.yml").write_text(PLAY)

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from ...fixtures import warm_python
+
 pytestmark = [pytest.mark.plays, pytest.mark.xdist_group("pxe_server")]
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -96,7 +98,7 @@ def play(
     """Run a play for an image server whose inventory has these machines."""
     server = {
         "ansible_connection": "local",
-        "ansible_python_interpreter": sys.executable,
+        "ansible_python_interpreter": warm_python.for_modules(),
         "image_server_address": "10.77.0.1",
         "pxe_server_interface": "lab0",
         "pxe_server_dhcp_mode": "none",
@@ -113,7 +115,7 @@ def play(
         "COLUMNS": "5000",
         "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
     }
-    command = [str(Path(sys.executable).with_name("ansible-playbook")), "play.yml"]
+    command = [*warm_python.ansible(environment), "play.yml"]
     command += ["-i", "hosts.yml", "-i", "machines.yml", "-e", json.dumps(variables)]
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+from ...fixtures import warm_python
 from .rendering import ROOT, run
 
 EXAMPLE = yaml.safe_load((ROOT / "inventory/example/group_vars/image_servers.yml").read_text())
@@ -61,7 +61,7 @@ def test_the_example_takes_the_key_of_who_runs_it(
     said = {} if home == "unsaid" else {"client_image_ssh_public_key"}
     host = {
         "ansible_connection": "local",
-        "ansible_python_interpreter": sys.executable,
+        "ansible_python_interpreter": warm_python.for_modules(),
         **{name: EXAMPLE[name] for name in said},
     }
     (tmp_path / "hosts.yml").write_text(json.dumps({"image_servers": {"hosts": {"img": host}}}))

@@ -6,11 +6,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from ...fixtures import warm_python
 
 pytestmark = pytest.mark.plays
 ROOT = Path(__file__).resolve().parents[3]
@@ -52,7 +53,7 @@ def play(
     known = {
         "imaging_session_verb": "backup",
         "imaging_session_image": "pc1",
-        "ansible_python_interpreter": sys.executable,
+        "ansible_python_interpreter": warm_python.for_modules(),
     }
     words = [
         "-c",
@@ -63,10 +64,12 @@ def play(
         "-e",
         json.dumps(known | variables),
     ]
+    project = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+    environment = {**os.environ, **project}
     return subprocess.run(
-        [str(Path(sys.executable).with_name("ansible-playbook")), *words],
+        [*warm_python.ansible(environment), *words],
         cwd=ROOT,
-        env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
+        env=environment,
         capture_output=True,
         text=True,
         check=False,

@@ -5,27 +5,28 @@ import json
 import os
 import re
 import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-ROLE = Path(__file__).resolve().parents[3] / "roles/image_server"
+from ...fixtures import warm_python
+
+ROOT = Path(__file__).resolve().parents[3]
+ROLE = ROOT / "roles/image_server"
 pytestmark = [
     pytest.mark.plays,
     pytest.mark.skipif(os.geteuid() != 0, reason="the keys are root's"),
 ]
-PLAY = f"""
+PLAY = """
 - hosts: localhost
   connection: local
   gather_facts: false
-  vars_files: [{ROLE}/vars/main.yml]
+  vars_files: [ROLE/vars/main.yml]
   vars:
-    ansible_facts: {{hostname: img}}
-    ansible_python_interpreter: {sys.executable}
+    ansible_facts: {hostname: img}
   tasks:
-    - ansible.builtin.import_tasks: {ROLE}/tasks/tls.yml
+    - ansible.builtin.import_tasks: ROLE/tasks/tls.yml
   handlers:
     - name: Reload nginx
       ansible.builtin.debug:
@@ -34,20 +35,22 @@ PLAY = f"""
 
 
 def play(folder: Path, *words: str, address: str = "10.77.0.1") -> str:
-    (folder / "play.yml").write_text(PLAY)
+    (folder / "play.yml").write_text(PLAY.replace("ROLE", str(ROLE)))
     if not (folder / "templates").exists():
         (folder / "templates").symlink_to(ROLE / "templates")
     here = {
+        "ansible_python_interpreter": warm_python.for_modules(),
         "image_server_address": address,
         "_image_server_tls": str(folder / "tls"),
         # A server with one card, whatever this host has.
         "_image_server_addresses": {"main": address, "apart": {}},
     }
-    argv = ["ansible-playbook", "-i", "localhost,", "-e", json.dumps(here)]
+    environment = {**os.environ, "LC_ALL": "C.UTF-8", "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+    command = [*warm_python.ansible(environment), "-i", "localhost,", "-e", json.dumps(here)]
     done = subprocess.run(
-        [str(Path(sys.executable).parent / argv[0]), *argv[1:], *words, "play.yml"],
+        [*command, *words, "play.yml"],
         cwd=folder,
-        env=os.environ | {"LC_ALL": "C.UTF-8"},
+        env=environment,
         capture_output=True,
         text=True,
         timeout=300,

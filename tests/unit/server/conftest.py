@@ -10,10 +10,12 @@ import multiprocessing
 import os
 import re
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,19 @@ _numbers = itertools.count(1)
 # A process that has imported the service already: it starts in a tenth of the time.
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["slipway_server.__main__"])
+
+
+def _warm_up() -> None:
+    """Start that process, where it is not: Python 3.11 does not tell it where modules are."""
+    with pytest.MonkeyPatch.context() as here:
+        here.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+        forkserver.ensure_running()
+
+
+def _begin(program: Callable[[list[str]], int], arguments: list[str]) -> None:
+    """What runs in the fork."""
+    os.environ.pop("PYTHONPATH")
+    program(arguments)
 
 
 @dataclass
@@ -174,7 +189,8 @@ class Service:
         arguments = ["--config", str(self.folder / "server.json")]
         for name in SOCKETS:
             arguments += [f"--{name}-socket", str(self.folder / name)]
-        self._process = _FORKS.Process(target=self.main, args=(arguments,))
+        _warm_up()
+        self._process = _FORKS.Process(target=_begin, args=(self.main, arguments))
         self._process.start()
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:

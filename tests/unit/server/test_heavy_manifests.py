@@ -56,7 +56,9 @@ def test_brackets_and_quotes_in_texts_count_as_text() -> None:
 
 
 @pytest.mark.plays
-@pytest.mark.parametrize("kind", ["lists", "pairs", "wide characters"])
+@pytest.mark.parametrize(
+    "kind", ["lists", "pairs", pytest.param("wide characters", marks=pytest.mark.slow)]
+)
 def test_a_bomb_ends_nothing(own_service: Callable[..., Service], kind: str) -> None:
     service = own_service()
     pc, honest = service.machine(), service.machine()

@@ -7,13 +7,13 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ...fixtures import warm_python
 from .conftest import ROOT, Service, cell
 from .test_prune import age, listed, made
 
@@ -36,7 +36,7 @@ class Plays:
         host = {
             "ansible_connection": "ansible.builtin.local",
             "ansible_become": False,
-            "ansible_python_interpreter": sys.executable,
+            "ansible_python_interpreter": warm_python.for_modules(),
             "imaging_session_admin_socket": str(self.service.folder / "admin"),
             **variables,
         }
@@ -49,16 +49,16 @@ class Plays:
     def begun(self, name: str, *arguments: str) -> subprocess.Popen[str]:
         """Begin to run a playbook."""
         places = {"_policy_dir": str(self.service.folder / "policy"), "_policy_group": "root"}
-        command = [
-            str(Path(sys.executable).with_name("ansible-playbook")),
-            *("-i", str(self._folder / "inventory"), f"playbooks/{name}.yml"),
-            *("-e", json.dumps(places), *arguments),
-        ]
         environment = os.environ | {
             "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
             "COLUMNS": "5000",
             "ANSIBLE_NOCOLOR": "1",
         }
+        command = [
+            *warm_python.ansible(environment),
+            *("-i", str(self._folder / "inventory"), f"playbooks/{name}.yml"),
+            *("-e", json.dumps(places), *arguments),
+        ]
         return subprocess.Popen(
             command,
             cwd=ROOT,

@@ -254,9 +254,10 @@ STEPS: dict[str, Callable[[dict[str, Any], dict[str, Any]], bool]] = {
     "the script is fetched": lambda _, session: bool(session and session["boot_script_served"]),
     "the PC is there": lambda _, session: bool(session and session["state"] == "checked_in"),
 }
+FIRST, *OTHERS = STEPS
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", [pytest.param(FIRST, marks=pytest.mark.slow), *OTHERS])
 def test_a_runner_that_is_killed_leaves_no_session(
     own_service: Callable[..., Service], tmp_path: Path, step: str
 ) -> None:

@@ -164,7 +164,7 @@ RULES = st.fixed_dictionaries(
 
 
 @pytest.mark.fuzz
-@settings(max_examples=max(2000, FUZZ))
+@settings(max_examples=max(500, FUZZ))
 @given(images(), RULES, st.sampled_from(["last", "daily", "weekly", "monthly", "yearly"]))
 def test_any_versions_and_any_rules(found: list[Facts], rules: dict[str, int], more: str) -> None:
     stay = kept(found, **rules)

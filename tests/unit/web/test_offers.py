@@ -29,7 +29,7 @@ TYPED = {"copy": "mine-pc", "rename": "mine-pc", "point": "an-alias"}
 LEFT_OUT = ("/live", "/sign-in", "/sign-out", "/account")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with make_world(tmp_path_factory.mktemp("service")) as made:
         yield made
@@ -39,7 +39,7 @@ def _name(role: str, groups: list[str] | None) -> str:
     return f"{role}-of-{'a-room' if groups else 'all'}"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def page(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     users = [
         {"name": _name(role, groups), "role": role, "password_hash": password_hash(PASSWORD)}
@@ -102,9 +102,18 @@ def _press(browser: Browser, action: str, path: str) -> set[int]:
     return answers
 
 
-def test_nobody_is_offered_what_he_is_refused(page: Page, world: World) -> None:
+@pytest.mark.parametrize(
+    "people",
+    [
+        pytest.param([WHO[2], WHO[3], WHO[-1]], id="operators and who may most"),
+        pytest.param(WHO, id="everybody", marks=pytest.mark.slow),
+    ],
+)
+def test_nobody_is_offered_what_he_is_refused(
+    page: Page, world: World, people: list[tuple[str, list[str] | None]]
+) -> None:
     wrong, did = [], set[str]()
-    for role, groups in WHO:
+    for role, groups in people:
         who = _name(role, groups)
         browser = Browser(page)
         assert browser.sign_in(who, PASSWORD).status_code == 303
