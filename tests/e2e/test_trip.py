@@ -90,26 +90,17 @@ def test_two_pcs_that_are_off_are_saved_and_off_again(lab: Lab, server: Server) 
     assert "order" in shown and "wakes" in shown
 
 
-def test_the_next_backup_sends_only_what_is_missing(lab: Lab, server: Server) -> None:
-    known = {pc.name: versions(server, pc.name) for pc in lab.pcs}
-    before = {pc.name: sha256(pc.disk_path) for pc in lab.pcs}
-    since = {pc.name: pc.console_offset() for pc in lab.pcs}
+def test_wiped_pcs_come_back_byte_for_byte(
+    lab: Lab, originals: dict[str, Path], tmp_path: Path
+) -> None:
+    for pc in lab.pcs:
+        pc.overwrite_disk()
     power = lab.power_log_offset()
-    run = run_playbook("backup", limit="pc1,pc2", variables=STAY, quiet=True)
+    run = run_playbook("restore", limit="pc1,pc2", variables=EACH_ITS_OWN | STAY, quiet=True)
     assert run.returncode == 0, run.output
     assert turned_on(lab, power) == {"pc1", "pc2"}
     for pc in lab.pcs:
-        assert sha256(pc.disk_path) == before[pc.name], "a backup wrote to its source"
-        assert len(versions(server, pc.name)) == len(known[pc.name]) + 1
-        assert versions(server, pc.name)[1:] == known[pc.name]
-        assert_sound(pc.name)
-        # A line per machine every few seconds, and the PC's own screen says what goes on, too.
-        assert f"{pc.name}  backup" in run.output
-        assert "backup" in pc.console(since[pc.name]).lower()
-        saved = run.results[pc.name]["disk_backup"]
-        assert saved["changed"] and saved["image"] == pc.name
-        assert saved["read"] > 100 * MIB
-        assert saved["sent"] * 100 < saved["stored"]
+        independent.assert_came_back(originals[pc.name], copy(pc.disk_path, tmp_path))
 
 
 @pytest.mark.goes_on
@@ -143,7 +134,7 @@ def test_damage_is_shown_and_nothing_is_written(lab: Lab, pc1: Pc, pc2: Pc) -> N
 def test_only_what_differs_is_written(lab: Lab, pc1: Pc, pc2: Pc) -> None:
     before = sha256(pc2.disk_path)
     power = lab.power_log_offset()
-    run = run_playbook("restore", limit="pc1,pc2", variables=EACH_ITS_OWN | OFF, quiet=True)
+    run = run_playbook("restore", limit="pc1,pc2", variables=EACH_ITS_OWN | STAY, quiet=True)
     assert run.returncode == 0, run.output
     mended = run.results["pc1"]["disk_restore"]
     assert mended["changed"] is True
@@ -153,20 +144,30 @@ def test_only_what_differs_is_written(lab: Lab, pc1: Pc, pc2: Pc) -> None:
     assert "pc2" not in run.changed
     assert sha256(pc2.disk_path) == before
     assert turned_on(lab, power) == set(), "they took this session where they were"
-    for pc in lab.pcs:
-        pc.wait_until_off()
 
 
-def test_wiped_pcs_come_back_byte_for_byte(
-    lab: Lab, originals: dict[str, Path], tmp_path: Path
-) -> None:
-    for pc in lab.pcs:
-        pc.overwrite_disk()
-    run = run_playbook("restore", limit="pc1,pc2", variables=EACH_ITS_OWN | OFF, quiet=True)
+@pytest.mark.goes_on
+def test_the_next_backup_sends_only_what_is_missing(lab: Lab, server: Server) -> None:
+    known = {pc.name: versions(server, pc.name) for pc in lab.pcs}
+    before = {pc.name: sha256(pc.disk_path) for pc in lab.pcs}
+    since = {pc.name: pc.console_offset() for pc in lab.pcs}
+    power = lab.power_log_offset()
+    run = run_playbook("backup", limit="pc1,pc2", variables=OFF, quiet=True)
     assert run.returncode == 0, run.output
+    assert turned_on(lab, power) == set()
     for pc in lab.pcs:
         pc.wait_until_off()
-        independent.assert_came_back(originals[pc.name], copy(pc.disk_path, tmp_path))
+        assert sha256(pc.disk_path) == before[pc.name], "a backup wrote to its source"
+        assert len(versions(server, pc.name)) == len(known[pc.name]) + 1
+        assert versions(server, pc.name)[1:] == known[pc.name]
+        assert_sound(pc.name)
+        # A line per machine every few seconds, and the PC's own screen says what goes on, too.
+        assert f"{pc.name}  backup" in run.output
+        assert "backup" in pc.console(since[pc.name]).lower()
+        saved = run.results[pc.name]["disk_backup"]
+        assert saved["changed"] and saved["image"] == pc.name
+        assert saved["read"] > 100 * MIB
+        assert saved["sent"] * 100 < saved["stored"]
 
 
 def test_restored_pcs_boot_their_own_disk_while_the_service_is_stopped(

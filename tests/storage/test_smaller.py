@@ -65,12 +65,12 @@ def sums(store: Path) -> str:
 @pytest.mark.parametrize(
     ("kind", "script", "sector"),
     [
-        ("ext4", GPT, 512),
+        pytest.param("ext4", GPT, 512, marks=pytest.mark.slow),
         ("ext4", GPT_BEHIND, 4096),
-        ("ntfs", GPT, 512),
+        pytest.param("ntfs", GPT, 512, marks=pytest.mark.slow),
         ("ntfs", GPT_BEHIND, 512),
-        ("ntfs", GPT, 4096),
-        ("btrfs", GPT, 512),
+        pytest.param("ntfs", GPT, 4096, marks=pytest.mark.slow),
+        pytest.param("btrfs", GPT, 512, marks=pytest.mark.slow),
         ("btrfs", GPT_BEHIND, 512),
     ],
 )
