@@ -83,7 +83,7 @@ def versions(agent: Agent) -> list[str]:
     return [each["version"] for each in agent("list").ok()["images"][0]["versions"]]
 
 
-@pytest.mark.parametrize("shape", ["noisy", "noisy_mbr"])
+@pytest.mark.parametrize("shape", ["noisy", pytest.param("noisy_mbr", marks=pytest.mark.slow)])
 def test_restore_killed(shape: str, golden: Golden, agent: Agent, room: Path) -> None:
     """The disk has its old table or none, never a table over half the data."""
     source = golden(shape)
