@@ -22,7 +22,7 @@ IMAGE = ROOT / "client_image/image"
 RAM_MIB = 3072
 # A bound, for a guest that hangs: emulated, and beside other virtual PCs, it may need half an hour.
 SECONDS = 2700
-_KERNEL = "console=ttyS0 quiet panic=-1 rdinit=/guest-init"
+_KERNEL = "console=ttyS0 quiet panic=-1 mitigations=off rdinit=/guest-init"
 # What pytest needs, and what the environment has thrown out.
 _PACKAGES = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments", "py.py")
 _LIBRARY = ("unittest", "pydoc.py")
