@@ -9,7 +9,7 @@ from ..cases import Case, find, rows
 from ..conftest import Agent
 from ..proof import prove
 
-SLOW = {"exfat", "f2fs", "reiserfs-1k", "luks1", "luks2", "luks-lvm"}
+SLOW = {"exfat", "f2fs", "reiserfs-1k", "lvm-pieces", "luks1", "luks2", "luks-lvm"}
 
 
 @pytest.mark.parametrize("case", rows(find(guest=True), SLOW))
