@@ -112,7 +112,7 @@ test-plays: setup $(SSHD) ## whole playbooks without a lab, the service killed a
 	$(call tier,-n auto --dist loadgroup -m 'plays and not slow' tests/unit,nice)
 
 test-web: setup $(NGINX) ## the page in a real browser: each page for each role, each action, the keyboard alone; no root needed
-	$(call tier,-m web tests/web,nice)
+	$(call tier,-m 'web and not slow' tests/web,nice)
 
 test-storage: setup $(NGINX) ## real file systems on loop devices, bytes compared (root)
 	$(call tier,-n auto --dist loadgroup -m 'storage and not slow' tests/storage,$(SUDO) env PATH='$(PATH)' nice)
@@ -124,6 +124,7 @@ test-slow: setup $(NGINX) $(SSHD) ## trips that take long: menus, registration, 
 	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m slow tests/e2e --durations=20
 	$(SUDO) env PATH="$$PATH" $(PY) -m pytest -q -m slow -n auto --dist loadgroup tests/storage
 	$(PY) -m pytest -q -m slow -n auto --dist loadgroup tests/unit
+	$(PY) -m pytest -q -m slow tests/web
 
 fuzz: COUNT := 100000
 fuzz: setup ## hostile registrations and menus, COUNT=100000 of each kind (half an hour)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 LONG = 60
-_STORAGE = Path(__file__).parent / "storage"
+_SLOW_TIERS = {Path(__file__).parent / name for name in ("storage", "e2e")}
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
@@ -22,8 +22,8 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Of a long table of cases, `make test` tries the ends; `make test-slow` the rest.
 
-    So it is where a case takes seconds: with real disks and with whole playbooks. Where each case
-    is a capability of its own the test is marked `every_case`.
+    So it is where a case takes seconds: with real disks, in the lab and with whole playbooks.
+    Where each case is a capability of its own the test is marked `every_case`.
     """
     tables: dict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
@@ -35,4 +35,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _takes_seconds(item: pytest.Item) -> bool:
-    return _STORAGE in item.path.parents or item.get_closest_marker("plays") is not None
+    in_tier = not _SLOW_TIERS.isdisjoint(item.path.parents)
+    return in_tier or item.get_closest_marker("plays") is not None

@@ -8,6 +8,9 @@ from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from . import containers, readers
 from .disk_builder import make_ext, make_fat, make_noise, sh
@@ -270,3 +273,10 @@ CASES = (
 def find(guest: bool) -> list[Case]:
     """The cases of one side."""
     return [case for case in CASES if case.guest == guest]
+
+
+def rows(cases: list[Case], slow: set[str]) -> list[Any]:
+    """The cases as parameters of a test; those named in `slow` wait for `make test-slow`."""
+    assert slow <= {case.id for case in cases}
+    marks = {case.id: [pytest.mark.slow] if case.id in slow else [] for case in cases}
+    return [pytest.param(case, marks=marks[case.id], id=case.id) for case in cases]

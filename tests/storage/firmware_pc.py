@@ -150,7 +150,7 @@ class FirmwarePc:
         while not done():
             assert self._process.poll() is None, "QEMU ended"
             assert time.monotonic() < end, f"no {what}; screen: {self.screen()}"
-            time.sleep(0.5)
+            time.sleep(0.2)
 
     def _connect(self) -> bool:
         try:

@@ -2,7 +2,7 @@
 """A virtual PC that runs tests inside the imaging environment.
 
 The kernel of a build machine often lacks device-mapper, reiserfs or jfs; the environment's kernel
-has them, and it is where the agent works. One boot runs all tests of the folder `guest`.
+has them, and it is where the agent works. One boot runs all tests of the folders it is given.
 """
 
 import json
@@ -22,7 +22,7 @@ IMAGE = ROOT / "client_image/image"
 RAM_MIB = 3072
 # A bound, for a guest that hangs: emulated, and beside other virtual PCs, it may need half an hour.
 SECONDS = 2700
-_KERNEL = "console=ttyS0 quiet panic=-1 rdinit=/guest-init"
+_KERNEL = "console=ttyS0 quiet panic=-1 mitigations=off rdinit=/guest-init"
 # What pytest needs, and what the environment has thrown out.
 _PACKAGES = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments", "py.py")
 _LIBRARY = ("unittest", "pydoc.py")
@@ -30,12 +30,12 @@ _LIBRARY = ("unittest", "pydoc.py")
 
 def run_tests(
     folder: Path,
-    tests: str = "guest",
+    tests: Sequence[str],
     words: Sequence[str] = (),
     devices: Sequence[str] = (),
     more: Mapping[str, bytes] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Boot, run all tests of a folder, and return the report of each by name.
+    """Boot, run all tests of these folders in their order, return the report of each by name.
 
     `words` are of the kernel's command line, `devices` of QEMU's, `more` files of the guest.
     """
@@ -55,7 +55,7 @@ def run_tests(
         "-initrd",
         str(initrd),
         "-append",
-        " ".join([_KERNEL, f"guest.tests={tests}", *words]),
+        " ".join([_KERNEL, f"guest.tests={','.join(tests)}", *words]),
         *devices,
     ]
     said = run_pc(command, folder / "console", SECONDS, "-serial", f"file:{reports}")
@@ -92,7 +92,7 @@ def overlay(work: Path, files: Mapping[str, bytes]) -> bytes:
     return work.read_bytes()
 
 
-def _files(tests: str) -> dict[str, bytes]:
+def _files(tests: Sequence[str]) -> dict[str, bytes]:
     """The tests, the agent and pytest."""
     files = {"guest-init": (ROOT / "tests/storage/guest/init").read_bytes()}
     for source, place in _sources(tests):
@@ -101,7 +101,7 @@ def _files(tests: str) -> dict[str, bytes]:
     return files
 
 
-def _sources(tests: str) -> list[tuple[Path, str]]:
+def _sources(tests: Sequence[str]) -> list[tuple[Path, str]]:
     site = Path(sysconfig.get_path("purelib"))
     library = Path(os.__file__).parent
     return [
@@ -110,5 +110,5 @@ def _sources(tests: str) -> list[tuple[Path, str]]:
         (ROOT / "client_image/agent/slipway", "project/client_image/agent"),
         *((path, "project/tests/storage") for path in sorted(ROOT.glob("tests/storage/*.py"))),
         (ROOT / "tests/storage/guest/main.py", "project/tests/storage/guest"),
-        (ROOT / "tests/storage" / tests, "project/tests/storage"),
+        *((ROOT / "tests/storage" / each, "project/tests/storage") for each in tests),
     ]

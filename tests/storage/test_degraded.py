@@ -82,7 +82,7 @@ def warnings(records: list[dict[str, Any]]) -> list[str]:
 
 @pytest.mark.parametrize(
     ("shape", "number", "count"),
-    [("small", 1, 1), ("small", 1, 10), ("small", 1, 1000), ("gpt4k", 2, 10)],
+    [("small", 1, 1), ("small", 1, 10), ("gpt4k", 2, 10), ("small", 1, 1000)],
 )
 def test_exactly_the_bad_sectors_are_missing(
     shape: str, number: int, count: int, golden: Golden, agent: Agent, room: Path
@@ -194,7 +194,7 @@ def test_unreadable_primary_with_a_sound_backup(golden: Golden, agent: Agent, ro
     assert "gdisk" not in error["remedy"]
 
 
-@pytest.mark.parametrize("shape", ["small", "gpt4k"])
+@pytest.mark.parametrize("shape", ["small", pytest.param("gpt4k", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("place", [1, 5, 0], ids=["header", "entries", "first entries"])
 def test_unreadable_backup_table_is_written_anew(
     shape: str, place: int, golden: Golden, agent: Agent, room: Path

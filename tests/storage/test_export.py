@@ -35,7 +35,7 @@ def restored(agent: Agent, source: Path, room: Path) -> Path:
 
 
 @pytest.mark.every_case
-@pytest.mark.parametrize("shape", ["mbr", "gpt", "gpt4k"])
+@pytest.mark.parametrize("shape", ["mbr", "gpt", pytest.param("gpt4k", marks=pytest.mark.slow)])
 def test_three_formats_are_what_a_restore_writes(
     shape: str, golden: Golden, agent: Agent, exporter: Exporter, room: Path
 ) -> None:

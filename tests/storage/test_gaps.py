@@ -43,7 +43,7 @@ def probed(agent: Agent, path: Path) -> list[str]:
     return list(disk["warnings"])
 
 
-@pytest.mark.parametrize("kind", TABLES)
+@pytest.mark.parametrize("kind", [pytest.param("gpt", marks=pytest.mark.slow), "mbr"])
 def test_gap_that_is_not_empty_is_told_and_kept_when_asked(
     kind: str, agent: Agent, room: Path
 ) -> None:

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every test of the folder `guest`, run by one virtual PC inside the imaging environment."""
+"""What runs inside the imaging environment, in one virtual PC for all of it.
+
+Its battery clock is years ahead until the tests of `guest_clock`, which come first, have checked
+in; those of `guest` then have the server's time.
+"""
 
 import ast
 from collections.abc import Iterator
@@ -9,13 +13,15 @@ from typing import Any
 import pytest
 
 from .guest_pc import SECONDS, run_tests
+from .wrong_clock import wrong_clock
 
-GUEST = Path(__file__).parent / "guest"
+FOLDERS = ("guest_clock", "guest")
+HERE = Path(__file__).parent
 
 
 def names(slow: bool) -> Iterator[str]:
     """What the guest has to report; found without importing what only works there."""
-    for file in sorted(GUEST.glob("test_*.py")):
+    for file in sorted(file for each in FOLDERS for file in (HERE / each).glob("test_*.py")):
         for node in ast.parse(file.read_text()).body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
                 marked = "pytest.mark.slow" in map(ast.unparse, node.decorator_list)
@@ -25,12 +31,12 @@ def names(slow: bool) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def reports(space: Path) -> dict[str, dict[str, Any]]:
-    return run_tests(space)
+    return run_tests(space, FOLDERS, **wrong_clock(space, "2040-06-01T12:00:00"))
 
 
 @pytest.fixture(scope="module")
 def all_reports(space: Path) -> dict[str, dict[str, Any]]:
-    return run_tests(space, words=["guest.slow"])
+    return run_tests(space, FOLDERS, **wrong_clock(space, "2001-01-01T00:00:00", "guest.slow"))
 
 
 # One worker boots the guest once for all of them, and, as the largest group, first.

@@ -181,7 +181,7 @@ def test_killed_ten_times_it_completes_and_sends_hardly_anything_twice(
 
 
 def test_two_sites_pull_at_once_each_what_it_may(sites: Sites, room: Path) -> None:
-    saved(sites.berlin, room, DISK // 4)
+    saved(sites.berlin, room, DISK // 16)
     secret, _ = sites.berlin.service.image(cell("for nobody else"))
     folder = room / "cologne"
     (folder / "state").mkdir(parents=True)

@@ -65,12 +65,12 @@ def sums(store: Path) -> str:
 @pytest.mark.parametrize(
     ("kind", "script", "sector"),
     [
-        ("ext4", GPT, 512),
+        pytest.param("ext4", GPT, 512, marks=pytest.mark.slow),
         ("ext4", GPT_BEHIND, 4096),
-        ("ntfs", GPT, 512),
+        pytest.param("ntfs", GPT, 512, marks=pytest.mark.slow),
         ("ntfs", GPT_BEHIND, 512),
-        ("ntfs", GPT, 4096),
-        ("btrfs", GPT, 512),
+        pytest.param("ntfs", GPT, 4096, marks=pytest.mark.slow),
+        pytest.param("btrfs", GPT, 512, marks=pytest.mark.slow),
         ("btrfs", GPT_BEHIND, 512),
     ],
 )
@@ -163,7 +163,7 @@ def test_two_partitions_give_what_one_has_not(agent: Agent, room: Path, tree: Pa
     assert agent(*restore).ok()["changed"] is False
 
 
-@pytest.mark.parametrize("sector", [512, 4096])
+@pytest.mark.parametrize("sector", [512, pytest.param(4096, marks=pytest.mark.slow)])
 def test_primary_partitions_of_an_mbr(sector: int, agent: Agent, room: Path, tree: Path) -> None:
     script = (
         "label: dos\nstart=1MiB, size=300MiB, type=7, bootable\nstart=310MiB, size=40MiB, type=27\n"
@@ -402,7 +402,7 @@ def test_a_missing_program_is_said(
     assert "e2fsprogs" in error["remedy"]
 
 
-@pytest.mark.parametrize("kind", ["ext4", "btrfs"])
+@pytest.mark.parametrize("kind", ["ext4", pytest.param("btrfs", marks=pytest.mark.slow)])
 def test_killed_in_the_middle(kind: str, agent: Agent, room: Path, tree: Path) -> None:
     """Before the first write nothing has changed; after it the disk can't boot; both go on."""
     source = disk_with(room, GPT, 400 * MIB, {1: MAKERS["ext2"], 2: spread(kind)}, tree)

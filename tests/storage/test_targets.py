@@ -48,7 +48,7 @@ def table(path: Path) -> str:
 # --- one partition -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [2, 3, 4, 5, 7])
+@pytest.mark.parametrize("number", [2, 3, 4, 5, pytest.param(7, marks=pytest.mark.slow)])
 def test_one_partition(number: int, golden: Golden, agent: Agent, room: Path, tree: Path) -> None:
     """It comes back; not one byte outside of it is written."""
     source = golden("gpt")

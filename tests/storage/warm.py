@@ -6,8 +6,11 @@ program this file is that process: it is told of a call by a line of JSON, and a
 exit code.
 """
 
+import gc
+import importlib
 import json
 import os
+import pkgutil
 import select
 import subprocess
 import sys
@@ -62,6 +65,17 @@ class WarmAgent:
             self._process = None
 
 
+def load_all() -> None:
+    """Load the agent's modules, of which each verb loads its own only when it is at work."""
+    import slipway
+
+    for module in pkgutil.walk_packages(slipway.__path__, "slipway."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    # Nothing of it is garbage, and a fork that looks for some would copy its pages.
+    gc.freeze()
+
+
 def _wait_for_calls() -> list[str]:
     """Serve calls; in the process that is to be the agent, return its arguments."""
     for line in sys.stdin:
@@ -92,5 +106,6 @@ if __name__ == "__main__":
     sys.path.remove(str(Path(__file__).parent))
     from slipway.cli.main import main
 
+    load_all()
     arguments = _wait_for_calls()
     sys.exit(main(arguments))

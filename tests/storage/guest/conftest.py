@@ -15,6 +15,9 @@ import pytest
 from slipway.cli.main import main
 
 from ..conftest import Agent, Outcome
+from ..warm import load_all
+
+load_all()
 
 
 class ForkedAgent(Agent):

@@ -31,8 +31,8 @@ class Reports:
 
 if __name__ == "__main__":
     words = dict(word.partition("=")[::2] for word in Path("/proc/cmdline").read_text().split())
-    tests = HERE.with_name(words["guest.tests"])
-    arguments = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib", str(tests)]
+    tests = [str(HERE.with_name(each)) for each in words["guest.tests"].split(",")]
+    arguments = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib", *tests]
     if "guest.slow" not in words:
         arguments += ["-m", "not slow"]
     pytest.main(

@@ -5,19 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from ..cases import Case, find
+from ..cases import Case, find, rows
 from ..conftest import Agent
 from ..proof import prove
 
-SLOW = {"exfat", "f2fs", "reiserfs-1k", "luks1", "luks2", "luks-lvm"}
+SLOW = {"exfat", "f2fs", "reiserfs-1k", "lvm-pieces", "luks1", "luks2", "luks-lvm"}
 
 
-def marks(case: Case) -> list[pytest.MarkDecorator]:
-    return [pytest.mark.slow] if case.id in SLOW else []
-
-
-@pytest.mark.parametrize(
-    "case", [pytest.param(case, marks=marks(case), id=case.id) for case in find(guest=True)]
-)
+@pytest.mark.parametrize("case", rows(find(guest=True), SLOW))
 def test_round_trip(case: Case, agent: Agent, room: Path, tree: Path) -> None:
     prove(case, agent, room, tree)
