@@ -59,7 +59,7 @@ def routes(client: httpx.Client) -> list[tuple[str, str]]:
 
 
 @pytest.mark.plays
-@pytest.mark.parametrize("door", ["http", "admin", "runner", "web", "teller", "puller"])
+@pytest.mark.parametrize("door", ["http", "admin", "runner", "web", "teller", "puller", "maker"])
 def test_no_route_crashes(service: Service, door: str) -> None:
     client: httpx.Client = getattr(service, door)
     verbs = ("backup", "restore") if door == "http" else ()
