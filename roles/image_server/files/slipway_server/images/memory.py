@@ -53,6 +53,7 @@ _LACKING = (
 )
 # More are not told apart: then only a look at all chunks says that a version is whole again.
 _MOST_LACKING = 1000
+_KEPT_AT_ONCE = 500
 
 # A version, its manifest file, and what a list shows of it.
 Summary = tuple[str, Fingerprint, dict[str, Any]]
@@ -143,9 +144,12 @@ class Memory:
         self._keep("INSERT OR REPLACE INTO reads VALUES (?, ?, ?, ?, ?, ?)", _read_rows(reads))
         self._keep_keys((read.digest, read.key) for read in reads if read.key is not None)
 
-    def keep_kept(self, kept: Iterable[Kept]) -> None:
+    def keep_kept(self, kept: Sequence[Kept]) -> None:
         """Keep which files are on the disk as they came; each was proven before it got its name."""
-        self._keep("INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?, ?, ?)", _read_rows(kept))
+        # In parts: a minute's chunks are many, and others wait for the file meanwhile.
+        for start in range(0, len(kept), _KEPT_AT_ONCE):
+            rows = _read_rows(kept[start : start + _KEPT_AT_ONCE])
+            self._keep("INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def keep_key(self, digest: str, key: bytes) -> None:
         """Keep what proofs of a chunk are checked with."""
