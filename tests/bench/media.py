@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ..storage.disk_builder import MIB, attached, sh
 from ..storage.media_sets import BUILDER, command
+from ..unit.server.conftest import Service
 from .disks import build_disk
 from .results import Results
 from .room import NoRoom
@@ -45,19 +46,32 @@ class Media:
         (folder / "env").mkdir()
         for name, length in _ENVIRONMENT.items():
             (folder / "env" / name).write_bytes(os.urandom(length))
+        (folder / "service").mkdir()
+        self._service = Service(folder / "service", store_dir=str(self._store))
+        self._check()
 
     def run(self, results: Results, say: Callable[[str], None], turn: int) -> None:
         """Copy and make once each, another first in each turn."""
         ways: list[tuple[str, Callable[[], Cost]]] = [
             ("copy", self._copy),
             ("slipway", self._make),
+            ("served", self._make_served),
             ("proving", self._make_proving),
         ]
-        for tool, work in ways[turn % 3 :] + ways[: turn % 3]:
+        first = turn % len(ways)
+        for tool, work in ways[first:] + ways[:first]:
             self._forget_pages()
             cost = work()
             results.add(CASE, tool, cost)
             say(f"{CASE:16} {tool:11} {cost.seconds:7.2f} s, processor {cost.cpu:7.2f} s")
+
+    def _check(self) -> None:
+        """Let the service read every chunk."""
+        self._service.start()
+        [version] = (self._store / "images/pc").iterdir()
+        path = f"/v1/images/pc/{version.stem}/check"
+        assert self._service.admin.post(path, timeout=None).json()["state"] == "sound"
+        self._service.stop()
 
     def _copy(self) -> Cost:
         place = self._folder / "copy"
@@ -67,20 +81,28 @@ class Media:
         shutil.rmtree(place)
         return replace(cost, bytes=sum(path.stat().st_size for path in self._chunks))
 
-    def _make(self) -> Cost:
-        place = self._folder / "media"
-        argv = command(self._store, self._folder / "env", place, "--image", "pc", "--medium", "dvd")
+    def _make(self, *words: object) -> Cost:
+        place, words = self._folder / "media", ("--image", "pc", "--medium", "dvd", *words)
+        argv = command(self._store, self._folder / "env", place, *words)
         _, cost = measured(argv, os.environ | BUILDER)
         made = sum(path.stat().st_size for path in place.rglob("*.iso"))
         shutil.rmtree(place)
         return replace(cost, bytes=made)
 
-    def _make_proving(self) -> Cost:
+    def _make_served(self) -> Cost:
+        """On an image server, whose service remembers what the store does not."""
+        self._service.start()
+        try:
+            return self._make_proving("--socket", self._service.folder / "maker")
+        finally:
+            self._service.stop()
+
+    def _make_proving(self, *words: object) -> Cost:
         """The same with a store that remembers nothing: every chunk is unpacked and hashed."""
         kept = self._store / "sound"
         kept.rename(self._folder / "sound")
         try:
-            return self._make()
+            return self._make(*words)
         finally:
             (self._folder / "sound").rename(kept)
 

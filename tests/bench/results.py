@@ -10,8 +10,9 @@ from statistics import median
 from .tools import Cost
 
 TOOLS = ("slipway", "before", "clonezilla", "fog3", "fog6", "pipe", "floor", "read")
-# Beside them in the table: what media are compared with, and media of a store without a memory.
-_OTHERS = ("proving", "copy")
+# Beside them in the table: what media are compared with, media of a store whose service remembers
+# what it proved, and of one without a memory.
+_OTHERS = ("served", "proving", "copy")
 CASES = ("first", "unchanged", "changed", "twin", "restore", "restore_changed", "service", "media")
 
 

@@ -31,6 +31,14 @@ def changed(run: PlaybookRun) -> int:
     return sum(int(count) for count in re.findall(r"changed=(\d+)", run.output))
 
 
+def asks_for_nothing_else(server: Server) -> None:
+    """Who makes media has one question to the service; nobody else has it."""
+    ask = "curl -sS --unix-socket /run/slipway/maker.sock http://localhost/v1/chunks/sound"
+    ask += " -H 'Content-Type: application/json' -d '{\"digests\": []}'"
+    assert json.loads(server.succeed(f"runuser -u slipway -- {ask}")) == {"sound": []}
+    server.succeed(f"! runuser -u www-data -- {ask}")
+
+
 def made_by_itself(server: Server) -> None:
     """An order of the control service is taken up by the builder's own unit."""
     order = json.dumps({"id": "e2e", "image": "pc1", "medium": "usb"})
@@ -77,6 +85,7 @@ def test_a_pc_without_a_network_comes_back(
         line = server.succeed(f"sed -n 2p {secret}").strip().encode()
         assert line and line not in content
 
+    asks_for_nothing_else(server)
     made_by_itself(server)
 
     pc1.overwrite_disk()

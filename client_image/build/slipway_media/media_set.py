@@ -23,7 +23,7 @@ from slipway.engine.parallel import cores
 from slipway.engine.store import fetch_chunk
 from slipway.format import MAX_CELL
 
-from slipway_media import iso
+from slipway_media import iso, remembered
 from slipway_media.errors import MediaError
 from slipway_media.layout import Digest, changed, write_head
 from slipway_media.plan import Plan, fill_tree
@@ -34,11 +34,16 @@ _MOST_THREADS = 8
 # Frames for each of them that are proven or being proven before they are written.
 _AHEAD = 4
 _PAUSE = 0.2
+# Fetches a chunk's frame and proves it.
+Prove = Callable[[iso.Chunk], bytes]
 
 
-def make(plan: Plan, folder: Path) -> list[dict[str, Any]]:
-    """Write the discs into a folder; return file, label, bytes and digest of each."""
-    discs = []
+def make(plan: Plan, folder: Path, service: Path | None = None) -> list[dict[str, Any]]:
+    """Write the discs into a folder; return file, label, bytes and digest of each.
+
+    `service`: the socket of the one whose store it is, which may remember what is sound.
+    """
+    discs, prove = [], _prover(plan, service)
     for number in range(1, len(plan.discs) + 1):
         target, label = folder / plan.file(number), plan.about(number).labels[number - 1]
         with (
@@ -48,7 +53,7 @@ def make(plan: Plan, folder: Path) -> list[dict[str, Any]]:
             ) as work,
             target.open("w+b") as file,
         ):
-            digest = _write(plan, number, file, Path(work))
+            digest = _write(plan, number, file, Path(work), prove)
             size = file.tell()
         if plan.limit and size > plan.limit:
             raise MediaError(
@@ -59,7 +64,7 @@ def make(plan: Plan, folder: Path) -> list[dict[str, Any]]:
     return discs
 
 
-def _write(plan: Plan, number: int, file: IO[bytes], work: Path) -> str:
+def _write(plan: Plan, number: int, file: IO[bytes], work: Path, prove: Prove) -> str:
     """Write a disc; return its digest."""
     tree, boots, positions = work / "tree", number == 1, plan.discs[number - 1].positions()
     fill_tree(plan, tree, work, number)
@@ -69,7 +74,7 @@ def _write(plan: Plan, number: int, file: IO[bytes], work: Path) -> str:
     wanted = [(each.digest, size) for each, size in zip(chunks, sizes, strict=True)]
     layout, digest = write_head(iso.command(tree, label, chunks, boots, work), file, wanted)
     with _written_meanwhile(file), _hashed_beside(digest) as hash_too:
-        for frame, size in zip(_proven(plan, chunks), sizes, strict=True):
+        for frame, size in zip(_proven(prove, chunks), sizes, strict=True):
             if len(frame) != size:
                 raise changed()
             filling = bytes(-len(frame) % SECTOR)
@@ -83,11 +88,11 @@ def _write(plan: Plan, number: int, file: IO[bytes], work: Path) -> str:
     return digest.hexdigest()
 
 
-def _proven(plan: Plan, chunks: list[iso.Chunk]) -> Iterator[bytes]:
+def _proven(prove: Prove, chunks: list[iso.Chunk]) -> Iterator[bytes]:
     """The frame of each chunk: where a medium goes, nobody can fetch another one."""
     threads = min(cores(), _MOST_THREADS)
     with ThreadPoolExecutor(threads) as crew:
-        prove, waiting = _prover(plan), deque[Future[bytes]]()
+        waiting = deque[Future[bytes]]()
         try:
             for chunk in chunks:
                 waiting.append(crew.submit(prove, chunk))
@@ -100,27 +105,34 @@ def _proven(plan: Plan, chunks: list[iso.Chunk]) -> Iterator[bytes]:
                 each.cancel()
 
 
-def _prover(plan: Plan) -> Callable[[iso.Chunk], bytes]:
+def _prover(plan: Plan, service: Path | None) -> Prove:
     """What fetches a chunk's frame and proves it, in any thread.
 
-    What the store remembers as sound needs the look alone that its file is as it was then.
+    What the store or its service remembers as sound needs the look alone that its file is as it was
+    then.
     """
     store, sizes = FolderStore(plan.order.store), dict(plan.manifest.chunks())
-    known, room = store.known(), threading.local()
+    stored, room = store.known(), threading.local()
+    served = remembered.ask(service, sizes) if service else {}
 
-    def fetch(digest: str) -> bytes:
-        if known(digest):
-            frame = store.get(digest)
+    def known(chunk: iso.Chunk) -> bool:
+        return stored(chunk.digest) or remembered.is_as_it_was(
+            chunk.source, served.get(chunk.digest)
+        )
+
+    def fetch(chunk: iso.Chunk) -> bytes:
+        if known(chunk):
+            frame = store.get(chunk.digest)
             # Looked at again: nothing has changed it while it was read.
-            if known(digest):
+            if known(chunk):
                 return frame
-        return fetch_chunk(store, digest, sizes[digest], room.buffer)[0]
+        return fetch_chunk(store, chunk.digest, sizes[chunk.digest], room.buffer)[0]
 
     def prove(chunk: iso.Chunk) -> bytes:
         if not hasattr(room, "buffer"):
             room.buffer = memoryview(bytearray(MAX_CELL))
         try:
-            return fetch(chunk.digest)
+            return fetch(chunk)
         except ImageDamaged as error:
             raise MediaError(
                 f"{plan.manifest.name}@{plan.manifest.version} can't be put on media: "

@@ -36,11 +36,15 @@ REFUSALS = (MediaError, SlipwayError, FormatError, OSError)
 
 @dataclass(frozen=True)
 class Place:
-    """Where media are kept, each set by its name; `reserve`: bytes that stay free there."""
+    """Where media are kept, each set by its name; `reserve`: bytes that stay free there.
+
+    `service`: the socket of the control service, which may remember which chunks are sound.
+    """
 
     folder: Path
     reserve: int
     sign_key: Path | None
+    service: Path | None = None
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -91,11 +95,12 @@ def add_places(parser: argparse.ArgumentParser) -> None:
     add("--folder", type=Path, required=True, help="where media are kept, each set by its name")
     add("--reserve", type=int, default=1 << 30, metavar="BYTES", help="what stays free")
     add("--sign-key", type=Path, metavar="FILE", help="a private SSH key that signs SHA256SUMS")
+    add("--socket", type=Path, help="of the control service: what it proved lately is not unpacked")
 
 
 def place_of(args: argparse.Namespace) -> Place:
     """What `add_places` asked for, beside store and environment."""
-    return Place(args.folder, args.reserve, args.sign_key)
+    return Place(args.folder, args.reserve, args.sign_key, args.socket)
 
 
 def _order_of(args: argparse.Namespace) -> Order:
@@ -154,7 +159,7 @@ def _made(plan: Plan, place: Place) -> dict[str, Any]:
     half, before = folder / f".{plan.name}.new", folder / f".{plan.name}{_OLD}"
     half.mkdir(mode=0o750)
     try:
-        discs = media_set.make(plan, half)
+        discs = media_set.make(plan, half, place.service)
         signing.sign(half, discs, place.sign_key)
         total = sum(disc["bytes"] for disc in discs)
         record = plan.facts | {"discs": discs, "bytes": total, "made": _now()}

@@ -245,6 +245,11 @@ def test_the_unit_of_media_that_are_due_is_the_same_job(place: Path) -> None:
     server = yaml.safe_load((ROOT / "roles/image_server/vars/main.yml").read_text())
     watched = f"PathChanged={server['_image_server_state_dir']}/media-orders"
     assert f"\n{watched}\n" in (place / "etc/slipway-media.path").read_text()
+    # It may ask the service for what it remembers, by the group that has that socket.
+    assert f" --socket {server['_image_server_maker_socket']}\n" in unit
+    assert f"\nSupplementaryGroups={getpass.getuser()}\n" in unit
+    assert said["_restore_media_user"] == server["_image_server_user"]
+    assert "RestrictAddressFamilies" not in unit
     # Its program takes the words that stand there.
     [line] = [each for each in unit.splitlines() if each.startswith("ExecStart=")]
     words = line.removeprefix("ExecStart=").split()

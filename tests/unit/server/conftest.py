@@ -173,6 +173,7 @@ class Service:
         self.teller = self._client("teller")
         self.metrics = self._client("metrics")
         self.puller = self._client("puller")
+        self.maker = self._client("maker")
 
     def _client(self, name: str) -> httpx.Client:
         # `verify` would read all authorities of the web; there is no TLS on these sockets.
@@ -317,6 +318,7 @@ class Service:
         self.teller.close()
         self.metrics.close()
         self.puller.close()
+        self.maker.close()
         if self._process is not None:
             self.stop(signal.SIGKILL)
 

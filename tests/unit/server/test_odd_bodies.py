@@ -61,7 +61,10 @@ def routes(client: httpx.Client) -> list[tuple[str, str]]:
 @pytest.mark.plays
 @pytest.mark.parametrize(
     "door",
-    ["http", "admin", "runner", "web", "teller", pytest.param("puller", marks=pytest.mark.slow)],
+    [
+        *("http", "admin", "runner", "web", "teller", "maker"),
+        pytest.param("puller", marks=pytest.mark.slow),
+    ],
 )
 def test_no_route_crashes(service: Service, door: str) -> None:
     client: httpx.Client = getattr(service, door)

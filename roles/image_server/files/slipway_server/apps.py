@@ -45,6 +45,7 @@ from .api.callers import (
     BACKUP,
     CALLERS,
     JOB,
+    MAKER,
     OPERATOR,
     PAGE,
     PEOPLE,
@@ -98,6 +99,7 @@ class App:
 
 # Text in JSON may take three times the bytes that it has in UTF-8.
 _HARDWARE = Bound(4 * MAX_HARDWARE, 1 << 13)
+_QUERY = Bound(128 * MAX_QUERY, 3 * MAX_QUERY)
 _ROOT, _RUNNER, _VIEWER = Rule(ROOT), Rule(RUNNER), Rule(VIEWER)
 
 
@@ -132,7 +134,7 @@ APPS: dict[str, App] = {
             "POST /v1/session/progress": Rule(SESSION, Bound(4 * MAX_PROGRESS, 1 << 12)),
             "POST /v1/session/postpone": Rule(SESSION, Bound(1 << 10, 1 << 4)),
             "POST /v1/session/result": Rule(SESSION),
-            "POST /v1/chunks/query": Rule(BACKUP, Bound(128 * MAX_QUERY, 3 * MAX_QUERY)),
+            "POST /v1/chunks/query": Rule(BACKUP, _QUERY),
             "PUT /v1/chunks/{digest}": Rule(BACKUP, None),
             "GET /v1/chunks/{digest}": Rule(READER),
             "POST /v1/images/{name}": Rule(BACKUP, None),
@@ -265,6 +267,13 @@ APPS: dict[str, App] = {
             "POST /v1/copies/{name}/{version}": Rule(PULLER, None),
             "POST /v1/replications": Rule(PULLER),
         },
+    ),
+    # For the job that makes media: it reads the store, as the service's user, and changes nothing.
+    "maker": App(
+        "Slipway image server, making media",
+        0o660,
+        (chunks.maker,),
+        {"POST /v1/chunks/sound": Rule(MAKER, _QUERY)},
     ),
     # For nginx, on behalf of the addresses that may see the server in numbers.
     "metrics": App(

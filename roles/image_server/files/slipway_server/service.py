@@ -123,6 +123,7 @@ class Service:
             marks,
             self.memory.is_bad,
             self.memory.keep_key,
+            self.memory.keep_kept,
         )
         self.images = Images(self.store, self.memory)
         self.contents = Contents(self.images, self.store)

@@ -151,6 +151,7 @@ RUNNER = Caller("the job runner")
 TELLER = Caller("the process that tells people")
 SITE = Caller("the token of another site", _current_site)
 PULLER = Caller("the process that pulls from other sites")
+MAKER = Caller("the job that makes media")
 WATCHER = Caller("who watches the server, by nginx")
 SESSION = Caller("the token of an open session", _current_session)
 BACKUP = Caller("the token of an open session that backs up", _backup)
@@ -169,6 +170,7 @@ CALLERS = (
     ANYBODY,
     RUNNER,
     TELLER,
+    MAKER,
     WATCHER,
     SITE,
     PULLER,

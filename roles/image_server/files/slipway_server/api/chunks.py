@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Chunks: which are missing, one to keep, one to read."""
+"""Chunks: which are missing, which are known to be sound, one to keep, one to read."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -13,11 +15,12 @@ from ..base.bodies import Body
 from ..base.errors import ServiceError
 from ..service import Service
 from .callers import BackupDep, ReaderDep
-from .common import AUTH, BACKUP, ServiceDep, refusals
+from .common import AUTH, BACKUP, BODY, ServiceDep, refusals
 from .models import images as models
 from .models.common import Digest
 
 machine = APIRouter(prefix="/v1")
+maker = APIRouter(prefix="/v1")
 FRAME = {"application/zstd": {"schema": {"type": "string", "format": "binary"}}}
 
 
@@ -82,3 +85,30 @@ async def send_chunk(service: Service, digest: str) -> Response:
         return FileResponse(service.store.path(digest), media_type="application/zstd")
     target = f"{service.config.accel_redirect}/{service.store.relative(digest)}"
     return Response(media_type="application/zstd", headers={"X-Accel-Redirect": target})
+
+
+@maker.post(
+    "/chunks/sound",
+    response_class=Response,
+    responses={
+        200: {"model": models.SoundChunks, "description": "those that are known"},
+        **refusals(*BODY),
+    },
+)
+async def sound(wanted: models.Chunks, service: ServiceDep) -> Response:
+    """Which of these chunks were proven lately, and as what files?
+
+    By a read of a check, or when they came, if a sync has brought them to the disk since. A file
+    that is no longer like that is another one, of which nothing is known.
+    """
+    text = await service.run(_known, service, wanted.digests)
+    return Response(text, media_type="application/json")
+
+
+def _known(service: Service, digests: Iterable[str]) -> str:
+    """Made to text in a thread: there may be thousands."""
+    found = [
+        {"digest": each.digest, "content_size": each.content_size} | each.fingerprint._asdict()
+        for each in service.checker.known(digests)
+    ]
+    return json.dumps({"sound": found})

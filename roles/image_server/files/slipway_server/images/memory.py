@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the service remembers to save work: sound reads, keys for proofs, summaries of manifests.
 
+A chunk that came and was proven then, and that a sync has brought to the disk, is remembered apart
+from reads: nobody has read its file since, so no check may count it.
+
 Losing this file costs time, never data, so a broken one is simply made anew: a chunk without its
 key is sent once more, or is read through, and has it again.
 """
@@ -14,9 +17,9 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from .store import Fingerprint
+from .store import Fingerprint, Kept
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +39,12 @@ CREATE TABLE IF NOT EXISTS healths (
     PRIMARY KEY (name, version)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS keys (digest BLOB PRIMARY KEY, key BLOB) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS kept (
+    digest BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, ino INTEGER,
+    at REAL, content_size INTEGER
+) STRICT, WITHOUT ROWID;
 """
-
+_LAST = "SELECT size, mtime_ns, ino, at, content_size FROM {} WHERE digest = ?"
 
 _LACKING = (
     "INSERT INTO healths (name, version, lacking, more) VALUES (?, ?, ?, ?)"
@@ -46,6 +53,7 @@ _LACKING = (
 )
 # More are not told apart: then only a look at all chunks says that a version is whole again.
 _MOST_LACKING = 1000
+_KEPT_AT_ONCE = 500
 
 # A version, its manifest file, and what a list shows of it.
 Summary = tuple[str, Fingerprint, dict[str, Any]]
@@ -53,8 +61,7 @@ Summary = tuple[str, Fingerprint, dict[str, Any]]
 Lacking = tuple[str, Sequence[str]]
 
 
-@dataclass(frozen=True)
-class Read:
+class Read(NamedTuple):
     """One read-through of a chunk. ``content_size`` None: it was not sound."""
 
     digest: str
@@ -108,30 +115,41 @@ class Memory:
 
         A read of a time to come was noted by a clock that was wrong: it says nothing.
         """
+        found = self._last("reads", digest, since, now)
+        return found.content_size if found and found.fingerprint == fingerprint else None
+
+    def sound(self, digest: str, since: float, now: float) -> Read | None:
+        """A chunk's file that was read and found sound after ``since``, or came and was kept."""
+        for table in ("reads", "kept"):
+            found = self._last(table, digest, since, now)
+            if found and found.content_size is not None and not self.is_bad(*found[:2]):
+                return found
+        return None
+
+    def _last(self, table: str, digest: str, since: float, now: float) -> Read | None:
         with self._lock:
-            row = self._db.execute(
-                "SELECT size, mtime_ns, ino, at, content_size FROM reads WHERE digest = ?",
-                (bytes.fromhex(digest),),
-            ).fetchone()
-        if row is None or Fingerprint(*row[:3]) != fingerprint or not since <= row[3] <= now:
+            row = self._db.execute(_LAST.format(table), (bytes.fromhex(digest),)).fetchone()
+        if row is None or not since <= row[3] <= now:
             return None
-        size: int | None = row[4]
-        return size
+        return Read(digest, Fingerprint(*row[:3]), *row[3:])
 
     def remember(self, reads: Iterable[Read]) -> None:
         """Keep the outcome of reads."""
         reads = list(reads)
-        rows = [
-            (bytes.fromhex(read.digest), *read.fingerprint, read.at, read.content_size)
-            for read in reads
-        ]
         for read in reads:
             if read.content_size is None:
                 self._bad[read.digest] = read.fingerprint
             else:
                 self._bad.pop(read.digest, None)
-        self._keep("INSERT OR REPLACE INTO reads VALUES (?, ?, ?, ?, ?, ?)", rows)
+        self._keep("INSERT OR REPLACE INTO reads VALUES (?, ?, ?, ?, ?, ?)", _read_rows(reads))
         self._keep_keys((read.digest, read.key) for read in reads if read.key is not None)
+
+    def keep_kept(self, kept: Sequence[Kept]) -> None:
+        """Keep which files are on the disk as they came; each was proven before it got its name."""
+        # In parts: a minute's chunks are many, and others wait for the file meanwhile.
+        for start in range(0, len(kept), _KEPT_AT_ONCE):
+            rows = _read_rows(kept[start : start + _KEPT_AT_ONCE])
+            self._keep("INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def keep_key(self, digest: str, key: bytes) -> None:
         """Keep what proofs of a chunk are checked with."""
@@ -218,8 +236,8 @@ class Memory:
         for digest in digests:
             self._bad.pop(digest, None)
         rows = [(bytes.fromhex(digest),) for digest in digests]
-        self._keep("DELETE FROM reads WHERE digest = ?", rows)
-        self._keep("DELETE FROM keys WHERE digest = ?", rows)
+        for table in ("reads", "keys", "kept"):
+            self._keep(f"DELETE FROM {table} WHERE digest = ?", rows)
 
     def oldest_reads(self, before: float, most: int) -> list[str]:
         """Chunks that were last read before that time, the oldest reads first."""
@@ -255,6 +273,13 @@ class Memory:
         except sqlite3.OperationalError as error:
             count = sum(len(rows) for _, rows in changes)
             log.warning("%d rows are not remembered: %s", count, error)
+
+
+def _read_rows(reads: Iterable[Read | Kept]) -> list[tuple[Any, ...]]:
+    return [
+        (bytes.fromhex(read.digest), *read.fingerprint, read.at, read.content_size)
+        for read in reads
+    ]
 
 
 def _lacking_rows(name: str, lacking: Iterable[Lacking]) -> list[tuple[Any, ...]]:

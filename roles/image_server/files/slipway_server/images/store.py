@@ -6,6 +6,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +33,15 @@ class Fingerprint(NamedTuple):
     ino: int
 
 
+class Kept(NamedTuple):
+    """A chunk that came and was proven: its file, when, and how long its content is."""
+
+    digest: str
+    fingerprint: Fingerprint
+    at: float
+    content_size: int
+
+
 @dataclass(frozen=True)
 class Room:
     """Free and total bytes of the store's file system, for an unprivileged writer."""
@@ -49,10 +60,12 @@ class ChunkStore:
         marks: SyncMarks,
         is_known_bad: Callable[[str, Fingerprint], bool],
         note_key: Callable[[str, bytes], None] = lambda *_: None,
+        note_kept: Callable[[list[Kept]], None] = lambda _: None,
     ) -> None:
         """Open the store and remove what an earlier process left half-done.
 
-        ``note_key`` is told the key of each content that is sent, for proofs.
+        ``note_key`` is told the key of each content that is sent, for proofs; ``note_kept`` of what
+        came once a sync has brought it to the disk.
         """
         self.root = root
         self.tmp = root / "tmp"
@@ -60,6 +73,10 @@ class ChunkStore:
         self._marks = marks
         self._is_known_bad = is_known_bad
         self._note_key = note_key
+        self._note_kept = note_kept
+        # What came since the last sync.
+        self._came: list[Kept] = []
+        self._lock = threading.Lock()
         self.promises = Promises()
         for folder in (root / "chunks", root / "images", self.tmp):
             folder.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -84,10 +101,9 @@ class ChunkStore:
     def fingerprint(self, digest: str) -> Fingerprint | None:
         """What identifies the file's content as unchanged; None when there is no file."""
         try:
-            found = self.path(digest).stat()
+            return _fingerprint(self.path(digest))
         except FileNotFoundError:
             return None
-        return Fingerprint(found.st_size, found.st_mtime_ns, found.st_ino)
 
     def size_if_kept(self, digest: str) -> int | None:
         """The frame's size if a client need not send the chunk, else None.
@@ -101,6 +117,10 @@ class ChunkStore:
         if self._marks.suspect(digest) and not self._clear(digest):
             return None
         return found.size if self.promises.keep(self.path(digest)) else None
+
+    def is_suspect(self, digest: str) -> bool:
+        """Whether its file may have lost its content when the server's kernel died."""
+        return self._marks.suspect(digest)
 
     def is_sound(self, digest: str) -> bool:
         """Whether the chunk is there, as far as is known without reading it. Promises nothing."""
@@ -150,7 +170,7 @@ class ChunkStore:
     def put(self, digest: str, frame: bytes) -> bool:
         """Verify a frame and keep it. False: it was here before."""
         try:
-            _, key = frame_facts(digest, frame)
+            content_size, key = frame_facts(digest, frame)
         except FrameTooLong as error:
             raise ServiceError("too_long", f"Chunk {digest[:12]}: {error}.") from error
         except FormatError as error:
@@ -169,10 +189,13 @@ class ChunkStore:
             temporary = files.write_new(self.tmp, frame, sync=False)
             # It looks as old as the promise, whatever the clock has done since.
             self.promises.keep(temporary)
+            found = _fingerprint(temporary)
             with self._marks.naming(digest):
                 files.replace(temporary, self.path(digest))
         except OSError as error:
             raise files.as_service_error(error, "The chunk") from error
+        with self._lock:
+            self._came.append(Kept(digest, found, time.time(), content_size))
         return True
 
     def room(self) -> Room:
@@ -189,6 +212,9 @@ class ChunkStore:
 
     def sync(self) -> None:
         """Make every chunk that has its name durable."""
+        # Taken before the sync begins: what comes from here on is the next one's.
+        with self._lock:
+            came, self._came = self._came, []
         covered = self._marks.begin()
         try:
             files.sync_file_system(self._handle)
@@ -196,8 +222,15 @@ class ChunkStore:
             self._marks.distrust(covered)
             raise files.as_service_error(error, "What was sent lately") from error
         self._marks.synced(covered)
+        if came:
+            self._note_kept(came)
 
     @property
     def dirty(self) -> bool:
         """Whether a chunk was named since the last sync."""
         return self._marks.dirty
+
+
+def _fingerprint(path: Path) -> Fingerprint:
+    found = path.stat()
+    return Fingerprint(found.st_size, found.st_mtime_ns, found.st_ino)

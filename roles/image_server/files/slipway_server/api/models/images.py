@@ -47,10 +47,31 @@ class LastCheck(BaseModel):
     check: OrderedCheck | None
 
 
-class Query(Strict):
-    """Which of these chunks are missing?"""
+class Chunks(Strict):
+    """Chunks that somebody asks about."""
 
     digests: Annotated[list[Digest], Field(max_length=MAX_QUERY)]
+
+
+class SoundChunk(BaseModel):
+    """A chunk's file when it was proven."""
+
+    digest: str
+    content_size: int
+    size: int
+    mtime_ns: int
+    ino: int
+
+
+class SoundChunks(BaseModel):
+    """Those that were proven lately."""
+
+    sound: list[SoundChunk]
+
+
+class Query(Chunks):
+    """Which of these chunks are missing?"""
+
     proofs: (
         Annotated[
             list[Annotated[str, Field(min_length=32, max_length=32, pattern="^[0-9a-f]{32}$")]],
