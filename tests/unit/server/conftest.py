@@ -309,6 +309,21 @@ class Service:
         digest = digest_of(content)
         return self.store / "chunks" / digest[:2] / digest[2:4] / digest
 
+    def flip(self, content: bytes) -> None:
+        """Change a byte of a chunk as a disk does: its file's facts stay what they were."""
+        path = self.chunk_path(content)
+        before, frame = path.stat(), bytearray(path.read_bytes())
+        frame[30] ^= 1
+        with path.open("r+b") as file:
+            file.write(frame)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    def suspect(self, content: bytes) -> None:
+        """As if the server's kernel had died before the chunk was on the disk; while stopped."""
+        marks = self.store / "unsynced/another-boot"
+        marks.mkdir(exist_ok=True)
+        (marks / digest_of(content)).touch()
+
     def close(self) -> None:
         """End everything."""
         self.http.close()

@@ -227,24 +227,31 @@ def test_a_sound_read_is_remembered_and_a_full_check_is_not_fooled(
     content = cell("remembered")
     name, version = service.image(content)
     assert check(service, name, version)["state"] == "sound"
-    path = service.chunk_path(content)
-    before = path.stat()
-    frame = bytearray(path.read_bytes())
-    frame[30] ^= 1
-    with path.open("r+b") as file:
-        file.write(frame)
-    # As if the disk itself had changed the byte: no trace in the file's attributes.
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    service.flip(content)
     service.restart()
     pc = service.machine("restore", image=name, arrived=False)
     quick = service.session(pc.session, wait=10, until="image_checked")["image_check"]
     assert quick["state"] == "sound"
-    assert quick["bytes_done"] == quick["bytes_total"] == before.st_size
+    size = service.chunk_path(content).stat().st_size
+    assert quick["bytes_done"] == quick["bytes_total"] == size
     # A session can ask for all of it, and a restart meanwhile makes no difference to that.
     pc = service.machine("restore", image=name, arrived=False, full_check=True)
     asked = service.session(pc.session, wait=10, until="image_checked")["image_check"]
     assert asked["state"] == "broken"
     assert check(service, name, version)["state"] == "broken"
+
+
+def test_a_read_before_the_kernel_died_says_nothing(own_service: Callable[..., Service]) -> None:
+    service, content = own_service(), cell("read, and then lost")
+    name, version = service.image(content)
+    assert check(service, name, version)["state"] == "sound"
+    service.flip(content)
+    service.stop()
+    service.suspect(content)
+    service.start()
+    pc = service.machine("restore", image=name, arrived=False)
+    found = service.session(pc.session, wait=10, until="image_checked")["image_check"]
+    assert found["state"] == "broken"
 
 
 def test_a_chunk_with_another_size_than_its_cell(service: Service) -> None:

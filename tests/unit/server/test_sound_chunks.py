@@ -55,15 +55,6 @@ def forget(service: Service, *tables: str) -> None:
             memory.execute(f"DELETE FROM {table}")
 
 
-def flip(path: Path) -> None:
-    """Change a byte as a disk does: its file's facts stay what they were."""
-    before, frame = path.stat(), bytearray(path.read_bytes())
-    frame[30] ^= 1
-    with path.open("r+b") as file:
-        file.write(frame)
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-
-
 def test_what_a_check_read_is_known_as_the_file_that_it_read(
     own_service: Callable[..., Service],
 ) -> None:
@@ -115,7 +106,7 @@ def test_a_bad_chunk_is_not_known(own_service: Callable[..., Service], came: boo
     check(service, name, version)
     if not came:
         forget(service, "kept")
-    flip(service.chunk_path(content))
+    service.flip(content)
     # Nobody has looked since; then somebody does.
     assert known(service, content, sound).keys() == {digest_of(content), digest_of(sound)}
     check(service, name, version, "broken")
@@ -159,9 +150,7 @@ def test_a_suspect_is_not_known(own_service: Callable[..., Service]) -> None:
     name, version = service.image(content, sound)
     check(service, name, version)
     service.stop()
-    marks = service.store / "unsynced/another-boot"
-    marks.mkdir()
-    (marks / digest_of(content)).touch()
+    service.suspect(content)
     service.start()
     assert known(service, content, sound).keys() == {digest_of(sound)}
 

@@ -174,7 +174,9 @@ class Checker:
                 plan.missing.append(digest)
                 continue
             plan.total += found.size
-            known = None if check.full else self._memory.recall(digest, found, since, now)
+            # What may have been lost since was read before in vain.
+            anew = check.full or self._store.is_suspect(digest)
+            known = None if anew else self._memory.recall(digest, found, since, now)
             if known == content_size:
                 plan.remembered += found.size
             else:
