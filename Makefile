@@ -87,9 +87,8 @@ define tier
 endef
 .PHONY: test lint test-unit test-plays test-web test-storage test-e2e test-slow fuzz
 test: setup ## everything but the slow tests: lint, unit, web, storage, plays, e2e
-	$(MAKE) --no-print-directory -k -j2 --output-sync=target lint test-unit COVER=
-	# Whole trips mostly wait for PCs that boot: the storage tier has the cores meanwhile.
-	$(MAKE) --no-print-directory -k -j2 --output-sync=target test-e2e test-storage test-plays test-web
+	# Whole trips take the longest and mostly wait for PCs that boot: the others have the cores meanwhile.
+	$(MAKE) --no-print-directory -k -j2 --output-sync=target test-e2e lint test-unit test-storage test-plays test-web COVER=
 
 lint: setup ## ruff, mypy, yamllint, ansible-lint
 	ruff format --check .

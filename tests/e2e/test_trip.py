@@ -55,7 +55,8 @@ def originals(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> dict[str, P
     return {pc.name: copy(pc.disk_path, folder) for pc in lab.pcs}
 
 
-@pytest.mark.parametrize("options", ["", pytest.param("--check --diff", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("options", ["", "--check --diff"])
 def test_configuring_twice_changes_nothing(lab: Lab, options: str) -> None:
     run = run_playbook("site", options=options, quiet=True)
     assert run.returncode == 0, run.output
