@@ -105,7 +105,7 @@ test-unit: setup ## fast tests, no root needed; says how much of the code they r
 	@if [ -n "$(COVER)" ]; then
 	  trap 'echo "make $@ ran $$($(PY) -m coverage report --format=total) % of the code"' EXIT
 	fi
-	$(call tier,-n $(WORKERS) -m 'not plays and not slow' tests/unit $(COUNTED))
+	$(call tier,-n $(WORKERS) --dist loadscope -m 'not plays and not slow' tests/unit $(COUNTED))
 
 test-plays: setup $(SSHD) ## whole playbooks without a lab, the service killed and under load; no root needed
 	$(call tier,-n auto --dist loadgroup -m 'plays and not slow' tests/unit,nice)

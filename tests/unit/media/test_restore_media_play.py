@@ -21,7 +21,7 @@ from ...fixtures import warm_python
 from ..agent.conftest import make_image
 from ..server.conftest import Service
 
-pytestmark = pytest.mark.plays
+pytestmark = [pytest.mark.plays, pytest.mark.xdist_group("restore media")]
 
 ROOT = Path(__file__).resolve().parents[3]
 DISK = random.Random(5).randbytes(4 << 20)

@@ -22,6 +22,8 @@ from ..server.nginx_site import render as render_site
 from .namespace import Namespace, server_and_pcs
 from .rendering import FACTS, ROOT, run
 
+pytestmark = pytest.mark.xdist_group("image server's names")
+
 ROLE = ROOT / "roles/image_server"
 ROOM = {"interface": "lab1"}
 RELAYED = {"network": "10.79.0.0/24", "router": "10.79.0.1"}
