@@ -84,14 +84,15 @@ def main() -> None:
                 f"the {name} takes {1e3 * took[0]:.0f} ms of processor time a second, "
                 f"{1e3 * took[1]:.0f} ms with {BROWSERS} browsers and the list read once a second"
             )
-        alone, beside = _beside(page, cookie)
-        for name, took in (("alone", alone), ("beside the page", beside)):
+        sent = _beside(page, cookie)
+        for name, took in sent.items():
             _say(
-                f"PUT of a chunk, {name:16} p50 {1e3 * _share(took, 0.5):6.1f} ms  p99 "
+                f"PUT of a chunk, {name:32} p50 {1e3 * _share(took, 0.5):6.1f} ms  p99 "
                 f"{1e3 * _share(took, 0.99):6.1f} ms"
             )
     line = {path: round(_share(took, 0.95), 4) for path, took in found.items()}
-    print(json.dumps(line | {"put": round(_share(beside, 0.99) / _share(alone, 0.99), 3)}))
+    alone, *others = (_share(took, 0.99) for took in sent.values())
+    print(json.dumps(line | {"put": [round(each / alone, 3) for each in others]}))
 
 
 def _say(text: str) -> None:
@@ -242,20 +243,21 @@ def _seconds(what: Callable[[], None], times: int = ASKED) -> list[float]:
     return found
 
 
-def _beside(page: Page, cookie: str) -> tuple[list[float], list[float]]:
-    """Chunks sent alone, and beside the browsers and who reads the list once a second, in turn."""
-    alone: list[float] = []
-    beside: list[float] = []
+def _beside(page: Page, cookie: str) -> dict[str, list[float]]:
+    """Chunks sent alone, beside browsers, and beside who reads the list, too, in turn."""
+    alone, live, read = "alone", f"{BROWSERS} browsers", "and the list read once a second"
+    found: dict[str, list[float]] = {alone: [], live: [], read: []}
     for _ in range(ROUNDS):
-        alone += _sent(page.service)
-        done = threading.Event()
+        found[alone] += _sent(page.service)
         with _browsers(page, cookie):
+            found[live] += _sent(page.service)
+            done = threading.Event()
             reader = threading.Thread(target=_look_on, args=(page, cookie, done))
             reader.start()
-            beside += _sent(page.service)
+            found[read] += _sent(page.service)
             done.set()
             reader.join()
-    return alone, beside
+    return found
 
 
 def _processor(page: Page, cookie: str) -> tuple[list[float], list[float]]:
