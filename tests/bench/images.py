@@ -27,12 +27,12 @@ from slipway.format import (
     make_frame,
     serialize,
 )
+from slipway.net.unix_socket import UnixConnection
 
 from ..unit.server.conftest import Machine, Service
-from .unix_line import UnixLine
 
 CELL = 2 << 20
-CELLS, REAL, THREADS, SECONDS = 250_000, 64, 8, 5.0
+CELLS, REAL, THREADS, SECONDS, PATIENCE = 250_000, 64, 8, 5.0, 60.0
 VERSION = "20260101T000000Z"
 
 
@@ -87,7 +87,7 @@ def _speed(service: Service, pcs: Sequence[Machine], images: Sequence[Sequence[s
     end = time.monotonic() + SECONDS
 
     def fetch(thread: int) -> int:
-        line, done = UnixLine(service.folder / "http"), 0
+        line, done = UnixConnection(service.folder / "http", PATIENCE), 0
         while time.monotonic() < end:
             # One session after the other: the worst order for whatever remembers the last few.
             which = (thread + done) % len(pcs)

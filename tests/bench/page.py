@@ -29,6 +29,7 @@ from slipway.format.codec import serialize
 from slipway.format.extents import Extents
 from slipway.format.frames import digest_of, make_frame
 from slipway.format.manifest import Disk, Identity, Machine, Manifest, Segment, Table
+from slipway.net.unix_socket import UnixConnection
 from slipway_server.jobs.job import Job
 from slipway_server.sessions.session import Session
 
@@ -37,7 +38,6 @@ from ..unit.server.conftest import CELL, Service
 from ..unit.server.heavy import memory_peak
 from ..unit.server.test_who_may import as_user
 from ..unit.web.conftest import Page
-from .unix_line import UnixLine
 
 MACHINES, VERSIONS, BROWSERS, ROUNDS, ASKED = 2000, 7, 20, 15, 40
 PATHS = (
@@ -46,7 +46,7 @@ PATHS = (
     "/machines?q=hall-pc1999",
     "/",
 )
-LONG = 20.0
+LONG, PATIENCE = 20.0, 60.0
 SENDERS, SENT = 2, 100
 CONTENT = b"saved".ljust(CELL, b"\x5a")
 
@@ -198,7 +198,7 @@ def _headers(cookie: str) -> dict[str, str]:
 
 
 def _ask(page: Page, cookie: str, path: str) -> None:
-    with closing(UnixLine(page.folder / "page")) as line:
+    with closing(UnixConnection(page.folder / "page", PATIENCE)) as line:
         line.request("GET", path, headers=_headers(cookie))
         answer = line.getresponse()
         answer.read()
@@ -208,7 +208,7 @@ def _ask(page: Page, cookie: str, path: str) -> None:
 @contextmanager
 def _live(page: Page, cookie: str) -> Iterator[None]:
     """A browser's stream, open and read from."""
-    with closing(UnixLine(page.folder / "page")) as line:
+    with closing(UnixConnection(page.folder / "page", PATIENCE)) as line:
         line.request("GET", "/live?part=running", headers=_headers(cookie))
         answer, stream = line.getresponse(), line.sock
         reader = threading.Thread(target=_read_on, args=(answer,))
@@ -298,7 +298,7 @@ def _sent(service: Service) -> list[float]:
 
     def send() -> None:
         pc = service.machine()
-        with closing(UnixLine(service.folder / "http")) as line:
+        with closing(UnixConnection(service.folder / "http", PATIENCE)) as line:
             for _ in range(SENT):
                 content = os.urandom(CELL)
                 digest, frame = digest_of(content), make_frame(content)

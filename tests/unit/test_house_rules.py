@@ -17,6 +17,7 @@ EXPORT = ROOT / "roles/image_server/files/slipway_export"
 WEB = ROOT / "roles/web_page/files/slipway_web"
 TELLER = ROOT / "roles/policy/files/slipway_teller"
 PULLER = TELLER.with_name("slipway_puller")
+BUILDER = ROOT / "client_image/build/slipway_media"
 PLUGINS = ROOT / "plugins"
 TESTS = ROOT / "tests"
 ROLES = sorted(path for path in (ROOT / "roles").iterdir() if path.name != "_common")
@@ -138,6 +139,13 @@ def test_what_pulls_knows_the_agents_engine_and_its_socket() -> None:
     assert offenders(PULLER, PULLER.parent, (*forbidden, "subprocess", "pydantic")) == []
     for folder in (AGENT, SERVER, EXPORT, WEB, TELLER):
         assert offenders(folder, folder.parent, ("slipway_puller",)) == []
+
+
+def test_the_builder_of_media_knows_the_service_by_its_socket() -> None:
+    forbidden = ("slipway_server", "slipway_export", "slipway_puller", "slipway.cli", "ansible")
+    assert offenders(BUILDER, BUILDER.parent, forbidden) == []
+    for folder in (AGENT, SERVER, EXPORT, WEB, TELLER, PULLER):
+        assert offenders(folder, folder.parent, ("slipway_media",)) == []
 
 
 def test_ansible_never_imports_the_agent_or_the_server() -> None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from slipway.net.unix_socket import UnixConnection
 
 # As many as the service takes in one question, and more bytes than its answer needs.
 AT_ONCE = 4096
@@ -29,25 +30,12 @@ class File(NamedTuple):
     ino: int
 
 
-class _Connection(http.client.HTTPConnection):
-    """HTTP over a unix socket."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=_SECONDS)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
-
-
 def ask(service: Path, sizes: Mapping[str, int]) -> dict[str, File]:
     """The files of these chunks that the service behind a socket knows to be sound.
 
     `sizes`: of their contents, by digest. Empty where it is not to be believed; never an error.
     """
-    digests, connection = list(sizes), _Connection(service)
+    digests, connection = list(sizes), UnixConnection(service, _SECONDS)
     try:
         parts = (digests[start : start + AT_ONCE] for start in range(0, len(digests), AT_ONCE))
         found = (pair for part in parts for pair in _answer(connection, part))
@@ -70,7 +58,7 @@ def is_as_it_was(path: Path, file: File | None) -> bool:
 
 
 def _answer(
-    connection: _Connection, asked: Sequence[str]
+    connection: UnixConnection, asked: Sequence[str]
 ) -> Iterator[tuple[str, tuple[int, File]]]:
     """Each chunk that is known, the size of its content, and its file. ValueError: nonsense."""
     body, headers = json.dumps({"digests": asked}), {"Content-Type": "application/json"}

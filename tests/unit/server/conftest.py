@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import itertools
 import json
@@ -27,7 +28,9 @@ from slipway.format.extents import Extents
 from slipway.format.frames import digest_of, make_frame
 from slipway.format.manifest import Disk, Identity, Manifest, Segment, Table
 from slipway_server.__main__ import main
+from slipway_server.base.config import Config
 from slipway_server.server import SOCKETS
+from slipway_server.service import Service as Parts
 
 ROOT = Path(__file__).resolve().parents[3]
 CELL = 1 << 20
@@ -141,6 +144,20 @@ def ticket_in(script: str) -> str:
 def cell(text: str) -> bytes:
     """A cell whose content nobody else uses."""
     return text.encode().ljust(CELL, b"\x5a")
+
+
+def in_parts(folder: Path, work: Callable[[Parts], Any]) -> None:
+    """Do something with the service in this process."""
+
+    async def start_and_stop() -> None:
+        parts = Parts(Config("10.77.0.1", folder / "store", folder / "state"))
+        await parts.start()
+        try:
+            await work(parts)
+        finally:
+            await parts.stop()
+
+    asyncio.run(start_and_stop())
 
 
 class Service:

@@ -6,14 +6,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 from slipway.format.codec import parse, serialize
-from slipway_server.base.config import Config
 from slipway_server.base.records import Records
 from slipway_server.base.state_file import StateFile
 from slipway_server.images.memory import Memory, Read
@@ -24,7 +21,7 @@ from slipway_server.jobs.next_boots import NextBoot, NextBoots
 from slipway_server.service import Service as Parts
 from slipway_server.sessions.session import CheckIn, Proof
 
-from .conftest import HOST_KEY, Service, cell, manifest_of
+from .conftest import HOST_KEY, Service, cell, in_parts, manifest_of
 from .test_jobs import LIMITS, job
 
 YEARS = 3 * 365 * 86400.0
@@ -138,18 +135,6 @@ def test_who_comes_later_is_served_later_even_if_the_clock_was_set_back(tmp_path
         asyncio.run(work())
     finally:
         state.close()
-
-
-def in_parts(folder: Path, work: Callable[[Parts], Any]) -> None:
-    async def main() -> None:
-        parts = Parts(Config("10.77.0.1", folder / "store", folder / "state"))
-        await parts.start()
-        try:
-            await work(parts)
-        finally:
-            await parts.stop()
-
-    asyncio.run(main())
 
 
 async def ended_session(parts: Parts) -> str:

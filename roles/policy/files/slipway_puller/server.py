@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,6 +14,7 @@ from slipway.engine.errors import SlipwayError, StoreFull, StoreRefused, StoreUn
 from slipway.engine.progress import Meter
 from slipway.engine.store import ChunksLacking, Problem
 from slipway.format import FormatError, Manifest, parse, serialize
+from slipway.net.unix_socket import UnixConnection
 
 # Publishing syncs the store's file system first.
 _SECONDS = 600.0
@@ -22,19 +22,6 @@ _QUERY = 4096
 # A service that is started anew is waited for.
 _PATIENCE = 60.0
 _PAUSE = 0.5
-
-
-class _Connection(http.client.HTTPConnection):
-    """HTTP over a unix socket."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=_SECONDS)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
 
 
 class OwnServer:
@@ -124,7 +111,7 @@ class OwnServer:
             time.sleep(_PAUSE)
 
     def _once(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
-        connection = _Connection(self._path)
+        connection = UnixConnection(self._path, _SECONDS)
         try:
             connection.request(method, path, body, {"Content-Type": "application/json"})
             answer = connection.getresponse()
