@@ -78,12 +78,14 @@ def bootstrap(build: Build) -> None:
 
 
 def _mmdebstrap(build: Build, root: Path, packages: list[str], *more: str) -> None:
-    """Make a root of Debian packages and their dependencies."""
+    """Make a root of Debian packages and their dependencies.
+
+    Nothing is left out here: told to, mmdebstrap reads each package with a Python of its own.
+    """
     argv: list[str | Path] = ["mmdebstrap", "--mode=root", "--variant=essential"]
     argv += ["--format=directory", f"--include={','.join(packages)}"]
     argv += [f"--aptopt={line}" for line in ('APT::Install-Recommends "false"', *_apt_options())]
     argv += ["--dpkgopt=force-unsafe-io"]
-    argv += [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale")]
     argv += [*more, build.options.release, root, "-"]
     run(argv, build.log, stdin=_apt_sources(build.options))
 
