@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from slipway_image import cpio
-from slipway_lab.qemu import choose_accelerator
+from slipway_lab.qemu import TCG_CPU, choose_accelerator
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGE = ROOT / "client_image/image"
@@ -67,7 +67,7 @@ def run_tests(
 def accelerated() -> list[str]:
     """QEMU with what makes it fast on this machine."""
     if choose_accelerator(SimpleNamespace(accel="auto")) == "tcg":
-        return ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"]
+        return ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", TCG_CPU, "-smp", "2"]
     return ["qemu-system-x86_64", "-accel", "kvm", "-cpu", "host", "-smp", "2"]
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from slipway_lab.qemu import choose_accelerator
+from slipway_lab.qemu import TCG_CPU, choose_accelerator
 
 OVMF = Path("/usr/share/OVMF")
 _COLOURS = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
@@ -47,7 +47,7 @@ class MediaPc:
         accel = choose_accelerator(SimpleNamespace(accel="auto"))
         cpu = ["-accel", "kvm", "-cpu", "host"]
         if accel == "tcg":
-            cpu = ["-accel", "tcg,thread=multi", "-cpu", "max"]
+            cpu = ["-accel", "tcg,thread=multi", "-cpu", TCG_CPU]
         line = f"socket,id=line,path={self._run}/line,server=on,wait=off"
         control = f"unix:{self._run}/qmp,server=on,wait=off"
         system = "type=1,manufacturer=Slipway,product=Test,serial=PC-1"

@@ -40,15 +40,23 @@ MANUALS_HOOK = 'cd "$1/usr/share" && rm -rf doc/* info/* locale/* man/*'
 # A PC in software emulation takes a second for a few megabytes, at each backup and each restore:
 # it has none of what only its installation needed, and few of the modules that it never loads.
 PC_EXCESS = (
+    "usr/bin/perl*",
+    "usr/bin/pzstd",
+    "usr/lib/apt",
     "usr/lib/udev/hwdb.*",
     "usr/lib/x86_64-linux-gnu/gconv",
-    "usr/lib/x86_64-linux-gnu/perl",
-    "usr/share/perl",
-    "var/cache/apt/*",
+    "usr/lib/x86_64-linux-gnu/libapt-*",
+    "usr/lib/x86_64-linux-gnu/libperl.*",
+    "usr/lib/x86_64-linux-gnu/perl*",
+    "usr/share/perl*",
+    "usr/share/zoneinfo",
+    "var/cache/*/*",
+    "var/lib/dpkg/info",
     *(
         f"usr/lib/modules/*/kernel/{name}"
         for name in (
-            *("drivers/comedi", "drivers/infiniband", "drivers/md", "drivers/target"),
+            *(f"drivers/{kind}" for kind in ("comedi", "hid", "hv", "infiniband", "md", "media")),
+            *(f"drivers/{kind}" for kind in ("nvdimm", "target", "vfio", "vhost", "xen")),
             *("fs/btrfs", "fs/ceph", "fs/nfs", "fs/nfsd", "fs/smb", "fs/xfs"),
             *("net/[a-bd-z]*", "net/ceph"),
         )

@@ -25,6 +25,8 @@ from slipway_lab.tools import alive, environment, give, run
 
 QEMU = "qemu-system-x86_64"
 OVMF = Path("/usr/share/OVMF")
+# Emulated, AVX takes longer than what programs do where there is none.
+TCG_CPU = "max,avx=off,avx2=off"
 PROBE_SECONDS = 3.0
 KEY_SECONDS = 0.3
 TAP_SECONDS = 5.0
@@ -79,7 +81,7 @@ def command(config: Config, machine: Machine, accel: str, taps: list[int]) -> li
     if accel == "kvm":
         words += ["-accel", "kvm", "-cpu", "host"]
     else:
-        words += ["-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max"]
+        words += ["-accel", "tcg,thread=multi,tb-size=256", "-cpu", TCG_CPU]
     words += ["-m", str(machine.ram_mib), "-smp", str(machine.cpus)]
     words += ["-smbios", f"type=1,manufacturer=Slipway,product=Lab PC,serial={machine.disk.serial}"]
     if machine.is_uefi:
