@@ -57,8 +57,10 @@ def open_house(chromium: Browser, folder: Path) -> Iterator[House]:
         if POSSIBLE:
             ends.callback(Beside(service).close)
         school = make_school(service)
-        page = Page(folder / "page", service).start()
-        ends.callback(page.close)
+        page = Page(folder / "page", service)
+        # Its memory is looked at.
+        page.before = ()
+        ends.callback(page.start().close)
         (folder / "front").mkdir()
         front = Front(page, folder / "front")
         ends.callback(front.close)
