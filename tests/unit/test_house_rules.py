@@ -3,7 +3,6 @@
 
 import ast
 import re
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -26,17 +25,19 @@ ROLES = sorted(path for path in (ROOT / "roles").iterdir() if path.name != "_com
 IO_MODULES = {"http", "io", "os", "pathlib", "shutil", "socket", "ssl", "subprocess", "tempfile"}
 
 
-def imports(file: Path, package_root: Path) -> Iterator[str]:
-    """Yield the absolute name of every module that a file imports."""
+@cache
+def imports(file: Path, package_root: Path) -> tuple[str, ...]:
+    """The absolute name of every module that a file imports."""
     package = file.relative_to(package_root).with_suffix("").parts[:-1]
+    found: list[str] = []
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else ()
             module = ".".join([*base, *([node.module] if node.module else [])])
-            yield module
-            yield from (f"{module}.{alias.name}" for alias in node.names)
+            found += [module, *(f"{module}.{alias.name}" for alias in node.names)]
+    return tuple(found)
 
 
 def offenders(folder: Path, package_root: Path, forbidden: tuple[str, ...]) -> list[str]:

@@ -7,17 +7,12 @@ import asyncio
 import base64
 import itertools
 import json
-import multiprocessing
 import os
 import re
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import forkserver
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +27,8 @@ from slipway_server.base.config import Config
 from slipway_server.server import SOCKETS
 from slipway_server.service import Service as Parts
 
+from ...fixtures.forks import Fork
+
 ROOT = Path(__file__).resolve().parents[3]
 CELL = 1 << 20
 HOST_KEY = (
@@ -44,22 +41,6 @@ _TICKET = re.compile(r"slipway\.ticket=(\S+)")
 # What each socket documents: the same for every service, and each takes a while to say it.
 _DOCUMENTED: dict[str, list[tuple[str, re.Pattern[str], set[str]]]] = {}
 _numbers = itertools.count(1)
-# A process that has imported the service already: it starts in a tenth of the time.
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["slipway_server.__main__"])
-
-
-def _warm_up() -> None:
-    """Start that process, where it is not: Python 3.11 does not tell it where modules are."""
-    with pytest.MonkeyPatch.context() as here:
-        here.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-        forkserver.ensure_running()
-
-
-def _begin(program: Callable[[list[str]], int], arguments: list[str]) -> None:
-    """What runs in the fork."""
-    os.environ.pop("PYTHONPATH")
-    program(arguments)
 
 
 @dataclass
@@ -167,7 +148,7 @@ class Service:
         self.folder = folder
         self.store = folder / "store"
         self.state = folder / "state"
-        self._process: ForkServerProcess | None = None
+        self._process: Fork | None = None
         # What runs in the process; a test may have it meet another world first.
         self.main: Callable[[list[str]], int] = main
         values = {
@@ -207,16 +188,14 @@ class Service:
         arguments = ["--config", str(self.folder / "server.json")]
         for name in SOCKETS:
             arguments += [f"--{name}-socket", str(self.folder / name)]
-        _warm_up()
-        self._process = _FORKS.Process(target=_begin, args=(self.main, arguments))
-        self._process.start()
+        self._process = Fork(self.main, arguments)
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             try:
                 assert self.admin.get("/v1/status").status_code == 200
                 return self
             except httpx.TransportError:
-                assert self._process.is_alive(), "the service did not start"
+                assert self._process.poll() is None, "the service did not start"
                 time.sleep(0.05)
         raise AssertionError("the service does not answer")
 
@@ -224,28 +203,20 @@ class Service:
     def pid(self) -> int:
         """The process that answers."""
         assert self._process is not None
-        assert self._process.pid is not None
         return self._process.pid
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """End the process with a signal; return its exit code."""
         assert self._process is not None
-        self._signal(number)
-        self._signal(signal.SIGCONT)
+        self._process.send_signal(number)
+        self._process.send_signal(signal.SIGCONT)
         # How long that takes says nothing but how busy the machine is.
-        self._process.join(60)
-        assert self._process.exitcode is not None, "the service does not stop"
-        return self._process.exitcode
-
-    def _signal(self, number: int) -> None:
-        if self._process is not None and self._process.pid and self._process.is_alive():
-            # It may have ended since, and whoever started it may have seen it go.
-            with suppress(ProcessLookupError):
-                os.kill(self._process.pid, number)
+        return self._process.wait(60)
 
     def pause(self) -> None:
         """Let the process hang: it accepts nothing and answers nobody. `stop` ends it, too."""
-        self._signal(signal.SIGSTOP)
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
 
     def restart(self, number: int = signal.SIGTERM) -> None:
         """End it and start it anew on the same folders."""

@@ -6,6 +6,7 @@ What a backup was told that the store has, it must be able to publish, whatever 
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import random
@@ -23,14 +24,23 @@ from .conftest import ADDRESS, HOST_KEY, Service, cell, manifest_of
 from .worlds import DAY, World
 
 WRITERS, READERS = 8, 2
-# Few contents that many versions share, so that each is named, forgotten and sent again.
-CONTENTS = [cell(f"soak {number}") for number in range(200)]
-FRAMES = {digest_of(content): make_frame(content) for content in CONTENTS}
 # A run shows nothing unless each of these happened.
 HAPPENS = ("published", "restored", "pruned", "collections", "removed")
 _RETRY_SECONDS = 0.2
 _PATIENCE = 600
 _numbers = itertools.count(1)
+
+
+@functools.cache
+def contents() -> list[bytes]:
+    """Few that many versions share, so that each is named, forgotten and sent again."""
+    return [cell(f"soak {number}") for number in range(200)]
+
+
+@functools.cache
+def frames() -> dict[str, bytes]:
+    """Of each content, by its digest."""
+    return {digest_of(content): make_frame(content) for content in contents()}
 
 
 class Refused(Exception):
@@ -134,14 +144,14 @@ class Soak:
         if opened is None:
             return
         session, ask = opened
-        contents = chance.sample(CONTENTS, chance.randint(2, 8))
-        digests = [digest_of(content) for content in contents]
+        chosen = chance.sample(contents(), chance.randint(2, 8))
+        digests = [digest_of(content) for content in chosen]
         asked = ask("POST", "/v1/chunks/query", json={"digests": digests})
         if asked.status_code == 200:
             for digest in asked.json()["missing"]:
-                ask("PUT", f"/v1/chunks/{digest}", content=FRAMES[digest])
+                ask("PUT", f"/v1/chunks/{digest}", content=frames()[digest])
             self.stop.wait(chance.random() * 2)
-            done = ask("POST", f"/v1/images/{name}", content=manifest_of(name, *contents))
+            done = ask("POST", f"/v1/images/{name}", content=manifest_of(name, *chosen))
             if done.status_code in (200, 201):
                 self.counts["published"] += 1
             elif done.json()["error"] == "missing_chunks":
@@ -160,7 +170,7 @@ class Soak:
         session, ask = opened
         seen = self._ask("admin", "GET", f"/v1/sessions/{session}").json()
         manifest = ask("GET", f"/v1/images/{seen['image']}/{seen['version']}")
-        for digest in FRAMES:
+        for digest in frames():
             if manifest.status_code == 200 and digest in manifest.text:
                 chunk = ask("GET", f"/v1/chunks/{digest}")
                 if chunk.status_code != 200:
@@ -185,7 +195,8 @@ class Soak:
 
 
 def prepare(service: Service) -> None:
-    """Keep little, and let go of it at once."""
+    """Keep little, and let go of it at once; the frames are there before the threads."""
+    frames()
     folder = service.folder / "policy"
     folder.mkdir()
     (folder / "images.json").write_text(json.dumps({"keep": {"last": 1}, "trash_days": 0}))

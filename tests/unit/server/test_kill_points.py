@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -64,15 +65,31 @@ def dies_at(point: int, work: Callable[[], object]) -> bool:
     return code == 9
 
 
-def points(folder: Path, make: Callable[[Path], Callable[[], object]]) -> Iterator[Path]:
-    """Fresh stores, each with the work cut off one system call later, until it was not."""
+Work = Callable[[ChunkStore, Images], object]
+
+
+def nothing(_: ChunkStore, __: Images) -> None:
+    """An empty store."""
+
+
+def points(folder: Path, work: Work, before: Work = nothing) -> Iterator[Path]:
+    """Stores that are alike, each with the work cut off one system call later, until it was not."""
+    whole = folder / "before"
+    before(*open_images(whole))
     for point in range(200):
         place = folder / str(point)
-        if not dies_at(point, make(place)):
+        shutil.copytree(whole, place)
+        store, images = open_images(place)
+        if not dies_at(point, lambda store=store, images=images: work(store, images)):  # type: ignore[misc]
             assert point > 5
             return
         yield place
     raise AssertionError("the work never ends")
+
+
+def put_all(store: ChunkStore) -> None:
+    for content in CONTENTS:
+        store.put(digest_of(content), make_frame(content))
 
 
 def publish(images: Images, name: str, version: str) -> None:
@@ -97,12 +114,8 @@ def assert_whole(store: ChunkStore, images: Images) -> None:
 def test_put_dies_anywhere(tmp_path: Path) -> None:
     digest, frame = digest_of(CONTENTS[0]), make_frame(CONTENTS[0])
 
-    def prepare(place: Path) -> Callable[[], object]:
-        store, _ = open_images(place)
-        return lambda: store.put(digest, frame)
-
     outcomes = set()
-    for place in points(tmp_path, prepare):
+    for place in points(tmp_path, lambda store, _: store.put(digest, frame)):
         store, images = open_images(place)
         assert_whole(store, images)
         outcomes.add(store.put(digest, frame))
@@ -112,15 +125,12 @@ def test_put_dies_anywhere(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["known", "new"])
 def test_publish_dies_anywhere(tmp_path: Path, name: str) -> None:
-    def prepare(place: Path) -> Callable[[], object]:
-        store, images = open_images(place)
-        for content in CONTENTS:
-            store.put(digest_of(content), make_frame(content))
+    def before(store: ChunkStore, images: Images) -> None:
+        put_all(store)
         publish(images, "known", OLD)
-        return lambda: publish(images, name, NEW)
 
     there = set()
-    for place in points(tmp_path, prepare):
+    for place in points(tmp_path, lambda _, images: publish(images, name, NEW), before):
         store, images = open_images(place)
         assert_whole(store, images)
         assert OLD in images.versions("known")
@@ -141,16 +151,13 @@ def move_all(images: Images, to: str) -> None:
 
 
 def test_rename_and_copy_die_anywhere(tmp_path: Path) -> None:
-    def prepare(place: Path) -> Callable[[], object]:
-        store, images = open_images(place)
-        for content in CONTENTS:
-            store.put(digest_of(content), make_frame(content))
+    def before(store: ChunkStore, images: Images) -> None:
+        put_all(store)
         for version in (OLD, NEW):
             publish(images, "known", version)
-        return lambda: move_all(images, "new")
 
     there = set()
-    for place in points(tmp_path, prepare):
+    for place in points(tmp_path, lambda _, images: move_all(images, "new"), before):
         store, images = open_images(place)
         assert_whole(store, images)
         # The new one is there with all of its versions or not at all, and nothing is nowhere.
@@ -171,16 +178,15 @@ def test_rename_and_copy_die_anywhere(tmp_path: Path) -> None:
 
 
 def test_taking_back_dies_anywhere(tmp_path: Path) -> None:
-    def prepare(place: Path) -> Callable[[], object]:
-        store, images = open_images(place)
-        for content in CONTENTS:
-            store.put(digest_of(content), make_frame(content))
+    def before(store: ChunkStore, images: Images) -> None:
+        put_all(store)
         publish(images, "known", OLD)
-        path = images.path("known", OLD)
-        images.trash.take(path, "known", OLD, Deletion(1.0, "root"))
-        return lambda: images.trash.give_back("known", OLD, path)
+        images.trash.take(images.path("known", OLD), "known", OLD, Deletion(1.0, "root"))
 
-    for place in points(tmp_path, prepare):
+    def work(_: ChunkStore, images: Images) -> None:
+        images.trash.give_back("known", OLD, images.path("known", OLD))
+
+    for place in points(tmp_path, work, before):
         _, images = open_images(place)
         assert [OLD] in (images.versions("known"), images.trash.versions("known"))
         if images.trash.versions("known"):

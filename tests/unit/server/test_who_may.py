@@ -197,13 +197,14 @@ def test_a_route_without_a_rule_or_with_a_wrong_one_does_not_start() -> None:
         (False, callers.SESSION),
         (True, callers.ANYBODY),
         (True, callers.BACKUP),
+        (False, callers.ROOT),
     ):
         with pytest.raises(RuleError, match="does not ask for"):
             check(app_of(guarded=guarded, caller=caller))
 
 
 def test_what_root_does_without_a_line_in_the_audit_does_not_start() -> None:
-    router = APIRouter()
+    router = APIRouter(dependencies=[callers.AS_ROOT])
 
     async def act() -> None: ...
 

@@ -17,7 +17,9 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
+from slipway_web.__main__ import main
 
+from ...fixtures.forks import Fork
 from ..server.choosing import password_hash
 from ..server.conftest import Service
 from ..server.reader_beside import POSSIBLE, Beside
@@ -118,28 +120,22 @@ class Page:
         } | config
         transport = httpx.HTTPTransport(uds=str(folder / "page"), verify=False)
         self.client = httpx.Client(transport=transport, base_url="http://server:8443", timeout=30)
-        self.process: subprocess.Popen[bytes] | None = None
-        # What it is started by.
-        self.before: tuple[str, ...] = ()
+        self.process: Fork | subprocess.Popen[bytes] | None = None
+        # What starts it in a Python of its own, where its memory is looked at.
+        self.before: tuple[str, ...] | None = None
 
     def start(self) -> Page:
         path = self.folder / "web.json"
         path.write_text(json.dumps(self.config))
-        self.process = subprocess.Popen(
-            [
-                *self.before,
-                sys.executable,
-                "-P",
-                "-m",
-                "slipway_web",
-                "--config",
-                str(path),
-                "--socket",
-                str(self.folder / "page"),
-            ],
-            env=os.environ | {"PYTHONPATH": str(ROOT / "roles/web_page/files")},
-            stderr=(self.folder / "journal").open("ab"),
-        )
+        words = ["--config", str(path), "--socket", str(self.folder / "page")]
+        if self.before is None:
+            self.process = Fork(main, words, self.folder / "journal")
+        else:
+            self.process = subprocess.Popen(
+                [*self.before, sys.executable, "-P", "-m", "slipway_web", *words],
+                env=os.environ | {"PYTHONPATH": str(ROOT / "roles/web_page/files")},
+                stderr=(self.folder / "journal").open("ab"),
+            )
         for _ in range(600):
             try:
                 self.client.get("/sign-in")

@@ -19,10 +19,10 @@ from slipway.engine.store_files import sync_path
 from slipway.engine.virtual_disk import VirtualDisk
 from slipway.format import ImageRef, parse_image_ref
 
+from slipway_export import FORMATS
 from slipway_export.sandbox import DESK, LEAVE, MIB, Confined, child, nobody, owner_of
 from slipway_export.serving import Served, served
 
-FORMATS = ("qcow2", "vmdk", "raw")
 _CLUSTER = 64 << 10
 _MEMORY = 2048 * MIB
 _DAY = 86400

@@ -12,11 +12,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
 from .api import (
     arrivals,
+    audit,
     audited,
     checks,
     choices,
@@ -61,7 +62,6 @@ from .api.callers import (
     VIEWER,
     WATCHER,
     Caller,
-    account,
 )
 from .api.common import make_app
 from .api.models.common import MAX_HARDWARE
@@ -166,8 +166,8 @@ APPS: dict[str, App] = {
             status.admin,
             history.admin,
             simulation.admin,
-            whereabouts.router,
-            audited.admin,
+            whereabouts.admin,
+            audit.admin,
         ),
         {
             "POST /v1/sessions": _root("open a session"),
@@ -232,7 +232,7 @@ APPS: dict[str, App] = {
     "runner": App(
         "Slipway image server, job runner",
         0o660,
-        (jobs.runner, sessions.runner, whereabouts.router),
+        (jobs.runner, sessions.runner, whereabouts.runner),
         {
             "POST /v1/jobs/poll": _RUNNER,
             "POST /v1/jobs/{job_id}/output": _RUNNER,
@@ -416,7 +416,7 @@ def build(name: str, service: Service) -> FastAPI:
         made.add_middleware(
             audited.Audited, audit=service.audit, verbs=actions, role=app.role, where=where
         )
-    people = [Depends(account)] if app.role and not app.public else []
-    for router in app.routers:
-        made.include_router(router, dependencies=people)
+    # As they are: a router that is included has all its routes made once more, when the first
+    # request comes.
+    made.router.routes += [route for router in app.routers for route in router.routes]
     return made

@@ -8,18 +8,15 @@ import sqlite3
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
-from fastapi import Query as Parameter
-from pydantic import BaseModel, Field
+from fastapi import Depends, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..base.audit import Audit, Line
-from .common import ServiceDep, peer, refusal_of, refusals
+from .common import peer, refusal_of
 
 log = logging.getLogger(__name__)
-admin = APIRouter(prefix="/v1")
 
 _NOTE = "audit_note"
 # Through a door that is open to anybody, what anybody can make happen a thousand times is no line.
@@ -112,34 +109,3 @@ class Audited:
         except sqlite3.OperationalError as error:
             # What was done is done; the journal has the line.
             log.error("the audit has no line of this: %s", error)
-
-
-class AuditLine(BaseModel):
-    """One action of a person."""
-
-    number: int
-    at: str
-    who: str
-    role: str
-    where: str
-    verb: str
-    subject: str
-    outcome: str = Field(description="done, or the type of the refusal")
-    before: str | None
-    after: str | None = Field(description="what was asked for, where it was refused")
-
-
-class AuditLines(BaseModel):
-    """Lines, oldest first."""
-
-    lines: list[AuditLine]
-
-
-@admin.get("/audit", response_model=AuditLines, responses=refusals())
-async def read_audit(
-    service: ServiceDep,
-    most: Annotated[int, Parameter(ge=1, le=10_000)] = 100,
-    before: Annotated[int | None, Parameter(ge=0, description="a line's number")] = None,
-) -> Any:
-    """The newest lines; with ``before`` those that came before one."""
-    return {"lines": await service.run(service.audit.read, most, before)}

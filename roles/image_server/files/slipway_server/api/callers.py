@@ -92,7 +92,7 @@ async def _session_of_a_job(session_id: Annotated[str, Path()], service: Service
 OF_A_JOB = Depends(_session_of_a_job)
 
 
-async def account(
+async def _account(
     note: NoteDep,
     by: Annotated[str, Header(alias="slipway-by", pattern=f"^{ACCOUNT_PATTERN}$")] = "root",
 ) -> str:
@@ -101,7 +101,14 @@ async def account(
     return by
 
 
-ByDep = Annotated[str, Depends(account)]
+ByDep = Annotated[str, Depends(_account)]
+
+
+async def _as_root(_: ByDep) -> None:
+    """Root asks, on behalf of the account that it names."""
+
+
+AS_ROOT = Depends(_as_root)
 
 
 # Of the page's users; each may do what those before it may.
@@ -146,7 +153,7 @@ class Caller:
 
 ANYBODY = Caller("anybody")
 # Who may connect to the socket decides.
-ROOT = Caller("root on the image server")
+ROOT = Caller("root on the image server", _as_root)
 RUNNER = Caller("the job runner")
 TELLER = Caller("the process that tells people")
 SITE = Caller("the token of another site", _current_site)

@@ -7,12 +7,12 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from .callers import ByDep
+from .callers import AS_ROOT, ByDep
 from .common import ServiceDep, refusals
 from .models import images as models
 from .models.common import ImageName, Version
 
-admin = APIRouter(prefix="/v1")
+admin = APIRouter(prefix="/v1", dependencies=[AS_ROOT])
 page = APIRouter(prefix="/v1")
 _UNKNOWN = ("unknown_image", "unknown_version", "is_alias")
 

@@ -8,11 +8,12 @@ from typing import Any
 from fastapi import APIRouter
 
 from ..images.contents import names_of
+from .callers import AS_ROOT
 from .common import ServiceDep, refusals
 from .models import contents as models
 from .models.common import ImageName, Version
 
-admin = APIRouter(prefix="/v1")
+admin = APIRouter(prefix="/v1", dependencies=[AS_ROOT])
 
 
 @admin.get(

@@ -7,11 +7,12 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from .callers import AS_ROOT
 from .common import ServiceDep, refusals
 from .models import history as models
 from .models.common import MachineName
 
-admin = APIRouter(prefix="/v1")
+admin = APIRouter(prefix="/v1", dependencies=[AS_ROOT])
 
 
 @admin.get("/room", response_model=models.RoomDays, responses=refusals())

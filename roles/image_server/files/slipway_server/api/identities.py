@@ -8,11 +8,12 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from .callers import AS_ROOT
 from .common import ServiceDep, refusals
 from .models import registrations as models
 from .models.common import MachineName
 
-admin = APIRouter(prefix="/v1")
+admin = APIRouter(prefix="/v1", dependencies=[AS_ROOT])
 
 
 @admin.get("/identities", response_model=models.IdentityList, responses=refusals())

@@ -14,13 +14,13 @@ from ..images import aliases
 from ..images.policy import MAX_NOTE
 from ..service import Service
 from .audited import NoteDep
-from .callers import ByDep
+from .callers import AS_ROOT, ByDep
 from .common import BODY, ServiceDep, refusals
 from .models import keeping as models
 from .models.common import ImageName, Version
 from .models.images import AliasView
 
-admin = APIRouter(prefix="/v1")
+admin = APIRouter(prefix="/v1", dependencies=[AS_ROOT])
 _UNKNOWN = ("unknown_image", "unknown_version")
 _Reason = Annotated[str, Query(max_length=MAX_NOTE)]
 

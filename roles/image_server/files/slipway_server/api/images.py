@@ -22,13 +22,13 @@ from ..images.media import Made
 from ..images.policy import Policy
 from ..service import Service
 from ..sessions.session import Session
-from .callers import BackupDep, ReaderDep, SessionDep
+from .callers import AS_ROOT, BackupDep, ReaderDep, SessionDep
 from .common import AUTH, BACKUP, ServiceDep, refusals
 from .models import images as models
 from .models.common import ImageName, Version
 
 machine = APIRouter(prefix="/v1")
-admin = APIRouter(prefix="/v1")
+admin = APIRouter(prefix="/v1", dependencies=[AS_ROOT])
 page = APIRouter(prefix="/v1")
 _UNKNOWN = ("unknown_image", "unknown_version")
 

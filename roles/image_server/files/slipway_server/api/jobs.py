@@ -10,12 +10,12 @@ from fastapi import Query as Parameter
 
 from ..choices.ordering import Wanted
 from .audited import NoteDep
-from .callers import ByDep
+from .callers import AS_ROOT, ByDep
 from .common import BODY, ServiceDep, refusals
 from .models import jobs as models
 from .models.common import MachineName
 
-admin = APIRouter(prefix="/v1")
+admin = APIRouter(prefix="/v1", dependencies=[AS_ROOT])
 runner = APIRouter(prefix="/v1")
 
 

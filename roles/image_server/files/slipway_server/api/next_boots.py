@@ -11,12 +11,12 @@ from ..base.errors import ServiceError
 from ..jobs.next_boots import NextBoot
 from ..service import Service
 from .audited import NoteDep
-from .callers import ByDep
+from .callers import AS_ROOT, ByDep
 from .common import BODY, ServiceDep, refusals
 from .models import jobs as models
 from .models.common import MachineName
 
-admin = APIRouter(prefix="/v1")
+admin = APIRouter(prefix="/v1", dependencies=[AS_ROOT])
 
 
 def _shown(service: Service, order: NextBoot) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from ..choices.ordering import Wanted
 from ..service import Service
 from ..sessions.verbs import that
 from . import (
-    audited,
+    audit,
     checks,
     contents,
     downloads,
@@ -81,7 +81,7 @@ _LENT: tuple[tuple[Caller, APIRouter, dict[Callable[..., Any], Within]], ...] = 
     (VIEWER, simulation.admin, {simulation.prune_with: reach.WHOLE}),
     (VIEWER, status.admin, {status.status: reach.STATUS}),
     (VIEWER, history.admin, {history.room: reach.EVERYBODY, history.backups: reach.MACHINE}),
-    (ADMIN, audited.admin, {audited.read_audit: reach.WHOLE}),
+    (ADMIN, audit.admin, {audit.read_audit: reach.WHOLE}),
     (OPERATOR, jobs.admin, {jobs.cancel_job: reach.JOB}),
     (OPERATOR, sessions.admin, {sessions.end_session: reach.SESSION}),
     (OPERATOR, next_boots.admin, {next_boots.cancel_next_boot: reach.MACHINE}),

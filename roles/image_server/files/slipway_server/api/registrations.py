@@ -9,12 +9,12 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from .audited import NoteDep
-from .callers import ByDep, RegistrationDep
+from .callers import AS_ROOT, ByDep, RegistrationDep
 from .common import BODY, NO_STORE, ServiceDep, peer, refusals
 from .models import registrations as models
 
 machine = APIRouter(prefix="/v1")
-admin = APIRouter(prefix="/v1")
+admin = APIRouter(prefix="/v1", dependencies=[AS_ROOT])
 _QUEUE = ("registration_refused", "mac_taken", "queue_full", "too_many")
 
 

@@ -8,11 +8,11 @@ from typing import Any
 from fastapi import APIRouter
 
 from .audited import NoteDep
-from .callers import ByDep
+from .callers import AS_ROOT, ByDep
 from .common import BODY, ServiceDep, refusals
 from .models import schedules as models
 
-admin = APIRouter(prefix="/v1")
+admin = APIRouter(prefix="/v1", dependencies=[AS_ROOT])
 _UNKNOWN = ("unknown_schedule", "policy_broken")
 
 

@@ -14,13 +14,13 @@ from ..sessions.session import Session, finished, proof_nonce
 from ..sessions.verbs import VERBS
 from ..sessions.view import view
 from .audited import NoteDep
-from .callers import OF_A_JOB, SessionDep
+from .callers import AS_ROOT, OF_A_JOB, SessionDep
 from .common import AUTH, BODY, ServiceDep, refusals
 from .models import sessions as models
 from .models.common import Empty, MachineName
 
 machine = APIRouter(prefix="/v1")
-admin = APIRouter(prefix="/v1")
+admin = APIRouter(prefix="/v1", dependencies=[AS_ROOT])
 runner = APIRouter(prefix="/v1")
 _UNKNOWN = ("unknown_image", "unknown_version")
 # One session, as the administrator and as the runner asks for it.

@@ -11,10 +11,11 @@ from fastapi import Query as Parameter
 from ..base.errors import ServiceError
 from ..images import pruner
 from ..images.policy import Keep
+from .callers import AS_ROOT
 from .common import BODY, ServiceDep, refusals
 from .models import keeping as models
 
-admin = APIRouter(prefix="/v1")
+admin = APIRouter(prefix="/v1", dependencies=[AS_ROOT])
 _Count = Annotated[int, Parameter(ge=0, le=9999)]
 
 

@@ -11,11 +11,12 @@ from fastapi import APIRouter
 from .. import __version__
 from ..base import certificates
 from ..base.times import iso
+from .callers import AS_ROOT
 from .common import ServiceDep, refusals
 from .models import status as models
 from .models import strangers
 
-admin = APIRouter(prefix="/v1")
+admin = APIRouter(prefix="/v1", dependencies=[AS_ROOT])
 
 
 @admin.get("/status", response_model=models.Status, responses=refusals())

@@ -15,10 +15,11 @@ from ..images.policy import ELSEWHERE, parse
 from ..images.upkeep import COLLECTION, PRUNE, SCRUB
 from ..jobs.schedule_files import Plan
 from ..jobs.schedule_files import parse as parse_plan
+from .callers import AS_ROOT
 from .common import BODY, ServiceDep, refusals
 from .models import keeping as models
 
-admin = APIRouter(prefix="/v1")
+admin = APIRouter(prefix="/v1", dependencies=[AS_ROOT])
 page = APIRouter(prefix="/v1")
 _T = TypeVar("_T")
 

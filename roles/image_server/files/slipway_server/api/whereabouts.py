@@ -9,10 +9,12 @@ from fastapi import APIRouter
 from fastapi import Query as Parameter
 from pydantic import BaseModel, Field
 
+from .callers import AS_ROOT
 from .common import ServiceDep, refusals
 from .models.common import Mac, MachineName
 
-router = APIRouter(prefix="/v1")
+admin = APIRouter(prefix="/v1", dependencies=[AS_ROOT])
+runner = APIRouter(prefix="/v1")
 
 
 class Whereabouts(BaseModel):
@@ -22,7 +24,8 @@ class Whereabouts(BaseModel):
     host_key: str | None = Field(description="of the environment that had its last session")
 
 
-@router.get("/whereabouts/{machine}", response_model=Whereabouts, responses=refusals())
+@admin.get("/whereabouts/{machine}", response_model=Whereabouts, responses=refusals())
+@runner.get("/whereabouts/{machine}", response_model=Whereabouts, responses=refusals())
 async def whereabouts(
     machine: MachineName,
     mac: Annotated[list[Mac], Parameter(min_length=1, max_length=16)],
