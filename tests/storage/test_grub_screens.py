@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 from ansible_collections.slipway.imaging.plugins.plugin_utils import _menu_grub as grub
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_ipxe import Server
 
+from ..fixtures import warm_python
 from ..fixtures.small_kernel import small_kernel
 from .firmware_pc import MAC, TFTP_SERVER, FirmwarePc
 from .test_menu_screens import ROLE, boot_disc, disk, menu
@@ -41,17 +41,6 @@ def make_grub(folder: Path, *options: str) -> str:
         "_pxe_server_grub_script": str(folder / "grub-bios.cfg"),
         "_pxe_server_addresses": [TFTP_SERVER],
     }
-    command = [
-        str(Path(sys.executable).with_name("ansible-playbook")),
-        "-i",
-        "localhost,",
-        "-c",
-        "local",
-        "play.yml",
-        "-e",
-        json.dumps(script),
-        *options,
-    ]
     environment = {
         "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
         "PATH": "/usr/bin:/bin",
@@ -59,6 +48,10 @@ def make_grub(folder: Path, *options: str) -> str:
         "ANSIBLE_NOCOLOR": "1",
         "LANG": "C.UTF-8",
     }
+    host = ["-i", "localhost,", "-c", "local"]
+    python = f"ansible_python_interpreter={warm_python.for_modules()}"
+    words = [*host, "play.yml", "-e", json.dumps(script), "-e", python]
+    command = [*warm_python.ansible(environment), *words, *options]
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
