@@ -20,7 +20,7 @@ from .fat_reader import fat
 
 MIB = 1 << 20
 FILL = 0xA5
-# What is copied or compared at once: more than a processor's cache holds takes several times as long.
+# Copied or compared at once: more than a processor keeps at hand takes several times as long.
 _STEP = MIB // 4
 
 

@@ -94,8 +94,8 @@ class FirmwarePc:
             *arguments,
         ]
         if not uefi:
-            # Firmware mostly waits, and looks at its clock again and again meanwhile. An instruction
-            # takes 64 ns of this PC's time: it waits as long with fewer of them.
+            # Firmware mostly waits, and looks at its clock again and again meanwhile. By this PC's
+            # clock an instruction takes 64 ns: it waits as long with fewer of them.
             self._command += ["-icount", "shift=6,sleep=on"]
         else:
             shutil.copy(OVMF / "OVMF_VARS_4M.fd", folder / "vars.fd")

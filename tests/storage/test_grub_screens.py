@@ -27,6 +27,7 @@ PLAY = """
   gather_facts: false
   tasks:
     - ansible.builtin.package_facts: {manager: apt}
+      when: ansible_check_mode  # Else nobody asks, and it takes a second.
     - ansible.builtin.include_role:
         name: slipway.imaging.pxe_server
         tasks_from: grub_bios

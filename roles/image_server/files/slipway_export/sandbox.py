@@ -11,6 +11,7 @@ import os
 import pwd
 import signal
 import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from slipway.engine.run import run
 # Nobody's but the run's own: a file system in memory is mounted over it in each run's namespace.
 DESK = Path("/run/slipway-export")
 INSIDE = "SLIPWAY_EXPORT_INSIDE"
+# The verbs whose programs may be fooled by what they read.
+CONFINED = ("export", "files")
 MIB = 1 << 20
 # What stays free where something is written, unless somebody says otherwise.
 LEAVE = 64 * MIB
@@ -71,12 +74,14 @@ def is_inside() -> bool:
     return os.environ.get(INSIDE) == "1"
 
 
-def enter(argv: list[str]) -> None:
-    """Start `argv` as the first process of new namespaces; this process becomes its parent."""
+def begin_again() -> None:
+    """Start this program as the first process of new namespaces; this one becomes its parent."""
     DESK.mkdir(mode=0o711, exist_ok=True)
     os.environ[INSIDE] = "1"
+    os.environ["PYTHONPATH"] = ":".join(each for each in sys.path if each)
     namespaces = ["--mount", "--net", "--ipc", "--uts", "--pid", "--fork", "--kill-child"]
-    os.execvp("unshare", ["unshare", *namespaces, "--mount-proc", "--", *argv])
+    program = [sys.executable, "-P", "-m", "slipway_export", *sys.argv[1:]]
+    os.execvp("unshare", ["unshare", *namespaces, "--mount-proc", "--", *program])
 
 
 def furnish() -> None:
