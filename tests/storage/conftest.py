@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -218,7 +219,10 @@ def no_loop_left(space: Path) -> Iterator[None]:
 
 def loops(space: Path) -> set[str]:
     """Loop devices over files of this run."""
-    listing = subprocess.run(
-        ["losetup", "-n", "-O", "NAME,BACK-FILE"], capture_output=True, text=True
-    )
-    return {line for line in listing.stdout.splitlines() if str(space) in line}
+    found = set()
+    for each in Path("/sys/block").glob("loop*/loop/backing_file"):
+        # Between the two it may be gone.
+        with suppress(OSError):
+            if str(space) in (file := each.read_text().strip()):
+                found.add(f"{each.parts[3]} {file}")
+    return found

@@ -18,6 +18,9 @@ from ..fixtures.small_kernel import small_kernel
 from .firmware_pc import MAC, TFTP_SERVER, FirmwarePc
 from .test_menu_screens import ROLE, boot_disc, disk, menu
 
+# Else each worker would make a GRUB of its own.
+pytestmark = pytest.mark.xdist_group("grub")
+
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = "grubpc.0"
 SIGNED = Path("/usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed")

@@ -26,6 +26,9 @@ from .failing_disk import FailingDisk
 from .hashes import hash_of
 from .media_sets import a_chunk, build, environment, files, flip, make_disk, unpacked
 
+# Else each worker would make a set of its own.
+pytestmark = pytest.mark.xdist_group("media sets")
+
 CAPACITY = 42_000_000
 
 

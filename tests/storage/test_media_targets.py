@@ -22,6 +22,9 @@ from .disk_builder import attached, filled
 from .hashes import hash_of
 from .media_sets import build, environment, files, make_disk, unpacked
 
+# Else each worker would make its sets of its own.
+pytestmark = pytest.mark.xdist_group("media targets")
+
 OWN = Identity("OWN-1", "", "SSD")
 
 
