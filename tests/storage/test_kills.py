@@ -53,6 +53,7 @@ def test_backup_killed(often: bool, golden: Golden, agent: Agent, room: Path) ->
         if callable(moment):
             while process.poll() is None and not moment():
                 desks.append(len(list((agent.store / "tmp").glob(f"run-{process.pid}-*/*"))))
+                time.sleep(0.002)
         if kill_after(process, 0 if callable(moment) else moment):
             killed += 1
             assert versions(agent) == [first]
