@@ -2,17 +2,15 @@
 """Real disks in files and on loop devices, and the agent's own command line. Needs root."""
 
 import ctypes
-import errno
-import hashlib
 import json
 import os
 import shutil
-import stat
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -21,6 +19,7 @@ from typing import Any
 import pytest
 
 from .disk_builder import Disk, make_tree
+from .hashes import hash_of
 from .warm import WarmAgent
 
 # The guest's tests need its kernel: test_in_guest.py runs them there.
@@ -30,7 +29,6 @@ SPACE = 8 << 30
 # CLONE_NEWNS; MS_REC and MS_PRIVATE.
 _NEW_MOUNTS, _PRIVATE = 0x20000, 0x4000 | 1 << 18
 WARM = WarmAgent()
-_ZEROS = bytes(1 << 20)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -70,11 +68,11 @@ class Sources:
     """Disks that are saved; afterwards they have to be as they were."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
-        self.before = {path: hash_of(path) for path in paths}
+        self.before = {path: hash_if_readable(path) for path in paths}
 
     def check(self) -> None:
         for path, before in self.before.items():
-            if before and (after := hash_of(path)):
+            if before and (after := hash_if_readable(path)):
                 assert after == before, f"a backup changed its source {path}"
 
 
@@ -95,39 +93,12 @@ class Run(subprocess.Popen[str]):
         return output
 
 
-def hash_of(path: Path) -> str:
-    """Of all bytes that are not zero; most disks of tests are full of holes.
-
-    Empty for what can't be read: tests of failing disks hash what lies behind.
-    """
-    found = hashlib.sha256()
+def hash_if_readable(path: Path) -> str:
+    """Empty for what can't be read: tests of failing disks hash what lies behind."""
     try:
-        with path.open("rb") as file:
-            for start in _blocks(file.fileno()):
-                file.seek(start)
-                block = file.read(len(_ZEROS))
-                if block != _ZEROS[: len(block)]:
-                    found.update(start.to_bytes(8, "little") + block)
+        return hash_of(path)
     except OSError:
         return ""
-    return found.hexdigest()
-
-
-def _blocks(handle: int) -> Iterator[int]:
-    """Where blocks begin in which there may be something. Devices know of no holes."""
-    step, size = len(_ZEROS), os.lseek(handle, 0, os.SEEK_END)
-    is_device, place = stat.S_ISBLK(os.fstat(handle).st_mode), 0
-    while place < size:
-        if not is_device:
-            try:
-                data = os.lseek(handle, place, os.SEEK_DATA)
-            except OSError as error:
-                if error.errno == errno.ENXIO:
-                    return
-                raise
-            place = max(data // step * step, place)
-        yield place
-        place += step
 
 
 class Agent:
@@ -248,7 +219,10 @@ def no_loop_left(space: Path) -> Iterator[None]:
 
 def loops(space: Path) -> set[str]:
     """Loop devices over files of this run."""
-    listing = subprocess.run(
-        ["losetup", "-n", "-O", "NAME,BACK-FILE"], capture_output=True, text=True
-    )
-    return {line for line in listing.stdout.splitlines() if str(space) in line}
+    found = set()
+    for each in Path("/sys/block").glob("loop*/loop/backing_file"):
+        # Between the two it may be gone.
+        with suppress(OSError):
+            if str(space) in (file := each.read_text().strip()):
+                found.add(f"{each.parts[3]} {file}")
+    return found

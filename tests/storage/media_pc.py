@@ -39,8 +39,12 @@ class MediaPc:
         more: tuple[str, ...] = (),
         sector: int = 512,
         scsi: bool = False,
+        kernel: bool = True,
     ) -> None:
-        """`medium` is in the drive, or is the stick; `serial` is the disk's serial number."""
+        """`medium` is in the drive, or is the stick; `serial` is the disk's serial number.
+
+        Without a `kernel` firmware and GRUB alone run on it, which mostly look at the clock.
+        """
         self.folder = folder
         self._run = Path(tempfile.mkdtemp(prefix="slw-"))
         self._heard = b""
@@ -48,11 +52,15 @@ class MediaPc:
         cpu = ["-accel", "kvm", "-cpu", "host"]
         if accel == "tcg":
             cpu = ["-accel", "tcg,thread=multi", "-cpu", TCG_CPU]
+            if not kernel:
+                # An instruction takes 256 ns by its clock: it waits as long with fewer of them.
+                cpu = ["-accel", "tcg,thread=single", "-cpu", TCG_CPU, "-icount", "shift=8,sleep=on"]
         line = f"socket,id=line,path={self._run}/line,server=on,wait=off"
         control = f"unix:{self._run}/qmp,server=on,wait=off"
         system = "type=1,manufacturer=Slipway,product=Test,serial=PC-1"
+        # One processor: of two that are emulated, one mostly waits for the other.
         self._command = [
-            *("qemu-system-x86_64", *cpu, "-m", "1280", "-smp", "2", "-no-reboot"),
+            *("qemu-system-x86_64", *cpu, "-m", "1280", "-smp", "1", "-no-reboot"),
             *("-nodefaults", "-display", "none", "-vga", "std", "-nic", "none"),
             *("-device", "virtio-rng-pci", "-smbios", system),
             *("-chardev", line, "-serial", "chardev:line", "-qmp", control),

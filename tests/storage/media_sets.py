@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ..fixtures import warm_python
 from .conftest import AGENT
 from .disk_builder import MIB, sh
 
@@ -49,9 +50,14 @@ def environment(folder: Path) -> Path:
 
 
 def command(store: Path, env: Path, folder: Path, *words: object) -> list[str]:
-    places = ["--store", store, "--environment", env, "--folder", folder, "--reserve", 0]
+    """A process of its own, as a test wants it that kills it or puts another program in its way."""
     program = [sys.executable, "-m", "slipway_media.restore"]
-    return [str(each) for each in (*program, *places, *words)]
+    return [*program, *_words(store, env, folder, *words)]
+
+
+def _words(store: Path, env: Path, folder: Path, *words: object) -> list[str]:
+    places = ["--store", store, "--environment", env, "--folder", folder, "--reserve", 0]
+    return [str(each) for each in (*places, *words)]
 
 
 def build(store: Path, env: Path, folder: Path, *words: object) -> dict[str, Any]:
@@ -63,8 +69,10 @@ def build(store: Path, env: Path, folder: Path, *words: object) -> dict[str, Any
 
 
 def run(store: Path, env: Path, folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
+    python = warm_python.for_scripts(BUILDER["PYTHONPATH"], "slipway_media.restore")
+    program = [python, str(ROOT / "client_image/build/slipway_media/restore.py")]
     return subprocess.run(
-        command(store, env, folder, *words),
+        [*program, *_words(store, env, folder, *words)],
         env=os.environ | BUILDER,
         capture_output=True,
         text=True,

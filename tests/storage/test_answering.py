@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 
 from .conftest import AGENT, Agent
-from .disk_builder import Disk, sh, sha256
+from .disk_builder import Disk, sh
 from .exporting import SERVER_FILES, left_behind
+from .hashes import hash_of
 
 # What they leave behind is looked for in folders that all exports of a machine share.
 pytestmark = pytest.mark.xdist_group("export")
@@ -115,7 +116,7 @@ def test_a_disk_is_made_whole(asker: Asker, golden: Callable[[str], Disk], kind:
     assert path.stat().st_size == made["size"] and made["called"].endswith(f"-disk0.{kind}")
     raw = asker.spool / "raw"
     sh("qemu-img", "convert", "-O", "raw", path, raw)
-    assert sha256(raw) == sha256(golden("small").path)
+    assert hash_of(raw) == hash_of(golden("small").path)
     raw.unlink()
     # What is kept stays, what nobody knows of goes.
     assert asker("keep", ids=[ID]) == {"done": {}} and path.exists()

@@ -14,7 +14,8 @@ import pytest
 
 from ..bench.server import Server, serving
 from .conftest import Agent, Run
-from .disk_builder import MIB, attached, sh, sha256
+from .disk_builder import MIB, attached, sh
+from .hashes import hash_of
 
 SERVER, PC = "10.77.9.1", "10.77.9.2"
 RATE = "40mbit"
@@ -157,7 +158,7 @@ def test_restore(course: Course, line: Line, source: Path, room: Path) -> None:
             said = through(course, line, server, lambda: pc.start("restore", "pc", device))
         assert "waiting for the server" in said
         assert line.came(line.pc) - before < course.size * MIB * HEADS * TWICE
-        assert sha256(target) == sha256(source)
+        assert hash_of(target) == hash_of(source)
 
 
 def made(folder: Path) -> Path:

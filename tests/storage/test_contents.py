@@ -21,10 +21,10 @@ from .disk_builder import (
     mounted,
     same_ranges,
     sh,
-    sha256,
     used_ranges,
 )
 from .failing_disk import FailingDisk, on_loop
+from .hashes import hash_of
 from .ntfs_builder import mark_bad, open_log
 
 SIZES = {"xfs": 320, "btrfs": 160}
@@ -45,7 +45,7 @@ def method(result: Outcome) -> str:
 
 def refused(agent: Agent, path: Path, word: str) -> None:
     """A backup says why, publishes nothing, and saves all sectors when told to."""
-    before = sha256(path)
+    before = hash_of(path)
     error = agent("backup", path, "--name", "pc").failed("source_refused")
     assert word in error["message"]
     assert "--whole disk0:disk" in error["remedy"]
@@ -55,7 +55,7 @@ def refused(agent: Agent, path: Path, word: str) -> None:
     assert method(agent("backup", path, "--name", "pc", "--whole", "disk0:disk")) == "whole"
     target = filled(path.with_name("target"), path.stat().st_size)
     agent("restore", "pc", target).ok()
-    assert sha256(target) == before == sha256(path)
+    assert hash_of(target) == before == hash_of(path)
 
 
 def crash_copy(path: Path, tree: Path, *, sector: int = 512) -> Path:
@@ -418,14 +418,14 @@ def test_fragmented_file_system(content: str, agent: Agent, room: Path, tree: Pa
             (point / f"f{number}").unlink()
         if content != "ntfs":
             sh("sync", "-f", point)
-        kept = {file.name: sha256(file) for file in point.glob("f*") if file.is_file()}
+        kept = {file.name: hash_of(file) for file in point.glob("f*") if file.is_file()}
     agent("backup", path, "--name", "pc").ok()
     target = filled(room / "target", path.stat().st_size)
     agent("restore", "pc", target).ok()
     same_ranges(path, target, used_ranges(path, content))
     check(target, content, 512, tree)
     with attached(target) as device, mounted(device_link(device, target), *options) as point:
-        assert {file.name: sha256(file) for file in point.glob("f*") if file.is_file()} == kept
+        assert {file.name: hash_of(file) for file in point.glob("f*") if file.is_file()} == kept
 
 
 def test_missing_program_is_named(

@@ -10,7 +10,8 @@ import pytest
 import zstandard
 
 from .conftest import Agent
-from .disk_builder import MIB, Disk, filled, same_ranges, sha256, used_ranges
+from .disk_builder import MIB, Disk, filled, same_ranges, used_ranges
+from .hashes import hash_of
 
 Golden = Callable[[str], Disk]
 
@@ -33,16 +34,16 @@ def test_64_kib_of_damage(source: Disk, restored: Path, agent: Agent, room: Path
     part = source.part(1)
     runs = used_ranges(source.extract(part, room / "part"), part.content)
     start = part.offset + next(a for a, b in runs if b - a > 2 * MIB) + MIB
-    good = sha256(restored)
+    good = hash_of(restored)
     with restored.open("r+b") as file:
         file.seek(start)
         file.write(bytes(range(256)) * 256)
-    damaged = sha256(restored)
+    damaged = hash_of(restored)
 
     plan = agent("restore", "pc", restored, "--dry-run").ok()
     assert plan["changed"] is True
     assert plan["written"] == 0
-    assert sha256(restored) == damaged
+    assert hash_of(restored) == damaged
     [found] = [each for each in plan["disks"][0]["partitions"] if each["differs"]]
     assert (found["partition"], found["content"]) == ("1", "ext4")
     assert 0 < found["differing_cells"] <= 2
@@ -52,7 +53,7 @@ def test_64_kib_of_damage(source: Disk, restored: Path, agent: Agent, room: Path
     assert result["cells"]["written"] == found["differing_cells"]
     # The cells concerned, and the table that was out of force meanwhile.
     assert result["written"] <= found["differs"] + 2 * MIB
-    assert sha256(restored) == good
+    assert hash_of(restored) == good
     assert agent("compare", "pc", restored).code == 0
 
 
@@ -74,7 +75,7 @@ def test_nothing_is_written_beside_the_damage(
 
 
 def test_only_the_table_differs(source: Disk, restored: Path, agent: Agent) -> None:
-    good = sha256(restored)
+    good = hash_of(restored)
     with restored.open("r+b") as file:
         file.seek(446)
         file.write(bytes(66))
@@ -82,7 +83,7 @@ def test_only_the_table_differs(source: Disk, restored: Path, agent: Agent) -> N
     assert result["written"] < 3 * MIB
     differing = [each["partition"] for each in result["disks"][0]["partitions"] if each["differs"]]
     assert differing == ["boot"]
-    assert sha256(restored) == good
+    assert hash_of(restored) == good
 
 
 def test_flipped_byte_in_a_chunk(source: Disk, agent: Agent, room: Path) -> None:
@@ -90,11 +91,11 @@ def test_flipped_byte_in_a_chunk(source: Disk, agent: Agent, room: Path) -> None
     flip(chunk, chunk.stat().st_size // 2)
     assert chunk.name in agent("verify", "pc").failed("image_damaged")["message"]
     target = filled(room / "target", source.path.stat().st_size)
-    before = sha256(target)
+    before = hash_of(target)
     for extra in ([], ["--dry-run"]):
         error = agent("restore", "pc", target, *extra).failed("image_damaged")
         assert chunk.name in error["message"]
-    assert sha256(target) == before
+    assert hash_of(target) == before
 
 
 def test_missing_chunk(source: Disk, agent: Agent, room: Path) -> None:
@@ -102,9 +103,9 @@ def test_missing_chunk(source: Disk, agent: Agent, room: Path) -> None:
     chunk.unlink()
     assert chunk.name in agent("verify", "pc").failed("image_damaged")["message"]
     target = filled(room / "target", source.path.stat().st_size)
-    before = sha256(target)
+    before = hash_of(target)
     agent("restore", "pc", target).failed("image_damaged")
-    assert sha256(target) == before
+    assert hash_of(target) == before
     # A backup of the same disk heals the store.
     agent("backup", source.path, "--name", "pc").ok()
     agent("verify", "pc").ok()

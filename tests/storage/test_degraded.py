@@ -21,10 +21,10 @@ from .disk_builder import (
     make_fat,
     same_ranges,
     sh,
-    sha256,
     used_ranges,
 )
 from .failing_disk import FailingDisk, on_loop
+from .hashes import hash_of
 
 Golden = Callable[[str], Disk]
 Ranges = list[tuple[int, int]]
@@ -88,7 +88,7 @@ def test_exactly_the_bad_sectors_are_missing(
     shape: str, number: int, count: int, golden: Golden, agent: Agent, room: Path
 ) -> None:
     source = golden(shape)
-    part, before = source.part(number), sha256(source.path)
+    part, before = source.part(number), hash_of(source.path)
     sectors = random.Random(count).sample(file_sectors(source, part, "/random", room), count)
     bad = merged(sectors, source.sector)
     with (
@@ -105,16 +105,16 @@ def test_exactly_the_bad_sectors_are_missing(
     [warning] = warnings(run.records)
     assert f"{lost} bytes of disk0:{number} (ext4)" in warning
     assert unreadable(agent, saved["version"]) == bad
-    assert sha256(source.path) == before
+    assert hash_of(source.path) == before
 
     target = filled(room / "target", source.path.stat().st_size)
-    untouched = sha256(target)
+    untouched = hash_of(target)
     for extra in ([], ["--dry-run"]):
         error = agent("restore", "pc", target, *extra).failed("image_degraded")
         assert f"{lost} bytes" in error["message"]
         assert f"disk0:{number}" in error["message"]
         assert "--allow-degraded" in error["remedy"]
-    assert sha256(target) == untouched
+    assert hash_of(target) == untouched
 
     restored = agent("restore", "pc", target, "--allow-degraded")
     assert (restored.ok()["degraded"], restored.ok()["unreadable"]) == (True, lost)
@@ -154,11 +154,11 @@ def test_a_degraded_version_is_shown_as_such(golden: Golden, agent: Agent, room:
 
 def backup_of(source: Path, bad: Ranges, agent: Agent, room: Path, *options: object) -> Outcome:
     """A backup of a block device that does not give the bad ranges."""
-    before = sha256(source)
+    before = hash_of(source)
     with FailingDisk(source, room) as failing, on_loop(failing.path) as device:
         failing.faults(bad=bad)
         run = agent("backup", device, "--name", "pc", *options)
-    assert sha256(source) == before
+    assert hash_of(source) == before
     return run
 
 

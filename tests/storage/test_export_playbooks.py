@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ..fixtures import warm_python
 from .conftest import Agent
 from .disk_builder import MIB, Disk, sh
 
@@ -28,19 +29,20 @@ class Server:
     folder: Path
 
     def play(self, name: str, *words: str) -> subprocess.CompletedProcess[str]:
-        program = str(Path(sys.executable).with_name("ansible-playbook"))
+        environment = {
+            **os.environ,
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "ANSIBLE_NOCOLOR": "1",
+            "COLUMNS": "5000",
+            "PWD": str(self.folder),
+        }
+        program = warm_python.ansible(environment)
         extra = [part for word in words for part in (("-e", word) if word[0] != "-" else (word,))]
         inventory = str(self.folder / "hosts.yml")
         return subprocess.run(
-            [program, "-i", inventory, str(ROOT / f"playbooks/{name}.yml"), *extra],
+            [*program, "-i", inventory, str(ROOT / f"playbooks/{name}.yml"), *extra],
             cwd=self.folder,
-            env={
-                **os.environ,
-                "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-                "ANSIBLE_NOCOLOR": "1",
-                "COLUMNS": "5000",
-                "PWD": str(self.folder),
-            },
+            env=environment,
             capture_output=True,
             text=True,
             check=False,
@@ -72,7 +74,7 @@ image_servers:
   hosts:
     img:
       ansible_connection: local
-      ansible_python_interpreter: /usr/bin/python3
+      ansible_python_interpreter: {warm_python.for_modules()}
       image_server_address: 192.0.2.1
       image_server_store_dir: {folder}/store
 """)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from .conftest import Agent
-from .disk_builder import MAKERS, MIB, Disk, filled, make_ext, sh, sha256
+from .disk_builder import MAKERS, MIB, Disk, filled, make_ext, sh
+from .hashes import hash_of
 
 Golden = Callable[[str], Disk]
 
@@ -37,7 +38,7 @@ def refused(agent: Agent, path: Path, *words: str) -> None:
     agent("backup", path, "--name", "pc", "--whole", "disk0:disk").ok()
     target = filled(path.with_name("target"), path.stat().st_size)
     agent("restore", "pc", target).ok()
-    assert sha256(target) == sha256(path)
+    assert hash_of(target) == hash_of(path)
 
 
 def without_loops(*texts: str) -> list[str]:

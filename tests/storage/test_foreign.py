@@ -19,8 +19,8 @@ from .disk_builder import (
     make_ext,
     same_ranges,
     sh,
-    sha256,
 )
+from .hashes import hash_of
 from .marks import FIRMWARE, MARKS, iso, put, seen
 
 pytestmark = pytest.mark.storage
@@ -68,9 +68,9 @@ def test_partitions_are_what_the_image_says(golden: Golden, agent: Agent, room: 
         assert seen(target, part.offset, part.size) == expected, part
     assert seen(target, 0, size) == seen(source.path, 0, size)
     assert agent("compare", "pc", target).code == 0
-    again = sha256(target)
+    again = hash_of(target)
     assert agent("restore", "pc", target).ok()["changed"] is False
-    assert sha256(target) == again
+    assert hash_of(target) == again
     # Our own next backup takes it as it took the source.
     agent("backup", target, "--name", "twin").ok()
 
@@ -84,7 +84,7 @@ def test_a_mark_alone_is_a_difference(mark: str, saved: tuple[Disk, Agent], room
     expected = seen(source.path, swap.offset, swap.size)
     put(target.path, swap.offset, swap.size, mark)
     assert seen(target.path, swap.offset, swap.size) != expected
-    marked = sha256(target.path)
+    marked = hash_of(target.path)
     compared = agent("compare", "pc", target.path)
     assert compared.code == 1
     assert set(named(compared.ok())) == {"6"}
@@ -92,7 +92,7 @@ def test_a_mark_alone_is_a_difference(mark: str, saved: tuple[Disk, Agent], room
     assert part["differing_cells"] == 0 or mark == "md-1.1"
     planned = agent("restore", "pc", target.path, "--dry-run").ok()
     assert planned["changed"] is True and planned["written"] == 0
-    assert sha256(target.path) == marked
+    assert hash_of(target.path) == marked
     assert agent("restore", "pc", target.path).ok()["changed"] is True
     assert seen(target.path, swap.offset, swap.size) == expected
     assert agent("restore", "pc", target.path).ok()["changed"] is False
@@ -212,10 +212,10 @@ def test_old_data_in_free_space_is_no_difference(golden: Golden, agent: Agent, r
         for place in (64 << 10, swap.size - 4096):
             file.seek(swap.offset + place)
             file.write(bytes([0xA5]) * 4096)
-    before = sha256(target.path)
+    before = hash_of(target.path)
     assert agent("compare", "pc", target.path).code == 0
     assert agent("restore", "pc", target.path).ok()["changed"] is False
-    assert sha256(target.path) == before
+    assert hash_of(target.path) == before
 
 
 def test_one_partition_alone(golden: Golden, agent: Agent, room: Path) -> None:
@@ -269,6 +269,6 @@ def test_a_file_system_without_a_table_keeps_its_own_mark(
     agent("restore", "pc", target).ok()
     assert seen(target, 0, size) == seen(source, 0, size) != ""
     assert agent("compare", "pc", target).code == 0
-    before = sha256(target)
+    before = hash_of(target)
     assert agent("restore", "pc", target).ok()["changed"] is False
-    assert sha256(target) == before
+    assert hash_of(target) == before

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from .conftest import Agent
-from .disk_builder import MIB, attached, filled, make_ext, same_ranges, sh, sha256
+from .disk_builder import MIB, attached, filled, make_ext, same_ranges, sh
+from .hashes import hash_of
 
 SIZE = 600 * MIB
 TABLES = {
@@ -128,7 +129,7 @@ def test_table_in_other_units(kind: str, written: int, read: int, agent: Agent, 
     path = blank(room, UNITS[kind], written)
     for start, size in ((1, 100), (101, 300)):
         make_file(room, path, start * MIB, size * MIB, room)
-    before = sha256(path)
+    before = hash_of(path)
     with attached(path, read) as device:
         [look] = agent("probe", device).ok()["disks"]
         run = agent("backup", device, "--name", "pc")
@@ -143,8 +144,8 @@ def test_table_in_other_units(kind: str, written: int, read: int, agent: Agent, 
             assert f"in units of {written} bytes" in said and "enclosure" in said
             assert "--whole disk0:disk" in said
         agent("backup", device, "--name", "full", "--whole", "disk0:disk").ok()
-    assert sha256(path) == before
+    assert hash_of(path) == before
     target = filled(room / "target", SIZE)
     with attached(target, read) as device:
         agent("restore", "full", device, "--target", f"disk0={device}").ok()
-    assert sha256(target) == before
+    assert hash_of(target) == before

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,13 @@ import pytest
 from ansible_collections.slipway.imaging.plugins.plugin_utils import _menu_grub as grub
 from ansible_collections.slipway.imaging.plugins.plugin_utils._menu_ipxe import Server
 
+from ..fixtures import warm_python
 from ..fixtures.small_kernel import small_kernel
 from .firmware_pc import MAC, TFTP_SERVER, FirmwarePc
 from .test_menu_screens import ROLE, boot_disc, disk, menu
+
+# Else each worker would make a GRUB of its own.
+pytestmark = pytest.mark.xdist_group("grub")
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = "grubpc.0"
@@ -27,6 +30,7 @@ PLAY = """
   gather_facts: false
   tasks:
     - ansible.builtin.package_facts: {manager: apt}
+      when: ansible_check_mode  # Else nobody asks, and it takes a second.
     - ansible.builtin.include_role:
         name: slipway.imaging.pxe_server
         tasks_from: grub_bios
@@ -41,17 +45,6 @@ def make_grub(folder: Path, *options: str) -> str:
         "_pxe_server_grub_script": str(folder / "grub-bios.cfg"),
         "_pxe_server_addresses": [TFTP_SERVER],
     }
-    command = [
-        str(Path(sys.executable).with_name("ansible-playbook")),
-        "-i",
-        "localhost,",
-        "-c",
-        "local",
-        "play.yml",
-        "-e",
-        json.dumps(script),
-        *options,
-    ]
     environment = {
         "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
         "PATH": "/usr/bin:/bin",
@@ -59,6 +52,10 @@ def make_grub(folder: Path, *options: str) -> str:
         "ANSIBLE_NOCOLOR": "1",
         "LANG": "C.UTF-8",
     }
+    host = ["-i", "localhost,", "-c", "local"]
+    python = f"ansible_python_interpreter={warm_python.for_modules()}"
+    words = [*host, "play.yml", "-e", json.dumps(script), "-e", python]
+    command = [*warm_python.ansible(environment), *words, *options]
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False
     )

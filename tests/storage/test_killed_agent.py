@@ -17,6 +17,9 @@ from ansible_collections.slipway.imaging.plugins.module_utils import _agent
 
 from .guest_pc import IMAGE, ROOT
 
+# Else each worker would unpack an environment of its own.
+pytestmark = pytest.mark.xdist_group("killed agent")
+
 SESSION = {
     "server": "https://127.0.0.1",
     "ca": "/root/crt",

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from .conftest import Agent, loops
-from .disk_builder import FILL, Disk, filled, same_ranges, sh, sha256, used_ranges
+from .disk_builder import FILL, Disk, filled, same_ranges, sh, used_ranges
+from .hashes import hash_of
 
 Golden = Callable[[str], Disk]
 
@@ -30,7 +31,7 @@ def test_backup_killed(often: bool, golden: Golden, agent: Agent, room: Path) ->
     """No version appears, older ones stay sound, and what was sent counts."""
     source = golden("noisy")
     first = agent("backup", golden("small").path, "--name", "pc").ok()["version"]
-    before, known = sha256(source.path), named(agent)
+    before, known = hash_of(source.path), named(agent)
 
     desks = [0]
 
@@ -52,6 +53,7 @@ def test_backup_killed(often: bool, golden: Golden, agent: Agent, room: Path) ->
         if callable(moment):
             while process.poll() is None and not moment():
                 desks.append(len(list((agent.store / "tmp").glob(f"run-{process.pid}-*/*"))))
+                time.sleep(0.002)
         if kill_after(process, 0 if callable(moment) else moment):
             killed += 1
             assert versions(agent) == [first]
@@ -68,7 +70,7 @@ def test_backup_killed(often: bool, golden: Golden, agent: Agent, room: Path) ->
     assert 0 < rest["cells"]["sent"] == named(agent) - kept
     agent("verify", "pc").ok()
     agent("verify", f"pc@{first}").ok()
-    assert sha256(source.path) == before
+    assert hash_of(source.path) == before
     assert agent("compare", "pc", source.path).code == 0
 
 

@@ -22,19 +22,34 @@ from .media_sets import BUILDER, build, command, environment, files, flip, make_
 SMALL = ("--image", "pc", "--medium", "usb")
 
 
-@pytest.fixture(scope="module")
-def golden_store(space: Path) -> Path:
-    folder = space / "builder"
+def make_store(folder: Path, megabytes: int) -> Path:
     folder.mkdir()
-    source = make_disk(folder / "source", 40, seed=4)
+    source = make_disk(folder / "source", megabytes, seed=4)
     Agent(folder / "store")("backup", source, "--name", "pc").ok()
     return folder / "store"
+
+
+@pytest.fixture(scope="module")
+def golden_store(space: Path) -> Path:
+    return make_store(space / "builder", 8)
+
+
+@pytest.fixture(scope="module")
+def golden_wide(space: Path) -> Path:
+    return make_store(space / "wide", 40)
 
 
 @pytest.fixture
 def store(golden_store: Path, room: Path) -> Path:
     """A copy that a test may spoil."""
     sh("cp", "-a", golden_store, room / "store")
+    return room / "store"
+
+
+@pytest.fixture
+def wide(golden_wide: Path, room: Path) -> Path:
+    """The same, with an image that takes two discs of 40 MB."""
+    sh("cp", "-a", golden_wide, room / "store")
     return room / "store"
 
 
@@ -60,11 +75,11 @@ def test_the_same_bytes_again_and_nothing_changed(store: Path, env: Path, room: 
     assert iso.read_bytes() == files(again, room / "again")[0].read_bytes()
 
 
-def test_check_plans_discs_and_bytes_and_makes_nothing(store: Path, env: Path, room: Path) -> None:
+def test_check_plans_discs_and_bytes_and_makes_nothing(wide: Path, env: Path, room: Path) -> None:
     words = ("--image", "pc", "--medium", 40_000_000)
-    planned = build(store, env, room / "media", *words, "--check")
+    planned = build(wide, env, room / "media", *words, "--check")
     assert planned["changed"] and not (room / "media").exists()
-    made = build(store, env, room / "media", *words)
+    made = build(wide, env, room / "media", *words)
     assert [each["file"] for each in planned["discs"]] == [each["file"] for each in made["discs"]]
     assert len(made["discs"]) == 2
     for plan, disc in zip(planned["discs"], made["discs"], strict=True):
@@ -309,8 +324,8 @@ def test_two_at_once_make_one_set(store: Path, env: Path, room: Path) -> None:
     assert sorted(path.name for path in (room / "media").iterdir()) == [".lock", "pc"]
 
 
-def test_each_disc_says_what_it_is(store: Path, env: Path, room: Path) -> None:
-    made = build(store, env, room / "media", "--image", "pc", "--medium", 40_000_000)
+def test_each_disc_says_what_it_is(wide: Path, env: Path, room: Path) -> None:
+    made = build(wide, env, room / "media", "--image", "pc", "--medium", 40_000_000)
     for number, iso in enumerate(files(made, room / "media"), 1):
         out = room / f"set{number}"
         read(iso, "-osirrox", "on", "-extract", "/set.json", str(out))
@@ -320,9 +335,9 @@ def test_each_disc_says_what_it_is(store: Path, env: Path, room: Path) -> None:
 
 
 @pytest.mark.parametrize("medium", ["usb", 40_000_000])
-def test_each_disc_says_how_long_it_is(store: Path, env: Path, room: Path, medium: object) -> None:
+def test_each_disc_says_how_long_it_is(wide: Path, env: Path, room: Path, medium: object) -> None:
     """A file that lost its last MiB on the way is known by that, without reading it."""
-    made = build(store, env, room / "media", "--image", "pc", "--medium", medium)
+    made = build(wide, env, room / "media", "--image", "pc", "--medium", medium)
     for iso in files(made, room / "media"):
         whole = iso.stat().st_size
         size, stated = sizes(iso)

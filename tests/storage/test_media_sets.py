@@ -21,9 +21,13 @@ from slipway.engine.set_store import SetStore
 from slipway.format import ImageRef, MediaSet
 
 from .conftest import Agent, Outcome
-from .disk_builder import FILL, MIB, filled, same_ranges, sh, sha256
+from .disk_builder import FILL, MIB, filled, same_ranges, sh
 from .failing_disk import FailingDisk
+from .hashes import hash_of
 from .media_sets import a_chunk, build, environment, files, flip, make_disk, unpacked
+
+# Else each worker would make a set of its own.
+pytestmark = pytest.mark.xdist_group("media sets")
 
 CAPACITY = 42_000_000
 
@@ -132,11 +136,11 @@ def test_what_is_wrong_is_refused_before_the_first_write(
     says: str,
 ) -> None:
     spoil(made, discs)
-    before = sha256(target)
+    before = hash_of(target)
     done = slipway("restore", "pc", target, stores=discs)
     assert done.code not in (0, 70), done.last
     assert says in done.last["message"] and done.last["remedy"], done.last
-    assert sha256(target) == before
+    assert hash_of(target) == before
 
 
 def fifo(path: Path) -> None:
@@ -209,11 +213,11 @@ def test_a_byte_of_disc_1_stops_it_before_the_first_write(
     discs: list[Path], target: Path, room: Path
 ) -> None:
     flip(a_chunk(discs[0]))
-    before = sha256(target)
+    before = hash_of(target)
     drive = Drive(room, discs)
     with pytest.raises(ImageDamaged):
         drive.restore(target)
-    assert sha256(target) == before and drive.asked == []
+    assert hash_of(target) == before and drive.asked == []
 
 
 @contextmanager
@@ -232,11 +236,11 @@ def unreadable(chunk: Path, room: Path) -> Iterator[None]:
 def test_unreadable_sectors_of_disc_1_stop_it_before_the_first_write(
     made: Made, discs: list[Path], target: Path, room: Path
 ) -> None:
-    before = sha256(target)
+    before = hash_of(target)
     drive = Drive(room, discs)
     with unreadable(a_chunk(discs[0]), room), pytest.raises(ImageDamaged, match="chunk"):
         drive.restore(target)
-    assert sha256(target) == before and drive.asked == []
+    assert hash_of(target) == before and drive.asked == []
     drive.restore(target)
     assert whole(made, target)
 
@@ -316,10 +320,10 @@ def test_ended_at_ten_points_it_never_boots_and_goes_on(
     drive.store = store
     manifest = store.manifest(ImageRef("pc"))
     pairs = match_disks(manifest, (), {"disk0": find_disk(target)}, named=True)
-    before = sha256(target)
+    before = hash_of(target)
     with pytest.raises(SlipwayError):
         restore(manifest, pairs, store, Meter(), "restore", threads=2)
-    assert sha256(target) == before or not bootable(target)
+    assert hash_of(target) == before or not bootable(target)
     drive.restore(target)
     assert whole(made, target) and bootable(target)
 

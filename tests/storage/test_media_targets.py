@@ -18,8 +18,12 @@ from slipway.engine.target_rule import Rule
 from slipway.format import Identity, parse, serialize
 
 from .conftest import Agent
-from .disk_builder import attached, filled, sha256
+from .disk_builder import attached, filled
+from .hashes import hash_of
 from .media_sets import build, environment, files, make_disk, unpacked
+
+# Else each worker would make its sets of its own.
+pytestmark = pytest.mark.xdist_group("media targets")
 
 OWN = Identity("OWN-1", "", "SSD")
 
@@ -132,7 +136,7 @@ class Pc:
     def as_before(self) -> bool:
         for each in self.disks:
             untouched = filled(self.room / "untouched", each.size)
-            if sha256(each.path) != sha256(untouched):
+            if hash_of(each.path) != hash_of(untouched):
                 return False
         return True
 
@@ -154,10 +158,10 @@ def test_its_own_disk_is_written_after_the_countdown_and_then_never_again(
     assert pc.start(person, discs=discs) == "off"
     assert "Any key stops it." in person.said and "Done. Take the medium out" in person.said
     assert pc.restored(own) and not pc.restored(other)
-    before = sha256(own)
+    before = hash_of(own)
     person = Person()
     assert pc.start(person, discs=discs) == "own-disk"
-    assert "Nothing was written." in person.said and sha256(own) == before
+    assert "Nothing was written." in person.said and hash_of(own) == before
 
 
 def test_a_key_in_the_countdown_leads_to_the_question(pc: Pc) -> None:

@@ -48,7 +48,7 @@ def test_a_disc_is_what_xorriso_itself_would_have_written(
     assert len(discs) == len(plan.discs) == (1 if medium == "usb" else 2)
     for number, disc in enumerate(discs, 1):
         work = room / f"work{number}"
-        fill_tree(plan, work / "tree", work, number)
+        fill_tree(plan, work / "tree", number)
         chunks = [plan.chunks[at] for at in plan.discs[number - 1].positions()]
         argv = xorriso(work / "tree", disc["label"], chunks, number == 1, work)
         with tools.reading(*argv) as whole:

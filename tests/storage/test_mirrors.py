@@ -13,7 +13,8 @@ import pytest
 from . import readers
 from .conftest import Agent
 from .containers import luks_format, make_linear, used_linear
-from .disk_builder import MIB, attached, check, mounted, same_ranges, sh, sha256
+from .disk_builder import MIB, attached, check, mounted, same_ranges, sh
+from .hashes import hash_of
 from .raid import SIZE, Array, blank, inside, mark, member, mirror, outside, previews, restored
 from .test_partition_types import partitioned
 
@@ -103,7 +104,7 @@ def test_what_is_whole_in_a_mirror(kind: str, agent: Agent, room: Path, tree: Pa
     assert word in previews(agent, *sources)[0]["reason"]
     agent("backup", *sources, "--name", "pc").ok()
     for source, target in zip(sources, restored(agent, room, sources), strict=True):
-        assert sha256(source) == sha256(target)
+        assert hash_of(source) == hash_of(target)
 
 
 def test_members_in_partitions_of_one_disk_and_a_whole_disk(

@@ -9,7 +9,8 @@ from uuid import UUID
 import pytest
 
 from .conftest import Agent
-from .disk_builder import MIB, attached, filled, make_ext, make_ntfs, sh, sha256
+from .disk_builder import MIB, attached, filled, make_ext, make_ntfs, sh
+from .hashes import hash_of
 
 LDM_DATABASE = "5808C8AA-7E8F-42E0-85D2-E1E90434CFB3"
 LDM_DATA = "AF9B60A0-1431-4F62-BC68-3311714A69AD"
@@ -57,7 +58,7 @@ def same_after_restore(agent: Agent, room: Path, *sources: Path) -> list[Path]:
     targets = [filled(room / f"{each.name}.target", each.stat().st_size) for each in sources]
     agent("restore", "pc", *targets).ok()
     for source, target in zip(sources, targets, strict=True):
-        assert sha256(target) == sha256(source)
+        assert hash_of(target) == hash_of(source)
     return targets
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from .conftest import Agent
-from .disk_builder import MIB, Disk, filled, sh, sha256
+from .disk_builder import MIB, Disk, filled, sh
+from .hashes import hash_of
 from .raid import (
     SIZE,
     Array,
@@ -80,7 +81,7 @@ def test_mirror_that_is_not_in_sync(
     assert {each["method"] for each in previews(agent, *sources, *unclean)} == {"whole"}
     agent("backup", *sources, "--name", "pc", *unclean).ok()
     for source, target in zip(sources, restored(agent, room, sources), strict=True):
-        assert sha256(source) == sha256(target)
+        assert hash_of(source) == hash_of(target)
 
 
 @pytest.mark.parametrize("metadata", ["0.90", "1.2"])
@@ -95,7 +96,7 @@ def test_one_disk_of_a_mirror(metadata: str, agent: Agent, room: Path, tree: Pat
     agent("backup", alone, "--name", "pc", "--unclean", "whole").failed("source_refused")
     agent("backup", alone, "--name", "pc", "--whole", "disk0:disk").ok()
     [target] = restored(agent, room, [alone])
-    assert sha256(target) == sha256(alone)
+    assert hash_of(target) == hash_of(alone)
     last = member(room / "last", Array(metadata, state="A."), 0, data)
     agent("backup", last, "--name", "last", "--unclean", "whole").ok()
 
@@ -182,7 +183,7 @@ def test_other_levels_are_whole(
     assert f"of {devices} devices" in found[0]["reason"]
     agent("backup", *sources, "--name", "pc").ok()
     for source, target in zip(sources, restored(agent, room, sources), strict=True):
-        assert sha256(source) == sha256(target)
+        assert hash_of(source) == hash_of(target)
     # Whoever asks for one has all of them here, too.
     agent("backup", *sources, "--name", "some", "--whole", "disk0:disk").ok()
 
@@ -201,6 +202,6 @@ def test_firmware_raid_with_all_its_disks(golden: Golden, agent: Agent, room: Pa
     targets = [filled(room / f"{each.name}.target", each.stat().st_size) for each in sources]
     agent("restore", "pc", *placed(targets)).ok()
     for source, target in zip(sources, targets, strict=True):
-        assert sha256(source) == sha256(target)
+        assert hash_of(source) == hash_of(target)
     mark_firmware(sources[1], 2, family=7)
     assert "1 of 2" in agent("backup", *sources, "--name", "pc").failed("source_refused")["message"]

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from .conftest import Agent
-from .disk_builder import MIB, Disk, attached, filled, sh, sha256
+from .disk_builder import MIB, Disk, attached, filled, sh
+from .hashes import hash_of
 
 Golden = Callable[[str], Disk]
 
@@ -23,19 +24,19 @@ def saved(golden: Golden, agent: Agent) -> Disk:
 def test_smaller_disk(saved: Disk, agent: Agent, room: Path) -> None:
     # FAT of 30 MiB stays as large as it is, and the files in front of it need some, too.
     target = filled(room / "target", 33 * MIB)
-    before = sha256(target)
+    before = hash_of(target)
     error = agent("restore", "pc", "--target", f"disk0={target}").failed("target_refused")
     assert "too small" in error["message"]
-    assert sha256(target) == before
+    assert hash_of(target) == before
 
 
 def test_other_sector_size(saved: Disk, agent: Agent, room: Path) -> None:
     target = filled(room / "target", saved.path.stat().st_size)
-    before = sha256(target)
+    before = hash_of(target)
     with attached(target, 4096) as device:
         error = agent("restore", "pc", device).failed("target_refused")
         assert "sectors of 4096 bytes" in error["message"]
-    assert sha256(target) == before
+    assert hash_of(target) == before
 
 
 def test_other_size_needs_an_explicit_target(saved: Disk, agent: Agent, room: Path) -> None:

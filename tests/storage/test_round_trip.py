@@ -17,9 +17,9 @@ from .disk_builder import (
     make_ext,
     same_ranges,
     sh,
-    sha256,
     used_ranges,
 )
+from .hashes import hash_of
 
 Golden = Callable[[str], Disk]
 
@@ -38,10 +38,10 @@ def same_disk(source: Disk, target: Path, room: Path, tree: Path) -> None:
 @pytest.mark.parametrize("shape", ["mbr", "gpt", "gpt4k"])
 def test_disk_comes_back(shape: str, golden: Golden, agent: Agent, room: Path, tree: Path) -> None:
     source = golden(shape)
-    before = sha256(source.path)
+    before = hash_of(source.path)
     saved = agent("backup", source.path, "--name", "pc").ok()
     again = agent("backup", source.path, "--name", "pc").ok()
-    assert sha256(source.path) == before
+    assert hash_of(source.path) == before
     assert saved["sent"] > 0
     assert (again["sent"], again["cells"]["sent"]) == (0, 0)
     assert again["version"] != saved["version"]
@@ -53,11 +53,11 @@ def test_disk_comes_back(shape: str, golden: Golden, agent: Agent, room: Path, t
     assert agent("restore", "pc", "--target", f"disk0={target}").ok()["changed"] is True
     same_disk(source, target, room, tree)
 
-    restored = sha256(target)
+    restored = hash_of(target)
     idle = agent("restore", "pc", target).ok()
     assert (idle["changed"], idle["written"]) == (False, 0)
     assert agent("compare", "pc", target).code == 0
-    assert sha256(target) == restored
+    assert hash_of(target) == restored
 
 
 @pytest.mark.parametrize("shape", ["mbr", "gpt4k"])
@@ -123,7 +123,7 @@ def test_empty_disk(agent: Agent, room: Path) -> None:
     assert saved["stored"] < 10_000
     target = filled(room / "target", 40 * MIB)
     agent("restore", "pc", target).ok()
-    assert sha256(source) == sha256(target)
+    assert hash_of(source) == hash_of(target)
 
 
 def test_two_disks_in_one_image(golden: Golden, agent: Agent, room: Path, tree: Path) -> None:

@@ -26,8 +26,8 @@ from .disk_builder import (
     make_ext,
     mounted,
     sh,
-    sha256,
 )
+from .hashes import hash_of
 from .places import (
     MOUNT,
     ROOM,
@@ -409,13 +409,13 @@ def test_killed_in_the_middle(kind: str, agent: Agent, room: Path, tree: Path) -
     agent("backup", source.path, "--name", "pc").ok()
     size = ROOM.get(kind, 200 * MIB)
     target = bootable_junk(room / "target", size)
-    before = sha256(target)
+    before = hash_of(target)
     restore = ("restore", "pc", "--target", f"disk0={target}", "--threads", "1")
     process = agent.start(*restore)
     wait_until(lambda: bool(mounted_by(process.pid)), process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert sha256(target) == before
+    assert hash_of(target) == before
     assert "slipway-lazy" not in Path("/proc/mounts").read_text()
     process = agent.start(*restore)
     wait_for_first_write(target, size, process)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from .conftest import Agent
-from .disk_builder import MIB, attached, filled, make_ext, same_ranges, sh, sha256
+from .disk_builder import MIB, attached, filled, make_ext, same_ranges, sh
+from .hashes import hash_of
 
 LOGICALS = 20
 NOISE = random.Random(11).randbytes(200 * 512)
@@ -226,11 +227,11 @@ def test_table_comes_back(case: str, agent: Agent, room: Path, tree: Path) -> No
     source, size = room / "source", 100 * MIB
     build(source, sector, lines, change, tree)
     size = source.stat().st_size
-    before, expected = sha256(source), dump(source, sector)
+    before, expected = hash_of(source), dump(source, sector)
     target = filled(room / "target", size)
     with attached(source, sector) as device:
         agent("backup", device, "--name", "pc").ok()
-    assert sha256(source) == before
+    assert hash_of(source) == before
     with attached(target, sector) as device:
         agent("restore", "pc", device).ok()
     assert dump(target, sector) == expected

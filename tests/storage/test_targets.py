@@ -28,9 +28,9 @@ from .disk_builder import (
     same_ranges,
     same_tree,
     sh,
-    sha256,
     used_ranges,
 )
+from .hashes import hash_of
 
 Golden = Callable[[str], Disk]
 
@@ -62,7 +62,7 @@ def test_one_partition(number: int, golden: Golden, agent: Agent, room: Path, tr
     sh("cp", "--sparse=always", target, others)
     arguments = ("restore", "pc", "--target", f"disk0={target}", "--partition", f"disk0:{number}")
     assert agent(*arguments, "--dry-run").ok()["changed"] is True
-    assert sha256(target) == sha256(others)
+    assert hash_of(target) == hash_of(others)
     result = agent(*arguments).ok()
     assert [each["partition"] for each in result["disks"][0]["partitions"]] == [str(number)]
     size = target.stat().st_size
@@ -71,11 +71,11 @@ def test_one_partition(number: int, golden: Golden, agent: Agent, room: Path, tr
     same_ranges(source.path, target, used_ranges(original, part.content), part.offset)
     restored = Disk(target, source.sector, source.parts, source.label)
     check(restored.extract(part, room / "restored"), part.content, source.sector, tree)
-    again = sha256(target)
+    again = hash_of(target)
     assert agent(*arguments).ok()["changed"] is False
     compare = agent("compare", "pc", "--target", f"disk0={target}", "--partition", number)
     assert compare.code == 0
-    assert sha256(target) == again
+    assert hash_of(target) == again
 
 
 def test_a_logical_partition_and_a_swap_space(golden: Golden, agent: Agent, room: Path) -> None:
@@ -103,7 +103,7 @@ def test_other_disks_of_the_image_need_not_be_there(
         file.write(bytes([FILL]) * 4096)
     result = agent("restore", "pc", target.path, "--partition", "disk1:1").ok()
     assert (result["changed"], [each["disk"] for each in result["disks"]]) == (True, ["disk1"])
-    assert sha256(target.path) == sha256(second.path)
+    assert hash_of(target.path) == hash_of(second.path)
 
 
 @pytest.mark.parametrize(
@@ -122,10 +122,10 @@ def test_no_such_place(script: str, place: int, golden: Golden, agent: Agent, ro
     target = filled(room / "target", source.path.stat().st_size)
     if script:
         sh("sfdisk", "-q", "--wipe=never", target, input=script)
-    before = sha256(target)
+    before = hash_of(target)
     error = agent("restore", "pc", target, "--partition", place).failed("target_refused")
     assert f"where disk0:{place} of the image belongs" in error["message"]
-    assert sha256(target) == before
+    assert hash_of(target) == before
 
 
 @pytest.mark.parametrize("name", ["9", "disk1:1", "disk", "disk0:disk", "boot", ""])
@@ -147,14 +147,14 @@ def test_a_partition_that_is_half_restored_is_none(
         file.seek(disk.part(1).offset + 20 * MIB)
         file.write(random.Random(9).randbytes(100 * MIB))
     agent("backup", source.path, "--name", "pc").ok()
-    before = sha256(disk.extract(disk.part(2), room / "part2"))
+    before = hash_of(disk.extract(disk.part(2), room / "part2"))
     table_before = table(disk.path)
     for chunk in sorted((agent.store / "chunks").rglob("?" * 64))[:3]:
         # Found only when it is fetched: the folder store has just proven all of them otherwise.
         chunk.rename(chunk.with_suffix(".away"))
     agent("restore", "pc", disk.path, "--partition", "1").failed("image_damaged")
     assert table(disk.path) == table_before
-    assert sha256(disk.extract(disk.part(2), room / "part2")) == before
+    assert hash_of(disk.extract(disk.part(2), room / "part2")) == before
     for chunk in sorted((agent.store / "chunks").rglob("*.away")):
         chunk.rename(chunk.with_suffix(""))
     agent("restore", "pc", disk.path, "--partition", "1").ok()
@@ -324,11 +324,11 @@ def test_too_small_says_what_is_needed(
     source = disk_with(room, script, 200 * MIB, {number: maker}, tree)
     agent("backup", source.path, "--name", "pc").ok()
     target = filled(room / "target", needed - 512)
-    before = sha256(target)
+    before = hash_of(target)
     error = agent("restore", "pc", "--target", f"disk0={target}").failed("target_refused")
     assert str(needed) in error["message"]
     assert str(needed) in error["remedy"]
-    assert sha256(target) == before
+    assert hash_of(target) == before
     target = filled(target, needed)
     agent("restore", "pc", "--target", f"disk0={target}").ok()
     assert "No errors detected" in sh("sfdisk", "--verify", target)
@@ -477,10 +477,10 @@ def test_growth_that_is_refused(
     source = disk_with(room, script, 100 * MIB, {1: make_ext4, 2: MAKERS[content]}, tree)
     agent("backup", source.path, "--name", "pc").ok()
     target = filled(room / "target", 120 * MIB)
-    before = sha256(target)
+    before = hash_of(target)
     place = ("restore", "pc", "--target", f"disk0={target}", "--grow", grow)
     assert says in agent(*place).failed("target_refused")["message"]
-    assert sha256(target) == before
+    assert hash_of(target) == before
     agent(*place, "--partition", "1").failed("usage")
 
 
@@ -515,7 +515,7 @@ def test_a_missing_program_is_found_before_the_first_write(
     source = disk_with(room, "label: dos\nstart=1MiB, size=40MiB\n", 60 * MIB, {1: make_ext4}, tree)
     agent("backup", source.path, "--name", "pc").ok()
     target = filled(room / "target", 100 * MIB)
-    before = sha256(target)
+    before = hash_of(target)
     for program in ("lsblk", "blkid", "sfdisk", "e2fsck"):
         (tmp_path / program).symlink_to(str(shutil.which(program)))
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -523,7 +523,7 @@ def test_a_missing_program_is_found_before_the_first_write(
     error = agent(*place).failed("tool_failed")
     assert "resize2fs is missing" in error["message"]
     assert "e2fsprogs" in error["remedy"]
-    assert sha256(target) == before
+    assert hash_of(target) == before
 
 
 def test_nothing_to_grow_on_a_disk_of_the_same_size(

@@ -21,9 +21,9 @@ from .disk_builder import (
     make_ext,
     mounted,
     sh,
-    sha256,
     used_ranges,
 )
+from .hashes import hash_of
 from .ntfs_builder import open_log
 
 Ranges = list[tuple[int, int]]
@@ -118,9 +118,9 @@ def test_journal_is_part_of_the_map(
             shutil.rmtree(point / f"late{number - 1}", ignore_errors=True)
     assert "needs_recovery" in sh("dumpe2fs", "-h", copy)
     agent("backup", copy, "--name", "pc").failed("source_refused")
-    before = sha256(copy)
+    before = hash_of(copy)
     method, size = saved(agent, copy)
-    assert (method, sha256(copy)) == ("used", before)
+    assert (method, hash_of(copy)) == ("used", before)
     assert size < 120 * MIB
     target = restored(agent, room, copy)
     wanted = replayed(copy, room)
@@ -164,7 +164,7 @@ def test_fast_commits(agent: Agent, room: Path, tree: Path) -> None:
     with crash(path, tree) as (point, copy):
         (point / "late").write_bytes(b"late" * 5000)
     assert saved(agent, copy) == ("whole", 64 * MIB - 512)
-    assert sha256(restored(agent, room, copy)) == sha256(copy)
+    assert hash_of(restored(agent, room, copy)) == hash_of(copy)
 
 
 def test_journal_that_can_not_be_read(agent: Agent, room: Path, tree: Path) -> None:
@@ -232,7 +232,7 @@ def test_whole_when_told_to(
     error = agent("backup", path, "--name", "pc").failed("source_refused")
     assert "--unclean whole" in error["remedy"]
     assert saved(agent, path) == ("whole", 104 * MIB - 512)
-    assert sha256(restored(agent, room, path)) == sha256(path)
+    assert hash_of(restored(agent, room, path)) == hash_of(path)
 
 
 @pytest.mark.parametrize("content", ["xfs", "btrfs"])
@@ -242,7 +242,7 @@ def test_logs_are_not_guessed_at(content: str, agent: Agent, room: Path, tree: P
     with crash(path, tree) as (point, copy):
         shutil.copytree(tree, point / "late")
     assert saved(agent, copy)[0] == "whole"
-    assert sha256(restored(agent, room, copy)) == sha256(copy)
+    assert hash_of(restored(agent, room, copy)) == hash_of(copy)
 
 
 def test_what_is_refused_for_another_reason_stays_refused(agent: Agent, room: Path) -> None:

@@ -7,8 +7,10 @@ order in which a restore reads them, so that an optical drive never seeks.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from slipway_media import grub, tools
@@ -33,10 +35,21 @@ class Chunk:
         return f"chunks/{self.digest[:2]}/{self.digest}"
 
 
-def boot_files(tree: Path, mark: str, work: Path) -> None:
+def boot_files(tree: Path, mark: str) -> None:
     """Add to a disc's tree what starts it; its partition for UEFI lies beside the tree."""
-    grub.bios_image(tree / _CORE, mark, work)
-    grub.efi_image(tree.with_name(_EFI), mark, work)
+    core, efi = _boot_images(mark)
+    (tree / _CORE).write_bytes(core)
+    tree.with_name(_EFI).write_bytes(efi)
+
+
+@lru_cache(maxsize=1)
+def _boot_images(mark: str) -> tuple[bytes, bytes]:
+    """For BIOS and for UEFI. A plan asks how large they are, then the disc for the same ones."""
+    with tempfile.TemporaryDirectory(prefix="slipway-media-") as name:
+        work = Path(name)
+        grub.bios_image(work / "core", mark, work)
+        grub.efi_image(work / _EFI, mark, work)
+        return (work / "core").read_bytes(), (work / _EFI).read_bytes()
 
 
 def size(tree: Path, label: str, boots: bool) -> int:

@@ -67,7 +67,7 @@ def make(plan: Plan, folder: Path, service: Path | None = None) -> list[dict[str
 def _write(plan: Plan, number: int, file: IO[bytes], work: Path, prove: Prove) -> str:
     """Write a disc; return its digest."""
     tree, boots, positions = work / "tree", number == 1, plan.discs[number - 1].positions()
-    fill_tree(plan, tree, work, number)
+    fill_tree(plan, tree, number)
     chunks = [plan.chunks[at] for at in positions]
     label = plan.about(number).labels[number - 1]
     sizes = [plan.sizes[at] for at in positions]

@@ -225,7 +225,7 @@ def _digest(path: Path) -> str:
 
 def _base(plan: Plan, work: Path) -> tuple[int, int]:
     first, further = work / "first", work / "further"
-    fill_tree(plan, first, work, 1)
+    fill_tree(plan, first, 1)
     further.mkdir()
     (further / "set.json").write_bytes(serialize_set(plan.about(1)))
     label = plan.about(1).labels[0]
@@ -240,7 +240,7 @@ def mark_of(plan: Plan) -> str:
     return f"/slipway/{plan.id[:32]}"
 
 
-def fill_tree(plan: Plan, tree: Path, work: Path, number: int) -> None:
+def fill_tree(plan: Plan, tree: Path, number: int) -> None:
     """Put into a folder what a disc holds beside chunks."""
     tree.mkdir(parents=True)
     (tree / "set.json").write_bytes(serialize_set(plan.about(number)))
@@ -267,7 +267,7 @@ def fill_tree(plan: Plan, tree: Path, work: Path, number: int) -> None:
         order.unattended, order.shell,
     )  # fmt: skip
     (tree / "boot/grub/grub.cfg").write_text(grub.render(menu))
-    iso.boot_files(tree, mark_of(plan), work)
+    iso.boot_files(tree, mark_of(plan))
 
 
 def link_to(source: Path, target: Path) -> None:
