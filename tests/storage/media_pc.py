@@ -54,7 +54,14 @@ class MediaPc:
             cpu = ["-accel", "tcg,thread=multi", "-cpu", TCG_CPU]
             if not kernel:
                 # An instruction takes 256 ns by its clock: it waits as long with fewer of them.
-                cpu = ["-accel", "tcg,thread=single", "-cpu", TCG_CPU, "-icount", "shift=8,sleep=on"]
+                cpu = [
+                    "-accel",
+                    "tcg,thread=single",
+                    "-cpu",
+                    TCG_CPU,
+                    "-icount",
+                    "shift=8,sleep=on",
+                ]
         line = f"socket,id=line,path={self._run}/line,server=on,wait=off"
         control = f"unix:{self._run}/qmp,server=on,wait=off"
         system = "type=1,manufacturer=Slipway,product=Test,serial=PC-1"
