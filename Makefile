@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Each program of a test would compile all its sources anew.
 unexport PYTHONDONTWRITEBYTECODE
 # Unit tests wait for services and clocks more than they compute.
-WORKERS ?= $(shell expr 2 '*' $$(nproc))
+WORKERS ?= $(shell expr 1 + $$(nproc))
 LAB := ansible-playbook -i inventory/lab
 
 .PHONY: help
