@@ -108,7 +108,7 @@ test-unit: setup ## fast tests, no root needed; says how much of the code they r
 	$(call tier,-n $(WORKERS) --dist loadscope -m 'not plays and not slow' tests/unit $(COUNTED))
 
 test-plays: setup $(SSHD) ## whole playbooks without a lab, the service killed and under load; no root needed
-	$(call tier,-n auto --dist loadgroup -m 'plays and not slow' tests/unit,nice)
+	$(call tier,-n $(WORKERS) --dist loadgroup -m 'plays and not slow' tests/unit,nice)
 
 test-web: setup $(NGINX) ## the page in a real browser: each page for each role, each action, the keyboard alone; no root needed
 	$(call tier,-m 'web and not slow' tests/web,nice)
