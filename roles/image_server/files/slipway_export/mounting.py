@@ -105,12 +105,11 @@ def _mount(store: Path, ref: ImageRef, wanted: Mount, name: str, state: Path) ->
     os.chown(state, owner.uid, owner.gid)
     server = Served(state, store, ref)
     (state / "mount.json").write_text(json.dumps(vars(wanted)))
-    with server.log.open("wb") as log:
-        _detached(["unshare", "--net", "--", *server.argv()], log.fileno())
+    _detached(["unshare", "--net", "--", *server.argv()], server.log)
     wait_for(server.socket, None, server, "nbdkit")
     volume = state / "volume"
     volume.mkdir(mode=0o700)
-    _detached(["nbdfuse", "--readonly", str(volume / "disk"), server.uri(name)])
+    _detached(["nbdfuse", "--readonly", str(volume / "disk"), server.uri(name)], server.log)
     wait_for(volume / "disk", None, server, "nbdfuse")
     kind = run(["blkid", "-p", "-o", "value", "-s", "TYPE", str(volume / "disk")], ok=None)
     options = ",".join(filter(None, [_ALWAYS, _OPTIONS.get(kind.stdout.strip(), "")]))
@@ -122,12 +121,13 @@ def _mount(store: Path, ref: ImageRef, wanted: Mount, name: str, state: Path) ->
     return wanted
 
 
-def _detached(argv: list[str], output: int = subprocess.DEVNULL) -> None:
+def _detached(argv: list[str], log: Path) -> None:
     """Start a program that stays when this one ends: nbdkit ends with whoever started it."""
-    subprocess.run(
-        ["setsid", "--fork", *argv],
-        stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=True,
-    )  # fmt: skip
+    with log.open("ab") as output:
+        subprocess.run(
+            ["setsid", "--fork", *argv],
+            stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=True,
+        )  # fmt: skip
 
 
 def _programs(state: Path) -> list[int]:

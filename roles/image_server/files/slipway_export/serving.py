@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import stat
 import subprocess
 import sys
 import time
@@ -48,12 +50,20 @@ class Served:
 
     def reason(self) -> str:
         """What nbdkit said last, since `forget`, of why it could not serve; empty if it could."""
+        for line in reversed(self._said()):
+            if line.startswith("slipway: "):
+                return line.removeprefix("slipway: ")
+        return ""
+
+    def last_line(self) -> str:
+        """What nbdkit, or who shows its disks as files, said last, since `forget`."""
+        return next((line.strip() for line in reversed(self._said()) if line.strip()), "")
+
+    def _said(self) -> list[str]:
         with suppress(OSError), self.log.open("rb") as log:
             log.seek(max(self._read, log.seek(0, os.SEEK_END) - _LOG_TAIL))
-            for line in reversed(log.read().decode("utf-8", "replace").splitlines()):
-                if line.startswith("slipway: "):
-                    return line.removeprefix("slipway: ")
-        return ""
+            return log.read().decode("utf-8", "replace").splitlines()
+        return []
 
     def forget(self) -> None:
         """What went wrong until now was said."""
@@ -75,7 +85,7 @@ def served(desk: Path, store: Path, ref: ImageRef) -> Generator[Served, None, No
     server = Served(desk, store, ref)
     owner = owner_of(store, MEMORY, CPU_SECONDS)
     os.chown(desk, owner.uid, owner.gid)
-    with server.log.open("wb") as log:
+    with server.log.open("ab") as log:
         process = subprocess.Popen(server.argv(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
         wait_for(server.socket, process, server, "nbdkit")
@@ -92,7 +102,8 @@ def as_file(server: Served, folder: Path, name: str) -> Generator[Path, None, No
     folder.mkdir()
     path = folder / "disk"
     argv = ["nbdfuse", "--readonly", "-o", "allow_other", str(path), server.uri(name)]
-    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with server.log.open("ab") as log:
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=log)
     try:
         wait_for(path, process, server, "nbdfuse")
         yield path
@@ -108,12 +119,28 @@ def wait_for(
 ) -> None:
     """Until a program that was just started has made `path`; an error says why it did not."""
     deadline = time.monotonic() + _PATIENCE
-    while not path.exists():
+    while not _is_ready(path):
         if (process is not None and process.poll() is not None) or time.monotonic() > deadline:
+            why = server.last_line()
             raise server.blamed(
-                ToolError(f"{name} does not start", f"look whether {name} is installed and works")
+                ToolError(
+                    f"{name} does not start{why and f': {why}'}",
+                    f"look whether {name} is installed and works",
+                )
             )
         time.sleep(0.01)
+
+
+def _is_ready(path: Path) -> bool:
+    """Whether it is there; a socket is there some time before anybody listens."""
+    try:
+        if not stat.S_ISSOCK(path.stat().st_mode):
+            return True
+        with socket.socket(socket.AF_UNIX) as door:
+            door.connect(str(path))
+    except (FileNotFoundError, ConnectionRefusedError):
+        return False
+    return True
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
