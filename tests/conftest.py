@@ -34,6 +34,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Know what failed by the name that it has without workers, where it runs once more, alone.
+
+    pytest-xdist puts a test's group behind it.
+    """
+    name, at, group = report.nodeid.rpartition("@")
+    from_a_worker = hasattr(report, "node")
+    if from_a_worker and at and "::" not in group and not group.endswith("]"):
+        report.nodeid = name
+
+
 def _takes_seconds(item: pytest.Item) -> bool:
     in_tier = not _SLOW_TIERS.isdisjoint(item.path.parents)
     return in_tier or item.get_closest_marker("plays") is not None
