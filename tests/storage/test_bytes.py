@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the store holds, to the byte, after eight backups each of two disks that change.
+"""What the store holds, to the byte, after ten backups of two disks that change.
 
 Counted from its files and the text of its manifests, without the service's or the agent's code.
 """
@@ -20,7 +20,7 @@ from ..unit.server.test_prune import age, say
 from .conftest import Agent
 from .disk_builder import MIB, Disk, attached, mounted
 
-ROUNDS = 8
+ROUNDS = 10
 PCS = ("pc1", "pc2")
 KEPT = 3
 

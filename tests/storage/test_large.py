@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A large disk with 512 MiB of files: small manifest, little memory, nothing sent twice."""
+"""A large disk with 1 GB of files: small manifest, little memory, nothing sent twice."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from .conftest import AGENT, Agent
 from .disk_builder import MIB, mounted, sh
 
 MEMORY = 300 * MIB
-FILES = 512 * MIB
+FILES = 1 << 30
 
 
 @dataclass
@@ -51,7 +51,7 @@ def measured(agent: Agent, verb: str, *arguments: object) -> Measured:
 
 @pytest.fixture
 def large(room: Path, size: int) -> Path:
-    """512 MiB in files of 64 MiB: each 4 KiB of noise again and again, no two the same."""
+    """1 GB in files of 64 MiB: each 4 KiB of noise again and again, no two the same."""
     path = room / "large"
     with path.open("wb") as file:
         file.truncate(size)
