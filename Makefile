@@ -11,7 +11,7 @@ PY := $(VENV)/bin/python
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Each program of a test would compile all its sources anew.
 unexport PYTHONDONTWRITEBYTECODE
-# Unit tests wait for services and clocks more than they compute.
+# One more than there are processors: tests wait for services and clocks, too.
 WORKERS ?= $(shell expr 1 + $$(nproc))
 LAB := ansible-playbook -i inventory/lab
 

@@ -329,7 +329,7 @@ class Disk:
         end = part.offset + part.size
         with self.path.open("rb") as source, to.open("wb") as target:
             target.truncate(part.size)
-            for start, stop in _data(source.fileno(), part.offset, end):
+            for start, stop in data_of(source.fileno(), part.offset, end):
                 target.seek(start - part.offset)
                 while start < stop:
                     start += os.sendfile(target.fileno(), source.fileno(), start, stop - start)
@@ -351,7 +351,7 @@ class Disk:
         return ranges
 
 
-def _data(handle: int, place: int, end: int) -> Iterator[tuple[int, int]]:
+def data_of(handle: int, place: int, end: int) -> Iterator[tuple[int, int]]:
     """What is no hole between two places of a file."""
     while place < end:
         try:

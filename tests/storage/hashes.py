@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whether a disk is as it was: a hash that passes over what the disks of tests are full of."""
 
-import errno
 import hashlib
 import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from .disk_builder import FILL, MIB
+from .disk_builder import FILL, MIB, data_of
 
 _ZEROS, _FULL = bytes(MIB), bytes([FILL]) * MIB
 
@@ -31,16 +30,9 @@ def hash_of(path: Path) -> str:
 
 def _blocks(handle: int) -> Iterator[int]:
     """Where blocks begin in which there may be something. Devices know of no holes."""
-    size = os.lseek(handle, 0, os.SEEK_END)
-    is_device, place = stat.S_ISBLK(os.fstat(handle).st_mode), 0
-    while place < size:
-        if not is_device:
-            try:
-                data = os.lseek(handle, place, os.SEEK_DATA)
-            except OSError as error:
-                if error.errno == errno.ENXIO:
-                    return
-                raise
-            place = max(data // MIB * MIB, place)
-        yield place
-        place += MIB
+    size, place = os.lseek(handle, 0, os.SEEK_END), 0
+    is_device = stat.S_ISBLK(os.fstat(handle).st_mode)
+    for start, end in [(0, size)] if is_device else data_of(handle, 0, size):
+        for block in range(max(start // MIB * MIB, place), end, MIB):
+            yield block
+            place = block + MIB

@@ -15,10 +15,9 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-from slipway_lab.qemu import TCG_CPU, choose_accelerator
+from .guest_pc import accelerated
 
 OVMF = Path("/usr/share/OVMF")
 _COLOURS = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
@@ -48,27 +47,14 @@ class MediaPc:
         self.folder = folder
         self._run = Path(tempfile.mkdtemp(prefix="slw-"))
         self._heard = b""
-        accel = choose_accelerator(SimpleNamespace(accel="auto"))
-        cpu = ["-accel", "kvm", "-cpu", "host"]
-        if accel == "tcg":
-            cpu = ["-accel", "tcg,thread=multi", "-cpu", TCG_CPU]
-            if not kernel:
-                # An instruction takes 256 ns by its clock: it waits as long with fewer of them.
-                cpu = [
-                    "-accel",
-                    "tcg,thread=single",
-                    "-cpu",
-                    TCG_CPU,
-                    "-icount",
-                    "shift=8,sleep=on",
-                ]
         line = f"socket,id=line,path={self._run}/line,server=on,wait=off"
         control = f"unix:{self._run}/qmp,server=on,wait=off"
         system = "type=1,manufacturer=Slipway,product=Test,serial=PC-1"
         # One processor: of two that are emulated, one mostly waits for the other.
         self._command = [
-            *("qemu-system-x86_64", *cpu, "-m", "1280", "-smp", "1", "-no-reboot"),
-            *("-nodefaults", "-display", "none", "-vga", "std", "-nic", "none"),
+            *accelerated(processors=1, waits=not kernel),
+            *("-m", "1280", "-no-reboot", "-nodefaults"),
+            *("-display", "none", "-vga", "std", "-nic", "none"),
             *("-device", "virtio-rng-pci", "-smbios", system),
             *("-chardev", line, "-serial", "chardev:line", "-qmp", control),
             *("-drive", f"file={disk},format=raw,if=none,id=disk", "-device", "ahci,id=ahci"),

@@ -4,7 +4,6 @@
 import socket
 import subprocess
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -20,19 +19,12 @@ def server(room: Path) -> Served:
 
 def test_a_socket_is_ready_when_somebody_listens(server: Served) -> None:
     """Between bind and listen whoever connects is refused."""
-    listens = threading.Event()
-    with socket.socket(socket.AF_UNIX) as door:
+    with socket.socket(socket.AF_UNIX) as door, socket.socket(socket.AF_UNIX) as caller:
         door.bind(str(server.socket))
-
-        def listen() -> None:
-            time.sleep(0.3)
-            listens.set()
-            door.listen()
-
-        late = threading.Thread(target=listen)
+        late = threading.Timer(0.3, door.listen)
         late.start()
         wait_for(server.socket, None, server, "nbdkit")
-        assert listens.is_set()
+        caller.connect(str(server.socket))
         late.join()
 
 

@@ -121,13 +121,8 @@ def wait_for(
     deadline = time.monotonic() + _PATIENCE
     while not _is_ready(path):
         if (process is not None and process.poll() is not None) or time.monotonic() > deadline:
-            why = server.last_line()
-            raise server.blamed(
-                ToolError(
-                    f"{name} does not start{why and f': {why}'}",
-                    f"look whether {name} is installed and works",
-                )
-            )
+            message = ": ".join(filter(None, [f"{name} does not start", server.last_line()]))
+            raise server.blamed(ToolError(message, f"look whether {name} is installed and works"))
         time.sleep(0.01)
 
 
